@@ -1,0 +1,46 @@
+"""What an iteration's joint samples look like to the agents of one process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Batch:
+    """M joint samples (s, a, r, s'), seen by the n agents of this process.
+
+    Everyone sees states and joint actions, each agent only its own reward (section 2 of Zeng et al.).
+
+    Attributes:
+        states, next_states: (M,) indices of s and s'.
+        actions: (N, M) joint actions, all agents.
+        own: (n, M) actions of this process's agents.
+        pi: (n, M, A) pi_i(.|s; theta) of this process's agents, at the theta the batch was asked for with.
+        r: (n, M) rewards, with observation noise.
+        phi, phi_next: (M, K) features of s and s'.
+        psi: (M, L) features of (s, a); None where the algorithm has no use for them.
+        psi_next: (M, L) features of (s', a'), where the algorithm asks for a'.
+        psi_own: (n, M, A, L) features of (s, (b, a_-i)) for every own action b, where the algorithm asks for them.
+    """
+
+    states: np.ndarray
+    next_states: np.ndarray
+    actions: np.ndarray
+    own: np.ndarray
+    pi: np.ndarray
+    r: np.ndarray
+    phi: np.ndarray
+    phi_next: np.ndarray
+    psi: np.ndarray | None = None
+    psi_next: np.ndarray | None = None
+    psi_own: np.ndarray | None = None
+
+    def part(self, first: int, last: int) -> Batch:
+        """Samples first, ..., last - 1."""
+        def cut(array: np.ndarray | None, axis: int) -> np.ndarray | None:
+            return None if array is None else array[:, first:last] if axis else array[first:last]
+        return Batch(cut(self.states, 0), cut(self.next_states, 0), cut(self.actions, 1), cut(self.own, 1),
+                     cut(self.pi, 1), cut(self.r, 1), cut(self.phi, 0), cut(self.phi_next, 0), cut(self.psi, 0),
+                     cut(self.psi_next, 0), cut(self.psi_own, 1))

@@ -1,0 +1,82 @@
+"""All parameters of a process's agents in one flat buffer, so that consensus mixes and sends a slice of it.
+
+Row i is agent i: [mu | omega | lambda | theta shared | theta personal | h].  What an algorithm mixes is a run of
+neighbours in that order: omega (MDAC), omega and lambda (DAC), mu besides (DAC, average reward), or omega, lambda and the
+shared part of theta (CAC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIXED: dict[str, tuple[str, ...]] = {
+    "nothing": (), "critic": ("omega",), "critics": ("omega", "lam"), "critics and mu": ("mu", "omega", "lam"),
+    "critics and policy": ("omega", "lam", "shared")}
+WORDS = {"mu": "mu (average reward)", "omega": "omega (value weights)", "lam": "lambda (reward model)",
+         "theta": "theta (policy)", "h": "h (natural direction)"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many numbers of each kind an agent holds.
+
+    Attributes:
+        mu, omega, lam, theta, h: sizes of the average reward (0 or 1), the value weights, the reward model's weights,
+            the policy, and the natural direction.
+        shared: how many coordinates of theta are shared (they come first).
+        mixed: what consensus averages, a key of `MIXED`.
+    """
+
+    omega: int
+    lam: int
+    theta: int
+    shared: int
+    mu: int = 0
+    h: int = 0
+    mixed: str = "nothing"
+
+    @property
+    def total(self) -> int:
+        """Length of a row."""
+        return self.mu + self.omega + self.lam + self.theta + self.h
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Columns of each quantity, of the two parts of theta, and of what is mixed."""
+        ends = np.cumsum([0, self.mu, self.omega, self.lam, self.theta, self.h]).tolist()
+        columns = {name: slice(*ends[k:k + 2]) for k, name in enumerate(WORDS)}
+        first, last = columns["theta"].start, columns["theta"].stop
+        columns |= {"shared": slice(first, first + self.shared), "personal": slice(first + self.shared, last)}
+        parts = MIXED[self.mixed]
+        columns["mixed"] = slice(columns[parts[0]].start, columns[parts[-1]].stop) if parts else slice(0, 0)
+        return columns
+
+    def owner(self, column: int) -> str:
+        """The quantity a column belongs to, in the words of messages."""
+        columns = self.columns
+        return next(WORDS[name] for name in WORDS if columns[name].start <= column < columns[name].stop)
+
+
+class Parameters:
+    """The buffer `flat` (n, total) and views of its columns: `mu`, `omega`, `lam`, `theta`, `h`; `shared` and `personal`,
+    the parts of theta; `mixed`, what consensus averages."""
+
+    def __init__(self, layout: Layout, agents: int):
+        self.layout = layout
+        self.flat = np.zeros((agents, layout.total))
+        columns = layout.columns
+        self.mu, self.omega, self.lam, self.theta, self.h, self.shared, self.personal, self.mixed = (
+            self.flat[:, columns[name]] for name in (*WORDS, "shared", "personal", "mixed"))
+        start = columns["mixed"].start
+        self._parts = [slice(columns[part].start - start, columns[part].stop - start) for part in MIXED[layout.mixed]]
+
+    def split(self, mixed: np.ndarray) -> list[np.ndarray]:
+        """The parts of a mixture (n, width of `mixed`), in the order of `MIXED`."""
+        return [mixed[:, part] for part in self._parts]
+
+    def hashed(self) -> bytes:
+        """theta, omega, lambda and mu of every agent in turn, little-endian doubles: what `parameters_sha256` covers."""
+        rows = np.concatenate([self.theta, self.omega, self.lam, self.mu], axis=1)
+        return np.ascontiguousarray(rows, dtype="<f8").tobytes()

@@ -1,0 +1,255 @@
+"""The experiment file: its schema, `--set`, and what an algorithm finds of its options in it.
+
+Precedence: file < [algorithm.NAME] < --set.  A string where a table may stand is a name or a path.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import Field
+
+from netac import plugins
+from netac.errors import InputError, did_you_mean
+from netac.options import Options, checked
+
+ALGORITHMS = "netac.decentralized"
+ENVIRONMENTS = "netac.envs"
+
+
+class Policy(Options):
+    """The table [policy]."""
+
+    name: Literal["tabular", "log-linear"] = Field(
+        "tabular", description='"tabular": one logit per state and action; "log-linear": logits x(s,a)\'theta')
+    shared: list[str] = Field(["*"], description=(
+        'patterns of the names of the shared coordinates, e.g. ["*"], ["s0.*"], ["f[0-3]"], [] (only CAC mixes them)'))
+    features: str | None = Field(None, description=(
+        "log-linear: an .npz file with x, (S, A, d) or (N, S, A, d)"))
+    initial: Literal["environment", "zeros", "normal"] = Field(
+        "environment", description="initial theta: the environment's theta0 if it has one, else zeros; or normal draws")
+    scale: float = Field(0.1, ge=0, le=1e6, allow_inf_nan=False, description="standard deviation of normal draws")
+
+
+class Experiment(Options):
+    """A complete experiment."""
+
+    agents: int = Field(ge=1, le=10**7, description="N, a whole number of agents >= 1")
+    iterations: int = Field(ge=1, le=10**12, description="T, a whole number of iterations >= 1")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="whole number >= 0: every random stream is spawned from it")
+    env: dict[str, Any] | str = Field(description=(
+        'a name, an .npz file, { name = "...", options }, or { factory = "package.module:function", kwargs = { } }'))
+    topology: dict[str, Any] | str = Field("complete", description=(
+        'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
+    policy: Policy = Field(Policy(), description="the table [policy]")
+    algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
+    log_every: int = Field(10, ge=1, description="iterations between rows of metrics.csv, >= 1")
+    checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints, >= 1")
+    allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
+
+
+class Factory(Options):
+    """env = { factory = ... }."""
+
+    factory: str = Field(pattern=r"^[\w.]+:[\w.]+$", description='"package.module:function"')
+    kwargs: dict[str, Any] = Field({}, description="keyword arguments of the function, besides `agents`")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An experiment file with its overrides, before an algorithm is chosen.
+
+    Attributes:
+        file: where the tables come from; None for tables given in Python.
+        tables: the file's contents.
+        overrides: what `--set` said, nested like the tables.
+    """
+
+    file: Path | None
+    tables: dict[str, Any]
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of the file start."""
+        return self.file.parent if self.file else Path.cwd()
+
+    def located(self, error: InputError) -> InputError:
+        """The error with this file's name."""
+        return error.located(file=self.file)
+
+    def experiment(self, algorithm: str | None = None, compared: Sequence[str] = (), seed: int | None = None) -> Experiment:
+        """The experiment for one algorithm (by default the file's), checked as far as options go.
+
+        Args:
+            algorithm, seed: in place of the file's.
+            compared: the algorithms compared with it; an override must be known to one of them.
+
+        Raises:
+            InputError: with the file's name.
+        """
+        try:
+            return self._experiment(algorithm, compared, seed)
+        except InputError as error:
+            raise self.located(error) from None
+
+    def _experiment(self, algorithm: str | None, compared: Sequence[str], seed: int | None) -> Experiment:
+        merged = {key: value for key, value in self.tables.items() if key != "algorithm"}
+        for key, value in self.overrides.items():
+            if key != "algorithm":
+                merged[key] = _merged(merged.get(key), value)
+        file_table, set_table = (_table(tables.get("algorithm", {}), "algorithm") for tables in (self.tables, self.overrides))
+        name = algorithm or set_table.get("name", file_table.get("name"))
+        if name is not None:
+            merged["algorithm"] = algorithm_options(name, file_table, set_table, compared)
+        if seed is not None:
+            merged["seed"] = seed
+        found = checked(Experiment, merged)
+        return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy)})
+
+    def _environment(self, table: dict | str) -> dict:
+        if isinstance(table, str) and (table.endswith(".npz") or "/" in table):
+            table = {"name": "finite-mdp", "path": table}
+        table = _table(table, "env")
+        if "factory" in table:
+            return checked(Factory, table, "env").model_dump()
+        if "name" not in table:
+            raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
+        module = chosen(ENVIRONMENTS, table["name"], "environment", "env.name")
+        options = checked(module.Settings, {k: v for k, v in table.items() if k != "name"}, "env", ["name"]).model_dump()
+        for key in ("path", "features"):
+            if isinstance(options.get(key), str) and options[key].endswith(".npz"):
+                options[key] = str(self.find(options[key], f"env.{key}"))
+        return {"name": table["name"], **options}
+
+    def _policy(self, policy: Policy) -> Policy:
+        if (policy.name == "log-linear") != (policy.features is not None):
+            raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
+                             found=policy.features, valid='an .npz file with name = "log-linear"')
+        if policy.features is None:
+            return policy
+        return policy.model_copy(update={"features": str(self.find(policy.features, "policy.features"))})
+
+    def find(self, text: str, key: str) -> Path:
+        """An existing file: relative to the experiment file, else to the current folder."""
+        tried = list(dict.fromkeys([(self.folder / text).absolute(), Path(text).absolute()]))
+        for path in tried:
+            if path.is_file():
+                return Path(os.path.normpath(path))
+        raise InputError("there is no such file", key=key, found=text, valid="tried " + ", ".join(map(str, tried)))
+
+
+def read(experiment: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Source:
+    """An experiment file (or its tables) with overrides {"a.b": value}.
+
+    Raises:
+        InputError: no such file, not TOML, or an override that cannot be placed.
+    """
+    nested: dict[str, Any] = {}
+    for key, value in (overrides or {}).items():
+        _put(nested, key, value)
+    if isinstance(experiment, Mapping):
+        return Source(None, deepcopy(dict(experiment)), nested)
+    path = Path(experiment)
+    try:
+        return Source(path, tomllib.loads(path.read_bytes().decode()), nested)
+    except FileNotFoundError:
+        raise InputError("there is no such experiment file", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not a TOML file: {error}", file=path) from None
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """'a.b=value' of --set: the value as TOML, or as text where it is not TOML."""
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not all(part.replace("-", "").replace("_", "").isalnum() for part in key.split(".")):
+        raise InputError("cannot be understood", key="--set", found=text, valid="--set key.key=value")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value.strip()
+
+
+def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of algorithm `name`: file < [algorithm.NAME] < --set, complete and checked.
+
+    Options that only another algorithm knows are left out (from `--set`: only another of the compared ones).
+    """
+    module = chosen(ALGORITHMS, name, "algorithm", "algorithm.name")
+    known = {other: list(plugins.module(ALGORITHMS, other, "algorithm").Settings.model_fields)
+             for other in plugins.module_names(ALGORITHMS)}
+    options: dict[str, Any] = {}
+    for table, heard in ((file_table, known), (set_table, {k: known[k] for k in {name, *compared}})):
+        general = {key: value for key, value in table.items() if key != "name" and key not in known}
+        everyone = sorted({key for keys in heard.values() for key in keys})
+        for key, value in general.items():
+            if key not in everyone:
+                raise InputError(f"unknown key{did_you_mean(key, [*everyone, *known])}", key=f"algorithm.{key}",
+                                 valid=", ".join(["name", *everyone]))
+            if key in known[name]:
+                options[key] = value
+        for other in known.keys() & table.keys():
+            own = _table(table[other], f"algorithm.{other}")
+            for key in own.keys() - set(known[other]):
+                raise InputError(f"unknown key{did_you_mean(key, known[other])}", key=f"algorithm.{other}.{key}",
+                                 valid=", ".join(known[other]))
+            if other == name:
+                options |= own
+    return {"name": name, **checked(module.Settings, options, "algorithm").model_dump()}
+
+
+def chosen(package: str, name: object, what: str, key: str) -> ModuleType:
+    """The module that a name in an experiment file stands for."""
+    if not isinstance(name, str):
+        raise InputError("should be a name", key=key, found=name, valid=", ".join(plugins.module_names(package)))
+    try:
+        return plugins.module(package, name, what)
+    except InputError as error:
+        raise error.located(key=key) from None
+
+
+def _table(value: Any, key: str) -> dict[str, Any]:
+    """A table; a string where a table may stand is its name."""
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise InputError("should be a name or a table", key=key, found=value)
+    return dict(value)
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """`new` put over `old`: tables key by key, everything else replaced; a name or path replaces a whole table."""
+    if not isinstance(new, dict):
+        return new
+    base = {"name": old} if isinstance(old, str) else old if isinstance(old, dict) else {}
+    return base | {key: _merged(base.get(key), value) for key, value in new.items()}
+
+
+def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for k, part in enumerate(parents):
+        inner = nested.setdefault(part, {})
+        if isinstance(inner, str):
+            inner = nested[part] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]), found=inner)
+        nested = inner
+    nested[last] = value
+
+
+def ignored_options(source: Source, name: str) -> Iterable[str]:
+    """Keys of [algorithm] that `name` does not know (another algorithm does)."""
+    module = plugins.module(ALGORITHMS, name, "algorithm")
+    others = plugins.module_names(ALGORITHMS)
+    table = _table(source.tables.get("algorithm", {}), "algorithm")
+    return [key for key in table if key not in (*module.Settings.model_fields, *others, "name")]

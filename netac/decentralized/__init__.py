@@ -1,0 +1,1 @@
+"""Decentralized algorithms: one module each, named as in an experiment file."""

@@ -1,0 +1,61 @@
+"""CAC: coordinated actor-critic (Zeng, Chen, Garcia and Hong, 2022, Algorithm 1).
+
+Agents mix the shared part of their policies, their value weights and their reward models, and correct the mixtures with
+residuals of the unmixed parameters:
+
+    omega~ = W omega,  lambda~ = W lambda,  theta~^s = W theta^s                                                (line 4)
+    delta_i   = r_i + gamma V_i(s') - V_i(s)                                                                    (line 6)
+    omega_i  <- Proj_Romega (omega~_i + beta delta_i grad V_i(s))                                               (line 7)
+    lambda_i <- Proj_Rlambda(lambda~_i + zeta (r_i - R_i(s,a)) grad R_i(s,a))                                   (line 8)
+    theta_i  <- theta~_i + alpha (R_i(s,a) + gamma V_i(s') - V_i(s)) grad log pi_i(a_i|s)                       (line 9)
+
+With `sampling = "double"` (Algorithm 2) lines 7 and 8 see a sample of the running chain, line 9 one of the discounted
+visitation.  The federated setting is the topology "federated": its averaging step is line 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from netac.decentralized._base import Agents, Radius, Requirements, SingleSample, Step, project, step_size
+from netac.processes.network import Network
+from netac.processes.world import RUNNING, Features, World
+
+
+class Settings(SingleSample):
+    """Options of CAC."""
+
+    reward_step: Step = Field(0.1, description="zeta, the step size of lambda")
+    omega_radius: Radius = Field(None, description="R_omega of the projection of omega; off by default")
+    lambda_radius: Radius = Field(None, description="R_lambda of the projection of lambda; off by default")
+
+
+def requirements(settings: Settings) -> Requirements:
+    """What CAC's agents hold and mix."""
+    return Requirements(reward_model=True, mixed="critics and policy", features=Features(psi=True))
+
+
+def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
+    """Line 2: for t in `times`; `times.stop` is T."""
+    x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
+    gamma, double = settings.gamma, len(world.feeds) > 1
+    alpha, beta, zeta = (step_size(step, times.stop)
+                         for step in (settings.actor_step, settings.critic_step, settings.reward_step))
+    for t in times:
+        network.post(t, x.mixed)                                                    # line 4 is under way during line 3
+        b = world.sample(x.theta, feed=RUNNING)                                     # line 3
+        delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)                    # line 6
+        omega_step = beta * V.gradient(x.omega, b, delta)
+        lambda_step = zeta * R.gradient(x.lam, b, b.r - R(x.lam, b))
+        if double:
+            b = world.sample(x.theta, feed=1)                                       # Algorithm 2: the actor's own
+        advantage = R(x.lam, b) + gamma * V.next(x.omega, b) - V(x.omega, b)
+        theta_step = alpha * policy.gradient(x.theta, b, advantage)
+        omega_mixed, lambda_mixed, shared_mixed = x.split(network.wait())           # line 4
+        x.omega[:] = project(omega_mixed + omega_step, settings.omega_radius)       # line 7
+        x.lam[:] = project(lambda_mixed + lambda_step, settings.lambda_radius)      # line 8
+        x.shared[:] = shared_mixed                                                  # line 6: theta~ = {theta~^s, theta^p}
+        x.theta += theta_step                                                       # line 9
+        yield

@@ -1,0 +1,56 @@
+"""DNAC: mini-batch decentralized natural actor-critic (Chen, Zhou, Chen and Zou, 2021).
+
+Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i|s) and n the number of agents,
+
+    K times:  z = W^T_z [n psi_i'h_i]
+              h_i <- h_i - (eta / N_k) sum over N_k samples of (z_i - r^_i - gamma V_i(s') + V_i(s)) psi_i
+    theta_i <- theta_i + alpha h_i
+
+h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
+under "markov" and "stationary" the iteration's one batch serves all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+
+from netac.decentralized import mdac
+from netac.decentralized._base import Agents, Positive, Requirements, step_size
+from netac.processes.network import Network
+from netac.processes.world import World
+
+
+class Settings(mdac.Settings):
+    """Options of DNAC: MDAC's, and those of the inner steps."""
+
+    natural_step: Positive = Field(0.1, description="eta, the step size of h")
+    inner_steps: int = Field(1, ge=1, le=10**6, description="K, steps of h an iteration")
+    inner_rounds: int = Field(1, ge=0, le=10**6, description="T_z, rounds of averaging z")
+
+
+def requirements(settings: Settings) -> Requirements:
+    """What DNAC's agents hold and mix."""
+    return Requirements(mixed="critic", h=True)
+
+
+def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
+    """Iterations t in `times`."""
+    x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
+    gamma, n = settings.gamma, world.environment.agents
+    alpha, eta = step_size(settings.actor_step, times.stop), settings.natural_step
+    critic = mdac.critic_phase(agents, world, network, settings, times.stop)
+    for t in times:
+        b = served = critic(t)
+        for k in range(settings.inner_steps):
+            if served is None:
+                b = world.sample(x.theta, N_k, feed=1)
+            if served is None or k == 0:
+                r_hat = mdac.team_reward(t, b, world, network, settings)
+            z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, x.h)), settings.inner_rounds)
+            residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
+            x.h -= (eta / N_k) * policy.gradient(x.theta, b, residual)
+        x.theta += alpha * x.h
+        yield

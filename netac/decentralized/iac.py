@@ -1,0 +1,41 @@
+"""IAC: independent actor-critic, every agent for itself: CAC with W = I and no reward model.
+
+    delta_i  = r_i + gamma V_i(s') - V_i(s)
+    omega_i <- omega_i + beta delta_i grad V_i(s)
+    theta_i <- theta_i + alpha delta_i grad log pi_i(a_i|s)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netac.decentralized._base import Agents, Requirements, SingleSample, step_size
+from netac.processes.network import Network
+from netac.processes.world import RUNNING, World
+
+
+class Settings(SingleSample):
+    """Options of IAC."""
+
+
+def requirements(settings: Settings) -> Requirements:
+    """What IAC's agents hold; they mix nothing."""
+    return Requirements()
+
+
+def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
+    """Iterations t in `times`; the network is not used."""
+    x, policy, V = agents.parameters, agents.policy, agents.V
+    gamma, double = settings.gamma, len(world.feeds) > 1
+    alpha, beta = step_size(settings.actor_step, times.stop), step_size(settings.critic_step, times.stop)
+    for _ in times:
+        b = world.sample(x.theta, feed=RUNNING)
+        delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
+        omega_step = beta * V.gradient(x.omega, b, delta)
+        if double:
+            b = world.sample(x.theta, feed=1)
+            delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
+        theta_step = alpha * policy.gradient(x.theta, b, delta)
+        x.omega += omega_step
+        x.theta += theta_step
+        yield

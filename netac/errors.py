@@ -1,0 +1,80 @@
+"""The two ways a command can fail, and how they are told to the user.
+
+`InputError` is the user's to mend: one message, exit status 2.  `RunError` is what went wrong while running: one
+message, exit status 1.  Neither is ever shown with a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+_NOTHING = object()
+
+
+class NetacError(Exception):
+    """Base of the errors netac raises on purpose; `exit_status` is what the command line ends with."""
+
+    exit_status = 1
+
+
+class InputError(NetacError, ValueError):
+    """Bad input.  The message names the file, the key, what was found and what would be valid.
+
+    Args:
+        problem: one sentence, without a full stop, e.g. "must be positive".
+        file: the file at fault, if one is.
+        key: the dotted key at fault, e.g. "algorithm.actor_step".
+        found: the offending value.
+        valid: what would be valid, in words.
+    """
+
+    exit_status = 2
+
+    def __init__(self, problem: str, *, file: str | Path | None = None, key: str | None = None,
+                 found: object = _NOTHING, valid: str | None = None):
+        self.problem, self.file, self.key, self.found, self.valid = problem, file, key, found, valid
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        where = "".join(f"{part}: " for part in (self.file, self.key) if part)
+        details = [] if self.found is _NOTHING else [f"found {short(self.found)}"]
+        details += [f"valid: {self.valid}"] if self.valid else []
+        return where + self.problem + (f" ({'; '.join(details)})" if details else "")
+
+    def located(self, *, file: str | Path | None = None, key: str | None = None) -> InputError:
+        """The same error with the file filled in where it was unknown, and `key` put before its own key."""
+        inner = ".".join(part for part in (key, self.key) if part) or None
+        return InputError(self.problem, file=self.file or file, key=inner, found=self.found, valid=self.valid)
+
+
+class RunError(NetacError, RuntimeError):
+    """A failure while running: names the agent and the iteration where they are known.
+
+    Args:
+        cause: one sentence, without a full stop.
+        agent: index of the agent at fault.
+        iteration: the iteration, counted from 0, in which it happened.
+    """
+
+    def __init__(self, cause: str, *, agent: int | None = None, iteration: int | None = None):
+        self.cause, self.agent, self.iteration = cause, agent, iteration
+        super().__init__(cause)
+
+    def __str__(self) -> str:
+        where = [f"agent {self.agent}"] if self.agent is not None else []
+        where += [f"iteration {self.iteration}"] if self.iteration is not None else []
+        return (", ".join(where) + ": " if where else "") + self.cause
+
+
+def short(value: object, limit: int = 60) -> str:
+    """`repr(value)` cut to `limit` characters, so that a message stays one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """' (did you mean ...?)' with the nearest of `choices`, or '' where none is near."""
+    near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,48 @@
+"""Exact quantities of finite networked MDPs: distributions, values, J with its gradient, critics' fixed points.
+
+Pure functions of arrays: a `FiniteMDP` and the agents' local policies `pi` (N, S, A).
+"""
+
+from netac.exact.distributions import (
+    InducedChain,
+    induced_chain,
+    joint_policy,
+    recurrent_classes,
+    stationary_distribution,
+    transition,
+    visitation_distribution,
+)
+from netac.exact.fixed_points import action_value_fixed_point, reward_fixed_point, td_fixed_point
+from netac.exact.mdp import FiniteMDP
+from netac.exact.values import (
+    action_value,
+    average_reward,
+    objective,
+    objective_and_gradient,
+    optimal_joint_actions,
+    optimal_objective,
+    softmax_gradient,
+    value_function,
+)
+
+__all__ = [
+    "FiniteMDP",
+    "InducedChain",
+    "action_value",
+    "action_value_fixed_point",
+    "average_reward",
+    "induced_chain",
+    "joint_policy",
+    "objective",
+    "objective_and_gradient",
+    "optimal_joint_actions",
+    "optimal_objective",
+    "recurrent_classes",
+    "reward_fixed_point",
+    "softmax_gradient",
+    "stationary_distribution",
+    "td_fixed_point",
+    "transition",
+    "value_function",
+    "visitation_distribution",
+]

@@ -1,0 +1,119 @@
+"""What a run measures: rewards as they come, disagreement, exact quantities where the model is known, bad numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.agents.parameters import MIXED, Layout
+from netac.agents.policies import LogLinear, choose
+from netac.build import Setting, make_policy
+from netac.errors import RunError
+from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
+
+LARGEST_FIXED_POINT = 2000      # unknowns of an action-value fixed point that is solved at every logged row
+COLUMNS = ("iteration", "env_steps", "reward", "consensus_error", "consensus_error_policy", "consensus_error_omega",
+           "consensus_error_lambda", "messages", "bytes_environment", "bytes_consensus", "bytes_trainer", "seconds")
+EXACT_COLUMNS = ("J", "grad_norm_sq", "critic_error")
+
+
+@dataclass
+class Rewards:
+    """Team-mean rewards without observation noise: since the last row, over the last 10 % of iterations, over the last
+    `window` iterations.
+
+    Attributes:
+        iterations: T, which says where the last 10 % begin.
+        window: how many last iterations decide what is efficient; 0: none do.
+    """
+
+    iterations: int
+    window: int = 0
+
+    def __post_init__(self):
+        self.sums = np.zeros((3, 2))      # sum and number: row, final, window
+        self._starts = (0, self.iterations - max(1, self.iterations // 10), self.iterations - self.window)
+        self._first_final = min(self._starts[1:])
+
+    def add(self, t: int, total: float, samples: int) -> None:
+        """Iteration t drew `samples` joint samples with rewards `total` in all."""
+        sums = self.sums
+        sums[0, 0] += total
+        sums[0, 1] += samples
+        if t >= self._first_final:
+            for k in (1, 2):
+                if t >= self._starts[k]:
+                    sums[k] += total, samples
+
+    def take_row(self) -> float | None:
+        """Mean since the last call, None before the first sample."""
+        total, samples = self.sums[0].tolist()
+        self.sums[0] = 0.0
+        return total / samples if samples else None
+
+    @property
+    def final(self) -> float:
+        """Mean over the last 10 % of iterations."""
+        return float(self.sums[1, 0] / self.sums[1, 1])
+
+    @property
+    def last(self) -> float:
+        """Mean over the last `window` iterations."""
+        return float(self.sums[2, 0] / self.sums[2, 1])
+
+
+def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
+    """mean_i ||x_i - mean x||^2 of what is mixed (and of omega in any case), from all agents' rows (N, D)."""
+    columns, errors = layout.columns, {}
+    for part, name in (("shared", "policy"), ("omega", "omega"), ("lam", "lambda")):
+        x = flat[:, columns[part]]
+        if x.shape[1] and (part == "omega" or part in MIXED[layout.mixed]):
+            errors[name] = float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+    return {"consensus_error": sum(errors.values()), **{f"consensus_error_{name}": e for name, e in errors.items()}}
+
+
+def exact_measures(setting: Setting, flat: np.ndarray, layout: Layout) -> dict[str, float]:
+    """J, ||grad J||^2 over all agents' policies, and mean_i ||omega_i - omega*||^2, from all agents' rows (N, D).
+
+    A quantity that does not exist (a fixed point of a chain with several recurrent classes) is left out.
+    """
+    env, mdp, columns = setting.environment, setting.environment.mdp, layout.columns
+    policy = make_policy(setting, range(env.agents))
+    theta = np.ascontiguousarray(flat[:, columns["theta"]])
+    pi, _ = choose(policy.logits(theta, np.arange(env.states)), np.zeros((1, 1, 1)))
+    J, gradient = objective_and_gradient(mdp, pi)
+    if isinstance(policy, LogLinear):         # logits x'theta: the chain rule
+        gradient = np.einsum("nsa,nsad->nd", gradient, np.broadcast_to(policy.features, (*gradient.shape, policy.size)))
+    found = {"J": J, "grad_norm_sq": float(np.square(gradient).sum())}
+    average = getattr(setting.settings, "setting", "discounted")
+    try:
+        if setting.algorithm.requirements(setting.settings).value == "state":
+            fixed = td_fixed_point(mdp, pi, env.phi, average)
+        elif env.psi.size <= LARGEST_FIXED_POINT:
+            pairs = np.arange(mdp.states * mdp.joint_actions)
+            fixed = action_value_fixed_point(mdp, pi, env.psi.rows(pairs), average)
+        else:
+            return found
+    except RunError:
+        return found
+    found["critic_error"] = float(np.square(flat[:, columns["omega"]] - fixed).sum(axis=1).mean())
+    return found
+
+
+def refuse_bad_numbers(flat: np.ndarray, rewards: np.ndarray, layout: Layout, agents: range, t: int) -> None:
+    """Raise a RunError naming agent and quantity if a parameter of this process's agents is not finite.
+
+    Args:
+        flat: (n, D) their parameters after iteration t.
+        rewards: (n, M) their rewards in it.
+    """
+    if np.isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all():
+        return
+    bad = np.argwhere(~np.isfinite(rewards))
+    if len(bad):
+        row, sample = bad[0]
+        raise RunError(f"the environment's reward is {rewards[row, sample]}", agent=agents[row], iteration=t)
+    row, column = np.argwhere(~np.isfinite(flat))[0]
+    raise RunError(f"{layout.owner(int(column))} became {flat[row, column]}: smaller step sizes or a projection may help",
+                   agent=agents[row], iteration=t)

@@ -1,0 +1,70 @@
+"""Options from files and command lines: declared once as pydantic models, refused with one clear message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from netac.errors import InputError, did_you_mean
+
+
+class Options(BaseModel):
+    """A table of options: unknown keys are errors, nothing is converted silently, nothing changes after checking."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Model = TypeVar("Model", bound=Options)
+
+
+def checked(model: type[Model], table: dict[str, Any], key: str = "", others: Iterable[str] = ()) -> Model:
+    """`table` as a `model`.
+
+    Args:
+        key: the dotted key of the table, for messages.
+        others: keys that may stand in the same table besides the model's, for suggestions.
+
+    Raises:
+        InputError: for the first thing that is wrong.
+    """
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise _first(error, model, table, others).located(key=key or None) from None
+
+
+def _first(error: ValidationError, model: type[Options], table: dict, others: Iterable[str]) -> InputError:
+    first = error.errors()[0]
+    path = _keys(first["loc"], table)
+    key = ".".join(map(str, path)) or None
+    field = model.model_fields.get(str(path[0])) if path else None
+    if first["type"] == "extra_forbidden":
+        known = [*(list(model.model_fields) if len(path) == 1 else []), *others]
+        return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key,
+                          valid=", ".join(known) if len(path) == 1 else field.description if field else None)
+    if first["type"] == "missing":
+        return InputError("the key is missing", key=".".join(map(str, first["loc"])),
+                          valid=model.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None)
+    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    problem = f"should be {problem}" if first["msg"].startswith("Input should be ") else problem
+    if first["type"] == "value_error":
+        return InputError(problem, key=key)
+    return InputError(problem, key=key, found=first["input"], valid=field.description if field else None)
+
+
+def _keys(location: tuple, table: Any) -> list:
+    """The part of an error's location that are keys of the user's table, without the names of union members."""
+    path = []
+    for step in location:
+        if isinstance(table, dict) and step in table or isinstance(table, list) and isinstance(step, int):
+            path.append(step)
+            table = table[step]
+    return path
+
+
+def document(model: type[Options]) -> list[tuple[str, str, str]]:
+    """Name, default and description of every option, for help texts."""
+    return [(name, "" if field.is_required() else repr(field.default), field.description or "")
+            for name, field in model.model_fields.items()]

@@ -1,0 +1,54 @@
+"""One file per topology and per weight rule: finding them by scanning their packages, loading only the chosen one.
+
+A name is its module's file name with - for _ ("periodic-complete" is `builtin/periodic_complete.py`); modules whose
+name starts with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from netac.errors import InputError, NetacError, did_you_mean
+
+GRAPHS = "netac.topology.builtin"
+WEIGHTS = "netac.topology.weights"
+
+
+def module_names(package: str) -> list[str]:
+    """Names of what `package` offers, sorted."""
+    folder = importlib.import_module(package).__path__
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
+
+
+def module(package: str, name: str, what: str) -> ModuleType:
+    """The module called `name`; InputError with the nearest name where there is none (`what` says what it is)."""
+    known = module_names(package)
+    if name not in known:
+        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, known)}", valid=", ".join(known))
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+
+
+def first_line(loaded: ModuleType) -> str:
+    """First line of a module's docstring."""
+    return (loaded.__doc__ or "").strip().partition("\n")[0]
+
+
+def user_module(path: Path) -> ModuleType:
+    """Runs a user's Python file and returns it as a module; InputError naming file and line where that fails."""
+    spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except NetacError:
+        raise
+    except SyntaxError as error:
+        raise InputError(f"is not valid Python: {error.msg}, line {error.lineno}", file=path) from error
+    except Exception as error:
+        raise InputError(f"failed when loaded: {type(error).__name__}: {error}", file=path) from error
+    return loaded

@@ -1,0 +1,1 @@
+"""Agents as processes: placement, consensus between neighbours, the environment host, checkpoints, failure."""

@@ -1,0 +1,89 @@
+"""Where states come from: the chains of Algorithms 1 and 2 of Zeng et al. and of Chen et al.
+
+A chain draws its uniforms from its own environment stream, `draws` per sample, and turns a table "next state, for every
+state and sample" into the states visited.  With one state nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from netac.streams import Purpose, Stream
+
+
+def invert(probabilities: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """States drawn from a distribution (S,) by inverting its distribution function: (M,) -> (M,)."""
+    below = np.cumsum(probabilities)
+    below[-1] = np.inf
+    return np.searchsorted(below, uniforms, side="right")
+
+
+class Chain:
+    """The running chain: s_{t+1} is where the next sample starts.
+
+    Args:
+        seed, index: which environment stream it draws from.
+        initial: (S,) distribution of the first state.
+    """
+
+    draws = 1     # uniforms per sample; the first one gives s'
+
+    def __init__(self, seed: int, index: int, initial: np.ndarray):
+        self.stream = Stream(seed, Purpose.ENVIRONMENT, index, range(1))
+        self.initial = initial
+        self.state = 0
+        if len(initial) > 1:
+            self.begin()
+
+    def begin(self) -> None:
+        """Draw the first state from `initial`."""
+        self.state = int(invert(self.initial, self.stream.take()[:, 0])[0])
+
+    def uniforms(self, samples: int) -> np.ndarray:
+        """What `samples` samples need: (samples, draws)."""
+        return self.stream.take(samples * self.draws)[:, 0].reshape(samples, self.draws)
+
+    def starts(self, uniforms: np.ndarray) -> np.ndarray | None:
+        """(M,) states of the samples where they do not depend on one another, else None."""
+        return None
+
+    def follow(self, state: int, uniforms: np.ndarray) -> int:
+        """Where the next sample starts after s' = `state`."""
+        return state
+
+
+class RestartingChain(Chain):
+    """Moves by gamma P + (1 - gamma) xi, whose stationary distribution is the discounted visitation of P from xi."""
+
+    draws = 3     # s', whether to go on, and where to restart
+
+    def __init__(self, seed: int, index: int, initial: np.ndarray, gamma: float):
+        super().__init__(seed, index, initial)
+        self._gamma = gamma
+
+    def follow(self, state: int, uniforms: np.ndarray) -> int:
+        """s' with probability gamma, else a draw from xi."""
+        return state if uniforms[1] < self._gamma else int(invert(self.initial, uniforms[2:])[0])
+
+
+class FreshDraws(Chain):
+    """Independent samples: s from an exact distribution of the current joint policy, then s' from P."""
+
+    draws = 2     # s', then s
+
+    def __init__(self, seed: int, index: int, initial: np.ndarray, distribution: Callable[[], np.ndarray]):
+        self._distribution = distribution
+        super().__init__(seed, index, initial)
+
+    def begin(self) -> None:
+        """Nothing: every sample has a start of its own."""
+
+    def uniforms(self, samples: int) -> np.ndarray:
+        """Drawn in the order s, s'; handed on as s', s."""
+        return super().uniforms(samples)[:, ::-1]
+
+    def starts(self, uniforms: np.ndarray) -> np.ndarray:
+        """(M,) independent states."""
+        return invert(self._distribution(), uniforms[:, 1])

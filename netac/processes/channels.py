@@ -1,0 +1,115 @@
+"""The two ways values travel between neighbour processes: a neighbourhood communicator, or point to point.
+
+A channel belongs to one plan and one width; its buffers are allocated once.  `values` (needed, width) holds the own
+agents' values, which are sent from there, and the neighbours', which are received into it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netac.processes.plan import Plan
+
+TAG = 7
+
+
+class Channel:
+    """Buffers of one plan at one width, and how its outgoing values are laid out in them."""
+
+    def __init__(self, plan: Plan, width: int):
+        self.plan, self.width = plan, width
+        self.values = np.zeros((plan.needed, width))
+        self._own = self.values[plan.own]
+        rows = [rows for _, rows in plan.targets]
+        whole = all(len(r) == len(self._own) for r in rows)
+        self.broadcast = whole           # one message serves all listeners: each of them needs all the own agents
+        self._gathered = None if whole else np.concatenate(rows)
+        self._outgoing = self._own if whole else np.empty((len(self._gathered), width))
+        sizes = [len(r) * width for r in rows]
+        self._send_counts = sizes
+        self._send_starts = [0] * len(sizes) if whole else [sum(sizes[:k]) for k in range(len(sizes))]
+        self._receive_counts = [(s.stop - s.start) * width for _, s in plan.sources]
+        self._receive_starts = [s.start * width for _, s in plan.sources]
+        self.messages, self.bytes = len(sizes), 8 * sum(sizes)
+
+    def load(self, values: np.ndarray) -> None:
+        """Take the own agents' values (n, width) and pack what goes out."""
+        self._own[:] = values
+        if not self.broadcast:
+            np.take(self._own, self._gathered, axis=0, out=self._outgoing)
+
+    def start(self) -> None:
+        """Send what was loaded; nothing waits."""
+
+    def finish(self) -> None:
+        """Wait until the neighbours' values have come and the own have gone."""
+
+    def close(self) -> None:
+        """Give back what the channel holds of MPI."""
+
+
+class Within(Channel):
+    """A single process: nothing travels, and values that already lie in one block are used where they are."""
+
+    def load(self, values: np.ndarray) -> None:
+        """Take the agents' values (N, width)."""
+        if values.flags.c_contiguous:
+            self.values = values
+        else:
+            self.values = self._own
+            super().load(values)
+
+
+class PointToPoint(Channel):
+    """One message per neighbour process and round, over the launch's own communicator: for graphs that do not recur."""
+
+    def __init__(self, plan: Plan, width: int, comm):
+        super().__init__(plan, width)
+        from mpi4py import MPI
+        self._comm, self._wait = comm, MPI.Request.Waitall
+        self._requests: list = []
+
+    def start(self) -> None:
+        """Post all receives, then all sends."""
+        comm, incoming, outgoing = self._comm, self.values.reshape(-1), self._outgoing.reshape(-1)
+        self._requests = [comm.Irecv(incoming[at:at + size], source=rank, tag=TAG) for (rank, _), at, size
+                          in zip(self.plan.sources, self._receive_starts, self._receive_counts, strict=True)]
+        self._requests += [comm.Isend(outgoing[at:at + size], dest=rank, tag=TAG) for (rank, _), at, size
+                           in zip(self.plan.targets, self._send_starts, self._send_counts, strict=True)]
+
+    def finish(self) -> None:
+        """Wait for all of them."""
+        self._wait(self._requests)
+
+
+class Neighbourhood(Channel):
+    """One neighbourhood collective per round: persistent where MPI offers it (MPI-4), else non-blocking."""
+
+    def __init__(self, plan: Plan, width: int, graph):
+        super().__init__(plan, width)
+        from mpi4py import MPI
+        incoming = [self.values, self._receive_counts, self._receive_starts, MPI.DOUBLE]
+        if self.broadcast:
+            message = [self._own, self._own.size, MPI.DOUBLE]
+            persistent, once = graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv
+        else:
+            message = [self._outgoing, self._send_counts, self._send_starts, MPI.DOUBLE]
+            persistent, once = graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv
+        try:
+            self._request = persistent(message, incoming)
+            self.start, self.finish = self._request.Start, self._request.Wait
+        except NotImplementedError:
+            self._request, self._post = None, lambda: once(message, incoming)
+
+    def start(self) -> None:
+        """Post the collective."""
+        self._request = self._post()
+
+    def finish(self) -> None:
+        """Wait for it."""
+        self._request.Wait()
+
+    def close(self) -> None:
+        """Free the persistent request."""
+        if self._request is not None:
+            self._request.Free()

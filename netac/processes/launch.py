@@ -1,0 +1,129 @@
+"""Whether this is an MPI launch, who we are in it, and how an error in one process ends it for all."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from netac.errors import InputError, NetacError
+
+# set by mpirun, mpiexec and srun of Open MPI, MPICH, Intel MPI and MVAPICH
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
+RANKS = ("PMIX_RANK", "PMI_RANK")
+CLAIM = ".failure"
+Answer = TypeVar("Answer")
+
+
+def is_mpi_launch(environ: dict[str, str] | os._Environ = os.environ) -> bool:
+    """Whether a launcher started this process as one of several; NETAC_MPI=0|1 overrides.
+
+    Raises:
+        InputError: NETAC_MPI is something else.
+    """
+    said = environ.get("NETAC_MPI")
+    if said is not None:
+        if said not in ("0", "1"):
+            raise InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1")
+        return said == "1"
+    sizes = [environ[name] for name in SIZES if name in environ]
+    return any(size != "1" for size in sizes) if sizes else any(name in environ for name in RANKS)
+
+
+def communicator():
+    """The launch's communicator, or None for a single process (then MPI is not even imported).
+
+    Raises:
+        InputError: an MPI launch without mpi4py.
+    """
+    if not is_mpi_launch():
+        return None
+    try:
+        import mpi4py
+        mpi4py.rc.thread_level = "funneled"
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise InputError(f"this is an MPI launch, but mpi4py cannot be used: {error}",
+                         valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes') from None
+    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+
+
+def agree(comm, work: Callable[[], Answer]) -> Answer:
+    """What `work` answers on process 0, for every process; its error is raised on all of them, in the same words."""
+    if comm is None:
+        return work()
+    outcome: Any = None
+    if comm.rank == 0:
+        try:
+            outcome = (work(), None)
+        except NetacError as error:
+            outcome = (None, error)
+    answer, error = comm.bcast(outcome, root=0)
+    if error is not None:
+        error.told_by_root = True
+        raise error
+    return answer
+
+
+def report(error: BaseException, comm, folder: Path | None) -> int:
+    """Tell the user of an error, once per launch, and end the launch if it has several processes.
+
+    Returns the exit status for a single process; in a launch of several it does not return.
+    """
+    status = error.exit_status if isinstance(error, NetacError) else 1
+    if comm is None:
+        say(error)
+        return status
+    if getattr(error, "told_by_root", False):              # every process knows it: leave together
+        if comm.rank == 0:
+            say(error)
+        return status
+    if _first_to_fail(folder):
+        say(error)
+        comm.Abort(status)
+    time.sleep(3)                                          # the first one ends the launch meanwhile
+    comm.Abort(status)
+    return status
+
+
+def say(error: BaseException) -> None:
+    """One message on standard error; a traceback only for what netac did not foresee."""
+    if isinstance(error, NetacError):
+        print(f"netac: error: {error}", file=sys.stderr, flush=True)
+    else:
+        import traceback
+        traceback.print_exception(error)
+        sys.stderr.flush()
+
+
+def _first_to_fail(folder: Path | None) -> bool:
+    if folder is None:
+        return True
+    try:
+        os.close(os.open(folder / CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def announce(comm, describe: Callable[[int], str], show: bool) -> None:
+    """Say which process holds which agents: to standard error (`show`), and to the file run_mpi.sh asks for."""
+    line = f"{os.getpid()} host {socket.gethostname()}"
+    lines = [line] if comm is None else comm.gather(line, root=0)
+    if lines is None:
+        return
+    text = "".join(f"netac: rank {rank} pid {line} {describe(rank)}\n" for rank, line in enumerate(lines))
+    wanted = os.environ.get("NETAC_PLACEMENT_FILE")
+    if wanted:
+        try:
+            Path(wanted).write_text(text)
+        except OSError:
+            pass
+    if show:
+        print(text, end="", file=sys.stderr, flush=True)

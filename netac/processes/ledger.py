@@ -1,0 +1,67 @@
+"""Exact accounting of messages and bytes.
+
+*Logical* traffic is counted as if every agent were its own process, at the sender: it is the same for every placement.
+*Wire* traffic is what the processes of this launch really sent each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+DOUBLE = 8   # bytes
+
+
+@dataclass
+class Ledger:
+    """What each of `agents` agents has sent so far, and what this process has.
+
+    Attributes:
+        consensus_messages, consensus_bytes: (N,) messages and bytes each agent sent to its neighbours.
+        samples: joint samples drawn.
+        announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
+        action_bytes: bytes of one action.
+        wire_messages, wire_bytes: what this process sent to others.
+    """
+
+    agents: int
+    action_bytes: int = 1
+    samples: int = 0
+    announced: int = 0
+    wire_messages: int = 0
+    wire_bytes: int = 0
+    consensus_messages: np.ndarray = field(init=False)
+    consensus_bytes: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        self.consensus_messages = np.zeros(self.agents, dtype=np.int64)
+        self.consensus_bytes = np.zeros(self.agents, dtype=np.int64)
+
+    def consensus(self, degrees: np.ndarray, doubles: int, rounds: int = 1) -> None:
+        """Every agent sent one message of `doubles` doubles to each of its `degrees` neighbours, `rounds` times."""
+        self.consensus_messages += rounds * degrees
+        self.consensus_bytes += (rounds * DOUBLE * doubles) * degrees
+
+    def wire(self, messages: int, size: int) -> None:
+        """This process sent `messages` messages of `size` bytes in all."""
+        self.wire_messages += messages
+        self.wire_bytes += size
+
+    def logical(self) -> dict[str, float]:
+        """Cumulative means per agent, under the names of the columns of metrics.csv."""
+        shown = self.announced * (self.agents - 1)
+        return {"messages": shown + float(self.consensus_messages.mean()),
+                "bytes_environment": shown * self.action_bytes,
+                "bytes_consensus": float(self.consensus_bytes.mean()), "bytes_trainer": 0}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps."""
+        return {"ledger_samples": np.array([self.samples, self.announced]), "ledger_messages": self.consensus_messages,
+                "ledger_bytes": self.consensus_bytes}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take up the counts of a checkpoint."""
+        self.samples, self.announced = state["ledger_samples"].tolist()
+        self.consensus_messages[:] = state["ledger_messages"]
+        self.consensus_bytes[:] = state["ledger_bytes"]

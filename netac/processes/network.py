@@ -1,0 +1,139 @@
+"""Consensus: x~_i = sum_j W_t[i, j] x_j, over the graph of iteration t, between processes and inside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from netac.processes.channels import Channel, Neighbourhood, PointToPoint, Within
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+from netac.processes.plan import Plan, make_plan
+
+CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
+
+
+class _Route:
+    """The plan of one weight matrix with its channels; the second use earns it a neighbourhood communicator."""
+
+    def __init__(self, plan: Plan, comm):
+        self.plan, self._comm, self._graph = plan, comm, None
+        self._channels: dict[int, Channel] = {}
+        self.uses = 0
+
+    def channel(self, width: int) -> Channel:
+        channel = self._channels.get(width)
+        if channel is None or (self.uses == 2 and not isinstance(channel, Neighbourhood) and self._comm is not None):
+            channel = self._channels[width] = self._open(width)
+        return channel
+
+    def _open(self, width: int) -> Channel:
+        if self._comm is None:
+            return Within(self.plan, width)
+        if self.uses < 2:
+            return PointToPoint(self.plan, width, self._comm)
+        if self._graph is None:
+            self._graph = self._comm.Create_dist_graph_adjacent([rank for rank, _ in self.plan.sources],
+                                                                [rank for rank, _ in self.plan.targets], reorder=False)
+        return Neighbourhood(self.plan, width, self._graph)
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+        if self._graph is not None:
+            self._graph.Free()
+
+
+class Network:
+    """The agents' communication.
+
+    Args:
+        matrix: t -> W_t as a sparse (N, N) array; the same object for a graph that recurs, where that is known.
+        placement: which agents are here.
+        ledger: where traffic is counted.
+        comm: the launch's communicator; None in a single process.
+    """
+
+    def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None):
+        self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
+        self._routes: OrderedDict[bytes, _Route] = OrderedDict()
+        self._last: tuple[csr_array | None, _Route | None] = (None, None)
+        self._keys: dict[int, tuple[csr_array, bytes]] = {}
+        self._pending: Channel | None = None
+        self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
+
+    def post(self, t: int, values: np.ndarray) -> None:
+        """Send `values` (n, width) to the neighbours of iteration t; they may not change until `wait` or `settle`."""
+        assert self._values is None, "an exchange is already under way"
+        route = self._route(t)
+        plan = route.plan
+        self._values = values
+        if plan.silent or not values.shape[1]:
+            self._pending = None
+            return
+        self._pending = channel = route.channel(values.shape[1])
+        self._ledger.consensus(plan.degrees, channel.width)
+        channel.load(values)
+        if self._comm is not None:
+            self._ledger.wire(channel.messages, channel.bytes)
+            channel.start()
+
+    def wait(self) -> np.ndarray:
+        """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself."""
+        values, channel = self._values, self._pending
+        self._values = self._pending = None
+        if channel is None:
+            return values
+        if self._comm is not None:
+            channel.finish()
+        return channel.plan.apply(channel.values)
+
+    def settle(self) -> None:
+        """Complete an exchange that is under way, in place: the posted values become their mixture."""
+        if self._values is not None:
+            values = self._values
+            mixed = self.wait()
+            if mixed is not values:
+                values[:] = mixed
+
+    def mix(self, t: int, values: np.ndarray, rounds: int = 1) -> np.ndarray:
+        """matrix_power(W_t, rounds) @ values, one exchange per round."""
+        for _ in range(rounds):
+            self.post(t, values)
+            values = self.wait()
+        return values
+
+    def close(self) -> None:
+        """Give back the communicators."""
+        while self._routes:
+            self._routes.popitem()[1].close()
+
+    def _route(self, t: int) -> _Route:
+        matrix = self._matrix(t)
+        if matrix is self._last[0]:
+            route = self._last[1]
+        else:
+            key = self._key(matrix)
+            route = self._routes.pop(key, None) or _Route(make_plan(matrix, self._placement), self._comm)
+            self._routes[key] = route
+            if len(self._routes) > CACHE:
+                self._routes.popitem(last=False)[1].close()
+            self._last = (matrix, route)
+        route.uses = min(route.uses + 1, 2)
+        return route
+
+    def _key(self, matrix: csr_array) -> bytes:
+        """A digest of W_t: graphs that recur are known again, however they were made."""
+        known = self._keys.get(id(matrix))
+        if known is None or known[0] is not matrix:
+            digest = hashlib.blake2b(digest_size=16)
+            for part in (matrix.indptr, matrix.indices, matrix.data):
+                digest.update(part.tobytes())
+            if len(self._keys) >= CACHE:
+                self._keys.clear()
+            self._keys[id(matrix)] = known = (matrix, digest.digest())
+        return known[1]

@@ -1,0 +1,286 @@
+"""The environment host: actions of all agents in, states and own rewards out.
+
+Host "replicated": every process steps the same seeded environment, so that only actions travel (one Allgather).
+Several samples at once are drawn through response tables: with the policies fixed, each agent's action (hence the next
+state) is computed for every state and sample in one stroke, and the chain then only walks through the table.  It gives
+the same samples as drawing one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from netac.agents.batch import Batch
+from netac.agents.policies import LogLinear, Tabular, choose
+from netac.envs._base import TabularEnvironment
+from netac.exact import stationary_distribution, transition, visitation_distribution
+from netac.processes.chains import Chain, FreshDraws, RestartingChain
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+from netac.streams import Purpose, Stream, student_t4
+
+Sampling = Literal["markov", "double", "stationary", "iid"]
+RUNNING, SECOND = 0, 1      # the critics' chain; the actor's own chain under "double" and "iid"
+TABLE_STATES = 64           # with more states, samples are drawn one after the other
+
+
+@dataclass
+class _Feed:
+    """One chain with its agents' streams; `pending` is the joint action already chosen for the current state."""
+
+    chain: Chain
+    actions: Stream
+    noise: Stream | None
+    privacy: Stream
+    pending: tuple[np.ndarray, np.ndarray] | None = None      # own (n, 1), joint (N, 1)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Which features the algorithm looks at, besides phi(s) and phi(s')."""
+
+    psi: bool = False          # of (s, a)
+    psi_next: bool = False     # of (s', a'), which asks for a' ~ pi(.|s')
+    psi_own: bool = False      # of (s, (b, a_-i)) for every b
+
+
+class World:
+    """Draws batches of joint samples for the agents of this process.
+
+    Args:
+        environment: the environment, the same in every process.
+        policy: the policies of this process's agents.
+        placement, ledger, comm: who is where, where traffic is counted, the launch's communicator (or None).
+        seed: the run's seed.
+        sampling: "markov": one running chain; "double": a second chain, restarting with probability 1 - gamma, for the
+            actor; "stationary": independent draws from mu_theta; "iid": the critics' from mu_theta, the actor's from
+            the discounted visitation d_theta (finite MDPs only).
+        gamma: discount.
+        features: what a batch must hold.
+        psi: feature map of states and joint actions.
+    """
+
+    def __init__(self, environment: TabularEnvironment, policy: Tabular | LogLinear, placement: Placement,
+                 ledger: Ledger, seed: int, sampling: Sampling, gamma: float, features: Features, comm=None):
+        self.environment, self.policy, self.placement, self.ledger = environment, policy, placement, ledger
+        self._seed, self._comm, self._features, self._gamma = seed, comm, features, gamma
+        self._agents = placement.local
+        self._phi = np.ascontiguousarray(environment.phi, dtype=float)
+        self._wire = np.min_scalar_type(max(environment.actions - 1, 1))
+        ledger.action_bytes = self._wire.itemsize
+        self._all_states = np.arange(environment.states)
+        self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
+        self.rewards = np.zeros((len(self._agents), 0))        # own rewards of the last batch, (n, M)
+        self.team_reward, self.team_samples = 0.0, 0           # of the running chain, since the last `take_reward`
+        self.feeds = [self._feed(RUNNING, sampling)]
+        if sampling in ("double", "iid"):
+            self.feeds.append(self._feed(SECOND, sampling))
+
+    def _feed(self, index: int, sampling: Sampling) -> _Feed:
+        env, seed = self.environment, self._seed
+        if sampling in ("stationary", "iid"):
+            source = self._stationary if index == RUNNING else self._visitation
+            chain = FreshDraws(seed, index, env.initial, source)
+        elif index == SECOND:
+            chain = RestartingChain(seed, index, env.initial, self._gamma)
+        else:
+            chain = Chain(seed, index, env.initial)
+        noise = env.reward_noise and Stream(seed, Purpose.REWARD_NOISE, index, self._agents, env.reward_noise)
+        return _Feed(chain, Stream(seed, Purpose.ACTION, index, self._agents), noise,
+                     Stream(seed, Purpose.PRIVACY_NOISE, index, self._agents, student_t4))
+
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
+        """`samples` joint samples with the policies at `theta` (n, d).
+
+        The batch's `pi` is at this theta.  Where the algorithm asks for a', the running chain keeps a' as its next
+        action (Zhang et al., Algorithm 1).
+        """
+        self._theta = theta
+        source = self.feeds[feed]
+        follow_on = self._features.psi_next and feed == RUNNING
+        if follow_on:
+            states, next_states, own, joint, next_joint, pi = self._draw_with_next(source, theta, samples)
+        elif samples == 1 and self.environment.states > 1 or self.environment.states > TABLE_STATES:
+            states, next_states, own, joint, pi = _joined([self._draw_one(source, theta) for _ in range(samples)])
+        else:
+            states, next_states, own, joint, pi = self._draw_table(source, theta, samples)
+        self.ledger.samples += samples
+        r, team = self.environment.rewards(states, joint, next_states, self._agents)
+        if source.noise is not None:
+            r = r + source.noise.take(samples).T
+        self.rewards = r
+        if feed == RUNNING:
+            self.team_reward += float(team[0] if samples == 1 else team.sum())
+            self.team_samples += samples
+        batch = Batch(states, next_states, joint, own, pi, r, self._phi[states], self._phi[next_states])
+        if self._features.psi:
+            batch.psi = self.environment.psi(states, joint)
+        if follow_on:
+            batch.psi_next = self.environment.psi(next_states, next_joint)
+        if self._features.psi_own:
+            batch.psi_own = self.environment.psi.alternatives(states, joint, self._agents)
+        return batch
+
+    def privacy_noise(self, samples: int) -> np.ndarray:
+        """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
+        return self.feeds[-1].privacy.take(samples).T
+
+    def take_reward(self) -> tuple[float, int]:
+        """Sum of the team-mean rewards (no observation noise) drawn on the running chain since the last call, and how many."""
+        taken = self.team_reward, self.team_samples
+        self.team_reward, self.team_samples = 0.0, 0
+        return taken
+
+    # --- one sample after the other ---
+
+    def _act(self, source: _Feed, theta: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """pi (n, 1, A), own actions (n, 1) and joint actions (N, 1) in one state."""
+        pi, own = choose(self.policy.logits(theta, states), source.actions.take().T[:, :, None])
+        own = own[:, :, 0]
+        self.ledger.announced += 1
+        return pi, own, self._gather(own)
+
+    def _draw_one(self, source: _Feed, theta: np.ndarray):
+        chain, u, states = source.chain, None, self._all_states[:1]
+        if self.environment.states > 1:
+            u = chain.uniforms(1)
+            starts = chain.starts(u)
+            states = np.array([chain.state]) if starts is None else starts
+        pi, own, joint = self._act(source, theta, states)
+        next_states = self._move(chain, states, joint, u)
+        return states, next_states, own, joint, pi
+
+    def _move(self, chain: Chain, states: np.ndarray, joint: np.ndarray, u: np.ndarray | None) -> np.ndarray:
+        if u is None:
+            return states
+        next_states = self.environment.next_states(states, joint, u[:, 0])
+        chain.state = chain.follow(int(next_states[0]), u[0])
+        return next_states
+
+    def _draw_with_next(self, source: _Feed, theta: np.ndarray, samples: int):
+        """Samples (s, a, s', a'); on a chain a' is the next sample's a, independent samples draw both afresh."""
+        assert samples == 1, "a' is asked for by single-sample algorithms only"
+        chain, u, states = source.chain, None, self._all_states[:1]
+        if self.environment.states > 1:
+            u = chain.uniforms(1)
+            starts = chain.starts(u)
+            states = np.array([chain.state]) if starts is None else starts
+        if source.pending is None or isinstance(chain, FreshDraws):
+            pi, own, joint = self._act(source, theta, states)
+        else:
+            own, joint = source.pending
+            pi = choose(self.policy.logits(theta, states), np.zeros((len(own), 1, 1)))[0]
+        next_states = self._move(chain, states, joint, u)
+        _, next_own, next_joint = self._act(source, theta, next_states)
+        source.pending = (next_own, next_joint)
+        return states, next_states, own, joint, next_joint, pi
+
+    # --- many at once ---
+
+    def _draw_table(self, source: _Feed, theta: np.ndarray, samples: int):
+        S, n = self.environment.states, len(self._agents)
+        self.ledger.announced += samples
+        pi, responses = choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])
+        if S == 1:
+            own = responses[:, 0]
+            states = np.zeros(samples, dtype=np.int64)
+            if samples > 1:
+                pi = np.repeat(pi, samples, axis=1)
+            return states, states, own, self._gather(own), pi
+        u = source.chain.uniforms(samples)
+        answers = self._gather(responses.reshape(n, S * samples))
+        moves = self.environment.next_states(np.repeat(self._all_states, samples), answers, np.tile(u[:, 0], S))
+        states = self._walk(source.chain, moves.reshape(S, samples), u)
+        chosen = np.arange(samples)
+        at = states * samples + chosen
+        return states, moves[at], responses[:, states, chosen], answers[:, at], pi[:, states]
+
+    @staticmethod
+    def _walk(chain: Chain, moves: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """The states the chain starts its samples in, given s' for every state and sample: (S, M) -> (M,)."""
+        starts = chain.starts(u)
+        if starts is not None:
+            return starts
+        states, state, follow = [], chain.state, chain.follow
+        for nexts, row in zip(moves.T.tolist(), u, strict=True):
+            states.append(state)
+            state = follow(nexts[state], row)
+        chain.state = state
+        return np.array(states)
+
+    # --- what travels ---
+
+    def _gather(self, own: np.ndarray) -> np.ndarray:
+        """Everyone's actions: (n, M) -> (N, M), by one Allgather."""
+        if self._comm is None:
+            return own
+        sent = np.ascontiguousarray(own, dtype=self._wire)
+        received = np.empty((self.placement.agents, own.shape[1]), dtype=self._wire)
+        self._allgather(sent, received)
+        self.ledger.wire(self.placement.processes - 1, (self.placement.processes - 1) * sent.nbytes)
+        return received.astype(np.int64)
+
+    def _allgather(self, sent: np.ndarray, received: np.ndarray) -> None:
+        counts = self.placement.counts
+        if counts[0] == counts[-1]:
+            self._comm.Allgather(sent, received)
+        else:
+            from mpi4py.util.dtlib import from_numpy_dtype
+            width = received.shape[1] if received.ndim > 1 else 1
+            self._comm.Allgatherv(sent, [received, [count * width for count in counts], from_numpy_dtype(received.dtype)])
+
+    # --- exact distributions: an oracle of the experiment, not traffic between agents ---
+
+    def _joint_pi(self) -> np.ndarray:
+        pi, _ = choose(self.policy.logits(self._theta, self._all_states), np.zeros((1, 1, 1)))
+        if self._comm is None:
+            return pi
+        everyone = np.empty((self.placement.agents, pi[0].size))
+        self._allgather(np.ascontiguousarray(pi.reshape(len(pi), -1)), everyone)
+        return everyone.reshape(-1, *pi.shape[1:])
+
+    def _stationary(self) -> np.ndarray:
+        return stationary_distribution(transition(self.environment.mdp, self._joint_pi()))
+
+    def _visitation(self) -> np.ndarray:
+        mdp = self.environment.mdp
+        return visitation_distribution(transition(mdp, self._joint_pi()), mdp.xi, self._gamma)
+
+    # --- checkpoints ---
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Positions of all streams and chains, the same in every process."""
+        kept = {}
+        for k, feed in enumerate(self.feeds):
+            pending = np.zeros(0, dtype=np.int64) if feed.pending is None else feed.pending[1][:, 0]
+            noise = feed.noise.position if feed.noise else 0
+            kept[f"chain{k}"] = np.array([feed.chain.state, feed.chain.stream.position, feed.actions.position, noise,
+                                          feed.privacy.position])
+            kept[f"chain{k}_pending"] = pending
+        return kept
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take up the positions of a checkpoint."""
+        for k, feed in enumerate(self.feeds):
+            where, environment, actions, noise, privacy = state[f"chain{k}"].tolist()
+            feed.chain.state = where
+            feed.chain.stream.seek(environment)
+            feed.actions.seek(actions)
+            feed.privacy.seek(privacy)
+            if feed.noise:
+                feed.noise.seek(noise)
+            joint = state[f"chain{k}_pending"].astype(np.int64)
+            if len(joint):
+                feed.pending = joint[self._agents.start:self._agents.stop, None], joint[:, None]
+
+
+def _joined(samples: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """Single samples (states, next_states, own, joint, pi) as one batch."""
+    if len(samples) == 1:
+        return samples[0]
+    parts = list(zip(*samples, strict=True))
+    return (np.concatenate(parts[0]), np.concatenate(parts[1]), *(np.concatenate(part, axis=1) for part in parts[2:]))

@@ -1,0 +1,36 @@
+"""A progress bar with an estimate, on process 0 of a terminal only."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class Progress:
+    """`with Progress(total, wanted) as bar: bar.show(done, "reward 3.1")`; silent unless wanted and on a terminal."""
+
+    def __init__(self, total: int, wanted: bool, what: str = "iterations"):
+        self._bar, self._total, self._what, self._next = None, total, what, 0.0
+        if wanted and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(what),
+                                 TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                                 console=Console(stderr=True), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("netac", total=self._total, note="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int, note: str = "") -> None:
+        """`done` of the total; drawn at most ten times a second."""
+        if self._bar is not None and (time.monotonic() >= self._next or done == self._total):
+            self._next = time.monotonic() + 0.1
+            self._bar.update(self._task, completed=done, note=note)
+            self._bar.refresh()

@@ -1,0 +1,98 @@
+"""Random streams: one generator per purpose, chain and agent, spawned from the run's seed.
+
+A stream is a sequence of uniforms in [0, 1) that depends only on (seed, purpose, chain, index), never on how many
+processes share the work or on how many uniforms are fetched at a time.  Every other distribution is a function of
+uniforms, so the whole random state of a run is one integer per stream: how many were consumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+
+_SMALLEST = 2.0**-54      # stands in for u = 0, where a quantile function would be infinite
+
+
+class Purpose(IntEnum):
+    """What a stream is for: the first entry of its spawn key."""
+
+    ENVIRONMENT = 0
+    ACTION = 1
+    REWARD_NOISE = 2
+    PRIVACY_NOISE = 3
+    INITIAL = 4
+
+
+def gumbel(u: np.ndarray) -> np.ndarray:
+    """Standard Gumbel variates by inversion: -log(-log u)."""
+    return -np.log(-np.log(np.maximum(u, _SMALLEST)))
+
+
+def normal(u: np.ndarray) -> np.ndarray:
+    """Standard normal variates by inversion."""
+    from scipy.special import ndtri
+    return ndtri(np.maximum(u, _SMALLEST))
+
+
+def student_t4(u: np.ndarray) -> np.ndarray:
+    """Student-t variates with 4 degrees of freedom, by inversion, scaled to standard deviation 1 (theirs is sqrt 2)."""
+    from scipy.special import stdtrit
+    return stdtrit(4.0, np.maximum(u, _SMALLEST)) / np.sqrt(2.0)
+
+
+class Stream:
+    """The streams of several indices side by side, fetched in blocks.
+
+    Args:
+        seed: the run's seed.
+        purpose, chain: what the stream is for, and which chain of samples it serves.
+        indices: the agents of this process (or `range(1)` for the environment); stream i has
+            `SeedSequence(seed, spawn_key=(purpose, chain, i))`.
+        transform: applied elementwise to the uniforms, e.g. `gumbel`.
+    """
+
+    def __init__(self, seed: int, purpose: Purpose, chain: int, indices: range,
+                 transform: Callable[[np.ndarray], np.ndarray] | None = None):
+        self._seed, self._purpose, self._chain, self._indices = seed, int(purpose), chain, indices
+        self._transform = transform
+        self._rows = max(64, min(1024, 2**16 // max(1, len(indices))))
+        self.seek(0)
+
+    def seek(self, position: int) -> None:
+        """Continue as if `position` values of every stream had been taken."""
+        self._generators: list[np.random.Generator] | None = None
+        self._drawn = position                       # values drawn from each generator so far
+        self._block = np.empty((0, len(self._indices)))
+        self._next = 0                               # first row of the block not yet taken
+
+    @property
+    def position(self) -> int:
+        """How many values of every stream were taken."""
+        return self._drawn - len(self._block) + self._next
+
+    def take(self, count: int = 1) -> np.ndarray:
+        """The next `count` values of every stream: (count, indices), row by row; a view to be read before the next call."""
+        first, self._next = self._next, self._next + count
+        if self._next > len(self._block):
+            self._refill(first, count)
+            first, self._next = 0, count
+        return self._block[first:self._next]
+
+    def _refill(self, first: int, count: int) -> None:
+        rest = self._block[first:]
+        fresh = np.empty((len(self._indices), max(self._rows, count - len(rest))))
+        if self._generators is None:
+            self._generators = [self._generator(index) for index in self._indices]
+        for generator, row in zip(self._generators, fresh, strict=True):
+            generator.random(out=row)
+        self._drawn += fresh.shape[1]
+        block = np.ascontiguousarray(fresh.T)
+        block = self._transform(block) if self._transform else block
+        self._block = np.concatenate([rest, block]) if len(rest) else block
+
+    def _generator(self, index: int) -> np.random.Generator:
+        key = (self._purpose, self._chain, index)
+        bits = np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=key))
+        return np.random.Generator(bits.advance(self._drawn) if self._drawn else bits)

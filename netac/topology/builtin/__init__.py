@@ -1,0 +1,5 @@
+"""The built-in topologies; each module is what a user's topology file is, `graph(t, n, *, options) -> networkx.Graph`.
+
+Optional beside it: `period(n, *, options)` or PERIOD (graph(t) = graph(t mod period); 1 is static) and WEIGHTS, the
+weight rule where the experiment names none.
+"""

@@ -1,0 +1,19 @@
+"""A server averages all agents at every `period`-th iteration; in between they work alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import networkx as nx
+from pydantic import Field
+
+from netac.topology.builtin import periodic_complete
+
+WEIGHTS = "uniform"
+
+period = periodic_complete.period
+
+
+def graph(t: int, n: int, *, period: Annotated[int, Field(ge=1)] = 5) -> nx.Graph:
+    """The periodic complete graph; with weights 1/N its step is the central server's averaging (CAC paper)."""
+    return periodic_complete.graph(t, n, period=period)

@@ -1,0 +1,28 @@
+"""Random edge activation: at every t each edge of a base topology is awake with one probability, by (seed, t)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import networkx as nx
+import numpy as np
+from pydantic import Field
+
+from netac.topology.builtin._parts import part_graph
+from netac.topology.edges import from_edges
+
+
+def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[float, Field(gt=0, le=1)] = 0.3,
+          seed: Annotated[int, Field(ge=0)] = 0) -> nx.Graph:
+    """The edges of `base` that are awake at t.
+
+    Args:
+        t, n: iteration and number of agents.
+        base: a topology's name or path (from the current folder); undirected.
+        probability: of each edge, independently, at each iteration.
+        seed: of the activations.
+    """
+    whole = part_graph(base, n, t)
+    edges = np.array(whole.edges(), dtype=np.int64).reshape(-1, 2)
+    awake = np.random.default_rng([seed, t]).random(len(edges)) < probability
+    return from_edges(n, tuple(edges[awake].T), directed=whole.is_directed())

@@ -1,0 +1,16 @@
+"""A cycle: agent i hears i - 1 and i + 1 (mod n)."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+
+from netac.topology.edges import from_edges
+
+PERIOD = 1
+
+
+def graph(t: int, n: int) -> nx.Graph:
+    """C_n; one edge for n = 2, none for n = 1."""
+    i = np.arange(n)
+    return from_edges(n, (i, (i + 1) % n))

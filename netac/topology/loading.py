@@ -1,0 +1,212 @@
+"""From a specification (a name, a path, or a table of an experiment file) to a `Topology`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import networkx as nx
+
+from netac.errors import InputError, RunError, did_you_mean
+from netac.topology import plugins
+from netac.topology.files import READERS
+from netac.topology.options import Parameters, check, chosen, parameters
+from netac.topology.sequence import Topology
+
+SUFFIXES = (".py", *READERS)
+FIXED = ("name", "path", "weights")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a specification's name or path stands for, before the number of agents and the options are known.
+
+    `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
+    None where the graph itself tells.
+    """
+
+    name: str
+    options: Parameters
+    graph: Callable[..., nx.Graph]
+    period: Callable[..., int | None]
+    weights: str | None
+
+
+def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
+    """The topology that `spec` describes, for `agents` agents; its first graph and matrix are made and checked here.
+
+    Args:
+        spec: a built-in's name; a path (it has a slash or a known suffix: .py, .graphml, .edgelist, .npy, .npz); or a
+            table with one of the keys `name` and `path`, the options of that family, `weights` and the options of the
+            weight rules.
+        agents: N >= 1.
+        folder: where relative paths are tried before the current folder (the experiment file's).
+        key: the dotted key of `spec`, for messages.
+
+    Raises:
+        InputError: for everything that is wrong with the specification or with the file it names.
+    """
+    if agents < 1:
+        raise InputError("must be positive", key="agents", found=agents)
+    try:
+        return _load(_table(spec), agents, folder)
+    except InputError as error:
+        raise error.located(key=key) from error
+    except RunError as error:
+        raise InputError(error.cause) from error
+
+
+def names() -> list[str]:
+    """The built-in topologies."""
+    return plugins.module_names(plugins.GRAPHS)
+
+
+def describe(name: str) -> str:
+    """What a built-in topology is, in one line."""
+    return plugins.first_line(plugins.module(plugins.GRAPHS, name, "topology"))
+
+
+def weight_names() -> list[str]:
+    """The weight rules."""
+    return plugins.module_names(plugins.WEIGHTS)
+
+
+def describe_weights(name: str) -> str:
+    """What a weight rule is, in one line."""
+    return plugins.first_line(_rule(name))
+
+
+def _table(spec: str | dict) -> dict:
+    """The specification as a table that has exactly one of `name` and `path`, as text."""
+    if isinstance(spec, str):
+        looks_like_path = "/" in spec or "\\" in spec or spec.endswith(SUFFIXES)
+        spec = {"path" if looks_like_path else "name": spec}
+    if not isinstance(spec, dict):
+        raise InputError("must be a name, a path or a table", found=spec)
+    if ("name" in spec) == ("path" in spec):
+        raise InputError("needs one of the keys name and path", found=spec,
+                         valid='{ name = "ring" } or { path = "graphs/gossip.py" }')
+    for fixed in FIXED:
+        if fixed in spec and not isinstance(spec[fixed], str):
+            raise InputError("must be text", key=fixed, found=spec[fixed])
+    return spec
+
+
+def _load(table: dict, agents: int, folder: Path | None) -> Topology:
+    """`load` on a table; the errors' keys are relative to it."""
+    if "path" in table:
+        path = _find(table["path"], folder)
+        family, place = _file_family(path), {"path": str(path)}
+    else:
+        path = None
+        family, place = _module_family(_builtin(table["name"]), table["name"]), {"name": table["name"]}
+    rules = {name: _rule(name).weights for name in weight_names()}
+    of_rules = {name: option for rule in rules.values() for name, option in parameters(rule, 1).items()}
+    for option in family.options.keys() & (of_rules.keys() | set(FIXED)):
+        raise InputError(f"its function graph has an option {option!r}, a key that has a meaning of its own", file=path,
+                         valid="another name")
+    given = {name: value for name, value in table.items() if name not in FIXED}
+    options = check(given, {**of_rules, **family.options}, others=FIXED)
+    for_graph = {name: options[name] for name in family.options}
+    source = partial(_call, family.graph, agents, for_graph)
+    period = _period(family, agents, for_graph)
+
+    weights = table["weights"] if "weights" in table else family.weights or _own_weights(source(0))
+    rule = _rule(weights).weights
+    for_rule = chosen(rule, 1, options)
+    kept = {name: options[name] for name in of_rules if name in given}
+    complete = {**place, **for_graph, "weights": weights, **kept, **for_rule}
+    topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule))
+    topology.matrix(0)
+    return topology
+
+
+def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) -> nx.Graph:
+    """A family's graph(t, n, options) with everything but t bound."""
+    return graph(t, agents, **options)
+
+
+def _rule(name: str) -> ModuleType:
+    """The module of a weight rule."""
+    try:
+        return plugins.module(plugins.WEIGHTS, name, "weight rule")
+    except InputError as error:
+        raise error.located(key="weights") from error
+
+
+def _builtin(name: str) -> ModuleType:
+    """The module of a built-in topology."""
+    try:
+        return plugins.module(plugins.GRAPHS, name, "topology")
+    except InputError as error:
+        raise error.located(key="name") from error
+
+
+def _find(given: str, folder: Path | None) -> Path:
+    """The file of a relative or absolute path; InputError that lists where it was looked for."""
+    places = dict.fromkeys((base / Path(given).expanduser()).resolve() for base in (folder or Path(), Path()))
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise InputError("there is no such topology file", key="path", found=given,
+                         valid="a file; looked for " + ", ".join(map(str, places)))
+    if found.suffix not in SUFFIXES:
+        raise InputError(f"unknown kind of topology file{did_you_mean(found.suffix, SUFFIXES)}", file=found,
+                         found=found.suffix, valid=", ".join(SUFFIXES))
+    return found
+
+
+def _file_family(path: Path) -> Family:
+    """The family of one file: a user's Python module, or one fixed graph."""
+    if path.suffix == ".py":
+        return _module_family(plugins.user_module(path), path.name, path)
+    read = READERS[path.suffix]
+    cache: dict[tuple, nx.Graph] = {}
+
+    def graph(t: int, n: int, **options: object) -> nx.Graph:
+        wanted = tuple(options.items())
+        if wanted not in cache:
+            cache[wanted] = nx.freeze(read(path, **options))
+        return cache[wanted]
+
+    return Family(path.name, parameters(read, 1), graph, lambda n: 1, None)
+
+
+def _own_weights(graph: nx.Graph) -> str:
+    """A graph's own weights where it is directed or has one on every edge, else Metropolis."""
+    weighted = graph.number_of_edges() > 0 and all(w is not None for _, _, w in graph.edges(data="weight"))
+    return "file" if weighted or graph.is_directed() else "metropolis"
+
+
+def _module_family(module: ModuleType, name: str, file: Path | None = None) -> Family:
+    """The family of a Python module: `graph`, and optionally `period` or PERIOD, and WEIGHTS."""
+    graph = getattr(module, "graph", None)
+    if not callable(graph):
+        raise InputError("has no function graph(t, n)", file=file, valid="def graph(t, n): return a networkx graph")
+    fixed, weights = getattr(module, "PERIOD", None), getattr(module, "WEIGHTS", "metropolis")
+    if not isinstance(weights, str):
+        raise InputError("WEIGHTS must be the name of a weight rule", file=file, found=weights)
+    period = getattr(module, "period", lambda n: fixed)
+    try:
+        options = parameters(graph, 2)
+        unknown = [option for option in parameters(period, 1) if option not in options]
+    except InputError as error:
+        raise error.located(file=file) from error
+    for option in unknown:
+        raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
+    return Family(name, options, graph, period, weights)
+
+
+def _period(family: Family, agents: int, options: dict) -> int | None:
+    """The family's period for these options: a positive integer, or None."""
+    try:
+        period = family.period(agents, **chosen(family.period, 1, options))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{family.name}: period(n={agents}) raised {type(error).__name__}: {error}") from error
+    if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
+        raise InputError(f"{family.name}: the period must be a positive integer or None", found=period)
+    return period

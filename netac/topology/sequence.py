@@ -1,0 +1,112 @@
+"""A sequence of graphs and its weight matrices W_0, W_1, ...: data that is asked for by t, checked when asked."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import networkx as nx
+import numpy as np
+from scipy.sparse import csr_array
+
+from netac.errors import InputError, NetacError, RunError
+
+PERIODIC_CACHE = 64
+APERIODIC_CACHE = 8
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Who hears whom at every iteration, and with which weights.
+
+    Args:
+        name: a built-in's name, or the file's.
+        agents: N; the graphs' nodes are 0..N-1.
+        weights: name of the weight rule.
+        period: graph(t) depends on t mod period only (1: static); None where no period is known.
+        spec: the complete specification in TOML's types; `load(spec, agents)` gives the same topology again.
+        source: t -> graph, as its file defines it.
+        rule: graph -> W.
+    """
+
+    name: str
+    agents: int
+    weights: str
+    period: int | None
+    spec: dict = field(hash=False)
+    source: Callable[[int], nx.Graph] = field(repr=False, compare=False)
+    rule: Callable[[nx.Graph], csr_array] = field(repr=False, compare=False)
+    _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
+
+    @property
+    def where(self) -> str:
+        """The topology in a message's words: its file's path or its name."""
+        return f"topology {self.spec.get('path', self.name)}"
+
+    def graph(self, t: int) -> nx.Graph | nx.DiGraph:
+        """The graph of iteration t >= 0.  In a DiGraph, i -> j means that j hears i.
+
+        Raises:
+            RunError: the topology's function raised, or what it returned is no simple graph on 0..N-1.
+            InputError: the family has no graph for this number of agents.
+        """
+        try:
+            graph = self.source(t)
+        except NetacError:
+            raise
+        except Exception as error:
+            raise RunError(f"{self.where}: graph(t={t}) raised {type(error).__name__}: {error}") from error
+        problem = graph_problem(graph, self.agents)
+        if problem:
+            raise RunError(f"{self.where}: graph(t={t}) returned {problem}")
+        return graph
+
+    def matrix(self, t: int) -> csr_array:
+        """W_t, (N, N) float64: sorted indices, the diagonal stored, no other zeros.  Read-only.
+
+        The latest matrices are kept, and one that equals a kept one *is* that one: a graph that recurs gives the same
+        object again.
+
+        Raises:
+            RunError, InputError: as `graph`; InputError also where the weight rule does not fit the graph.
+        """
+        at = t if self.period is None else t % self.period
+        recent = self._recent
+        if at in recent:
+            recent.move_to_end(at)
+            return recent[at]
+        graph = self.graph(at)
+        try:
+            built = self.rule(graph)
+        except InputError as error:
+            raise InputError(f"graph(t={at}): {error.problem}", file=self.spec.get("path"), key=error.key or "weights",
+                             found=error.found, valid=error.valid) from error
+        built.data.flags.writeable = False
+        recent[at] = next((kept for kept in recent.values() if same_matrix(kept, built)), built)
+        if len(recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):
+            recent.popitem(last=False)
+        return recent[at]
+
+
+def graph_problem(graph: object, n: int) -> str | None:
+    """What is wrong with a graph for n agents, to be read after "returned"; None where nothing is."""
+    if not isinstance(graph, nx.Graph):
+        return f"{type(graph).__name__}, not a networkx graph"
+    if graph.is_multigraph():
+        return "a multigraph, which may have parallel edges: return a networkx Graph or DiGraph"
+    missing = [i for i in range(n) if i not in graph]
+    if len(graph) != n or missing:
+        extra = sorted((node for node in graph if node not in range(n)), key=str)
+        detail = f"; missing {missing[:5]}" * bool(missing) + f"; not agents: {extra[:5]}" * bool(extra)
+        return f"a graph of {len(graph)} nodes for {n} agents, whose nodes must be 0..{n - 1}{detail}"
+    loop = next(nx.selfloop_edges(graph), None)
+    if loop is not None:
+        return f"a graph with the self loop {(loop[0], loop[0])}: agents always hear themselves, leave it out"
+    return None
+
+
+def same_matrix(one: csr_array, other: csr_array) -> bool:
+    """Whether two canonical CSR matrices are equal, entry by entry."""
+    return one.nnz == other.nnz and all(np.array_equal(getattr(one, part), getattr(other, part))
+                                        for part in ("indptr", "indices", "data"))

@@ -1,0 +1,14 @@
+"""What the rules that need a symmetric graph share."""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from netac.errors import InputError
+
+
+def only_undirected(graph: nx.Graph, rule: str) -> None:
+    """InputError where the graph is directed."""
+    if graph.is_directed():
+        raise InputError(f"the weight rule {rule!r} needs an undirected graph and this one is directed",
+                         valid='weights = "file" (the edges\' own weights)')

@@ -1,0 +1,1 @@
+"""Independent transcriptions of the papers' equations, against which netac's own algorithms are compared."""
