@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +136,17 @@ def test_an_unfinished_line_is_shown_at_once(fake_mpirun, two_agents):
         assert process.wait(10) == 128 + signal.SIGTERM
 
 
+def test_the_ranks_learn_how_wide_the_terminal_is(fake_mpirun, two_agents):
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 97, 0, 0))
+    command = [SCRIPT, "-n", "2", two_agents]
+    said = subprocess.run(command, env=environment(fake_mpirun("open-mpi-5", "echo $NETAC_TERMINAL")), stderr=theirs,
+                          stdout=subprocess.PIPE, text=True, timeout=60).stdout
+    os.close(theirs)
+    os.close(ours)
+    assert said == "97\n"
+
+
 RANKS = """\
 import os, signal, sys, time
 from mpi4py import MPI
@@ -159,13 +173,20 @@ def ranks(tmp_path: Path, mpi_prefix: list[str]) -> Path:
     return path
 
 
-def ended(pid: int) -> bool:
-    """Whether no process has this id (any more)."""
+def running(pids: list[int], seconds: float = 5) -> list[int]:
+    """Those of the processes that have not ended after a grace of `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (left := [pid for pid in pids if _exists(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
-    return False
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("processes", "status"), [(2, 0), (8, 0), (3, 1), (3, 2)])
@@ -182,7 +203,7 @@ def test_a_really_killed_rank(run_mpi, ranks):
     assert time.monotonic() - start < 10
     assert result.returncode not in {0, 2}
     assert "killed by signal 9" in result.stderr
-    assert all(ended(int(pid)) for pid in result.stdout.split()[:3])
+    assert running([int(pid) for pid in result.stdout.split()[:3]]) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -194,10 +215,7 @@ def test_signals_end_every_rank(ranks, number):
     _, err = process.communicate(timeout=10)
     assert process.returncode == 128 + number
     assert f"stopped by {number.name}" in err
-    deadline = time.monotonic() + 5
-    while not all(map(ended, pids)):
-        assert time.monotonic() < deadline, f"still running: {pids}"
-        time.sleep(0.05)
+    assert running(pids) == []
 
 
 def test_the_mpirun_fixture_gives_status_and_output(mpirun, ranks, tmp_path):
@@ -210,7 +228,7 @@ def test_the_mpirun_fixture_ends_what_takes_too_long(mpirun, ranks, tmp_path):
     placement = tmp_path / "placement"
     with pytest.raises(pytest.fail.Exception, match="3 processes did not end within 3 s"):
         mpirun(3, [sys.executable, ranks, "sleep"], timeout=3, env={"NETAC_PLACEMENT_FILE": str(placement)})
-    assert all(ended(int(line.split()[4])) for line in placement.read_text().splitlines())
+    assert running([int(line.split()[4]) for line in placement.read_text().splitlines()]) == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -10,12 +10,13 @@ from types import ModuleType
 
 import networkx as nx
 
+from netac import plugins
 from netac.errors import InputError, RunError, did_you_mean
-from netac.topology import plugins
 from netac.topology.files import READERS
 from netac.topology.options import Parameters, check, chosen, parameters
 from netac.topology.sequence import Topology
 
+GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 SUFFIXES = (".py", *READERS)
 FIXED = ("name", "path", "weights")
 
@@ -61,17 +62,17 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
 
 def names() -> list[str]:
     """The built-in topologies."""
-    return plugins.module_names(plugins.GRAPHS)
+    return plugins.module_names(GRAPHS)
 
 
 def describe(name: str) -> str:
     """What a built-in topology is, in one line."""
-    return plugins.first_line(plugins.module(plugins.GRAPHS, name, "topology"))
+    return plugins.first_line(plugins.module(GRAPHS, name, "topology"))
 
 
 def weight_names() -> list[str]:
     """The weight rules."""
-    return plugins.module_names(plugins.WEIGHTS)
+    return plugins.module_names(WEIGHTS)
 
 
 def describe_weights(name: str) -> str:
@@ -132,7 +133,7 @@ def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) ->
 def _rule(name: str) -> ModuleType:
     """The module of a weight rule."""
     try:
-        return plugins.module(plugins.WEIGHTS, name, "weight rule")
+        return plugins.module(WEIGHTS, name, "weight rule")
     except InputError as error:
         raise error.located(key="weights") from error
 
@@ -140,7 +141,7 @@ def _rule(name: str) -> ModuleType:
 def _builtin(name: str) -> ModuleType:
     """The module of a built-in topology."""
     try:
-        return plugins.module(plugins.GRAPHS, name, "topology")
+        return plugins.module(GRAPHS, name, "topology")
     except InputError as error:
         raise error.located(key="name") from error
 

@@ -1,0 +1,50 @@
+# `make demo` and `make test` set up what they need in one virtual environment, ./.venv (another: VENV=/path).
+VENV ?= .venv
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+env := $(abspath $(VENV))
+bin := $(env)/bin
+activate := VIRTUAL_ENV=$(env) PATH="$(bin):$$PATH"
+install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+requirements := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: help demo test lint venv clean
+.NOTPARALLEL:
+
+help: ## this list (the default)
+	@awk -F ': .*## |: ## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MDAC and IAC compared over 10 seeds
+	rm -rf demo
+	$(activate) ./run_mpi.sh -n 5 examples/coordination.toml --out demo/run
+	$(activate) netac compare examples/coordination.toml --algorithms cac,dac,mdac,iac --seeds 10 --out demo/comparison
+	@echo "The run with one process per agent: demo/run"
+	@echo "The table of the comparison:        demo/comparison/comparison.csv"
+	@echo "The picture of the comparison:      demo/comparison/comparison.png"
+
+test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
+	$(activate) $(bin)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(env)/.installed-all ## ruff
+	$(bin)/ruff check .
+
+venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
+
+clean: ## remove the demo's results and all caches (the virtual environment and runs/ stay)
+	rm -rf demo build dist netac.egg-info .pytest_cache .ruff_cache .hypothesis
+	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
+
+$(env)/.installed-run: $(requirements) | $(bin)/python
+	$(install) ".[mpi]"
+	@touch $@
+
+$(env)/.installed-all: $(requirements) | $(bin)/python
+	$(install) ".[mpi,test,fastest]"
+	@touch $(env)/.installed-run $@
+
+$(bin)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "netac needs Python 3.11 or later; found $$($(PYTHON) --version 2>&1); name one: make PYTHON=python3.11" >&2; \
+		exit 2; }
+	$(PYTHON) -m venv $(env)
