@@ -15,10 +15,12 @@ requirements := setup.cfg pyproject.toml constraints.txt
 help: ## this list (the default)
 	@awk -F ': .*## |: ## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
+algorithms := cac,dac,mdac,iac
+
 demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MDAC and IAC compared over 10 seeds
 	rm -rf demo
 	$(activate) ./run_mpi.sh -n 5 examples/coordination.toml --out demo/run
-	$(activate) netac compare examples/coordination.toml --algorithms cac,dac,mdac,iac --seeds 10 --out demo/comparison
+	$(activate) $(bin)/netac compare examples/coordination.toml --algorithms $(algorithms) --seeds 10 --out demo/comparison
 	@echo "The run with one process per agent: demo/run"
 	@echo "The table of the comparison:        demo/comparison/comparison.csv"
 	@echo "The picture of the comparison:      demo/comparison/comparison.png"
@@ -32,7 +34,7 @@ lint: $(env)/.installed-all ## ruff
 venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
 
 clean: ## remove the demo's results and all caches (the virtual environment and runs/ stay)
-	rm -rf demo build dist netac.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis
 	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
 
 $(env)/.installed-run: $(requirements) | $(bin)/python

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 readonly me=run_mpi.sh
-readonly here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly threads="OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS NUMEXPR_NUM_THREADS"
 
 usage() {
@@ -101,7 +101,7 @@ find_launcher() {
     fi
 }
 
-# How many processes fit one to a core: what the hostfile or the Slurm job grants, else this machine's cores; 0: unknown.
+# How many processes the hostfile or the Slurm job grants, else how many cores this machine has; 0: unknown.
 count_cores() {
     if [ -n "$hostfile" ]; then
         awk '/^[ \t]*(#|$)/ { next }
@@ -113,7 +113,8 @@ count_cores() {
         echo "$SLURM_NTASKS"
     else
         { env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc || sysctl -n hw.ncpu || echo 1
-          lscpu -p=Core,Socket | grep -v '^#' | sort -u | wc -l; } 2> /dev/null | sort -n | awk '$1 > 0 { print $1; exit }'
+          lscpu -p=Core,Socket | grep -v '^#' | sort -u | wc -l; } 2> /dev/null |
+            sort -n | awk '$1 > 0 { print $1; exit }'
     fi
 }
 
@@ -227,7 +228,8 @@ explain() {
     elif [[ $text =~ $abort ]]; then
         say "$(rank_and_agents "${BASH_REMATCH[2]}") ended the launch"
     elif [[ $text =~ $quit ]]; then
-        [ "${BASH_REMATCH[2]}" -eq 2 ] || say "$(rank_and_agents "${BASH_REMATCH[1]}") ended with status ${BASH_REMATCH[2]}"
+        local code=${BASH_REMATCH[2]}
+        [ "$code" -eq 2 ] || say "$(rank_and_agents "${BASH_REMATCH[1]}") ended with status $code"
     elif [[ $text =~ $hydra ]]; then
         say "a rank was killed by signal ${BASH_REMATCH[2]} ($title does not say which)$(resume_hint)"
     elif [ "$1" -gt 2 ]; then
@@ -236,7 +238,7 @@ explain() {
 }
 
 # How wide the terminal on standard error is.
-columns() { stty size <&2 2> /dev/null | awk '{ width = $2 } END { print width > 0 ? width : 80 }'; }
+columns() { stty size <&2 2> /dev/null | awk '{ width = $2 } END { print (width > 0 ? width : 80) }'; }
 
 # Runs the command, passing signals on to it, and ends with its status.
 launch() {

@@ -109,7 +109,12 @@ def _call_factory(spec: dict, agents: int) -> TabularEnvironment:
     except TypeError as error:
         raise InputError(f"cannot be called: {error}", key="env.kwargs", found=kwargs,
                          valid=f"the keyword arguments of {spec['factory']}, which takes `agents` too") from None
-    return made(agents=agents, **kwargs)
+    try:
+        return made(agents=agents, **kwargs)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"failed: {type(error).__name__}: {error}", key="env.factory", found=spec["factory"]) from error
 
 
 def make_policy(setting: Setting, agents: range) -> Tabular | LogLinear:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,10 @@ class Experiment(Options):
     log_every: int = Field(10, ge=1, description="iterations between rows of metrics.csv, >= 1")
     checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints, >= 1")
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
+
+    def tables(self) -> dict[str, Any]:
+        """The experiment as plain tables, as a TOML file holds them: what is not set is left out."""
+        return _without_none(self.model_dump())
 
 
 class Factory(Options):
@@ -227,6 +231,11 @@ def _table(value: Any, key: str) -> dict[str, Any]:
     return dict(value)
 
 
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: _without_none(value) if isinstance(value, dict) else value
+            for key, value in table.items() if value is not None}
+
+
 def _merged(old: Any, new: Any) -> Any:
     """`new` put over `old`: tables key by key, everything else replaced; a name or path replaces a whole table."""
     if not isinstance(new, dict):
@@ -247,9 +256,8 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
     nested[last] = value
 
 
-def ignored_options(source: Source, name: str) -> Iterable[str]:
-    """Keys of [algorithm] that `name` does not know (another algorithm does)."""
-    module = plugins.module(ALGORITHMS, name, "algorithm")
+def ignored_options(source: Source) -> list[str]:
+    """Keys of [algorithm] that the chosen algorithm does not know (another one does)."""
+    used = source.experiment().algorithm
     others = plugins.module_names(ALGORITHMS)
-    table = _table(source.tables.get("algorithm", {}), "algorithm")
-    return [key for key in table if key not in (*module.Settings.model_fields, *others, "name")]
+    return [key for key in _table(source.tables.get("algorithm", {}), "algorithm") if key not in used and key not in others]

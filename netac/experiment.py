@@ -7,7 +7,8 @@ import importlib.metadata
 import platform
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
     except Exception as error:
         if comm is not None and not getattr(error, "told_by_root", False):
-            launch.report(error, comm, folder if folder and folder.is_dir() else None)     # ends the launch
+            launch.abort(error, comm, folder if folder and folder.is_dir() else None)
         raise
 
 
@@ -93,9 +94,10 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
     return result if comm is None else comm.bcast(result, root=0)
 
 
-def checked_setting(source: config.Source, comm=None) -> Setting:
+def checked_setting(source: config.Source, comm=None, algorithm: str | None = None,
+                    compared: Sequence[str] = ()) -> Setting:
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
-    experiment = source.experiment()
+    experiment = source.experiment(algorithm, compared)
     try:
         setting = prepare(experiment, source.folder)
         Placement(experiment.agents, comm.size if comm else 1)
@@ -110,6 +112,20 @@ def checked_setting(source: config.Source, comm=None) -> Setting:
     return setting
 
 
+def default_folder(source: config.Source, resume: bool) -> Path:
+    """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one."""
+    experiment = source.experiment()
+    stem = source.file.stem if source.file else "experiment"
+    first = Path("runs") / f"{stem}-{experiment.algorithm['name']}-seed{experiment.seed}"
+    taken = first if first.exists() else None
+    for number in range(2, 100_000):
+        following = first.with_name(f"{first.name}-{number}") if taken else first
+        if not following.exists():
+            return taken if resume and taken else following
+        taken = following
+    raise InputError("too many runs of this name", file=first, valid="--out DIR")
+
+
 def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -> bool:
     """Take possession of a run folder; answers whether the run in it is finished already.
 
@@ -120,7 +136,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     make_run_folder(folder)
     held.enter_context(RunLock(folder))
     (folder / launch.CLAIM).unlink(missing_ok=True)
-    mine = setting.experiment.model_dump(exclude_none=True)
+    mine = setting.experiment.tables()
     if (folder / EXPERIMENT).exists():
         theirs = config.read(folder / EXPERIMENT).tables
         if not resume:
@@ -177,10 +193,15 @@ def launch_loop(parts: Parts, folder: Path | None, resume: bool, progress: Progr
         except (NetacError, KeyboardInterrupt):
             raise
         except Exception as error:
-            first = agents[0] if len(agents) == 1 else None
-            raise RunError(f"{type(error).__name__}: {error}", agent=first, iteration=t) from error
+            raise RunError(in_words(error), agent=agents[0] if len(agents) == 1 else None, iteration=t) from error
         parts.network.close()
         return book.result()
+
+
+def in_words(error: Exception) -> str:
+    """An unforeseen exception, with the place in the code it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
 
 
 def _checkpoint(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:

@@ -58,7 +58,7 @@ def _keys(location: tuple, table: Any) -> list:
     """The part of an error's location that are keys of the user's table, without the names of union members."""
     path = []
     for step in location:
-        if isinstance(table, dict) and step in table or isinstance(table, list) and isinstance(step, int):
+        if (isinstance(table, dict) and step in table) or (isinstance(table, list) and isinstance(step, int)):
             path.append(step)
             table = table[step]
     return path

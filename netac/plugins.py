@@ -1,7 +1,7 @@
-"""One file per topology and per weight rule: finding them by scanning their packages, loading only the chosen one.
+"""One file per algorithm, environment, topology and weight rule: found by scanning a package, only the chosen one loaded.
 
-A name is its module's file name with - for _ ("periodic-complete" is `builtin/periodic_complete.py`); modules whose
-name starts with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.
+A name is its module's file name with - for _ ("periodic-complete" is `periodic_complete.py`); modules whose name starts
+with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from pathlib import Path
 from types import ModuleType
 
 from netac.errors import InputError, NetacError, did_you_mean
-
-GRAPHS = "netac.topology.builtin"
-WEIGHTS = "netac.topology.weights"
 
 
 def module_names(package: str) -> list[str]:

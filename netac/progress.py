@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -11,12 +12,14 @@ class Progress:
 
     def __init__(self, total: int, wanted: bool, what: str = "iterations"):
         self._bar, self._total, self._what, self._next = None, total, what, 0.0
-        if wanted and sys.stderr.isatty():
+        columns = os.environ.get("NETAC_TERMINAL")       # set by run_mpi.sh on a terminal, which mpirun hides from us
+        if wanted and (columns or sys.stderr.isatty()):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            console = Console(stderr=True, force_terminal=True, width=int(columns)) if columns else Console(stderr=True)
             self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(what),
                                  TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-                                 console=Console(stderr=True), auto_refresh=False, transient=True)
+                                 console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> Progress:
         if self._bar is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -52,6 +53,12 @@ def communicator():
     return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
 
 
+def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:
+    """Whether this is a process of an MPI launch other than process 0, as the launcher's variables tell."""
+    names = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
+    return is_mpi_launch(environ) and next((environ[name] for name in names if name in environ), "0") != "0"
+
+
 def agree(comm, work: Callable[[], Answer]) -> Answer:
     """What `work` answers on process 0, for every process; its error is raised on all of them, in the same words."""
     if comm is None:
@@ -69,25 +76,14 @@ def agree(comm, work: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def report(error: BaseException, comm, folder: Path | None) -> int:
-    """Tell the user of an error, once per launch, and end the launch if it has several processes.
-
-    Returns the exit status for a single process; in a launch of several it does not return.
-    """
+def abort(error: BaseException, comm, folder: Path | None) -> None:
+    """Tell the user of an error that only this process may know of, once per launch, and end all of the launch."""
     status = error.exit_status if isinstance(error, NetacError) else 1
-    if comm is None:
-        say(error)
-        return status
-    if getattr(error, "told_by_root", False):              # every process knows it: leave together
-        if comm.rank == 0:
-            say(error)
-        return status
     if _first_to_fail(folder):
         say(error)
         comm.Abort(status)
     time.sleep(3)                                          # the first one ends the launch meanwhile
     comm.Abort(status)
-    return status
 
 
 def say(error: BaseException) -> None:
@@ -121,9 +117,7 @@ def announce(comm, describe: Callable[[int], str], show: bool) -> None:
     text = "".join(f"netac: rank {rank} pid {line} {describe(rank)}\n" for rank, line in enumerate(lines))
     wanted = os.environ.get("NETAC_PLACEMENT_FILE")
     if wanted:
-        try:
+        with contextlib.suppress(OSError):
             Path(wanted).write_text(text)
-        except OSError:
-            pass
     if show:
         print(text, end="", file=sys.stderr, flush=True)

@@ -8,7 +8,6 @@ the same samples as drawing one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,7 +28,7 @@ TABLE_STATES = 64           # with more states, samples are drawn one after the 
 
 
 @dataclass
-class _Feed:
+class Feed:
     """One chain with its agents' streams; `pending` is the joint action already chosen for the current state."""
 
     chain: Chain
@@ -76,22 +75,23 @@ class World:
         self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
         self.rewards = np.zeros((len(self._agents), 0))        # own rewards of the last batch, (n, M)
         self.team_reward, self.team_samples = 0.0, 0           # of the running chain, since the last `take_reward`
-        self.feeds = [self._feed(RUNNING, sampling)]
-        if sampling in ("double", "iid"):
-            self.feeds.append(self._feed(SECOND, sampling))
+        chains = (RUNNING, SECOND) if sampling in ("double", "iid") else (RUNNING,)
+        self.feeds = [self.feed(index, self._chain(index, sampling)) for index in chains]
 
-    def _feed(self, index: int, sampling: Sampling) -> _Feed:
+    def _chain(self, index: int, sampling: Sampling) -> Chain:
         env, seed = self.environment, self._seed
         if sampling in ("stationary", "iid"):
-            source = self._stationary if index == RUNNING else self._visitation
-            chain = FreshDraws(seed, index, env.initial, source)
-        elif index == SECOND:
-            chain = RestartingChain(seed, index, env.initial, self._gamma)
-        else:
-            chain = Chain(seed, index, env.initial)
-        noise = env.reward_noise and Stream(seed, Purpose.REWARD_NOISE, index, self._agents, env.reward_noise)
-        return _Feed(chain, Stream(seed, Purpose.ACTION, index, self._agents), noise,
-                     Stream(seed, Purpose.PRIVACY_NOISE, index, self._agents, student_t4))
+            return FreshDraws(seed, index, env.initial, self._stationary if index == RUNNING else self._visitation)
+        if index == SECOND:
+            return RestartingChain(seed, index, env.initial, self._gamma)
+        return Chain(seed, index, env.initial)
+
+    def feed(self, index: int, chain: Chain) -> Feed:
+        """`chain` with the agents' streams of number `index`."""
+        seed, agents, transform = self._seed, self._agents, self.environment.reward_noise
+        noise = Stream(seed, Purpose.REWARD_NOISE, index, agents, transform) if transform else None
+        return Feed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
+                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
 
     def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
         """`samples` joint samples with the policies at `theta` (n, d).
@@ -104,10 +104,8 @@ class World:
         follow_on = self._features.psi_next and feed == RUNNING
         if follow_on:
             states, next_states, own, joint, next_joint, pi = self._draw_with_next(source, theta, samples)
-        elif samples == 1 and self.environment.states > 1 or self.environment.states > TABLE_STATES:
-            states, next_states, own, joint, pi = _joined([self._draw_one(source, theta) for _ in range(samples)])
         else:
-            states, next_states, own, joint, pi = self._draw_table(source, theta, samples)
+            states, next_states, own, joint, pi = self._draw(source, theta, samples)
         self.ledger.samples += samples
         r, team = self.environment.rewards(states, joint, next_states, self._agents)
         if source.noise is not None:
@@ -135,16 +133,27 @@ class World:
         self.team_reward, self.team_samples = 0.0, 0
         return taken
 
+    def play(self, theta: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`samples` steps of the running chain without rewards: states (M,), next states (M,), joint actions (N, M)."""
+        states, next_states, _, joint, _ = self._draw(self.feeds[RUNNING], theta, samples)
+        return states, next_states, joint
+
+    def _draw(self, source: Feed, theta: np.ndarray, samples: int):
+        """states, next_states, own actions, joint actions, pi of `samples` samples."""
+        if (samples == 1 and self.environment.states > 1) or self.environment.states > TABLE_STATES:
+            return _joined([self._draw_one(source, theta) for _ in range(samples)])
+        return self._draw_table(source, theta, samples)
+
     # --- one sample after the other ---
 
-    def _act(self, source: _Feed, theta: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _act(self, source: Feed, theta: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """pi (n, 1, A), own actions (n, 1) and joint actions (N, 1) in one state."""
         pi, own = choose(self.policy.logits(theta, states), source.actions.take().T[:, :, None])
         own = own[:, :, 0]
         self.ledger.announced += 1
         return pi, own, self._gather(own)
 
-    def _draw_one(self, source: _Feed, theta: np.ndarray):
+    def _draw_one(self, source: Feed, theta: np.ndarray):
         chain, u, states = source.chain, None, self._all_states[:1]
         if self.environment.states > 1:
             u = chain.uniforms(1)
@@ -161,7 +170,7 @@ class World:
         chain.state = chain.follow(int(next_states[0]), u[0])
         return next_states
 
-    def _draw_with_next(self, source: _Feed, theta: np.ndarray, samples: int):
+    def _draw_with_next(self, source: Feed, theta: np.ndarray, samples: int):
         """Samples (s, a, s', a'); on a chain a' is the next sample's a, independent samples draw both afresh."""
         assert samples == 1, "a' is asked for by single-sample algorithms only"
         chain, u, states = source.chain, None, self._all_states[:1]
@@ -181,7 +190,7 @@ class World:
 
     # --- many at once ---
 
-    def _draw_table(self, source: _Feed, theta: np.ndarray, samples: int):
+    def _draw_table(self, source: Feed, theta: np.ndarray, samples: int):
         S, n = self.environment.states, len(self._agents)
         self.ledger.announced += samples
         pi, responses = choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])

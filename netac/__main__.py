@@ -1,0 +1,5 @@
+"""`python -m netac` is `netac`."""
+
+from netac.cli import main
+
+main()

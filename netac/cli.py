@@ -1,0 +1,244 @@
+"""The command line: each command a few lines over the floors below."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):     # one thread per process, said
+    os.environ.setdefault(_variable, "1")                                           # before NumPy is loaded
+
+from pathlib import Path  # noqa: E402
+
+import click  # noqa: E402
+
+from netac.errors import InputError, NetacError  # noqa: E402
+
+SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
+                   help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
+                        "May be given several times; every key can be set.")
+
+
+def _overrides(sets: tuple[str, ...]) -> dict:
+    from netac.config import parse_set
+    return dict(parse_set(text) for text in sets)
+
+
+def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
+    for _ in rows[0]:
+        table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+class _RunHelp(click.Command):
+    """`netac run --help` documents every option of an experiment file."""
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        from netac import config, plugins, topology
+        from netac.options import document
+
+        def section(title: str, rows: list[tuple[str, str, str]]) -> None:
+            with formatter.section(title):
+                if rows:
+                    formatter.write_dl([(name, f"{text}{f'  [{default}]' if default else ''}") for name, default, text in rows])
+                else:
+                    formatter.write_text("no options")
+
+        section("Keys of an experiment file", document(config.Experiment))
+        section("[policy]", document(config.Policy))
+        for package, what in ((config.ENVIRONMENTS, "env"), (config.ALGORITHMS, "algorithm")):
+            for name in plugins.module_names(package):
+                module = plugins.module(package, name, what)
+                section(f'{what} name = "{name}": {plugins.first_line(module)}', document(module.Settings))
+        section("topology", [(name, "", topology.describe(name)) for name in topology.names()])
+        section("topology weights", [(name, "", topology.describe_weights(name)) for name in topology.weight_names()])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="netac")
+def cli() -> None:
+    """Decentralized networked-agent reinforcement learning with consensus, one MPI process per agent."""
+
+
+@cli.command("run", cls=_RunHelp)
+@click.argument("file", type=click.Path(path_type=Path))
+@SET
+@click.option("--out", type=click.Path(path_type=Path),
+              help="The run folder; by default runs/FILE-ALGORITHM-seedS, numbered if that is taken.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run folder (its start if there is none).")
+@click.option("--verbose", is_flag=True, help="Say which process holds which agents, and which keys are not used.")
+def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
+    """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
+    from netac import config, experiment
+    from netac.processes import launch
+    comm = launch.communicator()
+    source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
+    out = launch.agree(comm, lambda: out or experiment.default_folder(source, resume))
+    if verbose and (comm is None or comm.rank == 0):
+        for key in config.ignored_options(source):
+            click.echo(f"netac: note: algorithm.{key} is not an option of this algorithm and is not used", err=True)
+    result = experiment.run(source, out=out, resume=resume, progress=True, verbose=verbose)
+    if comm is None or comm.rank == 0:
+        shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "efficient", "J",
+                 "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds", "parameters_sha256")
+        _print_table(str(out), [(key, _text(result.summary[key])) for key in shown if result.summary.get(key) is not None])
+
+
+def _text(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@cli.command("compare")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--algorithms", required=True, metavar="NAME,NAME,...", help="What to compare, e.g. cac,dac,mdac,iac.")
+@click.option("--seeds", type=click.IntRange(1), default=10, show_default=True, help="Runs of each algorithm.")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time; by default one per core.")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
+              help="MPI processes of each run, launched with mpirun.")
+@SET
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Where runs, tables and picture go; finished runs found there are kept.  [runs/FILE-comparison]")
+def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, processes: int, sets: tuple[str, ...],
+                    out: Path | None) -> None:
+    """Compare algorithms over seeds: prints a table, writes comparison.csv, comparison_runs.csv and comparison.png.
+
+    Numbers are interquartile means with 95 % intervals. An interrupted comparison goes on where it was; runs that failed
+    are reported (exit status 1) and tried again next time.
+    """
+    from netac.comparison import compare
+    from netac.processes import launch
+    from netac.results.comparison import format_table
+    out = out or Path("runs") / f"{file.stem}-comparison"
+    names = [name.strip() for name in algorithms.split(",") if name.strip()]
+    found = compare(file, names, seeds, jobs=jobs, processes=processes, set=_overrides(sets), out=out, progress=True)
+    comm = launch.communicator()
+    if comm is None or comm.rank == 0:
+        from rich.console import Console
+        Console().print(format_table(found))
+        click.echo(f"written: {out / 'comparison.csv'}, {out / 'comparison_runs.csv'}, {out / 'comparison.png'}")
+        failed = [row for row in found.runs if row["status"] != "ok"]
+        for row in failed:
+            click.echo(f"netac: {row['algorithm']}, seed {row['seed']} failed: {row['error']}", err=True)
+        if failed:
+            raise SystemExit(1)
+
+
+@cli.command("graph")
+@click.argument("spec")
+@click.option("--agents", type=click.IntRange(1), help="Number of agents; an experiment file knows its own.")
+@click.option("--steps", type=click.IntRange(1), help="Iterations to look at where the period is not known.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png",
+              help="Draw the sequence of graphs and the disagreement curve.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="An option of the topology, e.g. --set period=3.")
+def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path | None, sets: tuple[str, ...]) -> None:
+    """Certify the topology SPEC: a built-in name, an experiment file, or a topology file.
+
+    Exit status 2 if it does not hold (Assumptions 1 and 2 of Zeng et al.): weights that are not doubly stochastic, or
+    graphs whose unions never connect the agents.
+    """
+    from netac import config, topology
+    folder, allowed, table, options = None, False, spec, _overrides(sets)
+    if spec.endswith(".toml"):
+        source = config.read(spec, {f"topology.{key}": value for key, value in options.items()})
+        experiment = source.experiment()
+        table, folder, allowed, options = experiment.topology, source.folder, experiment.allow_disconnected, {}
+        agents = agents or experiment.agents
+    if agents is None:
+        raise InputError("how many agents?", key="--agents", valid="--agents N")
+    if options:
+        base = {"path": spec} if "/" in spec or Path(spec).suffix else {"name": spec}
+        table = base | options
+    loaded = topology.load(table, agents, folder=folder)
+    certificate = topology.certify(loaded, steps)
+    _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
+    if plot is not None:
+        from netac.topology.drawing import draw
+        draw(loaded, plot, steps)
+        click.echo(f"written: {plot}")
+    failures = certificate.problems + ([certificate.disconnected] if certificate.disconnected and not allowed else [])
+    if failures:
+        raise InputError("the topology does not hold: " + "; ".join(failures), file=spec)
+    click.echo("the certificate holds" + (" (disconnected, as allowed)" if certificate.disconnected else ""))
+
+
+@cli.command("evaluate")
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--episodes", type=click.IntRange(1), default=10, show_default=True, help="Episodes to play.")
+@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of an episode.")
+@click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif", help="Draw the first episode.")
+def evaluate_command(run_dir: Path, episodes: int, steps: int, render: Path | None) -> None:
+    """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
+    import json
+
+    from netac.evaluation import evaluate
+    from netac.processes import launch
+    from netac.results.files import atomic_write
+    found = evaluate(run_dir, episodes, steps)
+    comm = launch.communicator()
+    if comm is None or comm.rank == 0:
+        summary = found.summary()
+        atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
+        _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
+        if render is not None:
+            from netac.results.animation import animate
+            animate(found.actions[0], found.rewards[0], render)
+            click.echo(f"written: {render}")
+
+
+@cli.command("plot")
+@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("curves.png"), show_default=True, help="Picture to write.")
+@click.option("--columns", metavar="NAME,NAME,...", help="Columns of metrics.csv; by default those of interest.")
+def plot_command(run_dirs: tuple[Path, ...], out: Path, columns: str | None) -> None:
+    """Draw the learning curves of finished runs; runs that differ in nothing but the seed become one line."""
+    from netac.results.plots import plot_runs
+    from netac.results.runs import load_run
+    plot_runs([load_run(folder) for folder in run_dirs], out, columns.split(",") if columns else None)
+    click.echo(f"written: {out}")
+
+
+@cli.command("list")
+@click.argument("what", required=False, type=click.Choice(["algorithms", "envs", "topologies", "weights"]))
+def list_command(what: str | None) -> None:
+    """What there is: algorithms, envs, topologies, weights."""
+    from netac import config, plugins, topology
+
+    def described(package: str) -> list[tuple[str, str]]:
+        return [(name, plugins.first_line(plugins.module(package, name, ""))) for name in plugins.module_names(package)]
+
+    kinds = {"algorithms": lambda: described(config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
+             "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
+             "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()]}
+    for kind in [what] if what else kinds:
+        _print_table(kind, kinds[kind]())
+
+
+def main() -> None:
+    """Entry point: one message and a meaningful exit status for every failure."""
+    from netac.processes import launch
+    try:
+        status = cli(standalone_mode=False) or 0
+    except click.exceptions.Abort:
+        status = 130
+    except click.ClickException as error:
+        if not launch.is_follower():
+            error.show()
+        status = error.exit_code
+    except KeyboardInterrupt:
+        print("netac: interrupted; continue with --resume", file=sys.stderr)
+        status = 130
+    except NetacError as error:
+        if not (getattr(error, "told_by_root", False) and launch.is_follower()):
+            launch.say(error)
+        status = error.exit_status
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)

@@ -1,0 +1,51 @@
+"""An episode of discrete actions as an animated picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from netac.errors import InputError
+from netac.results.files import cannot_write
+
+FRAMES = 60
+
+
+def animate(actions: np.ndarray, rewards: np.ndarray, file: str | Path) -> None:
+    """Draw who takes which action, step by step, and the team-mean reward.
+
+    Args:
+        actions: (steps, N) joint actions; at most the first 60 steps are drawn.
+        rewards: (steps,) team-mean rewards.
+        file: an animated .gif.
+
+    Raises:
+        InputError: `file` is not a .gif.
+        RunError: it cannot be written.
+    """
+    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.figure import Figure
+    if Path(file).suffix.lower() != ".gif":
+        raise InputError("should be a .gif file", key="--render", found=str(file))
+    steps, agents = min(len(actions), FRAMES), actions.shape[1]
+    kinds = int(actions.max()) + 1
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(3, 1))
+    shown = above.imshow(np.zeros((agents, kinds)), vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    above.set(xlabel="action", ylabel="agent", xticks=range(kinds), yticks=range(0, agents, max(1, agents // 10)))
+    line, = below.plot([], [], color="#d55e00")
+    low, high = float(rewards[:steps].min()), float(rewards[:steps].max())
+    margin = 0.1 * (high - low) or 1.0
+    below.set(xlim=(0, max(1, steps - 1)), ylim=(low - margin, high + margin), xlabel="step", ylabel="team reward")
+
+    def draw(t: int):
+        shown.set_data(np.eye(kinds)[actions[t]])
+        line.set_data(np.arange(t + 1), rewards[:t + 1])
+        above.set_title(f"step {t}, team reward {rewards[t]:.3g}")
+        return shown, line
+
+    try:
+        FuncAnimation(figure, draw, frames=steps).save(file, writer=PillowWriter(fps=8))
+    except OSError as error:
+        raise cannot_write(file, error) from error
