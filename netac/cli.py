@@ -44,21 +44,27 @@ class _RunHelp(click.Command):
         from netac import config, plugins, topology
         from netac.options import document
 
-        def section(title: str, rows: list[tuple[str, str, str]]) -> None:
-            with formatter.section(title):
-                if rows:
-                    formatter.write_dl([(name, f"{text}{f'  [{default}]' if default else ''}") for name, default, text in rows])
-                else:
-                    formatter.write_text("no options")
+        def section(title: str, rows: list[tuple[str, str]]) -> None:
+            formatter.write_paragraph()
+            formatter.write_text(title)
+            with formatter.indentation():
+                formatter.write_dl(rows or [("", "no options")])
 
-        section("Keys of an experiment file", document(config.Experiment))
+        section("Keys of an experiment file (defaults in brackets):", document(config.Experiment))
         section("[policy]", document(config.Policy))
         for package, what in ((config.ENVIRONMENTS, "env"), (config.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
                 module = plugins.module(package, name, what)
-                section(f'{what} name = "{name}": {plugins.first_line(module)}', document(module.Settings))
-        section("topology", [(name, "", topology.describe(name)) for name in topology.names()])
-        section("topology weights", [(name, "", topology.describe_weights(name)) for name in topology.weight_names()])
+                section(f'{what} = {{ name = "{name}" }}: {plugins.first_line(module)}', document(module.Settings))
+        section('topology = { name = "...", weights = "...", options }',
+                [(name, f"{topology.describe(name)} {_options(topology.options(name))}") for name in topology.names()])
+        section("weights of a topology, with their options",
+                [(name, f"{topology.describe_weights(name)} {_options(topology.weight_options(name))}")
+                 for name in topology.weight_names()])
+
+
+def _options(defaults: dict[str, object]) -> str:
+    return "" if not defaults else f"[{', '.join(f'{name} = {value!r}' for name, value in defaults.items())}]"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -188,7 +194,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, render: Path | No
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if render is not None:
             from netac.results.animation import animate
-            animate(found.actions[0], found.rewards[0], render)
+            animate(found.actions[0], found.kinds, found.rewards[0], render)
             click.echo(f"written: {render}")
 
 

@@ -25,12 +25,14 @@ class Evaluation:
     Attributes:
         rewards: (episodes, steps) team-mean rewards.
         actions: (episodes, steps, N) joint actions.
+        kinds: actions each agent can choose from.
         gamma: discount.
         J: exact normalised objective where the model is known, else None.
     """
 
     rewards: np.ndarray
     actions: np.ndarray
+    kinds: int
     gamma: float
     J: float | None
 
@@ -77,4 +79,4 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int = 200) -> Evalu
     J = None
     if env.mdp is not None:
         J = exact_measures(setting, kept["parameters"], parts.agents.parameters.layout)["J"]
-    return Evaluation(np.array(rewards), np.array(actions), setting.settings.gamma, J)
+    return Evaluation(np.array(rewards), np.array(actions), env.actions, setting.settings.gamma, J)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from netac.errors import InputError, did_you_mean
 
@@ -64,7 +66,21 @@ def _keys(location: tuple, table: Any) -> list:
     return path
 
 
-def document(model: type[Options]) -> list[tuple[str, str, str]]:
-    """Name, default and description of every option, for help texts."""
-    return [(name, "" if field.is_required() else repr(field.default), field.description or "")
+def document(model: type[Options]) -> list[tuple[str, str]]:
+    """Name and description of every option, with its choices and its default, for help texts."""
+    return [(name, " ".join(filter(None, (field.description, _choices(field), _default(field)))))
             for name, field in model.model_fields.items()]
+
+
+def _choices(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is not Literal:
+        return ""
+    named = [choice for choice in get_args(field.annotation) if f"{choice}:" not in (field.description or "")]
+    return f"({' | '.join(named)})" if len(named) == len(get_args(field.annotation)) else ""
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if field.is_required() or value is None or isinstance(value, Options):
+        return ""
+    return f"[{json.dumps(value)}]"

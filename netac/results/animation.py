@@ -12,11 +12,12 @@ from netac.results.files import cannot_write
 FRAMES = 60
 
 
-def animate(actions: np.ndarray, rewards: np.ndarray, file: str | Path) -> None:
+def animate(actions: np.ndarray, kinds: int, rewards: np.ndarray, file: str | Path) -> None:
     """Draw who takes which action, step by step, and the team-mean reward.
 
     Args:
         actions: (steps, N) joint actions; at most the first 60 steps are drawn.
+        kinds: actions each agent can choose from.
         rewards: (steps,) team-mean rewards.
         file: an animated .gif.
 
@@ -29,7 +30,6 @@ def animate(actions: np.ndarray, rewards: np.ndarray, file: str | Path) -> None:
     if Path(file).suffix.lower() != ".gif":
         raise InputError("should be a .gif file", key="--render", found=str(file))
     steps, agents = min(len(actions), FRAMES), actions.shape[1]
-    kinds = int(actions.max()) + 1
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 1))
     shown = above.imshow(np.zeros((agents, kinds)), vmin=0, vmax=1, cmap="Blues", aspect="auto")

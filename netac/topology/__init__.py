@@ -6,7 +6,8 @@
 """
 
 from netac.topology.certificate import Certificate, certify
-from netac.topology.loading import describe, describe_weights, load, names, weight_names
+from netac.topology.loading import describe, describe_weights, load, names, options, weight_names, weight_options
 from netac.topology.sequence import Topology
 
-__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "load", "names", "weight_names"]
+__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "load", "names", "options", "weight_names",
+           "weight_options"]

@@ -70,6 +70,11 @@ def describe(name: str) -> str:
     return plugins.first_line(plugins.module(GRAPHS, name, "topology"))
 
 
+def options(name: str) -> dict[str, object]:
+    """The options of a built-in topology and their defaults (None: none, or depending on the number of agents)."""
+    return {option: default for option, (_, default) in _module_family(_builtin(name), name).options.items()}
+
+
 def weight_names() -> list[str]:
     """The weight rules."""
     return plugins.module_names(WEIGHTS)
@@ -78,6 +83,11 @@ def weight_names() -> list[str]:
 def describe_weights(name: str) -> str:
     """What a weight rule is, in one line."""
     return plugins.first_line(_rule(name))
+
+
+def weight_options(name: str) -> dict[str, object]:
+    """The options of a weight rule and their defaults."""
+    return {option: default for option, (_, default) in parameters(_rule(name).weights, 1).items()}
 
 
 def _table(spec: str | dict) -> dict:
