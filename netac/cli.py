@@ -25,16 +25,12 @@ def _overrides(sets: tuple[str, ...]) -> dict:
 
 
 def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-    table = Table(title=escape(title), box=box.SIMPLE_HEAD, show_header=False, title_justify="left")
-    for _ in rows[0]:
-        table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console().print(table)
+    """Two columns; long texts go on under their beginning."""
+    formatter = click.HelpFormatter(width=max(100, len(title)))
+    formatter.write(f"{title}\n")
+    with formatter.indentation():
+        formatter.write_dl(rows, col_max=40)
+    click.echo(formatter.getvalue())
 
 
 class _RunHelp(click.Command):
@@ -231,13 +227,11 @@ def main() -> None:
     from netac.processes import launch
     try:
         status = cli(standalone_mode=False) or 0
-    except click.exceptions.Abort:
-        status = 130
     except click.ClickException as error:
         if not launch.is_follower():
             error.show()
         status = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         print("netac: interrupted; continue with --resume", file=sys.stderr)
         status = 130
     except NetacError as error:
