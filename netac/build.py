@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,11 +18,12 @@ from netac.config import ALGORITHMS, ENVIRONMENTS, Experiment
 from netac.decentralized._base import Agents, Common
 from netac.envs import TabularEnvironment, check
 from netac.errors import InputError
+from netac.processes.agreement import agreed
 from netac.processes.ledger import Ledger
 from netac.processes.network import Network
 from netac.processes.placement import Placement
 from netac.processes.world import World
-from netac.results.files import load_npz
+from netac.results.files import finite_numbers, load_npz
 from netac.streams import Purpose, Stream, normal
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
@@ -34,14 +37,14 @@ class Setting:
     Attributes:
         experiment: complete, with all defaults filled in.
         environment: made and checked.
-        topology: loaded.
+        topology: loaded; None where it does not matter.
         settings: the algorithm's options, gamma known.
         algorithm: the algorithm's module.
     """
 
     experiment: Experiment
     environment: TabularEnvironment
-    topology: topology.Topology
+    topology: topology.Topology | None
     settings: Common
     algorithm: object
 
@@ -58,10 +61,6 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     """
     N = experiment.agents
     environment = make_environment(experiment.env, N)
-    loaded = topology.load(experiment.topology, N, folder=folder)
-    spec = dict(loaded.spec)
-    if "path" in spec:
-        spec["path"] = str(Path(spec["path"]).absolute())
     module = plugins.module(ALGORITHMS, experiment.algorithm["name"], "algorithm")
     settings = module.Settings(**{k: v for k, v in experiment.algorithm.items() if k != "name"})
     if settings.gamma is None:
@@ -72,20 +71,29 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
         raise InputError("exact distributions are known for finite MDPs only", key="algorithm.sampling",
                          found=settings.sampling, valid='"markov" or "double" with this environment')
     complete = experiment.model_copy(update={
-        "topology": spec, "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}})
-    setting = Setting(complete, environment, loaded, settings, module)
-    make_policy(setting, range(N)[:1])
-    size = layout(setting).total
+        "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}})
+    size = layout(Setting(complete, environment, None, settings, module)).total
     if size > LARGEST_AGENT:
         raise InputError(f"each agent would hold {size:,} parameters", key="env.features",
                          valid=f'at most {LARGEST_AGENT:,}; features = "histogram", or features of your own')
-    return setting
+    loaded = topology.load(experiment.topology, N, folder=folder)
+    spec = dict(loaded.spec)
+    if "path" in spec:
+        spec["path"] = str(Path(spec["path"]).absolute())
+    return Setting(complete.model_copy(update={"topology": spec}), environment, loaded, settings, module)
 
 
 def make_environment(spec: dict, agents: int) -> TabularEnvironment:
     """The environment of the table [env], checked."""
     if "factory" in spec:
-        return check(_call_factory(spec, agents), agents, spec["factory"])
+        made = _call_factory(spec, agents)
+        try:
+            return check(made, agents, spec["factory"])
+        except InputError:
+            raise
+        except Exception as error:     # what a user's function gives may be anything
+            raise InputError(f"what it gives fails as an environment: {type(error).__name__}: {error}", key="env.factory",
+                             found=spec["factory"], valid="an object as described by netac.envs.TabularEnvironment") from error
     module = plugins.module(ENVIRONMENTS, spec["name"], "environment")
     settings = module.Settings(**{key: value for key, value in spec.items() if key != "name"})
     try:
@@ -96,6 +104,8 @@ def make_environment(spec: dict, agents: int) -> TabularEnvironment:
 
 def _call_factory(spec: dict, agents: int) -> TabularEnvironment:
     module_name, _, function_name = spec["factory"].partition(":")
+    if spec["folder"] and spec["folder"] not in sys.path:
+        sys.path.append(spec["folder"])
     try:
         made = importlib.import_module(module_name)
         for part in function_name.split("."):
@@ -105,7 +115,8 @@ def _call_factory(spec: dict, agents: int) -> TabularEnvironment:
                          found=spec["factory"], valid='an importable "package.module:function"') from error
     kwargs = dict(spec["kwargs"])
     try:
-        inspect.signature(made).bind(agents=agents, **kwargs)
+        with suppress(ValueError):                       # some built-in functions have no signature
+            inspect.signature(made).bind(agents=agents, **kwargs)
     except TypeError as error:
         raise InputError(f"cannot be called: {error}", key="env.kwargs", found=kwargs,
                          valid=f"the keyword arguments of {spec['factory']}, which takes `agents` too") from None
@@ -127,7 +138,7 @@ def make_policy(setting: Setting, agents: range) -> Tabular | LogLinear:
         return Tabular(env.states, env.actions, shared, None if natural else order)
     x = load_npz(policy.features).get("x")
     shapes = [(env.states, env.actions), (env.agents, env.states, env.actions)]
-    if x is None or x.shape[:-1] not in shapes or not np.isfinite(x).all() or not x.shape[-1]:
+    if x is None or x.shape[:-1] not in shapes or not finite_numbers(x) or not x.shape[-1]:
         raise InputError("the array x is missing, has the wrong shape or is not finite", file=policy.features, key="x",
                          found=None if x is None else x.shape, valid=" or ".join(f"{(*s, 'd')}" for s in shapes))
     order, shared = shared_first([f"f{k}" for k in range(x.shape[-1])], policy.shared)
@@ -168,7 +179,10 @@ def assemble(setting: Setting, comm=None) -> Parts:
     features = setting.algorithm.requirements(setting.settings).features
     world = World(setting.environment, policy, placement, ledger, experiment.seed, setting.settings.sampling,
                   setting.settings.gamma, features, comm)
-    network = Network(setting.topology.matrix, placement, ledger, comm)
+    matrix = setting.topology.matrix
+    if comm is not None and str(setting.topology.spec.get("path", "")).endswith(".py"):
+        matrix = agreed(setting.topology, placement, comm)
+    network = Network(matrix, placement, ledger, comm)
     return Parts(setting, placement, agents, world, network, ledger, comm)
 
 

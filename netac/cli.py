@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):     # one thread per process, said
-    os.environ.setdefault(_variable, "1")                                           # before NumPy is loaded
+import click
 
-from pathlib import Path  # noqa: E402
-
-import click  # noqa: E402
-
-from netac.errors import InputError, NetacError  # noqa: E402
+from netac.errors import InputError
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
@@ -155,8 +150,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     if agents is None:
         raise InputError("how many agents?", key="--agents", valid="--agents N")
     if options:
-        base = {"path": spec} if "/" in spec or Path(spec).suffix else {"name": spec}
-        table = base | options
+        table = config.spelled_out(spec) | options
     loaded = topology.load(table, agents, folder=folder)
     certificate = topology.certify(loaded, steps)
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
@@ -227,18 +221,18 @@ def main() -> None:
     from netac.processes import launch
     try:
         status = cli(standalone_mode=False) or 0
+    except click.exceptions.Abort:
+        status = 130
     except click.ClickException as error:
         if not launch.is_follower():
             error.show()
         status = error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        print("netac: interrupted; continue with --resume", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("netac: interrupted; netac run goes on with --resume, netac compare with the same command", file=sys.stderr)
         status = 130
-    except NetacError as error:
-        if not (getattr(error, "told_by_root", False) and launch.is_follower()):
-            launch.say(error)
-        status = error.exit_status
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
+    except Exception as error:
+        status = launch.end(error)
     sys.exit(status)

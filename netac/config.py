@@ -19,9 +19,11 @@ from pydantic import Field
 from netac import plugins
 from netac.errors import InputError, did_you_mean
 from netac.options import Options, checked
+from netac.results.files import read_text
 
 ALGORITHMS = "netac.decentralized"
 ENVIRONMENTS = "netac.envs"
+CHOICES = {"env": ("name", "factory"), "topology": ("name", "path")}     # what the other keys of a table depend on
 
 
 class Policy(Options):
@@ -50,8 +52,8 @@ class Experiment(Options):
         'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
     policy: Policy = Field(Policy(), description="the table [policy]")
     algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
-    log_every: int = Field(10, ge=1, description="iterations between rows of metrics.csv, >= 1")
-    checkpoint_every: int = Field(1000, ge=1, description="iterations between checkpoints, >= 1")
+    log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
+    checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
 
     def tables(self) -> dict[str, Any]:
@@ -64,6 +66,8 @@ class Factory(Options):
 
     factory: str = Field(pattern=r"^[\w.]+:[\w.]+$", description='"package.module:function"')
     kwargs: dict[str, Any] = Field({}, description="keyword arguments of the function, besides `agents`")
+    folder: str | None = Field(None, description=(
+        "where the module is looked for besides Python's own path; by default the experiment file's folder"))
 
 
 @dataclass(frozen=True)
@@ -108,22 +112,24 @@ class Source:
         merged = {key: value for key, value in self.tables.items() if key != "algorithm"}
         for key, value in self.overrides.items():
             if key != "algorithm":
-                merged[key] = _merged(merged.get(key), value)
+                merged[key] = _merged(merged.get(key), value, CHOICES.get(key, ()))
         file_table, set_table = (_table(tables.get("algorithm", {}), "algorithm") for tables in (self.tables, self.overrides))
         name = algorithm or set_table.get("name", file_table.get("name"))
         if name is not None:
             merged["algorithm"] = algorithm_options(name, file_table, set_table, compared)
         if seed is not None:
             merged["seed"] = seed
+        if "policy" in merged:
+            merged["policy"] = checked(Policy, _table(merged["policy"], "policy"), "policy").model_dump()
         found = checked(Experiment, merged)
         return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy)})
 
     def _environment(self, table: dict | str) -> dict:
-        if isinstance(table, str) and (table.endswith(".npz") or "/" in table):
-            table = {"name": "finite-mdp", "path": table}
-        table = _table(table, "env")
+        table = spelled_out(table) if isinstance(table, str) else _table(table, "env")
+        if "path" in table and "factory" not in table:
+            table = {"name": "finite-mdp"} | table
         if "factory" in table:
-            return checked(Factory, table, "env").model_dump()
+            return checked(Factory, {"folder": str(self.folder.absolute())} | table, "env").model_dump()
         if "name" not in table:
             raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
         module = chosen(ENVIRONMENTS, table["name"], "environment", "env.name")
@@ -163,13 +169,9 @@ def read(experiment: str | Path | Mapping[str, Any], overrides: Mapping[str, Any
         return Source(None, deepcopy(dict(experiment)), nested)
     path = Path(experiment)
     try:
-        return Source(path, tomllib.loads(path.read_bytes().decode()), nested)
-    except FileNotFoundError:
-        raise InputError("there is no such experiment file", file=path) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not a TOML file: {error}", file=path) from None
+        return Source(path, tomllib.loads(read_text(path)), nested)
+    except (ValueError, RecursionError) as error:      # RecursionError: thousands of nested brackets
+        raise error if isinstance(error, InputError) else InputError(f"not a TOML file: {error}", file=path) from None
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -180,7 +182,7 @@ def parse_set(text: str) -> tuple[str, Any]:
         raise InputError("cannot be understood", key="--set", found=text, valid="--set key.key=value")
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return key, value.strip()
 
 
@@ -189,7 +191,7 @@ def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Se
 
     Options that only another algorithm knows are left out (from `--set`: only another of the compared ones).
     """
-    module = chosen(ALGORITHMS, name, "algorithm", "algorithm.name")
+    module, *_ = [chosen(ALGORITHMS, each, "algorithm", "algorithm.name") for each in (name, *compared)]
     known = {other: list(plugins.module(ALGORITHMS, other, "algorithm").Settings.model_fields)
              for other in plugins.module_names(ALGORITHMS)}
     options: dict[str, Any] = {}
@@ -209,6 +211,9 @@ def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Se
                                  valid=", ".join(known[other]))
             if other == name:
                 options |= own
+            else:
+                shared = {key: value for key, value in general.items() if key in known[other]}
+                checked(plugins.module(ALGORITHMS, other, "algorithm").Settings, shared | own, f"algorithm.{other}")
     return {"name": name, **checked(module.Settings, options, "algorithm").model_dump()}
 
 
@@ -236,12 +241,23 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
             for key, value in table.items() if value is not None}
 
 
-def _merged(old: Any, new: Any) -> Any:
-    """`new` put over `old`: tables key by key, everything else replaced; a name or path replaces a whole table."""
+def _merged(old: Any, new: Any, choices: Sequence[str] = ()) -> Any:
+    """`new` put over `old`: tables key by key, everything else replaced.
+
+    Where a table has one of the keys `choices` (a name, a path), the options beside it belong to that: another one makes
+    a table of its own.
+    """
     if not isinstance(new, dict):
         return new
-    base = {"name": old} if isinstance(old, str) else old if isinstance(old, dict) else {}
+    base = spelled_out(old) if isinstance(old, str) else old if isinstance(old, dict) else {}
+    if any(choice in new and new[choice] != base.get(choice) for choice in choices):
+        base = {}
     return base | {key: _merged(base.get(key), value) for key, value in new.items()}
+
+
+def spelled_out(text: str) -> dict[str, str]:
+    """The table a string stands for: a path if it looks like one, else a name."""
+    return {"path" if "/" in text or Path(text).suffix else "name": text}
 
 
 def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
@@ -249,7 +265,7 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
     for k, part in enumerate(parents):
         inner = nested.setdefault(part, {})
         if isinstance(inner, str):
-            inner = nested[part] = {"name": inner}
+            inner = nested[part] = spelled_out(inner)
         if not isinstance(inner, dict):
             raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]), found=inner)
         nested = inner

@@ -135,9 +135,9 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
         columns["efficient"] = lambda row: _with_interval(row, "efficient_rate")
     if samples and any(row["env_steps"] not in (samples, None) for row in comparison.rows):
         columns[f"reward at\n{samples:,} samples"] = lambda row: _with_interval(row, "reward_at_samples")
-    columns["samples\ndrawn"] = lambda row: _rounded(row["env_steps"], "{:,.0f}")
-    columns["kB per\nagent"] = lambda row: _rounded(row["bytes_per_agent"], "{:,.1f}", 1e3)
-    columns["seconds"] = lambda row: _rounded(row["wall_seconds"], "{:.2f}")
+    columns["samples\ndrawn"] = lambda row: _rounded(row["env_steps"], decimals=0)
+    columns["kB per\nagent"] = lambda row: _rounded(row["bytes_per_agent"], 1e3)
+    columns["wall\ntime"] = lambda row: _rounded(row["wall_seconds"], unit="s")
     table = Table(title=title, caption="seeds that succeeded; interquartile means [95 % interval]",
                   box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in columns:
@@ -191,8 +191,13 @@ def _known(value: Cell) -> Cell:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _rounded(value: Cell, form: str, unit: float = 1.0) -> str:
-    return "-" if value is None else form.format(value / unit)
+def _rounded(value: Cell, divisor: float = 1.0, decimals: int | None = None, unit: str = "") -> str:
+    """A number in about four digits, "-" where it is not known."""
+    if value is None:
+        return "-"
+    value /= divisor
+    places = _decimals(value, 2) if decimals is None else decimals
+    return f"{value:,.{places}f}" + (f" {unit}" if unit else "")
 
 
 def _with_interval(row: dict[str, Cell], name: str) -> str:
@@ -200,5 +205,10 @@ def _with_interval(row: dict[str, Cell], name: str) -> str:
     if row[name] is None:
         return "-"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    decimals = 2 if name == "efficient_rate" or max(abs(low), abs(high)) >= 1 else 4
-    return f"{row[name]:.{decimals}f}\n[{low:.{decimals}f},{high:.{decimals}f}]"
+    places = 2 if name == "efficient_rate" else _decimals(max(abs(low), abs(high)), 4)
+    return f"{row[name]:.{places}f}\n[{low:.{places}f},{high:.{places}f}]"
+
+
+def _decimals(largest: float, of_fractions: int) -> int:
+    """Decimals that make about four digits of a number of this size; `of_fractions` where it is below 1."""
+    return of_fractions if largest < 1 else 2 if largest < 100 else 1 if largest < 1000 else 0
