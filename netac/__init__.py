@@ -4,12 +4,17 @@
     result = netac.run("examples/coordination.toml", set={"algorithm.name": "dac"})
     table = netac.compare("examples/coordination.toml", ["cac", "iac"], seeds=5)
 
-Names are loaded when they are first used.
+Names are loaded when they are first used.  NumPy, if it is not loaded yet, gets one thread per process: agents are the
+parallel work, and results do not depend on how many cores there are.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 
 _HOMES = {"run": "experiment", "RunResult": "experiment", "load_result": "experiment", "compare": "comparison",
           "ComparisonResult": "comparison", "evaluate": "evaluation", "Evaluation": "evaluation",

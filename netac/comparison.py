@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +27,7 @@ from netac.results.comparison import Comparison, SeedResult, compare_results, co
 from netac.results.files import make_run_folder
 from netac.results.runs import load_run
 
-ATTEMPTS = 2     # of a run whose process died
+_launches: list[subprocess.Popen] = []     # what this worker process waits for
 
 
 @dataclass(frozen=True)
@@ -146,49 +149,91 @@ def _launch(job: Job) -> None:
         file.write_text(tomli_w.dumps(job.experiment))
         argv, environment = command(job.processes)
         argv += [sys.executable, "-m", "netac", "run", str(file), "--out", str(job.folder), "--resume"]
-        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("netac: error: ")]
-        raise NetacError(said[0].removeprefix("netac: error: ") if said else f"mpirun ended with {done.returncode}")
+        launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, text=True)
+        _launches.append(launched)
+        _, told = launched.communicate()
+        _launches.remove(launched)
+    if launched.returncode:
+        said = [line.removeprefix("netac: error: ") for line in told.splitlines() if line.startswith("netac: error: ")]
+        raise NetacError(said[0] if said else f"mpirun ended with {launched.returncode}")
 
 
-def _in_parallel(todo: Sequence[Job], workers: int) -> Iterator[SeedResult]:
-    """Results as they come; a run whose process died is tried again, then counted as failed."""
-    pending, running, tries = deque(todo), {}, {job.folder: 0 for job in todo}
-    start = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=start)
+class _Workers:
+    """Processes that perform jobs and end when this one does, however it ends."""
+
+    def __init__(self, number: int):
+        start = multiprocessing.get_context("spawn")
+        reader, self._alive = start.Pipe(duplex=False)      # our end closes when we close it, or die
+        self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin_worker, initargs=(reader,))
+
+    def close(self) -> None:
+        """Ends them, whatever they are doing."""
+        self._alive.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin_worker(parent: Connection) -> None:
+    """Leaves ^C to the comparing process, and watches for its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Connection) -> None:
+    parent.poll(None)
+    for launched in _launches:
+        launched.terminate()
+    os._exit(1)
+
+
+def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
+    """Results as they come.
+
+    A process that dies takes the others' work with it: each run that was under way is tried again, alone, and counted
+    as failed if its process dies then.
+    """
+    pending, running, suspects = deque(todo), {}, set()
+    workers, broken = _Workers(number), False
+
+    def may_start() -> bool:
+        if not pending or broken or len(running) == number:
+            return False
+        return not running or suspects.isdisjoint([pending[0].folder, *(job.folder for job in running.values())])
+
     try:
         while pending or running:
-            while pending and len(running) < workers:
-                job = pending.popleft()
-                running[pool.submit(_perform, job)] = job
-            broken = False
+            if broken and not running:
+                workers.close()
+                workers, broken = _Workers(number), False
+            while may_start():
+                try:
+                    running[workers.pool.submit(_perform, pending[0])] = pending[0]
+                    pending.popleft()
+                except BrokenProcessPool:
+                    broken = True
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 try:
                     yield future.result()
                 except BrokenProcessPool:
                     broken = True
-                    tries[job.folder] += 1
-                    if tries[job.folder] < ATTEMPTS:
-                        pending.appendleft(job)
-                    else:
+                    if job.folder in suspects:
                         yield SeedResult(job.algorithm, job.seed, "failed", error="its process died")
-            if broken and not running:
-                pool.shutdown(wait=False)
-                pool = ProcessPoolExecutor(workers, mp_context=start)
+                    else:
+                        suspects.add(job.folder)
+                        pending.append(job)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        workers.close()
 
 
 def _write(found: ComparisonResult, source: config.Source) -> None:
     found.write(found.folder)
     if found.curves:
         from netac.results.plots import plot_comparison
-        env, agents = _names(source)
+        env, agents = _names(source, [row["algorithm"] for row in found.rows])
         plot_comparison(found.curves, found.folder / "comparison.png", f"{env}, {agents} agents", found.efficient)
 
 
-def _names(source: config.Source) -> tuple[str, int]:
-    experiment = source.experiment()
+def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:
+    experiment = source.experiment(algorithms[0], algorithms)
     return experiment.env.get("name", experiment.env.get("factory")), experiment.agents

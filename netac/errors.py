@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-_NOTHING = object()
+_NOTHING = ...      # stays itself when an error travels between processes
 
 
 class NetacError(Exception):
@@ -54,16 +54,20 @@ class RunError(NetacError, RuntimeError):
 
     Args:
         cause: one sentence, without a full stop.
-        agent: index of the agent at fault.
+        agent: index of the agent at fault, or the agents of the process at fault.
         iteration: the iteration, counted from 0, in which it happened.
+        hearsay: the agent may have it from another one, whose process knows better.
     """
 
-    def __init__(self, cause: str, *, agent: int | None = None, iteration: int | None = None):
-        self.cause, self.agent, self.iteration = cause, agent, iteration
+    def __init__(self, cause: str, *, agent: int | range | None = None, iteration: int | None = None,
+                 hearsay: bool = False):
+        self.cause, self.agent, self.iteration, self.hearsay = cause, agent, iteration, hearsay
         super().__init__(cause)
 
     def __str__(self) -> str:
-        where = [f"agent {self.agent}"] if self.agent is not None else []
+        block = self.agent if isinstance(self.agent, range) else range(0)
+        who = f"agents {block[0]}-{block[-1]}" if len(block) > 1 else f"agent {block[0] if block else self.agent}"
+        where = [who] if self.agent is not None else []
         where += [f"iteration {self.iteration}"] if self.iteration is not None else []
         return (", ".join(where) + ": " if where else "") + self.cause
 

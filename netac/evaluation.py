@@ -9,7 +9,6 @@ import numpy as np
 
 from netac import config
 from netac.build import assemble, prepare
-from netac.errors import InputError
 from netac.measures import exact_measures
 from netac.processes import checkpoints, launch
 from netac.processes.chains import Chain
@@ -62,9 +61,7 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int = 200) -> Evalu
     record = launch.agree(comm, lambda: load_run(run_dir))
     setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
     parts = assemble(setting, comm)
-    kept = launch.agree(comm, lambda: checkpoints.newest(record.folder / "checkpoints"))
-    if kept is None:
-        raise InputError("there is no readable checkpoint", file=record.folder / "checkpoints")
+    kept = launch.agree(comm, lambda: checkpoints.final(record.folder / "checkpoints", setting.experiment.iterations))
     local = parts.placement.local
     parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
     world, env = parts.world, setting.environment

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,8 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
     except Exception as error:
         if comm is not None and not getattr(error, "told_by_root", False):
-            launch.abort(error, comm, folder if folder and folder.is_dir() else None)
+            launch.abort(error, comm, folder if folder and folder.is_dir() else None,
+                         patience=0.5 if getattr(error, "hearsay", False) else 0.0)
         raise
 
 
@@ -146,10 +147,21 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
                              key=", ".join(_differing(mine, theirs)), valid="the same experiment, or another --out")
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
+    atomic_write(folder / EXPERIMENT, _toml(mine))
+    make_run_folder(folder / "checkpoints")
+    with suppress(InputError):       # a finished run whose last checkpoint is damaged goes on from the one before
+        return (folder / SUMMARY).exists() and bool(
+            checkpoints.final(folder / "checkpoints", setting.experiment.iterations))
+    return False
+
+
+def _toml(tables: dict[str, Any]) -> str:
     import tomli_w
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    atomic_write(folder / EXPERIMENT, tomli_w.dumps(mine))
-    return (folder / SUMMARY).exists()
+    try:
+        return tomli_w.dumps(tables)
+    except (TypeError, ValueError) as error:     # an experiment given in Python may hold anything
+        raise InputError(f"the experiment cannot be written as TOML: {error}", key="env.kwargs",
+                         valid="texts, numbers, lists and tables") from None
 
 
 def _differing(mine: dict, theirs: dict, prefix: str = "") -> list[str]:
@@ -173,7 +185,8 @@ def launch_loop(parts: Parts, folder: Path | None, resume: bool, progress: Progr
     step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings, range(start, T))
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     world, rewards, agents, t = parts.world, book.rewards, parts.placement.local, start
-    with progress, book:
+    who = None if len(agents) == experiment.agents else agents
+    with progress, book, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
         if start == 0:
             book.log(0)
         try:
@@ -189,16 +202,16 @@ def launch_loop(parts: Parts, folder: Path | None, resume: bool, progress: Progr
                     book.checkpoint(done)
         except RunError as error:
             raise error if error.iteration is not None else RunError(
-                error.cause, agent=error.agent, iteration=t) from error
+                error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
         except (NetacError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            raise RunError(in_words(error), agent=agents[0] if len(agents) == 1 else None, iteration=t) from error
+        except (Exception, SystemExit) as error:     # a user's environment may do anything
+            raise RunError(in_words(error), agent=who, iteration=t) from error
         parts.network.close()
         return book.result()
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """An unforeseen exception, with the place in the code it came from."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
@@ -206,7 +219,8 @@ def in_words(error: Exception) -> str:
 
 def _checkpoint(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:
     found = checkpoints.newest(folder / "checkpoints") if folder and resume else None
-    if found is not None and found["parameters"].shape != (setting.experiment.agents, layout(setting).total):
+    expected = (setting.experiment.agents, layout(setting).total)
+    if found is not None and ("parameters" not in found or found["parameters"].shape != expected):
         raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
     return found
 
@@ -296,8 +310,8 @@ class _Book:
         if self.folder is not None:
             write_summary(self.folder, summary)
             return load_result(self.folder, parts.setting)
-        columns = {name: np.array([row.get(name, np.nan) for row in self.rows], dtype=float) for name in self.columns}
-        return RunResult(None, summary, columns, _by_name(flat, parts.setting))
+        return RunResult(None, summary, {name: _column([row.get(name) for row in self.rows]) for name in self.columns},
+                         _by_name(flat, parts.setting))
 
     def _wire(self) -> list[int]:
         mine = [self.parts.ledger.wire_messages, self.parts.ledger.wire_bytes]
@@ -330,6 +344,11 @@ class _Book:
         return summary
 
 
+def _column(cells: list[float | int | None]) -> np.ndarray:
+    """A column of metrics, of the type `read_metrics` gives it."""
+    return np.array(cells, dtype=np.int64 if all(isinstance(cell, int) for cell in cells) else float)
+
+
 def _by_name(flat: np.ndarray, setting: Setting) -> dict[str, np.ndarray]:
     columns = layout(setting).columns
     return {name: flat[:, columns["lam" if name == "lambda" else name]].copy()
@@ -340,9 +359,7 @@ def load_result(folder: str | Path, setting: Setting | None = None) -> RunResult
     """The result of a finished run, from its folder."""
     folder = Path(folder)
     setting = setting or prepare(config.read(folder / EXPERIMENT).experiment())
-    kept = checkpoints.newest(folder / "checkpoints")
-    if kept is None:
-        raise InputError("there is no readable checkpoint", file=folder / "checkpoints")
+    kept = checkpoints.final(folder / "checkpoints", setting.experiment.iterations)
     return RunResult(folder, load_summary(folder), read_metrics(folder / METRICS), _by_name(kept["parameters"], setting))
 
 

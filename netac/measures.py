@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def refuse_bad_numbers(flat: np.ndarray, rewards: np.ndarray, layout: Layout, ag
         flat: (n, D) their parameters after iteration t.
         rewards: (n, M) their rewards in it.
     """
-    if np.isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all():
+    if isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all():
         return
     bad = np.argwhere(~np.isfinite(rewards))
     if len(bad):
@@ -116,4 +117,4 @@ def refuse_bad_numbers(flat: np.ndarray, rewards: np.ndarray, layout: Layout, ag
         raise RunError(f"the environment's reward is {rewards[row, sample]}", agent=agents[row], iteration=t)
     row, column = np.argwhere(~np.isfinite(flat))[0]
     raise RunError(f"{layout.owner(int(column))} became {flat[row, column]}: smaller step sizes or a projection may help",
-                   agent=agents[row], iteration=t)
+                   agent=agents[row], iteration=t, hearsay=True)

@@ -1,8 +1,8 @@
 """Linear critics, for all agents of a process at once: V(s) = phi(s)'omega, R(s,a) = psi(s,a)'lambda, Q(s,a) = psi(s,a)'omega.
 
 Parameters carry a leading axis "agents of this process" (n), values are (n, M) for a batch of M samples.  The kernels
-(one dot product per agent and sample, one vector-matrix product per agent) give the same bits for every n, which is
-what makes a run's result independent of the number of processes.
+(one dot product per agent and sample, one vector-matrix product per agent; sums of one term by any kernel) give the same
+bits for every n, which is what makes a run's result independent of the number of processes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from netac.agents.batch import Batch
 def weighted_sum(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
     """sum_e weights[i, e] features[e] for every agent i: (n, M), (M, K) -> (n, K)."""
     if weights.shape[1] == 1:
-        return weights * features
+        return weights.dot(features)
     return np.matmul(weights[:, None, :], features)[:, 0]
 
 
 def dot(parameters: np.ndarray, features: np.ndarray) -> np.ndarray:
     """features[e]'parameters[i] for every agent i and sample e: (n, K), (M, K) -> (n, M)."""
+    if features.shape[1] == 1:
+        return parameters.dot(features.T)
     return np.vecdot(parameters[:, None, :], features)
 
 

@@ -7,6 +7,7 @@ agents)` -> (n, M, A, size): the features with agent i's action replaced by each
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,9 +42,10 @@ class ActionsOneHot:
 
     def __call__(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """(M,), (N, M) -> (M, L)."""
-        psi = np.zeros((len(states), self.size))
-        psi[np.arange(len(states)), actions + self._first] = 1.0 / np.sqrt(self.agents)
-        return psi
+        psi = np.zeros(len(states) * self.size)
+        chosen = actions + self._first if len(states) == 1 else actions + self._first + self.size * np.arange(len(states))
+        psi[chosen] = self._scale
+        return psi.reshape(-1, self.size)
 
     def alternatives(self, states: np.ndarray, actions: np.ndarray, agents: range) -> np.ndarray:
         """(n, M, A, L)."""
@@ -51,12 +53,16 @@ class ActionsOneHot:
                               (len(agents), len(states), self.actions, self.size)).copy()
         for row, agent in enumerate(agents):
             own = slice(agent * self.actions, (agent + 1) * self.actions)
-            psi[row, :, :, own] = np.eye(self.actions) / np.sqrt(self.agents)
+            psi[row, :, :, own] = np.eye(self.actions) * self._scale
         return psi
 
-    @property
+    @cached_property
     def _first(self) -> np.ndarray:
         return (np.arange(self.agents) * self.actions)[:, None]
+
+    @cached_property
+    def _scale(self) -> float:
+        return float(1.0 / np.sqrt(self.agents))
 
 
 @dataclass(frozen=True)

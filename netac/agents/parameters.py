@@ -69,12 +69,11 @@ class Parameters:
         columns = layout.columns
         self.mu, self.omega, self.lam, self.theta, self.h, self.shared, self.personal, self.mixed = (
             self.flat[:, columns[name]] for name in (*WORDS, "shared", "personal", "mixed"))
-        start = columns["mixed"].start
-        self._parts = [slice(columns[part].start - start, columns[part].stop - start) for part in MIXED[layout.mixed]]
+        self._steps = np.empty_like(self.flat)
 
-    def split(self, mixed: np.ndarray) -> list[np.ndarray]:
-        """The parts of a mixture (n, width of `mixed`), in the order of `MIXED`."""
-        return [mixed[:, part] for part in self._parts]
+    def add(self, *steps: np.ndarray) -> None:
+        """Add to every agent's row: steps (n, size) of all it holds, in the row's order."""
+        self.flat += np.concatenate(steps, axis=1, out=self._steps)
 
     def hashed(self) -> bytes:
         """theta, omega, lambda and mu of every agent in turn, little-endian doubles: what `parameters_sha256` covers."""

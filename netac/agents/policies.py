@@ -45,9 +45,9 @@ class _Softmax:
     @staticmethod
     def logit_weights(b: Batch, weights: np.ndarray) -> np.ndarray:
         """(n, M) weights -> (n, M, A): the weighted derivative of log pi_i(a_e|s_e) with respect to the logits."""
-        pull = -weights[:, :, None] * b.pi
-        n, samples = weights.shape
-        pull.reshape(n * samples, -1)[np.arange(n * samples), b.own.ravel()] += weights.ravel()
+        pull = np.multiply(-weights[:, :, None], b.pi, order="C")
+        chosen = np.arange(0, pull.size, pull.shape[2]) + b.own.ravel()
+        pull.reshape(-1)[chosen] += weights.ravel()
         return pull
 
     def score_products(self, theta: np.ndarray, b: Batch, h: np.ndarray) -> np.ndarray:

@@ -57,11 +57,10 @@ def step_size(step: float | TDependent, T: int) -> float:
     return step.at(T) if isinstance(step, TDependent) else step
 
 
-def project(x: np.ndarray, radius: float | None) -> np.ndarray:
-    """Projection of every agent's row of (n, d) onto the ball of `radius`; None: no projection."""
-    if radius is None:
-        return x
-    return x * np.minimum(1.0, radius / np.maximum(np.sqrt(np.vecdot(x, x)), np.finfo(float).tiny))[:, None]
+def project(x: np.ndarray, radius: float | None) -> None:
+    """Project every agent's row of (n, d) onto the ball of `radius`, in place; None: no projection."""
+    if radius is not None:
+        x *= np.minimum(1.0, radius / np.maximum(np.sqrt(np.vecdot(x, x)), np.finfo(float).tiny))[:, None]
 
 
 @dataclass(frozen=True)

@@ -46,16 +46,15 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
     for t in times:
         network.post(t, x.mixed)                                                    # line 4 is under way during line 3
         b = world.sample(x.theta, feed=RUNNING)                                     # line 3
-        delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)                    # line 6
-        omega_step = beta * V.gradient(x.omega, b, delta)
-        lambda_step = zeta * R.gradient(x.lam, b, b.r - R(x.lam, b))
-        if double:
-            b = world.sample(x.theta, feed=1)                                       # Algorithm 2: the actor's own
-        advantage = R(x.lam, b) + gamma * V.next(x.omega, b) - V(x.omega, b)
-        theta_step = alpha * policy.gradient(x.theta, b, advantage)
-        omega_mixed, lambda_mixed, shared_mixed = x.split(network.wait())           # line 4
-        x.omega[:] = project(omega_mixed + omega_step, settings.omega_radius)       # line 7
-        x.lam[:] = project(lambda_mixed + lambda_step, settings.lambda_radius)      # line 8
-        x.shared[:] = shared_mixed                                                  # line 6: theta~ = {theta~^s, theta^p}
-        x.theta += theta_step                                                       # line 9
+        value, following, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
+        omega_step = beta * V.gradient(x.omega, b, b.r + following - value)         # line 6
+        lambda_step = zeta * R.gradient(x.lam, b, b.r - reward)
+        if double:                                                                  # Algorithm 2: the actor's own sample
+            b = world.sample(x.theta, feed=1)
+            value, following, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
+        theta_step = alpha * policy.gradient(x.theta, b, reward + following - value)
+        network.settle()                                                            # line 4: omega~, lambda~, theta~^s
+        x.add(omega_step, lambda_step, theta_step)                                  # lines 7 to 9
+        project(x.omega, settings.omega_radius)
+        project(x.lam, settings.lambda_radius)
         yield

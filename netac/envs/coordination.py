@@ -45,7 +45,7 @@ class CoordinationGame:
         self.initial, self.phi = np.ones(1), np.ones((1, 1))
         self.psi = (ActionsOneHot if features == "onehot" else ActionHistogram)(agents, ACTIONS)
         self.reward_noise = gumbel if noise else None
-        self._alone = (np.arange(ACTIONS) - 3.5) ** 2 - 1.0       # the payoff of an action, less oneself in the count
+        self._alone = (np.arange(ACTIONS)[None] - 3.5) ** 2 - 1.0     # (1, A): an action's payoff, less oneself in the count
 
     @property
     def optimum(self) -> float:

@@ -21,7 +21,7 @@ from netac.agents.features import JointTable, joint_index
 from netac.errors import InputError
 from netac.exact import FiniteMDP
 from netac.options import Options
-from netac.results.files import load_npz
+from netac.results.files import finite_numbers, load_npz
 
 LARGEST_MODEL = 200_000_000     # numbers in P: 1.6 GB
 
@@ -29,14 +29,15 @@ LARGEST_MODEL = 200_000_000     # numbers in P: 1.6 GB
 class Settings(Options):
     """Options of `env = { name = "finite-mdp" }`: either `path`, or `seed` with the sizes."""
 
-    path: str | None = Field(None, description="an .npz file with P, r, xi and optionally gamma, theta0")
-    seed: int | None = Field(None, ge=0, description="draw a random MDP from this seed instead")
+    path: str | None = Field(None, pattern=r"\.npz$", description="an .npz file with P, r, xi and optionally gamma, theta0")
+    seed: int | None = Field(None, ge=0, le=2**63 - 1, description="draw a random MDP from this seed instead")
     recipe: Literal["folded-normal", "zhang"] = Field("folded-normal", description="how a random MDP is drawn")
     states: int = Field(5, ge=1, le=10_000, description="states of a random MDP")
     actions: int = Field(2, ge=1, le=1000, description="actions per agent of a random MDP")
     noise: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False,
                                 description="half-width of uniform noise on observed rewards (zhang: 0.5; else 0)")
-    features: str = Field("onehot", description='"onehot", or an .npz file with phi (S, K) and psi (S, A^N, L)')
+    features: str = Field("onehot", pattern=r"^onehot$|\.npz$",
+                          description='"onehot", or an .npz file with phi (S, K) and psi (S, A^N, L)')
 
     @model_validator(mode="after")
     def _one_source(self):
@@ -80,6 +81,9 @@ def read_mdp(path: Path, agents: int) -> tuple[FiniteMDP, np.ndarray, np.ndarray
     if missing:
         raise InputError("the file lacks an array", file=path, key=missing[0], found=sorted(arrays),
                          valid="P, r, xi and optionally gamma, theta0")
+    for name in {"P", "r", "xi", "gamma"} & arrays.keys():
+        if not finite_numbers(arrays[name]):
+            raise InputError("holds something else than finite numbers", file=path, key=name, found=str(arrays[name].dtype))
     try:
         mdp = FiniteMDP(arrays["P"], arrays["r"], arrays["xi"], arrays.get("gamma", 0.95))
     except InputError as error:
@@ -89,7 +93,7 @@ def read_mdp(path: Path, agents: int) -> tuple[FiniteMDP, np.ndarray, np.ndarray
                          found=mdp.agents, valid=f"{agents} agents, or `agents = {mdp.agents}` in the experiment")
     theta0 = arrays.get("theta0")
     expected = (agents, mdp.states, mdp.actions)
-    if theta0 is not None and (theta0.shape != expected or not np.isfinite(theta0).all()):
+    if theta0 is not None and (theta0.shape != expected or not finite_numbers(theta0)):
         raise InputError("wrong shape or not finite", file=path, key="theta0", found=theta0.shape, valid=f"{expected}")
     return mdp, arrays["r"].astype(float).reshape(*mdp.P.shape[:2], -1, agents), theta0
 
@@ -101,7 +105,7 @@ def read_features(path: Path, mdp: FiniteMDP) -> tuple[np.ndarray, JointTable]:
         if name not in arrays:
             raise InputError("the file lacks an array", file=path, key=name, found=sorted(arrays), valid="phi and psi")
         shape = arrays[name].shape
-        if shape[:-1] != leading or not np.isfinite(arrays[name]).all():
+        if shape[:-1] != leading or not finite_numbers(arrays[name]):
             raise InputError("wrong shape or not finite", file=path, key=name, found=shape, valid=f"{(*leading, 'd')}")
     table = np.ascontiguousarray(arrays["psi"].reshape(-1, arrays["psi"].shape[-1]), dtype=float)
     phi = np.ascontiguousarray(arrays["phi"], dtype=float)

@@ -47,3 +47,16 @@ def newest(folder: Path) -> dict[str, np.ndarray] | None:
         except InputError:
             continue
     return None
+
+
+def final(folder: Path, iterations: int) -> dict[str, np.ndarray]:
+    """The checkpoint that a finished run of `iterations` iterations ends with.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    found = newest(folder)
+    if found is None or "progress" not in found or found["progress"][0] != iterations:
+        raise InputError("the final checkpoint is missing or damaged", file=folder,
+                         valid="netac run ... --resume makes it again")
+    return found

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from netac.errors import InputError, NetacError
 
@@ -29,7 +29,7 @@ def is_mpi_launch(environ: dict[str, str] | os._Environ = os.environ) -> bool:
     said = environ.get("NETAC_MPI")
     if said is not None:
         if said not in ("0", "1"):
-            raise InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1")
+            raise _found_by_all(InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1"))
         return said == "1"
     sizes = [environ[name] for name in SIZES if name in environ]
     return any(size != "1" for size in sizes) if sizes else any(name in environ for name in RANKS)
@@ -48,15 +48,23 @@ def communicator():
         mpi4py.rc.thread_level = "funneled"
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise InputError(f"this is an MPI launch, but mpi4py cannot be used: {error}",
-                         valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes') from None
+        raise _found_by_all(InputError(
+            f"this is an MPI launch, but mpi4py cannot be used: {error}",
+            valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes')) from None
     return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+
+
+def _found_by_all(error: InputError) -> InputError:
+    """The error marked as one that every process finds by itself, so that process 0 alone need tell it."""
+    error.told_by_root = True
+    return error
 
 
 def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:
     """Whether this is a process of an MPI launch other than process 0, as the launcher's variables tell."""
     names = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
-    return is_mpi_launch(environ) and next((environ[name] for name in names if name in environ), "0") != "0"
+    rank = next((environ[name] for name in names if name in environ), "0")
+    return rank != "0" and environ.get("NETAC_MPI") != "0"
 
 
 def agree(comm, work: Callable[[], Answer]) -> Answer:
@@ -76,20 +84,46 @@ def agree(comm, work: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def abort(error: BaseException, comm, folder: Path | None) -> None:
-    """Tell the user of an error that only this process may know of, once per launch, and end all of the launch."""
-    status = error.exit_status if isinstance(error, NetacError) else 1
+def abort(error: BaseException, comm, folder: Path | None, patience: float = 0.0) -> NoReturn:
+    """Tell the user of an error that only this process may know of, once per launch, and end all of the launch.
+
+    Args:
+        folder: where all processes can see which of them was the first; None: the lower ranks are.
+        patience: seconds to leave to a process that may know the cause of this error.
+    """
+    status = exit_status(error)
+    time.sleep(patience + (0.0 if folder else min(0.2 * comm.rank, 2.0)))
     if _first_to_fail(folder):
         say(error)
+        time.sleep(0.2)                                    # a launcher may drop what it has not yet read
         comm.Abort(status)
-    time.sleep(3)                                          # the first one ends the launch meanwhile
+    time.sleep(2)                                          # the first one ends the launch meanwhile
     comm.Abort(status)
 
 
+def end(error: Exception) -> int:
+    """The exit status for an error nobody has dealt with, after telling the user of it (under MPI: once per launch)."""
+    if getattr(error, "told_by_root", False):
+        if is_follower():
+            time.sleep(1)                                  # some launchers end all when the first process ends
+        else:
+            say(error)
+    elif "mpi4py.MPI" in sys.modules and (world := sys.modules["mpi4py.MPI"].COMM_WORLD).size > 1:
+        abort(error, world, None)
+    else:
+        say(error)
+    return exit_status(error)
+
+
+def exit_status(error: BaseException) -> int:
+    """What the command line ends with after this error."""
+    return error.exit_status if isinstance(error, NetacError) else 1
+
+
 def say(error: BaseException) -> None:
-    """One message on standard error; a traceback only for what netac did not foresee."""
+    """One line on standard error; a traceback only for what netac did not foresee."""
     if isinstance(error, NetacError):
-        print(f"netac: error: {error}", file=sys.stderr, flush=True)
+        print("netac: error:", *str(error).splitlines(), file=sys.stderr, flush=True)
     else:
         import traceback
         traceback.print_exception(error)

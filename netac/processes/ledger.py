@@ -18,7 +18,6 @@ class Ledger:
     """What each of `agents` agents has sent so far, and what this process has.
 
     Attributes:
-        consensus_messages, consensus_bytes: (N,) messages and bytes each agent sent to its neighbours.
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
         action_bytes: bytes of one action.
@@ -31,17 +30,40 @@ class Ledger:
     announced: int = 0
     wire_messages: int = 0
     wire_bytes: int = 0
-    consensus_messages: np.ndarray = field(init=False)
-    consensus_bytes: np.ndarray = field(init=False)
+    _sent: np.ndarray = field(init=False, repr=False)        # (2, N) messages and bytes, without `_recent`
+    _recent: list = field(init=False, repr=False)            # degrees, and the rounds and doubles not yet added
 
     def __post_init__(self):
-        self.consensus_messages = np.zeros(self.agents, dtype=np.int64)
-        self.consensus_bytes = np.zeros(self.agents, dtype=np.int64)
+        self._sent, self._recent = np.zeros((2, self.agents), dtype=np.int64), [None, 0, 0]
 
-    def consensus(self, degrees: np.ndarray, doubles: int, rounds: int = 1) -> None:
-        """Every agent sent one message of `doubles` doubles to each of its `degrees` neighbours, `rounds` times."""
-        self.consensus_messages += rounds * degrees
-        self.consensus_bytes += (rounds * DOUBLE * doubles) * degrees
+    def consensus(self, degrees: np.ndarray, doubles: int) -> None:
+        """Every agent sent one message of `doubles` doubles to each of its `degrees` neighbours; `degrees` may not change.
+
+        Rounds over one graph are only counted, and added to the agents' totals when these are asked for.
+        """
+        recent = self._recent
+        if recent[0] is not degrees:
+            self._add_recent()
+            recent[0] = degrees
+        recent[1] += 1
+        recent[2] += doubles
+
+    def _add_recent(self) -> np.ndarray:
+        degrees, rounds, doubles = self._recent
+        if rounds:
+            self._sent += np.multiply.outer([rounds, DOUBLE * doubles], degrees)
+            self._recent[1:] = 0, 0
+        return self._sent
+
+    @property
+    def consensus_messages(self) -> np.ndarray:
+        """(N,) messages each agent sent to its neighbours."""
+        return self._add_recent()[0]
+
+    @property
+    def consensus_bytes(self) -> np.ndarray:
+        """(N,) bytes each agent sent to its neighbours."""
+        return self._add_recent()[1]
 
     def wire(self, messages: int, size: int) -> None:
         """This process sent `messages` messages of `size` bytes in all."""

@@ -61,8 +61,7 @@ class Network:
     def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None):
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()
-        self._last: tuple[csr_array | None, _Route | None] = (None, None)
-        self._keys: dict[int, tuple[csr_array, bytes]] = {}
+        self._keys: dict[int, tuple[csr_array, bytes]] = {}      # by id of the matrix, for `_routes`
         self._pending: Channel | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
 
@@ -94,11 +93,11 @@ class Network:
 
     def settle(self) -> None:
         """Complete an exchange that is under way, in place: the posted values become their mixture."""
-        if self._values is not None:
+        if self._pending is None:
+            self._values = None
+        else:
             values = self._values
-            mixed = self.wait()
-            if mixed is not values:
-                values[:] = mixed
+            values[:] = self.wait()
 
     def mix(self, t: int, values: np.ndarray, rounds: int = 1) -> np.ndarray:
         """matrix_power(W_t, rounds) @ values, one exchange per round."""
@@ -114,26 +113,26 @@ class Network:
 
     def _route(self, t: int) -> _Route:
         matrix = self._matrix(t)
-        if matrix is self._last[0]:
-            route = self._last[1]
-        else:
-            key = self._key(matrix)
-            route = self._routes.pop(key, None) or _Route(make_plan(matrix, self._placement), self._comm)
-            self._routes[key] = route
-            if len(self._routes) > CACHE:
-                self._routes.popitem(last=False)[1].close()
-            self._last = (matrix, route)
-        route.uses = min(route.uses + 1, 2)
+        known, key = self._keys.get(id(matrix), (None, b""))
+        if known is not matrix:
+            key = self._learn(matrix)
+        self._routes.move_to_end(key)
+        route = self._routes[key]
+        if route.uses < 2:
+            route.uses += 1
         return route
 
-    def _key(self, matrix: csr_array) -> bytes:
-        """A digest of W_t: graphs that recur are known again, however they were made."""
-        known = self._keys.get(id(matrix))
-        if known is None or known[0] is not matrix:
-            digest = hashlib.blake2b(digest_size=16)
-            for part in (matrix.indptr, matrix.indices, matrix.data):
-                digest.update(part.tobytes())
-            if len(self._keys) >= CACHE:
-                self._keys.clear()
-            self._keys[id(matrix)] = known = (matrix, digest.digest())
-        return known[1]
+    def _learn(self, matrix: csr_array) -> bytes:
+        """The key of a matrix that is a new object, its digest: graphs that recur are known again, however they were made."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (matrix.indptr, matrix.indices, matrix.data):
+            digest.update(part.tobytes())
+        key = digest.digest()
+        if key not in self._routes:
+            self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm)
+        if len(self._routes) > CACHE or len(self._keys) >= CACHE:
+            self._keys.clear()
+        if len(self._routes) > CACHE:
+            self._routes.popitem(last=False)[1].close()
+        self._keys[id(matrix)] = (matrix, key)
+        return key

@@ -114,7 +114,9 @@ class World:
         if feed == RUNNING:
             self.team_reward += float(team[0] if samples == 1 else team.sum())
             self.team_samples += samples
-        batch = Batch(states, next_states, joint, own, pi, r, self._phi[states], self._phi[next_states])
+        phi = self._phi if states is self._all_states else self._phi[states]
+        phi_next = phi if next_states is states else self._phi[next_states]
+        batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
         if self._features.psi:
             batch.psi = self.environment.psi(states, joint)
         if follow_on:
@@ -196,9 +198,9 @@ class World:
         pi, responses = choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])
         if S == 1:
             own = responses[:, 0]
-            states = np.zeros(samples, dtype=np.int64)
+            states = self._all_states
             if samples > 1:
-                pi = np.repeat(pi, samples, axis=1)
+                states, pi = np.zeros(samples, dtype=np.int64), np.repeat(pi, samples, axis=1)
             return states, states, own, self._gather(own), pi
         u = source.chain.uniforms(samples)
         answers = self._gather(responses.reshape(n, S * samples))

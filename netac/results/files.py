@@ -98,6 +98,11 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def finite_numbers(array: np.ndarray) -> bool:
+    """Whether an array holds real numbers and nothing else, not even NaN."""
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file (UTF-8).
 
@@ -110,6 +115,8 @@ def read_text(path: str | Path) -> str:
         raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
     except UnicodeDecodeError as error:
         raise InputError("is not UTF-8 text", file=path, found=str(error)) from error
+    except ValueError as error:      # a zero byte in the name
+        raise InputError(f"cannot be read: {error}", file=path) from error
 
 
 def make_run_folder(path: str | Path) -> Path:

@@ -7,10 +7,12 @@ from typing import Annotated
 import networkx as nx
 from pydantic import Field
 
+from netac.topology.builtin import complete
+
 
 def graph(t: int, n: int, *, period: Annotated[int, Field(ge=1)] = 5) -> nx.Graph:
     """K_n where t mod period = period - 1, the last iteration of each period (CAC paper, section 5)."""
-    return nx.complete_graph(n) if t % period == period - 1 else nx.empty_graph(n)
+    return complete.graph(t, n) if t % period == period - 1 else nx.empty_graph(n)
 
 
 def period(n: int, *, period: int) -> int:
