@@ -16,7 +16,7 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-_HOMES = {"run": "experiment", "RunResult": "experiment", "load_result": "experiment", "compare": "comparison",
+_HOMES = {"run": "experiment", "RunResult": "records", "load_result": "records", "compare": "comparison",
           "ComparisonResult": "comparison", "evaluate": "evaluation", "Evaluation": "evaluation",
           "InputError": "errors", "RunError": "errors", "NetacError": "errors"}
 

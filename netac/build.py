@@ -8,14 +8,15 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from netac import plugins, topology
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular, shared_first
-from netac.config import ALGORITHMS, ENVIRONMENTS, Experiment
-from netac.decentralized._base import Agents, Common
+from netac.config import ALGORITHMS, ENVIRONMENTS, Experiment, Policy
+from netac.decentralized._base import Agents, Common, Requirements
 from netac.envs import TabularEnvironment, check
 from netac.errors import InputError
 from netac.processes.agreement import agreed
@@ -37,16 +38,23 @@ class Setting:
     Attributes:
         experiment: complete, with all defaults filled in.
         environment: made and checked.
-        topology: loaded; None where it does not matter.
+        policy: the policies of all agents.
+        topology: loaded.
         settings: the algorithm's options, gamma known.
         algorithm: the algorithm's module.
     """
 
     experiment: Experiment
     environment: TabularEnvironment
-    topology: topology.Topology | None
+    policy: Tabular | LogLinear
+    topology: topology.Topology
     settings: Common
-    algorithm: object
+    algorithm: ModuleType
+
+    @property
+    def layout(self) -> Layout:
+        """What each agent holds."""
+        return make_layout(self.environment, self.policy, self.algorithm.requirements(self.settings))
 
 
 def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
@@ -72,7 +80,8 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
                          found=settings.sampling, valid='"markov" or "double" with this environment')
     complete = experiment.model_copy(update={
         "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}})
-    size = layout(Setting(complete, environment, None, settings, module)).total
+    policy = make_policy(experiment.policy, environment)
+    size = make_layout(environment, policy, module.requirements(settings)).total
     if size > LARGEST_AGENT:
         raise InputError(f"each agent would hold {size:,} parameters", key="env.features",
                          valid=f'at most {LARGEST_AGENT:,}; features = "histogram", or features of your own')
@@ -80,7 +89,7 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     spec = dict(loaded.spec)
     if "path" in spec:
         spec["path"] = str(Path(spec["path"]).absolute())
-    return Setting(complete.model_copy(update={"topology": spec}), environment, loaded, settings, module)
+    return Setting(complete.model_copy(update={"topology": spec}), environment, policy, loaded, settings, module)
 
 
 def make_environment(spec: dict, agents: int) -> TabularEnvironment:
@@ -128,9 +137,8 @@ def _call_factory(spec: dict, agents: int) -> TabularEnvironment:
         raise InputError(f"failed: {type(error).__name__}: {error}", key="env.factory", found=spec["factory"]) from error
 
 
-def make_policy(setting: Setting, agents: range) -> Tabular | LogLinear:
-    """The policies of `agents`."""
-    policy, env = setting.experiment.policy, setting.environment
+def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
+    """The policies of all agents."""
     if policy.name == "tabular":
         names = [f"s{s}.a{a}" for s in range(env.states) for a in range(env.actions)]
         order, shared = shared_first(names, policy.shared)
@@ -142,14 +150,12 @@ def make_policy(setting: Setting, agents: range) -> Tabular | LogLinear:
         raise InputError("the array x is missing, has the wrong shape or is not finite", file=policy.features, key="x",
                          found=None if x is None else x.shape, valid=" or ".join(f"{(*s, 'd')}" for s in shapes))
     order, shared = shared_first([f"f{k}" for k in range(x.shape[-1])], policy.shared)
-    rows = x[None] if x.ndim == 3 else x[agents.start:agents.stop]
+    rows = x[None] if x.ndim == 3 else x
     return LogLinear(np.ascontiguousarray(rows[..., order], dtype=float), shared)
 
 
-def layout(setting: Setting) -> Layout:
+def make_layout(env: TabularEnvironment, policy: Tabular | LogLinear, needs: Requirements) -> Layout:
     """What each agent holds."""
-    env, needs = setting.environment, setting.algorithm.requirements(setting.settings)
-    policy = make_policy(setting, range(1))
     return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
                   lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
                   mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
@@ -173,8 +179,8 @@ def assemble(setting: Setting, comm=None) -> Parts:
     experiment = setting.experiment
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
     ledger = Ledger(experiment.agents)
-    policy = make_policy(setting, placement.local)
-    agents = Agents(Parameters(layout(setting), len(placement.local)), policy)
+    policy = setting.policy.of(placement.local)
+    agents = Agents(Parameters(setting.layout, len(placement.local)), policy)
     agents.parameters.theta[:] = initial_theta(setting, policy, placement.local)
     features = setting.algorithm.requirements(setting.settings).features
     world = World(setting.environment, policy, placement, ledger, experiment.seed, setting.settings.sampling,

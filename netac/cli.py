@@ -70,17 +70,17 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path),
               help="The run folder; by default runs/FILE-ALGORITHM-seedS, numbered if that is taken.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run folder (its start if there is none).")
-@click.option("--verbose", is_flag=True, help="Say which process holds which agents, and which keys are not used.")
+@click.option("--verbose", is_flag=True, help="Say which process holds which agents.")
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
-    from netac import config, experiment
+    from netac import config, experiment, folders
     from netac.processes import launch
     comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
-    out = launch.agree(comm, lambda: out or experiment.default_folder(source, resume))
-    if verbose and (comm is None or comm.rank == 0):
-        for key in config.ignored_options(source):
-            click.echo(f"netac: note: algorithm.{key} is not an option of this algorithm and is not used", err=True)
+    out = launch.agree(comm, lambda: out or folders.default_folder(source, resume))
+    unused = config.ignored_options(source) if comm is None or comm.rank == 0 else []
+    if unused:
+        click.echo(f"netac: note: this algorithm has no use for {', '.join(unused)}", err=True)
     result = experiment.run(source, out=out, resume=resume, progress=True, verbose=verbose)
     if comm is None or comm.rank == 0:
         shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "efficient", "J",
@@ -107,7 +107,8 @@ def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, p
     """Compare algorithms over seeds: prints a table, writes comparison.csv, comparison_runs.csv and comparison.png.
 
     Numbers are interquartile means with 95 % intervals. An interrupted comparison goes on where it was; runs that failed
-    are reported (exit status 1) and tried again next time.
+    are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all processes, and
+    one that fails ends the launch.
     """
     from netac.comparison import compare
     from netac.processes import launch
@@ -133,7 +134,8 @@ def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, p
 @click.option("--steps", type=click.IntRange(1), help="Iterations to look at where the period is not known.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png",
               help="Draw the sequence of graphs and the disagreement curve.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="An option of the topology, e.g. --set period=3.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
+              help="A key of the experiment file, or an option of the topology, e.g. --set period=3.")
 def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path | None, sets: tuple[str, ...]) -> None:
     """Certify the topology SPEC: a built-in name, an experiment file, or a topology file.
 
@@ -143,7 +145,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import config, topology
     folder, allowed, table, options = None, False, spec, _overrides(sets)
     if spec.endswith(".toml"):
-        source = config.read(spec, {f"topology.{key}": value for key, value in options.items()})
+        source = config.read(spec, options)
         experiment = source.experiment()
         table, folder, allowed, options = experiment.topology, source.folder, experiment.allow_disconnected, {}
         agents = agents or experiment.agents
@@ -221,13 +223,11 @@ def main() -> None:
     from netac.processes import launch
     try:
         status = cli(standalone_mode=False) or 0
-    except click.exceptions.Abort:
-        status = 130
     except click.ClickException as error:
         if not launch.is_follower():
             error.show()
         status = error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):        # click makes ^C an Abort
         print("netac: interrupted; netac run goes on with --resume, netac compare with the same command", file=sys.stderr)
         status = 130
     except BrokenPipeError:

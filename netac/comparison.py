@@ -22,7 +22,10 @@ from netac import config
 from netac.errors import InputError, NetacError
 from netac.experiment import checked_setting, run
 from netac.processes import launch
+from netac.processes.mpirun import command
+from netac.processes.placement import Placement
 from netac.progress import Progress
+from netac.records import RUNS_AT_A_TIME
 from netac.results.comparison import Comparison, SeedResult, compare_results, comparison_curves, efficient_runs
 from netac.results.files import make_run_folder
 from netac.results.runs import load_run
@@ -61,8 +64,8 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
             out: str | Path | None = None, progress: bool = False) -> ComparisonResult:
     """Run every algorithm with `seeds` seeds, beginning with the experiment's own, and put the results side by side.
 
-    Under mpirun the runs follow one another, each on all processes.  In a script of your own, call this under
-    `if __name__ == "__main__":`, as workers are started anew.
+    Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of your
+    own, call this under `if __name__ == "__main__":`, as workers are started anew.
 
     Args:
         experiment: an experiment file, or its tables.
@@ -119,6 +122,9 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
         complete = checked_setting(source, algorithm=name, compared=algorithms).experiment.tables()
         found += [Job(name, seed, complete | {"seed": seed}, folder / "runs" / name / f"seed-{seed:03d}", processes)
                   for seed in range(first.seed, first.seed + seeds)]
+    if processes > 1:
+        Placement(first.agents, processes)
+        command(processes)                    # there is an mpirun
     make_run_folder(folder)
     for job in found:
         make_run_folder(job.folder)
@@ -142,8 +148,6 @@ def _perform(job: Job) -> SeedResult:
 def _launch(job: Job) -> None:
     """One run under mpirun."""
     import tomli_w
-
-    from netac.processes.mpirun import command
     with TemporaryDirectory() as temporary:
         file = Path(temporary) / "experiment.toml"
         file.write_text(tomli_w.dumps(job.experiment))
@@ -165,7 +169,7 @@ class _Workers:
     def __init__(self, number: int):
         start = multiprocessing.get_context("spawn")
         reader, self._alive = start.Pipe(duplex=False)      # our end closes when we close it, or die
-        self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin_worker, initargs=(reader,))
+        self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin_worker, initargs=(reader, number))
 
     def close(self) -> None:
         """Ends them, whatever they are doing."""
@@ -173,8 +177,9 @@ class _Workers:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _begin_worker(parent: Connection) -> None:
+def _begin_worker(parent: Connection, number: int) -> None:
     """Leaves ^C to the comparing process, and watches for its end."""
+    os.environ[RUNS_AT_A_TIME] = str(number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -90,8 +90,13 @@ class Source:
         return self.file.parent if self.file else Path.cwd()
 
     def located(self, error: InputError) -> InputError:
-        """The error with this file's name."""
-        return error.located(file=self.file)
+        """The error with the place its key comes from: this file, or --set."""
+        there: Any = self.overrides
+        for part in (error.key or "").split("."):
+            if not isinstance(there, dict):
+                break
+            there = there.get(part)
+        return error.located(file=self.file if there is None or there is self.overrides else "--set")
 
     def experiment(self, algorithm: str | None = None, compared: Sequence[str] = (), seed: int | None = None) -> Experiment:
         """The experiment for one algorithm (by default the file's), checked as far as options go.

@@ -75,5 +75,5 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int = 200) -> Evalu
         actions.append(joint.T)
     J = None
     if env.mdp is not None:
-        J = exact_measures(setting, kept["parameters"], parts.agents.parameters.layout)["J"]
+        J = exact_measures(setting, kept["parameters"])["J"]
     return Evaluation(np.array(rewards), np.array(actions), env.actions, setting.settings.gamma, J)

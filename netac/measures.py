@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from netac.agents.parameters import MIXED, Layout
 from netac.agents.policies import LogLinear, choose
-from netac.build import Setting, make_policy
+from netac.build import Setting
 from netac.errors import RunError
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 
@@ -33,35 +34,44 @@ class Rewards:
     window: int = 0
 
     def __post_init__(self):
-        self.sums = np.zeros((3, 2))      # sum and number: row, final, window
+        self._sums = [[0.0, 0] for _ in range(3)]      # sum and number: row, final, window
         self._starts = (0, self.iterations - max(1, self.iterations // 10), self.iterations - self.window)
         self._first_final = min(self._starts[1:])
 
     def add(self, t: int, total: float, samples: int) -> None:
         """Iteration t drew `samples` joint samples with rewards `total` in all."""
-        sums = self.sums
-        sums[0, 0] += total
-        sums[0, 1] += samples
+        row = self._sums[0]
+        row[0] += total
+        row[1] += samples
         if t >= self._first_final:
-            for k in (1, 2):
-                if t >= self._starts[k]:
-                    sums[k] += total, samples
+            for start, sums in zip(self._starts[1:], self._sums[1:], strict=True):
+                if t >= start:
+                    sums[0] += total
+                    sums[1] += samples
 
     def take_row(self) -> float | None:
         """Mean since the last call, None before the first sample."""
-        total, samples = self.sums[0].tolist()
-        self.sums[0] = 0.0
+        total, samples = self._sums[0]
+        self._sums[0] = [0.0, 0]
         return total / samples if samples else None
 
     @property
     def final(self) -> float:
         """Mean over the last 10 % of iterations."""
-        return float(self.sums[1, 0] / self.sums[1, 1])
+        return self._sums[1][0] / self._sums[1][1]
 
     @property
     def last(self) -> float:
         """Mean over the last `window` iterations."""
-        return float(self.sums[2, 0] / self.sums[2, 1])
+        return self._sums[2][0] / self._sums[2][1]
+
+    def state(self) -> np.ndarray:
+        """What a checkpoint keeps."""
+        return np.array(self._sums)
+
+    def restore(self, state: np.ndarray) -> None:
+        """Take up the sums of a checkpoint."""
+        self._sums = [[total, int(samples)] for total, samples in state.tolist()]
 
 
 def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
@@ -74,13 +84,12 @@ def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
     return {"consensus_error": sum(errors.values()), **{f"consensus_error_{name}": e for name, e in errors.items()}}
 
 
-def exact_measures(setting: Setting, flat: np.ndarray, layout: Layout) -> dict[str, float]:
+def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
     """J, ||grad J||^2 over all agents' policies, and mean_i ||omega_i - omega*||^2, from all agents' rows (N, D).
 
     A quantity that does not exist (a fixed point of a chain with several recurrent classes) is left out.
     """
-    env, mdp, columns = setting.environment, setting.environment.mdp, layout.columns
-    policy = make_policy(setting, range(env.agents))
+    env, mdp, policy, columns = setting.environment, setting.environment.mdp, setting.policy, setting.layout.columns
     theta = np.ascontiguousarray(flat[:, columns["theta"]])
     pi, _ = choose(policy.logits(theta, np.arange(env.states)), np.zeros((1, 1, 1)))
     J, gradient = objective_and_gradient(mdp, pi)
@@ -102,19 +111,19 @@ def exact_measures(setting: Setting, flat: np.ndarray, layout: Layout) -> dict[s
     return found
 
 
-def refuse_bad_numbers(flat: np.ndarray, rewards: np.ndarray, layout: Layout, agents: range, t: int) -> None:
+def refuse_bad_numbers(flat: np.ndarray, rewards: Sequence[np.ndarray], layout: Layout, agents: range, t: int) -> None:
     """Raise a RunError naming agent and quantity if a parameter of this process's agents is not finite.
 
     Args:
         flat: (n, D) their parameters after iteration t.
-        rewards: (n, M) their rewards in it.
+        rewards: (n, M) their rewards in it, batch by batch.
     """
-    if isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all():
+    numbers = flat.ravel()
+    if isfinite(numbers.dot(numbers)) or np.isfinite(flat).all():
         return
-    bad = np.argwhere(~np.isfinite(rewards))
-    if len(bad):
-        row, sample = bad[0]
-        raise RunError(f"the environment's reward is {rewards[row, sample]}", agent=agents[row], iteration=t)
+    for r in rewards:
+        for row, sample in np.argwhere(~np.isfinite(r)):
+            raise RunError(f"the environment's reward is {r[row, sample]}", agent=agents[row], iteration=t)
     row, column = np.argwhere(~np.isfinite(flat))[0]
     raise RunError(f"{layout.owner(int(column))} became {flat[row, column]}: smaller step sizes or a projection may help",
                    agent=agents[row], iteration=t, hearsay=True)

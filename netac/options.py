@@ -43,9 +43,8 @@ def _first(error: ValidationError, model: type[Options], table: dict, others: It
     key = ".".join(map(str, path)) or None
     field = model.model_fields.get(str(path[0])) if path else None
     if first["type"] == "extra_forbidden":
-        known = [*(list(model.model_fields) if len(path) == 1 else []), *others]
-        return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key,
-                          valid=", ".join(known) if len(path) == 1 else field.description if field else None)
+        known = [*model.model_fields, *others] if len(path) == 1 else _inner_keys(field.annotation)
+        return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key, valid=", ".join(known) or None)
     if first["type"] == "missing":
         return InputError("the key is missing", key=".".join(map(str, first["loc"])),
                           valid=model.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None)
@@ -64,6 +63,13 @@ def _keys(location: tuple, table: Any) -> list:
             path.append(step)
             table = table[step]
     return path
+
+
+def _inner_keys(annotation: Any) -> list[str]:
+    """The keys of the tables that may stand for a field of this type."""
+    if isinstance(annotation, type) and issubclass(annotation, Options):
+        return list(annotation.model_fields)
+    return [key for member in get_args(annotation) for key in _inner_keys(member)]
 
 
 def document(model: type[Options]) -> list[tuple[str, str]]:

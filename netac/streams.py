@@ -65,20 +65,22 @@ class Stream:
         self._generators: list[np.random.Generator] | None = None
         self._drawn = position                       # values drawn from each generator so far
         self._block = np.empty((0, len(self._indices)))
-        self._next = 0                               # first row of the block not yet taken
+        self._next = self._end = 0                   # first row of the block not yet taken, and how many it has
 
     @property
     def position(self) -> int:
         """How many values of every stream were taken."""
-        return self._drawn - len(self._block) + self._next
+        return self._drawn - self._end + self._next
 
     def take(self, count: int = 1) -> np.ndarray:
         """The next `count` values of every stream: (count, indices), row by row; a view to be read before the next call."""
-        first, self._next = self._next, self._next + count
-        if self._next > len(self._block):
+        first = self._next
+        self._next = last = first + count
+        if last > self._end:
             self._refill(first, count)
             first, self._next = 0, count
-        return self._block[first:self._next]
+            last = count
+        return self._block[first:last]
 
     def _refill(self, first: int, count: int) -> None:
         rest = self._block[first:]
@@ -91,6 +93,7 @@ class Stream:
         block = np.ascontiguousarray(fresh.T)
         block = self._transform(block) if self._transform else block
         self._block = np.concatenate([rest, block]) if len(rest) else block
+        self._end = len(self._block)
 
     def _generator(self, index: int) -> np.random.Generator:
         key = (self._purpose, self._chain, index)

@@ -145,7 +145,7 @@ def test_parameters_that_blow_up_everywhere_at_once_are_told_once(netac, out):
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_a_disk_that_fills_up(netac, out, processes):
-    status, message = netac(processes, "--out", out, program=(PROGRAMS / "limited.py", "20000"))
+    status, message = netac(processes, "--out", out, "--set", "iterations=2000", program=(PROGRAMS / "limited.py", "20000"))
     assert status == 1
     assert "iteration " in message and "cannot write" in message and message.endswith("the file is too large")
     for line in (out / "metrics.csv").read_text().splitlines()[1:]:

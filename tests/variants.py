@@ -11,7 +11,7 @@ COORDINATION = (8, {"name": "coordination"})
 HISTOGRAM = (8, {"name": "coordination", "features": "histogram"})
 SHARED_MDP = (6, {"name": "finite-mdp", "path": str(DATA)})
 NOISY_MDP = (6, {"name": "finite-mdp", "seed": 3, "states": 4, "recipe": "zhang"})
-SMALL_MDP = (4, {"name": "finite-mdp", "seed": 5, "states": 3, "actions": 3})
+SMALL_MDP = (3, {"name": "finite-mdp", "seed": 5, "states": 3, "actions": 3})
 RING, SHIFT, GOSSIP, ONE_PEER = "ring", {"name": "periodic-complete", "period": 3}, {"name": "gossip"}, "one-peer-exponential"
 ROUNDS = {"batch": 4, "critic_rounds": 3, "mixing_rounds": 2, "reward_rounds": 3, "reward_noise": 0.1}
 CHAINS = {"batch": 4, "critic_batch": 3, "critic_rounds": 2, "reward_noise": 0.2, "sampling": "double"}
@@ -24,6 +24,9 @@ _CASES: dict[str, tuple[tuple[int, dict], Any, str, dict]] = {
     "cac-double": (SHARED_MDP, SHIFT, "cac", {"sampling": "double"}),
     "cac-iid": (SMALL_MDP, GOSSIP, "cac", {"sampling": "iid"}),
     "cac-stationary": (NOISY_MDP, RING, "cac", {"sampling": "stationary"}),
+    "cac-own-features": (COORDINATION, GOSSIP, "cac", {}),
+    "cac-common-features": (SMALL_MDP, RING, "cac", {"actor_step": {"c": 0.4, "sigma": 0.6}, "sampling": "double"}),
+    "dnac-own-features": (COORDINATION, RING, "dnac", {"inner_steps": 2}),
     "iac": (HISTOGRAM, RING, "iac", {}),
     "iac-double": (NOISY_MDP, "disconnected", "iac", {"sampling": "double"}),
     "mdac": (COORDINATION, SHIFT, "mdac", {}),
@@ -42,6 +45,10 @@ for _critic in ("state_value", "action_value"):
 
 POLICIES: dict[str, dict[str, Any]] = {"cac-double": {"shared": ["s*.a1"], "initial": "normal"},
                                        "cac-one-peer": {"shared": ["*.a[0-3]"]}}
+for _name in _CASES:
+    if _name.endswith("features"):
+        _file = Path(__file__).parent / "data" / f"{_name.partition('-')[2].replace('-', '_')}.npz"
+        POLICIES[_name] = {"name": "log-linear", "features": str(_file), "shared": ["f[0-2]"], "initial": "normal"}
 NAMES = list(_CASES)
 
 
@@ -57,5 +64,6 @@ def experiment(name: str, iterations: int = 40, seed: int = 11) -> dict[str, Any
 def fingerprint(result: Any) -> str:
     """All of a run that may not depend on processes, interruptions or the clock, as text."""
     metrics = {name: column.tolist() for name, column in result.metrics.items() if name != "seconds"}
-    ignored = ("processes", "wire_messages", "wire_bytes", "wall_seconds", "iterations_per_second", "versions")
+    ignored = ("processes", "wire_messages", "wire_bytes", "wall_seconds", "iterations_per_second", "versions",
+               "runs_at_a_time")
     return json.dumps([{k: v for k, v in result.summary.items() if k not in ignored}, metrics])

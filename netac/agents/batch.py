@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -37,10 +39,14 @@ class Batch:
     psi_next: np.ndarray | None = None
     psi_own: np.ndarray | None = None
 
-    def part(self, first: int, last: int) -> Batch:
-        """Samples first, ..., last - 1."""
-        def cut(array: np.ndarray | None, axis: int) -> np.ndarray | None:
-            return None if array is None else array[:, first:last] if axis else array[first:last]
-        return Batch(cut(self.states, 0), cut(self.next_states, 0), cut(self.actions, 1), cut(self.own, 1),
-                     cut(self.pi, 1), cut(self.r, 1), cut(self.phi, 0), cut(self.phi_next, 0), cut(self.psi, 0),
-                     cut(self.psi_next, 0), cut(self.psi_own, 1))
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
+        def cut(array: np.ndarray | None, axis: int) -> Iterable[np.ndarray | None]:
+            if array is None:
+                return repeat(None)
+            shape = array.shape
+            parts = array.reshape(*shape[:axis], shape[axis] // size, size, *shape[axis + 1:])
+            return parts.swapaxes(0, 1) if axis else parts
+        return map(Batch, cut(self.states, 0), cut(self.next_states, 0), cut(self.actions, 1), cut(self.own, 1),
+                   cut(self.pi, 1), cut(self.r, 1), cut(self.phi, 0), cut(self.phi_next, 0), cut(self.psi, 0),
+                   cut(self.psi_next, 0), cut(self.psi_own, 1))

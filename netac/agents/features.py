@@ -7,7 +7,7 @@ agents)` -> (n, M, A, size): the features with agent i's action replaced by each
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -42,10 +42,10 @@ class ActionsOneHot:
 
     def __call__(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """(M,), (N, M) -> (M, L)."""
-        psi = np.zeros(len(states) * self.size)
-        chosen = actions + self._first if len(states) == 1 else actions + self._first + self.size * np.arange(len(states))
-        psi[chosen] = self._scale
-        return psi.reshape(-1, self.size)
+        samples, size = len(states), self.size
+        psi, chosen = np.zeros((samples, size)), actions + self._first
+        psi.reshape(-1)[chosen if samples == 1 else chosen + size * np.arange(samples)] = self._scale
+        return psi
 
     def alternatives(self, states: np.ndarray, actions: np.ndarray, agents: range) -> np.ndarray:
         """(n, M, A, L)."""
@@ -131,7 +131,10 @@ def counts(actions: np.ndarray, kinds: int) -> np.ndarray:
 
 def joint_index(actions: np.ndarray, kinds: int) -> np.ndarray:
     """Joint actions as one index in C order (agent 0 slowest): (N, M) -> (M,)."""
-    index = np.zeros(actions.shape[1:], dtype=np.int64)
-    for own in actions:
-        index = index * kinds + own
-    return index
+    return _place_values(len(actions), kinds) @ actions
+
+
+@lru_cache(maxsize=8)
+def _place_values(agents: int, kinds: int) -> np.ndarray:
+    """What each agent's action counts in a joint action's index, (N,)."""
+    return kinds ** np.arange(agents - 1, -1, -1)

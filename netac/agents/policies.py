@@ -7,8 +7,9 @@ patterns of their names; with all or none shared the order is the natural one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,10 +30,19 @@ def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     mass = np.exp(logits - np.maximum.reduce(logits, axis=-1, keepdims=True))
     below = np.add.accumulate(mass, axis=-1)
-    total = below[..., -1:]
-    # u < 1 keeps u * total strictly under the last entry, so some entry is always greater
-    actions = (below[..., None, :] > (uniforms * total)[..., None]).argmax(axis=-1)
+    total = below[..., -1:].copy()
+    at = uniforms * total     # strictly under the last entry, since u < 1
+    if uniforms.shape[-1] == 1:
+        actions = (below > at).argmax(axis=-1)[..., None]
+    else:
+        actions = np.add.reduce(below[..., :-1, None] <= at[..., None, :], axis=-2)
     return mass / total, actions
+
+
+@lru_cache(maxsize=8)
+def _row_starts(n: int, samples: int, actions: int) -> np.ndarray:
+    """Where the rows of a (n, M, A) array start in memory."""
+    return np.arange(0, n * samples * actions, actions)
 
 
 class _Softmax:
@@ -46,8 +56,7 @@ class _Softmax:
     def logit_weights(b: Batch, weights: np.ndarray) -> np.ndarray:
         """(n, M) weights -> (n, M, A): the weighted derivative of log pi_i(a_e|s_e) with respect to the logits."""
         pull = np.multiply(-weights[:, :, None], b.pi, order="C")
-        chosen = np.arange(0, pull.size, pull.shape[2]) + b.own.ravel()
-        pull.reshape(-1)[chosen] += weights.ravel()
+        pull.reshape(-1)[_row_starts(*pull.shape) + b.own.ravel()] += weights.ravel()
         return pull
 
     def score_products(self, theta: np.ndarray, b: Batch, h: np.ndarray) -> np.ndarray:
@@ -73,6 +82,10 @@ class Tabular(_Softmax):
     def size(self) -> int:
         """d."""
         return self.states * self.actions
+
+    def of(self, agents: range) -> Tabular:
+        """The policies of some of the agents."""
+        return self
 
     def logits(self, theta: np.ndarray, states: np.ndarray) -> np.ndarray:
         """(n, d), (M,) -> (n, M, A)."""
@@ -113,6 +126,10 @@ class LogLinear(_Softmax):
     def size(self) -> int:
         """d."""
         return self.features.shape[-1]
+
+    def of(self, agents: range) -> LogLinear:
+        """The policies of some of the agents."""
+        return self if len(self.features) == 1 else replace(self, features=self.features[agents.start:agents.stop])
 
     def logits(self, theta: np.ndarray, states: np.ndarray) -> np.ndarray:
         """(n, d), (M,) -> (n, M, A)."""

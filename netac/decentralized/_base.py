@@ -30,8 +30,8 @@ class TDependent(Options):
         return self.c / T**self.sigma
 
 
-Positive = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-Step = Positive | TDependent
+NonNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Step = NonNegative | TDependent
 Radius = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None
 
 
@@ -52,15 +52,14 @@ class SingleSample(Common):
         "independent draws from exact distributions, finite MDPs only"))
 
 
-def step_size(step: float | TDependent, T: int) -> float:
-    """A step size as a number."""
-    return step.at(T) if isinstance(step, TDependent) else step
+def step_size(step: float | TDependent, T: int) -> np.ndarray:
+    """A step size as a number: of no dimension, by which NumPy multiplies small arrays faster than by a float."""
+    return np.array(step.at(T) if isinstance(step, TDependent) else step)
 
 
-def project(x: np.ndarray, radius: float | None) -> None:
-    """Project every agent's row of (n, d) onto the ball of `radius`, in place; None: no projection."""
-    if radius is not None:
-        x *= np.minimum(1.0, radius / np.maximum(np.sqrt(np.vecdot(x, x)), np.finfo(float).tiny))[:, None]
+def project(x: np.ndarray, radius: float) -> None:
+    """Project every agent's row of (n, d) onto the ball of `radius`, in place."""
+    x *= np.minimum(1.0, radius / np.maximum(np.sqrt(np.vecdot(x, x)), np.finfo(float).tiny))[:, None]
 
 
 @dataclass(frozen=True)

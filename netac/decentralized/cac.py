@@ -17,11 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from pydantic import Field
 
 from netac.decentralized._base import Agents, Radius, Requirements, SingleSample, Step, project, step_size
 from netac.processes.network import Network
-from netac.processes.world import RUNNING, Features, World
+from netac.processes.world import RUNNING, SECOND, Features, World
 
 
 class Settings(SingleSample):
@@ -40,21 +41,24 @@ def requirements(settings: Settings) -> Requirements:
 def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
     """Line 2: for t in `times`; `times.stop` is T."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
-    gamma, double = settings.gamma, len(world.feeds) > 1
+    gamma, double = np.array(settings.gamma), len(world.feeds) > 1
     alpha, beta, zeta = (step_size(step, times.stop)
                          for step in (settings.actor_step, settings.critic_step, settings.reward_step))
+    bounded = [(weights, radius) for weights, radius in ((x.omega, settings.omega_radius), (x.lam, settings.lambda_radius))
+               if radius is not None]
     for t in times:
         network.post(t, x.mixed)                                                    # line 4 is under way during line 3
         b = world.sample(x.theta, feed=RUNNING)                                     # line 3
-        value, following, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
-        omega_step = beta * V.gradient(x.omega, b, b.r + following - value)         # line 6
+        v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
+        delta = b.r + v_next - v                                                    # line 6
+        omega_step = beta * V.gradient(x.omega, b, delta)
         lambda_step = zeta * R.gradient(x.lam, b, b.r - reward)
         if double:                                                                  # Algorithm 2: the actor's own sample
-            b = world.sample(x.theta, feed=1)
-            value, following, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
-        theta_step = alpha * policy.gradient(x.theta, b, reward + following - value)
-        network.settle()                                                            # line 4: omega~, lambda~, theta~^s
-        x.add(omega_step, lambda_step, theta_step)                                  # lines 7 to 9
-        project(x.omega, settings.omega_radius)
-        project(x.lam, settings.lambda_radius)
+            b = world.sample(x.theta, feed=SECOND)
+            v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
+        theta_step = alpha * policy.gradient(x.theta, b, reward + v_next - v)
+        network.settle()                                                            # line 4: x is omega~, lambda~, theta~
+        x.add(omega_step, lambda_step, theta_step)                                  # lines 7, 8 and 9
+        for weights, radius in bounded:
+            project(weights, radius)                                                # lines 7 and 8: Proj
         yield

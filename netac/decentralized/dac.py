@@ -28,7 +28,7 @@ from pydantic import Field
 
 from netac.decentralized._base import Agents, Requirements, SingleSample, Step, step_size
 from netac.processes.network import Network
-from netac.processes.world import RUNNING, Features, World
+from netac.processes.world import RUNNING, SECOND, Features, World
 
 
 class Settings(SingleSample):
@@ -71,7 +71,7 @@ def _state_value(agents: Agents, world: World, network: Network, settings: Setti
         lambda_step = beta_r * R.gradient(x.lam, b, b.r - R(x.lam, b))
         mu_step = beta * (b.r - mu) if average else 0.0
         if double:
-            b = world.sample(x.theta, feed=1)
+            b = world.sample(x.theta, feed=SECOND)
         advantage = R(x.lam, b) - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
         x.theta += alpha * policy.gradient(x.theta, b, advantage)
         x.omega += omega_step
@@ -95,7 +95,7 @@ def _action_value(agents: Agents, world: World, network: Network, settings: Sett
         omega_step = beta * Q.gradient(x.omega, b, delta)
         mu_step = beta * (b.r - mu) if average else 0.0
         if double:
-            b = world.sample(x.theta, feed=1)
+            b = world.sample(x.theta, feed=SECOND)
         advantage = Q(x.omega, b) - Q.expected(x.omega, b)
         x.theta += alpha * policy.gradient(x.theta, b, advantage)
         x.omega += omega_step

@@ -18,15 +18,15 @@ import numpy as np
 from pydantic import Field
 
 from netac.decentralized import mdac
-from netac.decentralized._base import Agents, Positive, Requirements, step_size
+from netac.decentralized._base import Agents, NonNegative, Requirements, step_size
 from netac.processes.network import Network
-from netac.processes.world import World
+from netac.processes.world import SECOND, World
 
 
 class Settings(mdac.Settings):
     """Options of DNAC: MDAC's, and those of the inner steps."""
 
-    natural_step: Positive = Field(0.1, description="eta, the step size of h")
+    natural_step: NonNegative = Field(0.1, description="eta, the step size of h")
     inner_steps: int = Field(1, ge=1, le=10**6, description="K, steps of h an iteration")
     inner_rounds: int = Field(1, ge=0, le=10**6, description="T_z, rounds of averaging z")
 
@@ -46,7 +46,7 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
         b = served = critic(t)
         for k in range(settings.inner_steps):
             if served is None:
-                b = world.sample(x.theta, N_k, feed=1)
+                b = world.sample(x.theta, N_k, feed=SECOND)
             if served is None or k == 0:
                 r_hat = mdac.team_reward(t, b, world, network, settings)
             z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, x.h)), settings.inner_rounds)

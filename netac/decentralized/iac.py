@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from netac.decentralized._base import Agents, Requirements, SingleSample, step_size
 from netac.processes.network import Network
-from netac.processes.world import RUNNING, World
+from netac.processes.world import RUNNING, SECOND, World
 
 
 class Settings(SingleSample):
@@ -33,7 +33,7 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
         delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
         omega_step = beta * V.gradient(x.omega, b, delta)
         if double:
-            b = world.sample(x.theta, feed=1)
+            b = world.sample(x.theta, feed=SECOND)
             delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
         theta_step = alpha * policy.gradient(x.theta, b, delta)
         x.omega += omega_step

@@ -15,15 +15,16 @@ by gamma P + (1 - gamma) xi.  Under "markov" one batch of the running chain serv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from netac.agents.batch import Batch
-from netac.decentralized._base import Agents, Common, Positive, Requirements, step_size
+from netac.decentralized._base import Agents, Common, NonNegative, Requirements, step_size
 from netac.processes.network import Network
-from netac.processes.world import RUNNING, World
+from netac.processes.world import RUNNING, SECOND, World
 
 
 class Settings(Common):
@@ -36,7 +37,7 @@ class Settings(Common):
     critic_rounds: int = Field(1, ge=1, le=10**6, description="T_c, rounds of the critic")
     mixing_rounds: int = Field(0, ge=0, le=10**6, description="T_c', rounds of mixing omega after those")
     reward_rounds: int = Field(1, ge=0, le=10**6, description="T', rounds of averaging the reward")
-    reward_noise: Positive = Field(0.0, description="standard deviation of the privacy noise e_i; 0: none")
+    reward_noise: NonNegative = Field(0.0, description="standard deviation of the privacy noise e_i; 0: none")
 
     @model_validator(mode="after")
     def _one_batch(self):
@@ -58,7 +59,7 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
     alpha = step_size(settings.actor_step, times.stop)
     critic = critic_phase(agents, world, network, settings, times.stop)
     for t in times:
-        b = critic(t) or world.sample(x.theta, N, feed=1)
+        b = critic(t) or world.sample(x.theta, N, feed=SECOND)
         r_hat = team_reward(t, b, world, network, settings)
         advantage = r_hat + settings.gamma * V.next(x.omega, b) - V(x.omega, b)
         x.theta += (alpha / N) * policy.gradient(x.theta, b, advantage)
@@ -68,20 +69,20 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
 def critic_phase(agents: Agents, world: World, network: Network, settings: Settings,
                  T: int) -> Callable[[int], Batch | None]:
     """The critic's part of iteration t as a function of t; it answers the batch that serves the actor too, if one does."""
-    x, V, gamma = agents.parameters, agents.V, settings.gamma
+    x, V, gamma = agents.parameters, agents.V, np.array(settings.gamma)
     alone = len(world.feeds) == 1
     N_c = settings.critic_batch or settings.batch
-    beta = step_size(settings.critic_step, T)
+    beta = np.array(step_size(settings.critic_step, T) / N_c)
 
     def phase(t: int) -> Batch | None:
         samples = world.sample(x.theta, N_c if alone else N_c * settings.critic_rounds, feed=RUNNING)
-        for k in range(settings.critic_rounds):
-            b = samples if alone else samples.part(k * N_c, (k + 1) * N_c)
-            network.post(t, x.omega)
-            delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
-            step = (beta / N_c) * V.gradient(x.omega, b, delta)
-            x.omega[:] = network.wait() + step
-        x.omega[:] = network.mix(t, x.omega, settings.mixing_rounds)
+        omega = x.omega.copy()
+        for b in repeat(samples, settings.critic_rounds) if alone else samples.parts(N_c):
+            network.post(t, omega)
+            delta = b.r + gamma * V.next(omega, b) - V(omega, b)
+            step = beta * V.gradient(omega, b, delta)
+            omega = network.wait() + step
+        x.omega[:] = network.mix(t, omega, settings.mixing_rounds)
         return samples if alone else None
 
     return phase

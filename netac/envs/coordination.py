@@ -45,6 +45,7 @@ class CoordinationGame:
         self.initial, self.phi = np.ones(1), np.ones((1, 1))
         self.psi = (ActionsOneHot if features == "onehot" else ActionHistogram)(agents, ACTIONS)
         self.reward_noise = gumbel if noise else None
+        self._divisor = np.array(float(agents))
         self._alone = (np.arange(ACTIONS)[None] - 3.5) ** 2 - 1.0     # (1, A): an action's payoff, less oneself in the count
 
     @property
@@ -63,8 +64,8 @@ class CoordinationGame:
     def rewards(self, states: np.ndarray, actions: np.ndarray, next_states: np.ndarray,
                 agents: range) -> tuple[np.ndarray, np.ndarray]:
         """(a_i - 3.5)^2 + #{j != i: a_j = a_i} of `agents`, (n, M), and the mean over all agents, (M,)."""
-        chosen = counts(actions, ACTIONS)
+        chosen = counts(actions, ACTIONS).astype(float)
         payoff = self._alone + chosen                        # (M, A): what each action pays in each sample
-        team = np.vecdot(payoff, chosen) / self.agents
+        team = np.vecdot(payoff, chosen) / self._divisor
         own = actions[agents.start:agents.stop]
         return (payoff[0][own] if len(payoff) == 1 else payoff[np.arange(len(payoff)), own]), team

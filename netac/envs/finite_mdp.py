@@ -23,6 +23,7 @@ from netac.exact import FiniteMDP
 from netac.options import Options
 from netac.results.files import finite_numbers, load_npz
 
+RANDOM = {"recipe": "folded-normal", "states": 5, "actions": 2}     # of a random MDP, where nothing else is said
 LARGEST_MODEL = 200_000_000     # numbers in P: 1.6 GB
 
 
@@ -31,18 +32,27 @@ class Settings(Options):
 
     path: str | None = Field(None, pattern=r"\.npz$", description="an .npz file with P, r, xi and optionally gamma, theta0")
     seed: int | None = Field(None, ge=0, le=2**63 - 1, description="draw a random MDP from this seed instead")
-    recipe: Literal["folded-normal", "zhang"] = Field("folded-normal", description="how a random MDP is drawn")
-    states: int = Field(5, ge=1, le=10_000, description="states of a random MDP")
-    actions: int = Field(2, ge=1, le=1000, description="actions per agent of a random MDP")
+    recipe: Literal["folded-normal", "zhang"] | None = Field(
+        None, description="how a random MDP is drawn: folded-normal (default) or zhang")
+    states: int | None = Field(None, ge=1, le=10_000, description="states of a random MDP (default 5)")
+    actions: int | None = Field(None, ge=1, le=1000, description="actions per agent of a random MDP (default 2)")
     noise: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False,
                                 description="half-width of uniform noise on observed rewards (zhang: 0.5; else 0)")
     features: str = Field("onehot", pattern=r"^onehot$|\.npz$",
                           description='"onehot", or an .npz file with phi (S, K) and psi (S, A^N, L)')
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, table: dict) -> dict:
+        return {**RANDOM, **table} if table.get("seed") is not None else table
+
     @model_validator(mode="after")
     def _one_source(self):
         if (self.path is None) == (self.seed is None):
             raise ValueError("needs either `path` (an .npz file) or `seed` (a random MDP), and not both")
+        unused = [key for key in RANDOM if getattr(self, key) is not None]
+        if self.path is not None and unused:
+            raise ValueError(f"`{unused[0]}` is for random MDPs (`seed`), but an .npz file is given (`path`)")
         return self
 
 
@@ -129,12 +139,13 @@ class FiniteEnvironment:
         self.agents, self.states, self.actions, self.initial = mdp.agents, mdp.states, mdp.actions, mdp.xi
         self.reward_noise = (lambda u: noise * (2.0 * u - 1.0)) if noise else None
         self._r, self._team = r, r.mean(axis=-1)
-        self._below = np.cumsum(mdp.P, axis=-1)           # distribution functions of s'
-        self._below[..., -1] = np.inf                     # rounding must not lead past the last state
+        self._below = np.cumsum(mdp.P, axis=-1).reshape(-1, mdp.states)     # (S J, S'): distribution functions of s'
+        self._below[:, -1] = np.inf                                         # rounding must not lead past the last state
 
     def next_states(self, states: np.ndarray, actions: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """s' by inverting the distribution function of P(.|s, a)."""
-        below = self._below[states, joint_index(actions, self.actions)]
+        pairs = states * self.mdp.joint_actions + joint_index(actions, self.actions)
+        below = self._below.take(pairs, axis=0)
         return (below > uniforms[:, None]).argmax(axis=-1)
 
     def rewards(self, states: np.ndarray, actions: np.ndarray, next_states: np.ndarray,

@@ -49,9 +49,28 @@ class Chain:
         """(M,) states of the samples where they do not depend on one another, else None."""
         return None
 
-    def follow(self, state: int, uniforms: np.ndarray) -> int:
-        """Where the next sample starts after s' = `state`."""
-        return state
+    def restarts(self, uniforms: np.ndarray) -> list[int | None] | None:
+        """Where the chain goes on after each of M samples, None for its s'; None for a chain that never restarts."""
+        return None
+
+    def advance(self, next_state: int, uniforms: np.ndarray) -> None:
+        """Go on after one sample with s' = `next_state`."""
+        again = self.restarts(uniforms)
+        self.state = next_state if again is None or again[0] is None else again[0]
+
+    def walk(self, moves: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """The states in which M samples start, given their s' for every state they may start in: (S, M) -> (M,)."""
+        states, state, again = [], self.state, self.restarts(uniforms)
+        if again is None:
+            for following in moves.T.tolist():
+                states.append(state)
+                state = following[state]
+        else:
+            for following, restart in zip(moves.T.tolist(), again, strict=True):
+                states.append(state)
+                state = following[state] if restart is None else restart
+        self.state = state
+        return np.array(states)
 
 
 class RestartingChain(Chain):
@@ -63,9 +82,14 @@ class RestartingChain(Chain):
         super().__init__(seed, index, initial)
         self._gamma = gamma
 
-    def follow(self, state: int, uniforms: np.ndarray) -> int:
+    def restarts(self, uniforms: np.ndarray) -> list[int | None]:
         """s' with probability gamma, else a draw from xi."""
-        return state if uniforms[1] < self._gamma else int(invert(self.initial, uniforms[2:])[0])
+        again: list[int | None] = [None] * len(uniforms)
+        leaving = np.flatnonzero(uniforms[:, 1] >= self._gamma)
+        if len(leaving):
+            for sample, state in zip(leaving.tolist(), invert(self.initial, uniforms[leaving, 2]).tolist(), strict=True):
+                again[sample] = state
+        return again
 
 
 class FreshDraws(Chain):
@@ -87,3 +111,7 @@ class FreshDraws(Chain):
     def starts(self, uniforms: np.ndarray) -> np.ndarray:
         """(M,) independent states."""
         return invert(self._distribution(), uniforms[:, 1])
+
+    def walk(self, moves: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+        """Samples are independent: their own starts."""
+        return self.starts(uniforms)

@@ -1,4 +1,4 @@
-"""The two ways values travel between neighbour processes: a neighbourhood communicator, or point to point.
+"""How values travel: to all processes by an Allgather; to neighbours over a neighbourhood communicator or point to point.
 
 A channel belongs to one plan and one width; its buffers are allocated once.  `values` (needed, width) holds the own
 agents' values, which are sent from there, and the neighbours', which are received into it.
@@ -8,9 +8,48 @@ from __future__ import annotations
 
 import numpy as np
 
+from netac.processes.placement import Placement
 from netac.processes.plan import Plan
 
 TAG = 7
+
+
+class Everyone:
+    """One Allgather of `width` numbers per agent: persistent where MPI offers it (MPI-4), else blocking."""
+
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+        from mpi4py.util.dtlib import from_numpy_dtype
+        self._sent = np.empty((len(placement.local), width), dtype)
+        self._received = np.empty((placement.agents, width), dtype)
+        self.messages = placement.processes - 1
+        self.bytes = self.messages * self._sent.nbytes
+        kind, counts = from_numpy_dtype(self._sent.dtype), [count * width for count in placement.counts]
+        if len(set(counts)) == 1:
+            sent, received = [self._sent, kind], [self._received, kind]
+            persistent, once = comm.Allgather_init, comm.Allgather
+        else:
+            sent, received = [self._sent, kind], [self._received, counts, kind]
+            persistent, once = comm.Allgatherv_init, comm.Allgatherv
+        try:
+            self._request = persistent(sent, received)
+            self._exchange = self._start_and_wait
+        except NotImplementedError:
+            self._request, self._exchange = None, lambda: once(sent, received)
+
+    def _start_and_wait(self) -> None:
+        self._request.Start()
+        self._request.Wait()
+
+    def gather(self, own: np.ndarray) -> np.ndarray:
+        """(n, width) of this process's agents -> (N, width) of all, in a buffer that the next call overwrites."""
+        self._sent[:] = own
+        self._exchange()
+        return self._received
+
+    def close(self) -> None:
+        """Free the persistent request."""
+        if self._request is not None:
+            self._request.Free()
 
 
 class Channel:

@@ -72,7 +72,6 @@ class Network:
         plan = route.plan
         self._values = values
         if plan.silent or not values.shape[1]:
-            self._pending = None
             return
         self._pending = channel = route.channel(values.shape[1])
         self._ledger.consensus(plan.degrees, channel.width)

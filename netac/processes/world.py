@@ -18,6 +18,7 @@ from netac.agents.policies import LogLinear, Tabular, choose
 from netac.envs._base import TabularEnvironment
 from netac.exact import stationary_distribution, transition, visitation_distribution
 from netac.processes.chains import Chain, FreshDraws, RestartingChain
+from netac.processes.channels import Everyone
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
 from netac.streams import Purpose, Stream, student_t4
@@ -60,7 +61,6 @@ class World:
             the discounted visitation d_theta (finite MDPs only).
         gamma: discount.
         features: what a batch must hold.
-        psi: feature map of states and joint actions.
     """
 
     def __init__(self, environment: TabularEnvironment, policy: Tabular | LogLinear, placement: Placement,
@@ -70,10 +70,11 @@ class World:
         self._agents = placement.local
         self._phi = np.ascontiguousarray(environment.phi, dtype=float)
         self._wire = np.min_scalar_type(max(environment.actions - 1, 1))
+        self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
         ledger.action_bytes = self._wire.itemsize
         self._all_states = np.arange(environment.states)
         self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
-        self.rewards = np.zeros((len(self._agents), 0))        # own rewards of the last batch, (n, M)
+        self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
         self.team_reward, self.team_samples = 0.0, 0           # of the running chain, since the last `take_reward`
         chains = (RUNNING, SECOND) if sampling in ("double", "iid") else (RUNNING,)
         self.feeds = [self.feed(index, self._chain(index, sampling)) for index in chains]
@@ -100,29 +101,29 @@ class World:
         action (Zhang et al., Algorithm 1).
         """
         self._theta = theta
-        source = self.feeds[feed]
-        follow_on = self._features.psi_next and feed == RUNNING
+        source, environment, wanted = self.feeds[feed], self.environment, self._features
+        follow_on = wanted.psi_next and feed == RUNNING
         if follow_on:
             states, next_states, own, joint, next_joint, pi = self._draw_with_next(source, theta, samples)
         else:
             states, next_states, own, joint, pi = self._draw(source, theta, samples)
         self.ledger.samples += samples
-        r, team = self.environment.rewards(states, joint, next_states, self._agents)
+        r, team = environment.rewards(states, joint, next_states, self._agents)
         if source.noise is not None:
             r = r + source.noise.take(samples).T
-        self.rewards = r
+        self.rewards.append(r)
         if feed == RUNNING:
-            self.team_reward += float(team[0] if samples == 1 else team.sum())
+            self.team_reward += team.item() if samples == 1 else float(team.sum())
             self.team_samples += samples
         phi = self._phi if states is self._all_states else self._phi[states]
         phi_next = phi if next_states is states else self._phi[next_states]
         batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
-        if self._features.psi:
-            batch.psi = self.environment.psi(states, joint)
+        if wanted.psi:
+            batch.psi = environment.psi(states, joint)
         if follow_on:
-            batch.psi_next = self.environment.psi(next_states, next_joint)
-        if self._features.psi_own:
-            batch.psi_own = self.environment.psi.alternatives(states, joint, self._agents)
+            batch.psi_next = environment.psi(next_states, next_joint)
+        if wanted.psi_own:
+            batch.psi_own = environment.psi.alternatives(states, joint, self._agents)
         return batch
 
     def privacy_noise(self, samples: int) -> np.ndarray:
@@ -133,6 +134,7 @@ class World:
         """Sum of the team-mean rewards (no observation noise) drawn on the running chain since the last call, and how many."""
         taken = self.team_reward, self.team_samples
         self.team_reward, self.team_samples = 0.0, 0
+        self.rewards.clear()
         return taken
 
     def play(self, theta: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,7 +144,10 @@ class World:
 
     def _draw(self, source: Feed, theta: np.ndarray, samples: int):
         """states, next_states, own actions, joint actions, pi of `samples` samples."""
-        if (samples == 1 and self.environment.states > 1) or self.environment.states > TABLE_STATES:
+        states = self.environment.states
+        if states == 1:
+            return self._draw_stateless(source, theta, samples)
+        if samples == 1 or states > TABLE_STATES:
             return _joined([self._draw_one(source, theta) for _ in range(samples)])
         return self._draw_table(source, theta, samples)
 
@@ -169,7 +174,7 @@ class World:
         if u is None:
             return states
         next_states = self.environment.next_states(states, joint, u[:, 0])
-        chain.state = chain.follow(int(next_states[0]), u[0])
+        chain.advance(int(next_states[0]), u)
         return next_states
 
     def _draw_with_next(self, source: Feed, theta: np.ndarray, samples: int):
@@ -192,36 +197,28 @@ class World:
 
     # --- many at once ---
 
+    def _respond(self, source: Feed, theta: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """pi (n, S, A), and the action of every own agent in every state and sample, (n, S, M)."""
+        self.ledger.announced += samples
+        return choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])
+
+    def _draw_stateless(self, source: Feed, theta: np.ndarray, samples: int):
+        pi, responses = self._respond(source, theta, samples)
+        own, states = responses[:, 0], self._all_states
+        if samples > 1:
+            states, pi = np.zeros(samples, dtype=np.int64), np.repeat(pi, samples, axis=1)
+        return states, states, own, own if self._comm is None else self._gather(own), pi
+
     def _draw_table(self, source: Feed, theta: np.ndarray, samples: int):
         S, n = self.environment.states, len(self._agents)
-        self.ledger.announced += samples
-        pi, responses = choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])
-        if S == 1:
-            own = responses[:, 0]
-            states = self._all_states
-            if samples > 1:
-                states, pi = np.zeros(samples, dtype=np.int64), np.repeat(pi, samples, axis=1)
-            return states, states, own, self._gather(own), pi
+        pi, responses = self._respond(source, theta, samples)
         u = source.chain.uniforms(samples)
         answers = self._gather(responses.reshape(n, S * samples))
         moves = self.environment.next_states(np.repeat(self._all_states, samples), answers, np.tile(u[:, 0], S))
-        states = self._walk(source.chain, moves.reshape(S, samples), u)
+        states = source.chain.walk(moves.reshape(S, samples), u)
         chosen = np.arange(samples)
         at = states * samples + chosen
         return states, moves[at], responses[:, states, chosen], answers[:, at], pi[:, states]
-
-    @staticmethod
-    def _walk(chain: Chain, moves: np.ndarray, u: np.ndarray) -> np.ndarray:
-        """The states the chain starts its samples in, given s' for every state and sample: (S, M) -> (M,)."""
-        starts = chain.starts(u)
-        if starts is not None:
-            return starts
-        states, state, follow = [], chain.state, chain.follow
-        for nexts, row in zip(moves.T.tolist(), u, strict=True):
-            states.append(state)
-            state = follow(nexts[state], row)
-        chain.state = state
-        return np.array(states)
 
     # --- what travels ---
 
@@ -229,20 +226,17 @@ class World:
         """Everyone's actions: (n, M) -> (N, M), by one Allgather."""
         if self._comm is None:
             return own
-        sent = np.ascontiguousarray(own, dtype=self._wire)
-        received = np.empty((self.placement.agents, own.shape[1]), dtype=self._wire)
-        self._allgather(sent, received)
-        self.ledger.wire(self.placement.processes - 1, (self.placement.processes - 1) * sent.nbytes)
-        return received.astype(np.int64)
+        exchange = self._exchanges.get(own.shape[1])
+        if exchange is None:
+            exchange = self._exchanges[own.shape[1]] = Everyone(self.placement, own.shape[1], self._wire, self._comm)
+        self.ledger.wire(exchange.messages, exchange.bytes)
+        return exchange.gather(own).astype(np.int64)
 
-    def _allgather(self, sent: np.ndarray, received: np.ndarray) -> None:
-        counts = self.placement.counts
-        if counts[0] == counts[-1]:
-            self._comm.Allgather(sent, received)
-        else:
-            from mpi4py.util.dtlib import from_numpy_dtype
-            width = received.shape[1] if received.ndim > 1 else 1
-            self._comm.Allgatherv(sent, [received, [count * width for count in counts], from_numpy_dtype(received.dtype)])
+    def close(self) -> None:
+        """Give back what the exchanges hold of MPI."""
+        for exchange in self._exchanges.values():
+            exchange.close()
+        self._exchanges.clear()
 
     # --- exact distributions: an oracle of the experiment, not traffic between agents ---
 
@@ -250,9 +244,10 @@ class World:
         pi, _ = choose(self.policy.logits(self._theta, self._all_states), np.zeros((1, 1, 1)))
         if self._comm is None:
             return pi
-        everyone = np.empty((self.placement.agents, pi[0].size))
-        self._allgather(np.ascontiguousarray(pi.reshape(len(pi), -1)), everyone)
-        return everyone.reshape(-1, *pi.shape[1:])
+        exchange = Everyone(self.placement, pi[0].size, pi.dtype, self._comm)
+        everyone = exchange.gather(pi.reshape(len(pi), -1)).reshape(-1, *pi.shape[1:])
+        exchange.close()
+        return everyone
 
     def _stationary(self) -> np.ndarray:
         return stationary_distribution(transition(self.environment.mdp, self._joint_pi()))

@@ -108,6 +108,10 @@ def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None
             raise InputError(f"no run has this column{did_you_mean(name, choices)}", key=name, valid=", ".join(choices))
     if not columns:
         raise InputError("the runs have logged nothing to draw", file=records[0].folder)
+    beside = [record.folder for record in records if record.summary.get("runs_at_a_time", 1) > 1]
+    if "seconds" in columns and beside:
+        raise InputError("its seconds mean little: other runs shared the machine", file=beside[0], key="seconds",
+                         valid="runs made one at a time (netac compare --jobs 1)")
     figure, axes = _panels(len(columns), None)
     for (label, runs), (dash, colour) in zip(groups.items(), _line_styles(groups.values()), strict=False):
         for panel, column in zip(axes, columns, strict=True):

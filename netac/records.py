@@ -1,0 +1,208 @@
+"""What a run leaves behind: metrics, checkpoints, summary, and the typed result of reading them back."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netac import config
+from netac.agents.parameters import Parameters
+from netac.build import Parts, Setting, prepare
+from netac.errors import InputError
+from netac.measures import COLUMNS, EXACT_COLUMNS, Rewards, disagreement, exact_measures
+from netac.processes import checkpoints
+from netac.results.metrics import MetricsWriter, read_metrics
+from netac.results.runs import EXPERIMENT, METRICS, load_summary, write_summary
+
+PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
+RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # set by `netac compare`: seconds mean little where runs share the machine
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        folder: its run folder, None if nothing was written.
+        summary: what `summary.json` holds.
+        metrics: the columns of `metrics.csv`, each (logged rows,).
+        parameters: theta (N, d), omega (N, K), lambda (N, L), mu (N, 0 or 1) of all agents, in agent order.
+    """
+
+    folder: Path | None
+    summary: dict[str, Any]
+    metrics: dict[str, np.ndarray]
+    parameters: dict[str, np.ndarray]
+
+
+class Book:
+    """Keeps a run's records: metrics, checkpoints, summary.  Every process takes part, process 0 writes."""
+
+    def __init__(self, parts: Parts, folder: Path | None):
+        self.parts, self.folder = parts, folder
+        env, T = parts.setting.environment, parts.setting.experiment.iterations
+        self._efficient = getattr(env, "efficient", None)
+        self.rewards = Rewards(T, min(T, env.EFFICIENT_OVER) if self._efficient else 0)
+        self.columns = COLUMNS + (EXACT_COLUMNS if env.mdp is not None else ())
+        self.rows: list[dict[str, Any]] = []
+        self.shown = ""
+        self._kept, self._before, self._started = 0, 0.0, time.perf_counter()
+        self._wire_before = np.zeros(2, dtype=np.int64)
+        self._writer: MetricsWriter | None = None
+
+    def restore(self, kept: dict[str, np.ndarray] | None) -> int:
+        """Take up a checkpoint; the number of iterations done."""
+        if kept is None:
+            return 0
+        parts = self.parts
+        local = parts.placement.local
+        parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
+        parts.world.restore(kept)
+        parts.ledger.restore(kept)
+        self.rewards.restore(kept["rewards"])
+        iteration, self._kept = kept["progress"].tolist()
+        self._before = float(kept["seconds"])
+        self._wire_before = kept["wire"]
+        return iteration
+
+    def __enter__(self) -> Book:
+        if self.folder is not None:
+            self._writer = MetricsWriter(self.folder / METRICS, self.columns, self._kept)
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent iterating, those before a resume included."""
+        return self._before + time.perf_counter() - self._started
+
+    def _gather(self) -> np.ndarray | None:
+        self.parts.network.settle()
+        return checkpoints.gather(self.parts.agents.parameters.flat, self.parts.placement, self.parts.comm)
+
+    def log(self, iteration: int) -> None:
+        """One row of metrics.csv."""
+        flat = self._gather()
+        reward = self.rewards.take_row()
+        if flat is None:
+            return
+        setting = self.parts.setting
+        row = {"iteration": iteration, "env_steps": self.parts.ledger.samples, "reward": reward,
+               **disagreement(flat, setting.layout), **self.parts.ledger.logical(), "seconds": self.seconds}
+        if setting.environment.mdp is not None:
+            row |= exact_measures(setting, flat)
+        self.shown = "" if reward is None else f"reward {reward:.4g}"
+        if self._writer is not None:
+            self._writer.write(row)
+        else:
+            self.rows.append(row)
+
+    def checkpoint(self, iteration: int) -> None:
+        """Everything needed to go on from here."""
+        flat, wire = self._gather(), self._wire()
+        if self._writer is None:
+            return
+        self._writer.sync()
+        checkpoints.save(self.folder / "checkpoints", iteration, {
+            "parameters": flat, "rewards": self.rewards.state(), "seconds": np.float64(self.seconds), "wire": wire,
+            "progress": np.array([iteration, self._writer.rows]),
+            **self.parts.world.state(), **self.parts.ledger.state()})
+
+    def result(self) -> RunResult | None:
+        """The finished run; writes summary.json."""
+        parts, seconds = self.parts, self.seconds
+        flat, wire = self._gather(), self._wire()
+        if flat is None:
+            return None
+        summary = self._summary(flat, wire, seconds)
+        if self.folder is not None:
+            write_summary(self.folder, summary)
+            return load_result(self.folder, parts.setting)
+        return RunResult(None, summary, {name: _column([row.get(name) for row in self.rows]) for name in self.columns},
+                         _by_name(flat, parts.setting))
+
+    def _wire(self) -> np.ndarray:
+        """Messages and bytes between all processes, those before a resume included."""
+        mine = np.array([self.parts.ledger.wire_messages, self.parts.ledger.wire_bytes])
+        comm = self.parts.comm
+        return self._wire_before + (mine if comm is None else comm.allreduce(mine))
+
+    def _summary(self, flat: np.ndarray, wire: np.ndarray, seconds: float) -> dict[str, Any]:
+        experiment, ledger = self.parts.setting.experiment, self.parts.ledger
+        traffic = ledger.logical()
+        summary = {
+            "algorithm": experiment.algorithm["name"],
+            "env": experiment.env.get("name", experiment.env.get("factory")),
+            "agents": experiment.agents, "processes": self.parts.placement.processes, "seed": experiment.seed,
+            "iterations": experiment.iterations, "env_steps": ledger.samples, "final_reward": self.rewards.final,
+            **disagreement(flat, self.parts.setting.layout),
+            "messages_per_agent": traffic["messages"],
+            "bytes_per_agent": sum(size for name, size in traffic.items() if name.startswith("bytes_")),
+            **{f"{name}_per_agent": size for name, size in traffic.items() if name.startswith("bytes_")},
+            "most_consensus_bytes_of_an_agent": int(ledger.consensus_bytes.max()),
+            "wire_messages": int(wire[0]), "wire_bytes": int(wire[1]),
+            "wall_seconds": seconds, "iterations_per_second": experiment.iterations / seconds,
+            "runs_at_a_time": int(os.environ.get(RUNS_AT_A_TIME, "1"))}
+        if self._efficient:
+            summary["efficient"] = self._efficient(self.rewards.last)
+        if self.parts.setting.environment.mdp is not None:
+            summary |= exact_measures(self.parts.setting, flat)
+        whole = Parameters(self.parts.setting.layout, len(flat))
+        whole.flat[:] = flat
+        summary["parameters_sha256"] = hashlib.sha256(whole.hashed()).hexdigest()
+        summary["versions"] = versions()
+        return summary
+
+
+def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:
+    """The checkpoint a run goes on from; None: from the start."""
+    found = checkpoints.newest(folder / "checkpoints") if folder and resume else None
+    expected = (setting.experiment.agents, setting.layout.total)
+    if found is not None and ("parameters" not in found or found["parameters"].shape != expected):
+        raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
+    return found
+
+
+def _column(cells: list[float | int | None]) -> np.ndarray:
+    """A column of metrics, of the type `read_metrics` gives it."""
+    return np.array(cells, dtype=np.int64 if all(isinstance(cell, int) for cell in cells) else float)
+
+
+def _by_name(flat: np.ndarray, setting: Setting) -> dict[str, np.ndarray]:
+    columns = setting.layout.columns
+    return {name: flat[:, columns["lam" if name == "lambda" else name]].copy()
+            for name in ("theta", "omega", "lambda", "mu")}
+
+
+def load_result(folder: str | Path, setting: Setting | None = None) -> RunResult:
+    """The result of a finished run, from its folder."""
+    folder = Path(folder)
+    setting = setting or prepare(config.read(folder / EXPERIMENT).experiment())
+    kept = checkpoints.final(folder / "checkpoints", setting.experiment.iterations)
+    return RunResult(folder, load_summary(folder), read_metrics(folder / METRICS), _by_name(kept["parameters"], setting))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on (of a package only if it is installed)."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if "mpi4py.MPI" in sys.modules:
+        found["mpi"] = sys.modules["mpi4py.MPI"].Get_library_version().split(",")[0].strip()
+    return found
