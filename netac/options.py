@@ -48,11 +48,15 @@ def _first(error: ValidationError, model: type[Options], table: dict, others: It
     if first["type"] == "missing":
         return InputError("the key is missing", key=".".join(map(str, first["loc"])),
                           valid=model.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None)
-    problem = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    problem = f"should be {problem}" if first["msg"].startswith("Input should be ") else problem
+    problem = in_words(first["msg"])
     if first["type"] == "value_error":
         return InputError(problem, key=key)
     return InputError(problem, key=key, found=first["input"], valid=field.description if field else None)
+
+
+def in_words(message: str) -> str:
+    """pydantic's sentence about a value as `InputError` words its problems."""
+    return message.removeprefix("Value error, ").removeprefix("Input ")
 
 
 def _keys(location: tuple, table: Any) -> list:

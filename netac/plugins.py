@@ -46,6 +46,6 @@ def user_module(path: Path) -> ModuleType:
         raise
     except SyntaxError as error:
         raise InputError(f"is not valid Python: {error.msg}, line {error.lineno}", file=path) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"failed when loaded: {type(error).__name__}: {error}", file=path) from error
     return loaded

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac.errors import InputError
-from netac.topology import Topology, certify, load
-from netac.topology.connectivity import deaf_agents, smallest_block
+from netac.topology import Topology, certificate, certify, load
+from netac.topology.certificate import examine
+from netac.topology.connectivity import deaf_agents, shortest, smallest_block
 from netac.topology.drawing import disagreement, distinct_graphs, draw, ranges
 from netac.topology.edges import csr
+from netac.topology.mixing import Mixing
 
 
 def by_definition(graphs: list[nx.DiGraph], n: int, periodic: bool) -> int | None:
@@ -42,7 +44,9 @@ def test_smallest_block_is_the_definitions(n, masks, periodic, undirected):
         graph.add_edges_from((j, i) for i, j in some)
         graphs.append(graph)
         sequence.append(np.array(sorted(i * n + j for i, j in some), dtype=np.int64))
-    assert smallest_block(sequence, n, periodic) == by_definition(graphs, n, periodic)
+    B = by_definition(graphs, n, periodic)
+    assert smallest_block(sequence, n, periodic) == B
+    assert smallest_block([shortest(codes, n) for codes in sequence], n, periodic) == B
 
 
 def test_deaf_agents_are_a_component_that_no_link_enters():
@@ -80,9 +84,40 @@ def test_periodic_complete_counts_edges_per_iteration():
 def test_aperiodic_windows_and_long_periods():
     assert certify(load("gossip", 5)).steps == 100
     assert certify(load("gossip", 5), steps=17).steps == 17
-    long = load({"name": "periodic-complete", "period": 1500}, 3)
-    assert certify(long, spectrum=False).connected is False
-    assert certify(long, steps=1500, spectrum=False).B == 1500
+    found = certify(load({"name": "federated", "period": 1500}, 3))
+    assert (found.steps, found.B, found.predicted_rounds, found.problems) == (1500, 1500, 1500, [])
+    too_long = load({"name": "periodic-complete", "period": 3000}, 1000)
+    found = certify(too_long)
+    assert (found.steps, found.B, found.connected, found.disconnected, found.problems) == (100, None, False, None, [])
+    assert dict(found.as_rows())["smallest B with connected unions"] == "not decided within 100 iterations"
+    assert certify(too_long, steps=3000, spectrum=False).B == 3000
+
+
+def test_a_matrix_that_stays_is_examined_once(monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(certificate, "examine", lambda graph, W, t: looked_at.append(t) or examine(graph, W, t))
+    certify(load({"name": "periodic-complete", "period": 50}, 4))
+    assert looked_at == [0, 49]
+
+
+@pytest.mark.parametrize("spec, n, steps", [("gossip", 7, 40), ("ring", 6, 30), ("one-peer-exponential", 6, 9),
+                                            ({"name": "gossip", "base": "ring", "probability": 0.1}, 60, 50)])
+def test_mixing_is_the_norm_of_the_product(spec, n, steps):
+    topology, product = load(spec, n), np.eye(n)
+    for t in range(steps):
+        product = topology.matrix(t).toarray() @ product
+    deviation = np.linalg.norm(product - 1 / n, 2)
+    mixing = Mixing(n, (topology.matrix(t) for t in range(steps)))
+    assert mixing.rounds == steps and mixing.sigma() == pytest.approx(deviation, rel=1e-9, abs=1e-13)
+
+
+def test_weights_that_explode_have_a_certificate_all_the_same(tmp_path):
+    path = tmp_path / "explodes.py"
+    path.write_text("import networkx as nx\nWEIGHTS = 'file'\ndef graph(t, n):\n    g = nx.path_graph(n)\n"
+                    "    nx.set_edge_attributes(g, 1e9, 'weight')\n    return g\n")
+    found = certify(load(str(path), 4))
+    assert found.contraction == math.inf and found.predicted_rounds is None
+    assert found.problems == ["W_0 has the negative weight -2e+09 at (1, 1) (and so in 99 more iterations)"]
 
 
 def test_a_hard_disconnection_names_who_never_hears_whom():
@@ -166,5 +201,3 @@ def test_drawing_groups_equal_graphs_and_writes_a_picture(tmp_path):
         file = tmp_path / f"{number}.png"
         draw(load(spec, n), file, steps=12)
         assert file.read_bytes()[:4] == b"\x89PNG" and file.stat().st_size > 5000
-    with pytest.raises(InputError, match="cannot write the picture"):
-        draw(load("ring", 3), tmp_path / "no" / "such.png")

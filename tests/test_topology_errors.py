@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from netac.errors import InputError, RunError
+from netac.results.files import load_npy
 from netac.topology import certify, load
 
 HEAD = "import networkx as nx\n"
@@ -15,18 +16,21 @@ HEAD = "import networkx as nx\n"
     ("rnig", "topology.name: there is no topology called 'rnig' (did you mean 'ring'?)"),
     ("periodic_complete", "did you mean 'periodic-complete'?"),
     ({"name": "ring", "weights": "metropolois"}, "topology.weights: there is no weight rule called"),
-    ({"name": "periodic-complete", "peroid": 5}, "topology.peroid: unknown option (did you mean 'period'?)"),
+    ({"name": "periodic-complete", "peroid": 5}, "topology.peroid: unknown key (did you mean 'period'?)"),
     ({"name": "periodic-complete", "wieghts": "metropolis"}, "did you mean 'weights'?"),
-    ({"name": "periodic-complete", "period": 0}, "topology.period: input should be greater than or equal to 1"),
-    ({"name": "periodic-complete", "period": 2.5}, "topology.period: input should be a valid integer"),
-    ({"name": "periodic-complete", "period": True}, "topology.period: input should be a valid integer"),
-    ({"name": "periodic-complete", "period": "5"}, "topology.period: input should be a valid integer"),
+    ({"name": "periodic-complete", "period": 0}, "topology.period: should be greater than or equal to 1"),
+    ({"name": "periodic-complete", "period": 2.5}, "topology.period: should be a valid integer"),
+    ({"name": "periodic-complete", "period": True}, "topology.period: should be a valid integer"),
+    ({"name": "periodic-complete", "period": "5"}, "topology.period: should be a valid integer"),
     ({"name": "gossip", "probability": float("nan")}, "topology.probability"),
-    ({"name": "gossip", "probability": 1.5}, "topology.probability: input should be less than or equal to 1"),
+    ({"name": "gossip", "probability": 1.5}, "topology.probability: should be less than or equal to 1"),
     ({"name": "gossip", "base": "rign"}, "did you mean 'ring'?"),
+    ({"name": "gossip", "base": "none.py"}, "topology.base: there is no such topology file (found 'none.py'"),
+    ({"name": "gossip", "base": "hypercube"}, "topology: a hypercube does not exist for 6 agents"),
+    ({"name": "alternating", "of": ["ring", "sart"]}, "topology.of: there is no topology called 'sart' (did you mean 'star'?)"),
     ({"name": "alternating", "of": []}, "topology.of"),
     ({"name": "alternating", "of": "ring"}, "topology.of"),
-    ({"name": "small-world", "neighbours": 3}, "topology.neighbours: input should be a multiple of 2"),
+    ({"name": "small-world", "neighbours": 3}, "topology.neighbours: should be a multiple of 2"),
     ({"name": "grid", "rows": 4}, "topology.rows: a grid of 4 rows does not exist for 6 agents"),
     ({"name": "erdos-renyi", "probability": 1e-6}, "valid: a larger probability than 1e-06"),
     ({"name": "geometric", "radius": 1e-6}, "valid: a larger radius than 1e-06"),
@@ -39,7 +43,9 @@ HEAD = "import networkx as nx\n"
     ({"name": "ring", "weights": "file"}, "edge (0, 1) has none"),
     ({"name": "one-peer-exponential", "weights": "metropolis"}, "needs an undirected graph and this one is directed"),
     ({"name": "ring", "weights": "fastest", "min_self_weight": 1.0}, "topology.min_self_weight"),
-    ({"name": "ring", "rows": 2}, "topology.rows: unknown option"),
+    ({"name": "ring", "rows": 2}, "topology.rows: unknown key"),
+    ("a" * 300 + ".py", "topology.path: cannot be the path of a file: "),
+    ("net.gml", "topology.path: there is no such topology file (found 'net.gml'"),
     ("graphs/missing.py", "there is no such topology file (found 'graphs/missing.py'; valid: a file; looked for "),
 ])
 def test_bad_specifications(spec, words):
@@ -56,14 +62,20 @@ def test_no_agents():
 @pytest.mark.parametrize("code, words", [
     ("def graph(t, n:\n    pass\n", "is not valid Python"),
     ("import no_such_module\n", "failed when loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+    ("raise SystemExit(0)\n", "failed when loaded: SystemExit: 0"),
+    ("import sys\ndef graph(t, n):\n    sys.exit(0)\n", "graph(t=0) raised SystemExit: 0"),
+    ("def graph(t, n):\n    return nx.path_graph(n)\ndef period(n):\n    raise SystemExit\n", "raised SystemExit"),
     ("def grpah(t, n):\n    return 1\n", "has no function graph(t, n)"),
     ("graph = 3\n", "has no function graph(t, n)"),
     ("def graph(t):\n    return 1\n", "graph(...) takes too few arguments"),
     ("def graph(t, n, **more):\n    return 1\n", "graph(...) must name its options"),
-    ("def graph(t, n, *, k):\n    return 1\n", "topology.k: this option has no default"),
+    ("def graph(t, n, *, k):\n    return 1\n", "topology.k: the key is missing"),
     ("def graph(t, n, *, weights='x'):\n    return 1\n", "an option 'weights', a key that has a meaning of its own"),
     ("from __future__ import annotations\ndef graph(t, n, *, k: Nope = 1):\n    return 1\n",
      "annotation that cannot be read"),
+    ("def graph(t, n, *, k: '1 / 0' = 1):\n    return 1\n", "annotation that cannot be read: division by zero"),
+    ("PARTS = 'of'\ndef graph(t, n):\n    return nx.path_graph(n)\n", "PARTS must be the name of an option of graph"),
+    ("PARTS = 'k'\ndef graph(t, n, *, k=3):\n    return nx.path_graph(n)\n", "topology.k: must be text, or a list"),
     ("def graph(t, n):\n    return [1, 2]\n", "graph(t=0) returned list, not a networkx graph"),
     ("def graph(t, n):\n    return nx.path_graph(n + 1)\n", "of 5 nodes for 4 agents, whose nodes must be 0..3"),
     ("def graph(t, n):\n    return nx.path_graph(n - 1)\n", "missing [3]"),
@@ -101,6 +113,51 @@ def test_a_function_that_raises_later_names_file_and_iteration(tmp_path):
         certify(topology)
     with pytest.raises(RunError, match=r"late\.py: graph\(t=7\) raised ValueError: boom"):
         topology.matrix(7)
+
+
+TURNS = HEAD + """
+def graph(t, n):
+    if t == 150:
+        return nx.DiGraph(nx.path_graph(n))
+    return nx.path_graph(n)
+"""
+SPOILS = HEAD + """
+WEIGHTS = 'file'
+def graph(t, n):
+    g = nx.path_graph(n)
+    nx.set_edge_attributes(g, {(0, 1): .5, (1, 2): .5 if t < 150 else .25}, 'weight')
+    if t == 151:
+        g.nodes[1]['self_weight'] = .5
+    if t == 152:
+        g.edges[0, 1]['weight'] = 1.0
+        g.edges[1, 2]['weight'] = 0.0
+    return g
+"""
+
+
+def test_what_goes_wrong_after_the_iterations_looked_at_fails_the_run_and_names_the_iteration(tmp_path):
+    path = tmp_path / "turns.py"
+    path.write_text(TURNS)
+    topology = load(str(path), 3)
+    assert certify(topology).problems == []
+    words = r"weights: graph\(t=150\): the weight rule 'metropolis' needs an undirected graph and this one is directed"
+    with pytest.raises(RunError, match=rf"topology .*turns\.py: {words}"):
+        topology.matrix(150)
+    with pytest.raises(InputError, match=rf"turns\.py: topology\.{words}"):
+        certify(topology, steps=160)
+
+
+def test_weights_after_the_iterations_looked_at_are_checked_too(tmp_path):
+    path = tmp_path / "spoils.py"
+    path.write_text(SPOILS)
+    topology = load(str(path), 3)
+    assert topology.matrix(150)[2, 2] == 0.75                                # other weights, but doubly stochastic
+    for t, problem in ((151, "W_151 is not doubly stochastic: row 1 sums to 1.25"),
+                       (152, "the diagonal of W_152 is 0 at agent 0: Assumption 2 asks W_ii >= c > 0")):
+        for _ in range(2):                                                  # a refused matrix is not kept
+            with pytest.raises(RunError, match=rf"topology .*spoils\.py: {problem}"):
+                topology.matrix(t)
+        assert topology.matrix(t, checked=False).nnz >= 5
 
 
 SETUP = HEAD + "WEIGHTS = 'file'\nPERIOD = 1\ndef graph(t, n):\n    g = nx.empty_graph(n, create_using=nx.DiGraph)\n"
@@ -156,8 +213,9 @@ def test_one_way_links_must_connect_strongly(tmp_path):
     ("a.graphml", "<graphml><graph>", 2, "cannot be read as GraphML"),
     ("a.graphml", "not xml", 2, "cannot be read as GraphML"),
     ("a.graphml", "<x/>", 2, "cannot be read as GraphML"),
-    ("a.npy", "not numpy", 2, "cannot be read as .npy"),
-    ("a.npz", "not numpy", 2, "cannot be read as .npz"),
+    ("a.edgelist", "0 1 0.5\n1 2\n", 3, "needs a number `weight` on every edge, and edge (1, 2) has none"),
+    ("a.npy", "not numpy", 2, "is not a whole .npy file"),
+    ("a.npz", "not numpy", 2, "is not a whole .npz file"),
     ("a.gml", "graph []", 2, "unknown kind of topology file"),
 ])
 def test_bad_graph_files(tmp_path, name, text, agents, words):
@@ -212,6 +270,60 @@ def test_relative_paths_are_tried_in_the_experiments_folder_first(tmp_path, monk
     assert str(tmp_path / "none.edgelist") in str(caught.value)
 
 
+def test_paths_of_parts_are_found_like_other_paths_and_kept_absolute(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    for folder, text in ((tmp_path, "0 1\n1 2\n"), (tmp_path / "here", "0 1\n1 2\n0 2\n")):
+        (folder / "net.edgelist").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for spec, absolute in (({"name": "gossip", "base": "net.edgelist", "probability": 1}, str),
+                           ({"name": "alternating", "of": ["net.edgelist", "ring"]}, lambda path: [str(path), "ring"])):
+        topology = load(spec, 3, folder=tmp_path / "here")
+        assert topology.graph(0).number_of_edges() == 3 and topology.foreign
+        kept = topology.spec[next(iter(set(spec) - {"name", "probability"}))]
+        assert kept == absolute(tmp_path / "here" / "net.edgelist")
+        monkeypatch.chdir("/")
+        assert load(topology.spec, 3) == topology
+        monkeypatch.chdir(tmp_path)
+        assert load(spec, 3).graph(0).number_of_edges() == 2
+
+
+@pytest.mark.parametrize("spec, foreign", [
+    ("ring", False), ("gossip", False), ("alternating", False), ("one-peer-exponential", False),
+    ({"name": "gossip", "base": "star"}, False), ({"name": "gossip", "base": "graphs/gossip.py"}, True),
+    ({"name": "alternating", "of": ["ring", "graphs/office.graphml"]}, True), ("graphs/gossip.py", True),
+    ("graphs/office.graphml", True)])
+def test_what_users_made_is_told_from_what_is_built_in(spec, foreign):
+    assert load(spec, 5).foreign is foreign
+
+
+def test_numpy_files_that_are_damaged_or_hold_objects(tmp_path):
+    np.savez(tmp_path / "cut.npz", W=np.eye(40))
+    np.savez(tmp_path / "objects.npz", W=np.array([[None]], dtype=object))
+    np.save(tmp_path / "cut.npy", np.eye(40))
+    np.save(tmp_path / "objects.npy", np.array([[None]], dtype=object))
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (900000000, 900000000), }\n"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    for name in ("cut.npz", "cut.npy"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:5000])
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(InputError, match=rf"{path}: .*is not a whole {path.suffix} file"):
+            load(str(path), 40)
+    with pytest.raises(InputError, match="cannot be read: it is a folder"):
+        (tmp_path / "W.npy").mkdir()
+        load_npy(tmp_path / "W.npy")
+
+
+def test_a_weight_on_some_edges_only_is_no_weight_to_be_passed_over(tmp_path):
+    path = tmp_path / "some.graphml"
+    path.write_text('<graphml><key id="w" for="edge" attr.name="weight" attr.type="double"/>'
+                    '<graph edgedefault="undirected"><node id="0"/><node id="1"/><node id="2"/>'
+                    '<edge source="0" target="1"><data key="w">0.5</data></edge><edge source="1" target="2"/>'
+                    '</graph></graphml>')
+    with pytest.raises(InputError, match=r"topology\.weights: .* edge \(1, 2\) has none"):
+        load(str(path), 3)
+    assert load({"path": str(path), "weights": "metropolis"}, 3).matrix(0)[0, 1] == 1 / 3
+
+
 def test_options_of_a_users_file_are_read_from_its_signature(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("from __future__ import annotations\n" + HEAD + "def graph(t, n, k=1, *, s: float = 0.5):\n"
@@ -219,5 +331,5 @@ def test_options_of_a_users_file_are_read_from_its_signature(tmp_path):
     topology = load({"path": str(path), "k": 2, "s": 1}, 5)
     assert topology.spec == {"path": str(path), "k": 2, "s": 1.0, "weights": "metropolis"}
     assert topology.graph(0).has_edge(0, 2) and topology.period is None
-    with pytest.raises(InputError, match=r"topology\.k: input should be a valid integer"):
+    with pytest.raises(InputError, match=r"topology\.k: should be a valid integer"):
         load({"path": str(path), "k": "2"}, 5)

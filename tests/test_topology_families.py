@@ -59,6 +59,15 @@ def test_weights_are_doubly_stochastic_on_every_builtin(name):
             assert_sound(topology, range(min(topology.period or 6, 8)))
 
 
+@pytest.mark.parametrize("name", names())
+def test_builtins_are_functions_of_t_and_keep_their_period(name):
+    topology, again = load(name, 8), load(name, 8)
+    for t in range(7):
+        graph = topology.graph(t)
+        for other in (topology.graph(t), again.graph(t), topology.graph(t + (topology.period or 0))):
+            assert nx.utils.graphs_equal(graph, other)
+
+
 @pytest.mark.parametrize("name", sorted(set(names()) - {"disconnected"}))
 def test_every_builtin_but_disconnected_has_a_clean_certificate(name):
     for n in filter(lambda n: exists(name, n), (1, 2, 3, 4, 8, 12, 40)):

@@ -28,21 +28,22 @@ def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         (..., A) probabilities and (..., M) actions.
     """
-    mass = np.exp(logits - np.maximum.reduce(logits, axis=-1, keepdims=True))
+    row = logits.size == logits.shape[-1]
+    top = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    mass = np.exp(logits - (top.reshape(()) if row else top))
     below = np.add.accumulate(mass, axis=-1)
-    total = below[..., -1:].copy()
+    total = below[..., -1:].reshape(()) if row else below[..., -1:].copy()    # NumPy divides by 0-d arrays much faster
     at = uniforms * total     # strictly under the last entry, since u < 1
     if uniforms.shape[-1] == 1:
-        actions = (below > at).argmax(axis=-1)[..., None]
+        actions = (below > (at.reshape(()) if row else at)).argmax(axis=-1)[..., None]
     else:
         actions = np.add.reduce(below[..., :-1, None] <= at[..., None, :], axis=-2)
     return mass / total, actions
 
 
 @lru_cache(maxsize=8)
-def _row_starts(n: int, samples: int, actions: int) -> np.ndarray:
-    """Where the rows of a (n, M, A) array start in memory."""
-    return np.arange(0, n * samples * actions, actions)
+def _onehot(actions: int) -> np.ndarray:
+    return np.eye(actions)
 
 
 class _Softmax:
@@ -55,8 +56,10 @@ class _Softmax:
     @staticmethod
     def logit_weights(b: Batch, weights: np.ndarray) -> np.ndarray:
         """(n, M) weights -> (n, M, A): the weighted derivative of log pi_i(a_e|s_e) with respect to the logits."""
-        pull = np.multiply(-weights[:, :, None], b.pi, order="C")
-        pull.reshape(-1)[_row_starts(*pull.shape) + b.own.ravel()] += weights.ravel()
+        weight = weights.reshape(()) if weights.size == 1 else weights[:, :, None]
+        pull = _onehot(b.pi.shape[2]).take(b.own, axis=0)
+        pull *= weight
+        pull -= weight * b.pi
         return pull
 
     def score_products(self, theta: np.ndarray, b: Batch, h: np.ndarray) -> np.ndarray:

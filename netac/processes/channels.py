@@ -30,11 +30,12 @@ class Everyone:
         else:
             sent, received = [self._sent, kind], [self._received, counts, kind]
             persistent, once = comm.Allgatherv_init, comm.Allgatherv
+        self._free = lambda: None
         try:
             self._request = persistent(sent, received)
-            self._exchange = self._start_and_wait
+            self._exchange, self._free = self._start_and_wait, self._request.Free
         except NotImplementedError:
-            self._request, self._exchange = None, lambda: once(sent, received)
+            self._exchange = lambda: once(sent, received)
 
     def _start_and_wait(self) -> None:
         self._request.Start()
@@ -47,9 +48,8 @@ class Everyone:
         return self._received
 
     def close(self) -> None:
-        """Free the persistent request."""
-        if self._request is not None:
-            self._request.Free()
+        """Free the persistent request, if it is one."""
+        self._free()
 
 
 class Channel:
@@ -60,13 +60,11 @@ class Channel:
         self.values = np.zeros((plan.needed, width))
         self._own = self.values[plan.own]
         rows = [rows for _, rows in plan.targets]
-        whole = all(len(r) == len(self._own) for r in rows)
-        self.broadcast = whole           # one message serves all listeners: each of them needs all the own agents
-        self._gathered = None if whole else np.concatenate(rows)
-        self._outgoing = self._own if whole else np.empty((len(self._gathered), width))
+        self._gathered = None if plan.whole else np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int64)
+        self._outgoing = self._own if plan.whole else np.empty((len(self._gathered), width))
         sizes = [len(r) * width for r in rows]
         self._send_counts = sizes
-        self._send_starts = [0] * len(sizes) if whole else [sum(sizes[:k]) for k in range(len(sizes))]
+        self._send_starts = [0] * len(sizes) if plan.whole else [sum(sizes[:k]) for k in range(len(sizes))]
         self._receive_counts = [(s.stop - s.start) * width for _, s in plan.sources]
         self._receive_starts = [s.start * width for _, s in plan.sources]
         self.messages, self.bytes = len(sizes), 8 * sum(sizes)
@@ -74,7 +72,7 @@ class Channel:
     def load(self, values: np.ndarray) -> None:
         """Take the own agents' values (n, width) and pack what goes out."""
         self._own[:] = values
-        if not self.broadcast:
+        if not self.plan.whole:
             np.take(self._own, self._gathered, axis=0, out=self._outgoing)
 
     def start(self) -> None:
@@ -128,17 +126,18 @@ class Neighbourhood(Channel):
         super().__init__(plan, width)
         from mpi4py import MPI
         incoming = [self.values, self._receive_counts, self._receive_starts, MPI.DOUBLE]
-        if self.broadcast:
+        if plan.whole:                   # one message serves all listeners; every process must find the same collective
             message = [self._own, self._own.size, MPI.DOUBLE]
             persistent, once = graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv
         else:
             message = [self._outgoing, self._send_counts, self._send_starts, MPI.DOUBLE]
             persistent, once = graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv
+        self._free = lambda: None
         try:
             self._request = persistent(message, incoming)
-            self.start, self.finish = self._request.Start, self._request.Wait
+            self.start, self.finish, self._free = self._request.Start, self._request.Wait, self._request.Free
         except NotImplementedError:
-            self._request, self._post = None, lambda: once(message, incoming)
+            self._post = lambda: once(message, incoming)
 
     def start(self) -> None:
         """Post the collective."""
@@ -149,6 +148,5 @@ class Neighbourhood(Channel):
         self._request.Wait()
 
     def close(self) -> None:
-        """Free the persistent request."""
-        if self._request is not None:
-            self._request.Free()
+        """Free the persistent request, if it is one."""
+        self._free()

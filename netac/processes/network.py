@@ -62,6 +62,8 @@ class Network:
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()
         self._keys: dict[int, tuple[csr_array, bytes]] = {}      # by id of the matrix, for `_routes`
+        self._now: int | None = None                 # the iteration of the last exchange, and its route
+        self._here: _Route | None = None
         self._pending: Channel | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
 
@@ -111,12 +113,14 @@ class Network:
             self._routes.popitem()[1].close()
 
     def _route(self, t: int) -> _Route:
-        matrix = self._matrix(t)
-        known, key = self._keys.get(id(matrix), (None, b""))
-        if known is not matrix:
-            key = self._learn(matrix)
-        self._routes.move_to_end(key)
-        route = self._routes[key]
+        if t != self._now:                           # an iteration may have several rounds
+            matrix = self._matrix(t)
+            known, key = self._keys.get(id(matrix), (None, b""))
+            if known is not matrix:
+                key = self._learn(matrix)
+            self._routes.move_to_end(key)
+            self._now, self._here = t, self._routes[key]
+        route = self._here
         if route.uses < 2:
             route.uses += 1
         return route

@@ -26,6 +26,7 @@ class Plan:
     Attributes:
         degrees: (N,) how many other agents each agent sends to, in the whole network.
         silent: no agent of the whole network sends anything.
+        whole: wherever a process of the launch hears another one, it needs all of that one's agents.
         needed: how many agents' values take part, ghosts and own.
         own: where the own agents stand among them.
         sources: (process, slice of the needed agents) for each process that is heard.
@@ -35,6 +36,7 @@ class Plan:
 
     degrees: np.ndarray
     silent: bool
+    whole: bool
     needed: int
     own: slice
     sources: tuple[tuple[int, slice], ...]
@@ -54,38 +56,31 @@ class Plan:
 
 def make_plan(matrix: csr_array, placement: Placement) -> Plan:
     """The plan of this process for W_t = `matrix`, which every process knows whole."""
-    N, own = placement.agents, placement.local
+    N, me, own = placement.agents, placement.rank, placement.local
     rows, columns = matrix.indptr, matrix.indices
     off = np.repeat(np.arange(N), np.diff(rows)) != columns
-    degrees = np.bincount(columns[off], minlength=N)
     mine = slice(rows[own.start], rows[own.stop])
-    heard = np.unique(columns[mine])
-    needed = np.union1d(heard, np.arange(own.start, own.stop))
+    needed = np.union1d(columns[mine], np.arange(own.start, own.stop))
     first = int(np.searchsorted(needed, own.start))
-    return Plan(degrees, not off.any(), len(needed), slice(first, first + len(own)),
-                tuple(_sources(needed, placement)), tuple(_targets(matrix, placement)),
-                (rows[own.start:own.stop + 1] - rows[own.start]).astype(np.int64),
-                np.searchsorted(needed, columns[mine]).astype(np.int64), matrix.data[mine].copy())
+    listener, agent, owners = _heard(matrix, placement)
+    sources = [(int(rank), slice(*np.searchsorted(needed, [placement.block(rank).start, placement.block(rank).stop]).tolist()))
+               for rank in np.unique(owners[agent[listener == me]])]
+    told = owners[agent] == me
+    targets = [(int(rank), agent[told & (listener == rank)] - own.start) for rank in np.unique(listener[told])]
+    number = np.bincount(listener * placement.processes + owners[agent], minlength=placement.processes**2)
+    blocks = np.tile(placement.counts, placement.processes)
+    return Plan(degrees=np.bincount(columns[off], minlength=N), silent=not off.any(),
+                whole=bool(((number == 0) | (number == blocks)).all()), needed=len(needed),
+                own=slice(first, first + len(own)), sources=tuple(sources), targets=tuple(targets),
+                indptr=(rows[own.start:own.stop + 1] - rows[own.start]).astype(np.int64),
+                indices=np.searchsorted(needed, columns[mine]).astype(np.int64), weights=matrix.data[mine].copy())
 
 
-def _sources(needed: np.ndarray, placement: Placement):
-    for rank in _others(needed, placement):
-        block = placement.block(rank)
-        yield rank, slice(*np.searchsorted(needed, [block.start, block.stop]).tolist())
-
-
-def _targets(matrix: csr_array, placement: Placement):
-    own = placement.local
-    told = matrix[:, own.start:own.stop].tocsc()
-    listeners: dict[int, list[int]] = {}
-    for agent in range(len(own)):
-        for rank in _others(told.indices[told.indptr[agent]:told.indptr[agent + 1]], placement):
-            listeners.setdefault(rank, []).append(agent)
-    for rank in sorted(listeners):
-        yield rank, np.array(listeners[rank])
-
-
-def _others(agents: np.ndarray, placement: Placement) -> list[int]:
-    if placement.processes == 1:
-        return []
-    return sorted({placement.owner(int(agent)) for agent in agents} - {placement.rank})
+def _heard(matrix: csr_array, placement: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All (process, agent of another process that it hears), in ascending order, and the owner of every agent."""
+    N = placement.agents
+    owners = np.repeat(np.arange(placement.processes), placement.counts)
+    by = np.repeat(owners, np.diff(matrix.indptr))
+    foreign = by != owners[matrix.indices]
+    listener, agent = np.divmod(np.unique(by[foreign] * N + matrix.indices[foreign]), N)
+    return listener, agent, owners

@@ -115,8 +115,8 @@ class World:
         if feed == RUNNING:
             self.team_reward += team.item() if samples == 1 else float(team.sum())
             self.team_samples += samples
-        phi = self._phi if states is self._all_states else self._phi[states]
-        phi_next = phi if next_states is states else self._phi[next_states]
+        phi = self._phi if states is self._all_states else self._phi.take(states, axis=0)
+        phi_next = phi if next_states is states else self._phi.take(next_states, axis=0)
         batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
         if wanted.psi:
             batch.psi = environment.psi(states, joint)
@@ -216,9 +216,9 @@ class World:
         answers = self._gather(responses.reshape(n, S * samples))
         moves = self.environment.next_states(np.repeat(self._all_states, samples), answers, np.tile(u[:, 0], S))
         states = source.chain.walk(moves.reshape(S, samples), u)
-        chosen = np.arange(samples)
-        at = states * samples + chosen
-        return states, moves[at], responses[:, states, chosen], answers[:, at], pi[:, states]
+        at = states * samples + np.arange(samples)
+        joint = answers.take(at, axis=1)
+        return states, moves.take(at), joint[self._agents.start:self._agents.stop], joint, pi.take(states, axis=1)
 
     # --- what travels ---
 

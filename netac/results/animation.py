@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from netac.errors import InputError
-from netac.results.files import cannot_write
+from netac.results.files import atomic_write, cannot_write
 
 FRAMES = 60
 
@@ -46,6 +47,10 @@ def animate(actions: np.ndarray, kinds: int, rewards: np.ndarray, file: str | Pa
         return shown, line
 
     try:
-        FuncAnimation(figure, draw, frames=steps).save(file, writer=PillowWriter(fps=8))
+        with tempfile.TemporaryDirectory() as folder:        # the writer needs the name of a file
+            whole = Path(folder) / "episode.gif"
+            FuncAnimation(figure, draw, frames=steps).save(whole, writer=PillowWriter(fps=8))
+            picture = whole.read_bytes()
     except OSError as error:
         raise cannot_write(file, error) from error
+    atomic_write(file, picture)

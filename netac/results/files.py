@@ -83,19 +83,24 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: there is no such file, or it is not a whole `.npz` file.
     """
-    try:
+    with _reading(path, ".npz", "arrays saved with numpy.savez, without Python objects"):
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         if _entries_promised(path) not in (None, len(arrays)):
             raise ValueError("its directory has lost entries")
-    except OSError as error:
-        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
-    except Exception as error:  # a damaged file can make numpy and zipfile raise nearly anything
-        raise InputError("is not a whole .npz file", file=path, found=str(error),
-                         valid="arrays saved with numpy.savez, without Python objects") from error
     if not arrays:
         raise InputError("holds no arrays", file=path, valid="arrays saved with numpy.savez")
     return arrays
+
+
+def load_npy(path: str | Path) -> np.ndarray:
+    """The array of an `.npy` file; pickled objects are refused.
+
+    Raises:
+        InputError: there is no such file, or it is not a whole `.npy` file.
+    """
+    with _reading(path, ".npy", "an array saved with numpy.save, without Python objects"), open(path, "rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def finite_numbers(array: np.ndarray) -> bool:
@@ -218,6 +223,17 @@ def _is_device(path: Path) -> bool:
 
 def _reading_words(error: OSError) -> str:
     return "there is no such file" if isinstance(error, FileNotFoundError) else os_words(error)
+
+
+@contextlib.contextmanager
+def _reading(path: str | Path, kind: str, valid: str) -> Iterator[None]:
+    """Turns whatever reading a file of numpy's raises into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
+    except Exception as error:  # a damaged file can make numpy and zipfile raise nearly anything
+        raise InputError(f"is not a whole {kind} file", file=path, found=str(error), valid=valid) from error
 
 
 @contextlib.contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from netac.errors import InputError, did_you_mean
 from netac.results.curves import AXES, Curve, stack_curves, thin
-from netac.results.files import atomic_write
+from netac.results.pictures import save_figure
 from netac.results.runs import EXPERIMENT, RunRecord
 from netac.results.statistics import iqm_interval, rate_interval
 
@@ -58,7 +57,7 @@ def plot_comparison(curves: Mapping[str, Curve], file: str | Path, title: str | 
         InputError: the ending of `file` is no format.
         RunError: `file` cannot be written.
     """
-    _save(lambda: draw_comparison(curves, title, efficient), file)
+    save_figure(lambda: draw_comparison(curves, title, efficient), file, _STYLE)
 
 
 def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[str] | None = None) -> None:
@@ -75,7 +74,7 @@ def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[
         InputError: no run has such a column, or the ending of `file` is no format.
         RunError: `file` cannot be written.
     """
-    _save(lambda: draw_runs(records, columns), file)
+    save_figure(lambda: draw_runs(records, columns), file, _STYLE)
 
 
 def draw_comparison(curves: Mapping[str, Curve], title: str | None = None,
@@ -127,22 +126,6 @@ def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None
     handles, labels = max((panel.get_legend_handles_labels() for panel in axes), key=lambda pair: len(pair[1]))
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * len(columns)))
     return figure
-
-
-def _save(draw: Callable[[], Figure], file: str | Path) -> None:
-    """Draw with netac's style and write the picture atomically, in the format its ending names."""
-    import matplotlib
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    form = Path(file).suffix.lower().lstrip(".")
-    known = FigureCanvasBase.get_supported_filetypes()
-    if form not in known:
-        raise InputError("is not a picture format", file=file, found=Path(file).suffix,
-                         valid=", ".join(f".{name}" for name in ("png", "pdf", "svg") if name in known))
-    picture = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        draw().savefig(picture, format=form)
-    atomic_write(file, picture.getvalue())
 
 
 def _panels(count: int, title: str | None) -> tuple[Figure, list[Axes]]:

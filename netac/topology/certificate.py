@@ -6,24 +6,22 @@ that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.errors import InputError, RunError
-from netac.topology.connectivity import Links, deaf_agents, links_of, smallest_block, union
+from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
 from netac.topology.edges import agents_set, links, rows_of
-from netac.topology.sequence import Topology
+from netac.topology.mixing import TARGET, Mixing
+from netac.topology.sequence import Topology, as_input_error, same_matrix
+from netac.topology.stochastic import Soundness, soundness
 
-TOLERANCE = 1e-9
-"""How far from 1 a row or column may sum."""
-TARGET = 1e-6
-"""The disagreement, relative to the start, that `predicted_rounds` speaks of."""
-LARGEST_PERIOD = 1000
 LARGEST_SPECTRUM = 2000
+LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000
+"""A period is looked at whole up to the first, and up to the second divided by agents + 100."""
 LONGEST_LOOK = 100
 """Iterations looked at where no period is known and the user names no number."""
 SECOND_LOOKS = 200_000
@@ -53,7 +51,8 @@ class Certificate:
             periodic; else the first round whose product is that near to 11'/N (Frobenius norm), or log 1e-6 / log
             sigma windows.  None if it never shrinks, or sigma is not known.
         problems: one sentence for each violation of Assumption 2 and for a function that is none of t and n.
-        disconnected: one sentence if Assumption 1 fails, else None.
+        disconnected: one sentence if Assumption 1 fails, else None; None also where a period too long to be looked at
+            whole left it undecided (then B is None, too).
     """
 
     agents: int
@@ -74,8 +73,8 @@ class Certificate:
 
     @property
     def connected(self) -> bool:
-        """Whether some B satisfies Assumption 1."""
-        return self.disconnected is None
+        """Whether some B was found that satisfies Assumption 1."""
+        return self.B is not None
 
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
@@ -83,9 +82,10 @@ class Certificate:
             ("contraction over these iterations", f"{self.contraction:.6g}"),
             ("spectral gap", f"{self.spectral_gap:.6g}"),
             (f"rounds until disagreement is {TARGET:g}", str(self.predicted_rounds or "never"))]
+        undecided = "none" if self.disconnected else f"not decided within {self.steps} iterations"
         period = {None: "none known", 1: "1 (static)"}.get(self.period, str(self.period))
         return [("agents", str(self.agents)), ("period", period), ("iterations looked at", str(self.steps)),
-                ("smallest B with connected unions", str(self.B or "none")),
+                ("smallest B with connected unions", str(self.B or undecided)),
                 ("worst row error", f"{self.row_error:.1e}"), ("worst column error", f"{self.column_error:.1e}"),
                 ("smallest diagonal", f"{self.smallest_diagonal:.4g}"),
                 ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *spectrum,
@@ -94,123 +94,120 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Look:
-    """One iteration of a topology: its links, its errors, and the problems they are, by kind."""
+    """One iteration of a topology: links that connect what its own connect, its counts and errors, its problems by kind."""
 
     links: Links
     edges: int
-    row_error: float
-    column_error: float
-    smallest_diagonal: float
+    messages: int
+    soundness: Soundness
     off_graph_weight: float
     problems: dict[str, str]
 
 
 def certify(topology: Topology, steps: int | None = None, spectrum: bool = True) -> Certificate:
-    """Examines one period of the topology, or its first iterations where no period (up to 1,000) is known.
+    """Examines one whole period of the topology, or its first iterations where no period is known or it is too long.
 
     Args:
         topology: what to examine.
         steps: how many iterations of an aperiodic one; by default 100, and beyond 20,000 agents fewer (at least 10)
-            if these connect all agents.
+            if these connect all agents.  A period up to `steps` is looked at whole; by default one up to 1,000, and
+            a longer one as far as (agents + 100) times period stays below three million.
         spectrum: whether to compute the contraction, with dense N x N products.
 
     Raises:
         InputError: the topology's function raises or returns no graph on 0..N-1 at some t looked at.
     """
     n, period = topology.agents, topology.period
-    periodic = period is not None and period <= max(steps or 0, LARGEST_PERIOD)
+    periodic = period is not None and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100))
     window = period if periodic else steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
-    longest = LONGEST_LOOK if period is None and steps is None else window
+    longest = window if periodic or steps else LONGEST_LOOK
+    mixing = Mixing(n) if spectrum and n <= LARGEST_SPECTRUM else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
-            looks += [examine(topology, t, twice=n * t < SECOND_LOOKS) for t in range(len(looks), window)]
+            _look_further(topology, looks, window, mixing)
             if window < longest and deaf_agents(union([look.links for look in looks]), n) is not None:
                 window = min(2 * window, longest)
     except RunError as error:
-        raise InputError(error.cause) from error
+        raise as_input_error(error) from error
     sequence = [look.links for look in looks]
     B = smallest_block(sequence, n, periodic)
-    sigma, rounds = contraction(topology, window, periodic) if spectrum and n <= LARGEST_SPECTRUM else (None, None)
+    undecided = period is not None and not periodic
+    sigma, rounds = mixing.contraction(periodic) if mixing else (None, None)
     return Certificate(
         agents=n, steps=window, period=period, B=B,
-        row_error=max(look.row_error for look in looks), column_error=max(look.column_error for look in looks),
-        smallest_diagonal=min(look.smallest_diagonal for look in looks),
+        row_error=max(look.soundness.row_error for look in looks),
+        column_error=max(look.soundness.column_error for look in looks),
+        smallest_diagonal=min(look.soundness.smallest_diagonal for look in looks),
         off_graph_weight=max(look.off_graph_weight for look in looks),
         contraction=sigma, spectral_gap=None if sigma is None else 1.0 - sigma,
-        edges=_summary([look.edges for look in looks]), messages=_summary([len(look.links) for look in looks]),
+        edges=_summary([look.edges for look in looks]), messages=_summary([look.messages for look in looks]),
         predicted_rounds=rounds, problems=_first_of_each_kind(looks),
-        disconnected=None if B else _disconnection(union(sequence), n, window, period))
+        disconnected=None if B or undecided else _disconnection(union(sequence), n, window, period))
 
 
-def examine(topology: Topology, t: int, twice: bool = True) -> Look:
-    """Looks at W_t, holds it against the graph at t, and (with `twice`) asks for the graph again a period later."""
-    graph, n = topology.graph(t), topology.agents
-    problems = _changed(topology, t, graph) if twice else {}
-    W = topology.matrix(t)
-    rows = rows_of(W)
-    row_sums, column_sums = (np.bincount(index, weights=W.data, minlength=n) for index in (rows, W.indices))
-    diagonal = W.diagonal()
-    carrying = links_of(W, rows)
-    stray = _stray(graph, W, rows)
-    lightest = int(W.data.argmin())
-    for kind, sums in (("row", row_sums), ("column", column_sums)):
-        worst = int(np.abs(sums - 1).argmax())
-        if abs(sums[worst] - 1) > TOLERANCE:
-            problems[kind] = f"W_{t} is not doubly stochastic: {kind} {worst} sums to {sums[worst]:.10g}"
-    if W.data[lightest] < 0:
-        place = f"({rows[lightest]}, {W.indices[lightest]})"
-        problems["negative"] = f"W_{t} has the negative weight {W.data[lightest]:.6g} at {place}"
-    elif diagonal.min() <= 0:
-        problems["diagonal"] = (f"the diagonal of W_{t} is 0 at agent {diagonal.argmin()}: "
-                                "Assumption 2 asks W_ii >= c > 0")
-    if len(stray) and "changed" not in problems:
+def _look_further(topology: Topology, looks: list[Look], window: int, mixing: Mixing | None) -> None:
+    """Appends the looks at the iterations up to `window`; a matrix that stays the same is examined once."""
+    before = look = None
+    for t in range(len(looks), window):
+        graph, W = topology.pair(t)
+        look = look if W is before else examine(graph, W, t)
+        changed = _changed(topology, t, graph, W) if topology.foreign and topology.agents * t < SECOND_LOOKS else {}
+        others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
+        looks.append(replace(look, problems=changed | others) if changed else look)
+        before = W
+        if mixing:
+            mixing.add(W)
+
+
+def examine(graph: nx.Graph, W: csr_array, t: int) -> Look:
+    """Looks at W_t and holds it against the graph at t."""
+    n, rows = len(graph), rows_of(W)
+    found, carrying, stray = soundness(W, t), links_of(W, rows), _stray(graph, W, rows)
+    problems = dict(found.problems)
+    if len(stray):
         i, j = int(rows[stray[0]]), int(W.indices[stray[0]])
         problems["stray"] = f"W_{t} puts weight on ({i}, {j}), which is not an edge of the graph at t = {t}"
-    return Look(carrying, len(carrying) if graph.is_directed() else len(carrying) // 2,
-                float(np.abs(row_sums - 1).max()), float(np.abs(column_sums - 1).max()), float(diagonal.min()),
+    return Look(shortest(carrying, n), len(carrying) if graph.is_directed() else len(carrying) // 2, len(carrying), found,
                 float(np.abs(W.data[stray]).max(initial=0.0)), problems)
-
-
-def contraction(topology: Topology, steps: int, periodic: bool) -> tuple[float, int | None]:
-    """sigma of the product of the first `steps` matrices, and the predicted rounds (see `Certificate`)."""
-    n = topology.agents
-    product, near = np.eye(n), None
-    for t in range(steps):
-        product = topology.matrix(t) @ product
-        if near is None and not periodic and np.linalg.norm(product - 1.0 / n) <= TARGET:
-            near = t + 1
-    sigma = float(np.linalg.norm(product - 1.0 / n, 2))
-    if abs(sigma - 1) < 1e-12:
-        sigma = 1.0
-    if near is not None or sigma >= 1:
-        return sigma, near
-    windows = math.log(TARGET) / math.log(max(sigma, 1e-300))
-    return sigma, steps * math.ceil(windows) if periodic else math.ceil(steps * windows)
 
 
 def _stray(graph: nx.Graph, W: csr_array, rows: np.ndarray) -> np.ndarray:
     """Positions in W.data of entries off the diagonal where the graph has no link."""
-    n = W.shape[0]
-    hearer, heard = links(graph)
-    allowed = np.sort(hearer * n + heard)
-    codes = rows * n + W.indices.astype(np.int64)
+    allowed, codes = _codes(graph), rows * W.shape[0] + W.indices.astype(np.int64)
     if not len(allowed):
         return np.flatnonzero(rows != W.indices)
     found = allowed[np.minimum(np.searchsorted(allowed, codes), len(allowed) - 1)] == codes
     return np.flatnonzero(~found & (rows != W.indices))
 
 
-def _changed(topology: Topology, t: int, graph: nx.Graph) -> dict[str, str]:
+def _changed(topology: Topology, t: int, graph: nx.Graph, W: csr_array) -> dict[str, str]:
     """The problem of a graph that is another one when asked for again, or one period later."""
-    known = dict(graph.adjacency())
     later = t + (topology.period or 0)
-    if known == dict(topology.graph(later).adjacency()):
+    if _same(topology, graph, W, topology.graph(later)):
         return {}
-    if later > t and known == dict(topology.graph(t).adjacency()):
+    if later > t and _same(topology, graph, W, topology.graph(t)):
         return {"period": f"graph(t={later}) is not graph(t={t}), although the period is said to be {topology.period}"}
     return {"changed": f"graph(t={t}) gave two different graphs when called twice: make it a function of t and n "
                        "(draw from a generator seeded by t)"}
+
+
+def _same(topology: Topology, graph: nx.Graph, W: csr_array, other: nx.Graph) -> bool:
+    """Whether another graph has the same links, and the same weights W where these are the graph's own."""
+    if other is graph:
+        return True
+    if graph.is_directed() != other.is_directed() or not np.array_equal(_codes(graph), _codes(other)):
+        return False
+    try:
+        return topology.weights != "file" or same_matrix(W, topology.rule(other))
+    except InputError:      # its weights are none
+        return False
+
+
+def _codes(graph: nx.Graph) -> Links:
+    """The links of a graph."""
+    hearer, heard = links(graph)
+    return np.sort(hearer * len(graph) + heard)
 
 
 def _disconnection(codes: Links, n: int, window: int, period: int | None) -> str:

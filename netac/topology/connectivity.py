@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-
-from netac.topology.edges import csr
 
 Links = np.ndarray
 """Sorted int64 codes i * n + j, one for each pair where agent i hears agent j; i != j."""
@@ -17,37 +16,68 @@ Links = np.ndarray
 
 def components(codes: Links, n: int) -> tuple[int, np.ndarray]:
     """(how many, label of each agent) of the strongly connected components; of an undirected graph: its components."""
-    codes = np.unique(codes)
-    return connected_components(csr(n, codes // n, codes % n, np.ones(len(codes))), directed=True, connection="strong")
+    starts = np.searchsorted(codes, np.arange(n + 1, dtype=np.int64) * n).astype(np.int32)
+    adjacency = csr_array((np.ones(len(codes)), (codes % n).astype(np.int32), starts), shape=(n, n))
+    return connected_components(adjacency, directed=True, connection="strong")
+
+
+def shortest(codes: Links, n: int) -> Links:
+    """Links that connect just as these do, alone and in any union: one cycle through all agents if these connect them."""
+    if n == 1 or len(codes) < n or components(codes, n)[0] > 1:
+        return codes
+    return _cycle(n)
+
+
+@lru_cache(maxsize=4)
+def _cycle(n: int) -> Links:
+    """Agent i hears i + 1 (mod n); always the same array."""
+    i = np.arange(n, dtype=np.int64)
+    codes = i * n + (i + 1) % n
+    codes.flags.writeable = False
+    return codes
 
 
 def union(sequence: Sequence[Links]) -> Links:
     """All links of a sequence of graphs."""
-    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *sequence]))
+    different = _different(sequence)
+    if len(different) == 1:
+        return next(iter(different.values()))
+    together = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *different.values()]), kind="stable")
+    return together[np.append(True, together[1:] != together[:-1])] if len(together) else together
 
 
-def first_connected(sequence: Sequence[Links], n: int, periodic: bool) -> list[float]:
+def first_connected(sequence: Sequence[Links], n: int, periodic: bool) -> np.ndarray:
     """For every start s the smallest L such that graphs s..s+L-1 together are connected; inf where none is.
 
-    The end s + L never moves back as s moves on, so two pointers pass over the sequence once.  A periodic sequence is
-    wrapped around, an aperiodic one ends at its end.
+    The end s + L never moves back as s moves on, so two pointers pass over the sequence once, and count how many of
+    the graphs between them have each link.  A periodic sequence is wrapped around, an aperiodic one ends at its end.
     """
-    steps = len(sequence)
+    steps, whole = len(sequence), union(sequence)
     if n == 1:
-        return [1] * steps
+        return np.ones(steps)
+    places = {known: np.searchsorted(whole, codes) for known, codes in _different(sequence).items()}
     last = 2 * steps if periodic else steps
-    lengths: list[float] = []
+    carried = np.zeros(len(whole), dtype=np.int64)
+    lengths = np.full(steps, math.inf)
     end, connected = 0, False
+
+    def moved(t: int, change: int) -> bool:
+        """Counts graph t in (1) or out (-1), and says whether the window is connected then."""
+        own = places[id(sequence[t % steps])]
+        carried[own] += change
+        alone = 1 if change > 0 else 0
+        if not (carried[own] == alone).any():        # each of its links is in another graph of the window, too
+            return connected
+        return np.count_nonzero(carried) >= n and components(whole[carried > 0], n)[0] == 1
+
     for start in range(steps):
-        if end <= start:
-            end, connected = start, False
-        elif len(sequence[start - 1]):
-            connected = components(_window(sequence, start, end), n)[0] == 1
         while not connected and end < last:
+            connected = moved(end, 1)
             end += 1
-            if len(sequence[(end - 1) % steps]):
-                connected = components(_window(sequence, start, end), n)[0] == 1
-        lengths.append(end - start if connected else math.inf)
+        if not connected:
+            break
+        lengths[start] = end - start
+        connected = moved(start, -1)
     return lengths
 
 
@@ -69,8 +99,8 @@ def smallest_block(sequence: Sequence[Links], n: int, periodic: bool) -> int | N
     steps = len(sequence)
 
     def holds(B: int) -> bool:
-        starts = range(0, steps, math.gcd(B, steps)) if periodic else range(0, steps - B + 1, B)
-        return all(lengths[start] <= B for start in starts)
+        starts = slice(0, steps, math.gcd(B, steps)) if periodic else slice(0, steps - B + 1, B)
+        return bool((lengths[starts] <= B).all())
 
     return next(B for B in range(1, steps + 1) if holds(B))
 
@@ -93,7 +123,6 @@ def links_of(W: csr_array, rows: np.ndarray) -> Links:
     return rows[off] * W.shape[0] + W.indices[off].astype(np.int64)
 
 
-def _window(sequence: Sequence[Links], start: int, end: int) -> Links:
-    """The links of graphs start..end-1, wrapped around."""
-    steps = len(sequence)
-    return np.concatenate([sequence[t % steps] for t in range(start, end)])
+def _different(sequence: Sequence[Links]) -> dict[int, Links]:
+    """The arrays that are not one and the same, by `id`."""
+    return {id(codes): codes for codes in sequence}

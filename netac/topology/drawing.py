@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.errors import InputError
-from netac.topology.certificate import LARGEST_SPECTRUM, contraction
+from netac.results.pictures import save_figure
+from netac.topology.certificate import LARGEST_SPECTRUM
 from netac.topology.edges import rows_of
+from netac.topology.mixing import Mixing
 from netac.topology.sequence import Topology
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_PANELS = 6
 MOST_DRAWN = 300
@@ -36,12 +38,15 @@ def draw(topology: Topology, file: Path, steps: int | None = None) -> None:
             rounds as it takes to come near 1e-6, at most 400.
 
     Raises:
-        InputError: matplotlib is not installed, or the file cannot be written.
+        InputError: the suffix is no format.
+        RunError: the file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("drawing needs matplotlib", valid="pip install 'netac[plot]'") from error
+    save_figure(lambda: figure_of(topology, steps), file)
+
+
+def figure_of(topology: Topology, steps: int | None = None) -> Figure:
+    """The figure of `draw`."""
+    from matplotlib.figure import Figure
     panels = distinct_graphs(topology, steps)
     shown = panels[:MOST_PANELS]
     columns = max(3, len(shown))
@@ -56,10 +61,7 @@ def draw(topology: Topology, file: Path, steps: int | None = None) -> None:
         every = f" (mod {topology.period})" if topology.period and topology.period > 1 else ""
         axes.set_title("every t" if topology.period == 1 else f"t = {ranges(times)}{every}", fontsize=10, color=INK)
     _draw_disagreement(bottom.subplots(), topology, steps)
-    try:
-        figure.savefig(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write the picture: {error}", file=file) from error
+    return figure
 
 
 def distinct_graphs(topology: Topology, steps: int | None) -> list[tuple[list[int], csr_array]]:
@@ -68,7 +70,7 @@ def distinct_graphs(topology: Topology, steps: int | None) -> list[tuple[list[in
     matrices: list[csr_array] = []
     times: list[list[int]] = []
     for t in range(min(topology.period or steps or MOST_PANELS, 100)):
-        W = topology.matrix(t)
+        W = topology.matrix(t, checked=False)
         at = next((k for k, known in enumerate(matrices) if known is W), len(matrices))
         if at == len(matrices):
             matrices.append(W)
@@ -96,7 +98,7 @@ def disagreement(topology: Topology, rounds: int) -> np.ndarray:
     mean = x.mean(axis=0)
     norms = [np.linalg.norm(x - mean, axis=0)]
     for t in range(rounds):
-        x = topology.matrix(t) @ x
+        x = topology.matrix(t, checked=False) @ x
         norms.append(np.linalg.norm(x - mean, axis=0))
     return np.array(norms) / np.maximum(norms[0], np.finfo(float).tiny)
 
@@ -134,7 +136,8 @@ def _draw_graph(axes: Axes, W: csr_array) -> None:
 def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> None:
     """Largest and mean disagreement over the random starts, and the slope that the spectral gap predicts."""
     period = topology.period or min(steps or 100, 100)
-    sigma, predicted = (contraction(topology, period, topology.period is not None)
+    matrices = (topology.matrix(t, checked=False) for t in range(period))
+    sigma, predicted = (Mixing(topology.agents, matrices).contraction(topology.period is not None)
                         if topology.agents <= LARGEST_SPECTRUM else (None, None))
     whole_periods = 2 * (topology.period or 0)
     rounds = steps or min(400, max(10, whole_periods, round(1.15 * (predicted or 100))))

@@ -13,14 +13,14 @@ import networkx as nx
 import numpy as np
 
 from netac.errors import InputError
+from netac.results.files import load_npy, load_npz, read_text
 
 
 def graphml(path: Path) -> nx.Graph:
     """A GraphML file, with its edge attributes (`weight`); directed where it says edgedefault="directed"."""
-    from xml.etree.ElementTree import ParseError
     try:
         return numbered(nx.read_graphml(path))
-    except (ParseError, nx.NetworkXException, ValueError, KeyError) as error:
+    except Exception as error:      # a damaged file can make the parser and networkx raise nearly anything
         raise InputError(f"cannot be read as GraphML: {error}", file=path) from error
 
 
@@ -30,11 +30,7 @@ def edge_list(path: Path, *, directed: bool = False) -> nx.Graph:
     With `directed`, "u v" means that v hears u; an edge listed twice (undirected: either way round) is an error.
     """
     graph = nx.DiGraph() if directed else nx.Graph()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError("is not a text file", file=path) from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         words = line.partition("#")[0].replace(",", " ").split()
         try:
             weight = [float(word) for word in words[2:]]
@@ -54,16 +50,15 @@ def edge_list(path: Path, *, directed: bool = False) -> nx.Graph:
 
 def npy(path: Path) -> nx.Graph:
     """A .npy file with the (N, N) weight matrix W itself: edges from its pattern, weights from its entries."""
-    return from_matrix(_load(path), path)
+    return from_matrix(load_npy(path), path)
 
 
 def npz(path: Path, *, array: str = "W") -> nx.Graph:
     """The same from the array called `array` of a .npz file."""
-    with _load(path) as arrays:
-        if array not in arrays:
-            raise InputError("the file has no such array", file=path, key="array", found=array,
-                             valid=", ".join(arrays.files))
-        return from_matrix(arrays[array], path)
+    arrays = load_npz(path)
+    if array not in arrays:
+        raise InputError("the file has no such array", file=path, key="array", found=array, valid=", ".join(arrays))
+    return from_matrix(arrays[array], path)
 
 
 def from_matrix(W: np.ndarray, path: Path) -> nx.Graph:
@@ -91,17 +86,6 @@ def numbered(graph: nx.Graph) -> nx.Graph:
         numbers = []
     own = sorted(numbers) == list(range(len(labels)))
     return nx.relabel_nodes(graph, dict(zip(labels, numbers if own else range(len(labels)), strict=True)))
-
-
-def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
-    """`numpy.load` of the kind of file that `path` is named as, without pickles."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"cannot be read as {path.suffix}: {error}", file=path) from error
-    if isinstance(loaded, np.ndarray) is not (path.suffix == ".npy"):
-        raise InputError(f"is not a {path.suffix} file", file=path)
-    return loaded
 
 
 READERS: dict[str, Callable[..., nx.Graph]] = {".graphml": graphml, ".edgelist": edge_list, ".npy": npy, ".npz": npz}

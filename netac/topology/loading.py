@@ -14,7 +14,7 @@ from netac import plugins
 from netac.errors import InputError, RunError, did_you_mean
 from netac.topology.files import READERS
 from netac.topology.options import Parameters, check, chosen, parameters
-from netac.topology.sequence import Topology
+from netac.topology.sequence import Topology, as_input_error
 
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 SUFFIXES = (".py", *READERS)
@@ -26,7 +26,7 @@ class Family:
     """What a specification's name or path stands for, before the number of agents and the options are known.
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
-    None where the graph itself tells.
+    None where the graph itself tells; `parts` is the option that names other topologies, if there is one.
     """
 
     name: str
@@ -34,13 +34,14 @@ class Family:
     graph: Callable[..., nx.Graph]
     period: Callable[..., int | None]
     weights: str | None
+    parts: str | None = None
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
     """The topology that `spec` describes, for `agents` agents; its first graph and matrix are made and checked here.
 
     Args:
-        spec: a built-in's name; a path (it has a slash or a known suffix: .py, .graphml, .edgelist, .npy, .npz); or a
+        spec: a built-in's name; a path (it has a slash or a suffix: .py, .graphml, .edgelist, .npy, .npz); or a
             table with one of the keys `name` and `path`, the options of that family, `weights` and the options of the
             weight rules.
         agents: N >= 1.
@@ -57,7 +58,7 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     except InputError as error:
         raise error.located(key=key) from error
     except RunError as error:
-        raise InputError(error.cause) from error
+        raise as_input_error(error, key) from error
 
 
 def names() -> list[str]:
@@ -93,8 +94,7 @@ def weight_options(name: str) -> dict[str, object]:
 def _table(spec: str | dict) -> dict:
     """The specification as a table that has exactly one of `name` and `path`, as text."""
     if isinstance(spec, str):
-        looks_like_path = "/" in spec or "\\" in spec or spec.endswith(SUFFIXES)
-        spec = {"path" if looks_like_path else "name": spec}
+        spec = {"path" if _is_path(spec) else "name": spec}
     if not isinstance(spec, dict):
         raise InputError("must be a name, a path or a table", found=spec)
     if ("name" in spec) == ("path" in spec):
@@ -104,6 +104,11 @@ def _table(spec: str | dict) -> dict:
         if fixed in spec and not isinstance(spec[fixed], str):
             raise InputError("must be text", key=fixed, found=spec[fixed])
     return spec
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text names a file and not a built-in."""
+    return "/" in text or bool(Path(text).suffix)
 
 
 def _load(table: dict, agents: int, folder: Path | None) -> Topology:
@@ -122,6 +127,9 @@ def _load(table: dict, agents: int, folder: Path | None) -> Topology:
     given = {name: value for name, value in table.items() if name not in FIXED}
     options = check(given, {**of_rules, **family.options}, others=FIXED)
     for_graph = {name: options[name] for name in family.options}
+    parts = _found_parts(for_graph[family.parts], family.parts, folder) if family.parts else []
+    if family.parts:
+        for_graph[family.parts] = parts
     source = partial(_call, family.graph, agents, for_graph)
     period = _period(family, agents, for_graph)
 
@@ -130,8 +138,9 @@ def _load(table: dict, agents: int, folder: Path | None) -> Topology:
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
     complete = {**place, **for_graph, "weights": weights, **kept, **for_rule}
-    topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule))
-    topology.matrix(0)
+    foreign = path is not None or any(map(_is_path, [parts] if isinstance(parts, str) else parts))
+    topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign)
+    topology.matrix(0, checked=False)
     return topology
 
 
@@ -148,20 +157,35 @@ def _rule(name: str) -> ModuleType:
         raise error.located(key="weights") from error
 
 
-def _builtin(name: str) -> ModuleType:
-    """The module of a built-in topology."""
+def _builtin(name: str, key: str = "name") -> ModuleType:
+    """The module of a built-in topology; `key` is where its name stands."""
     try:
         return plugins.module(GRAPHS, name, "topology")
     except InputError as error:
-        raise error.located(key="name") from error
+        raise error.located(key=key) from error
 
 
-def _find(given: str, folder: Path | None) -> Path:
+def _found_parts(value: object, key: str, folder: Path | None) -> str | list[str]:
+    """A name or path of another topology, or several: paths as absolute ones; InputError for what does not exist."""
+    if isinstance(value, list):
+        return [_found_parts(part, key, folder) for part in value]
+    if not isinstance(value, str):
+        raise InputError("must be text, or a list of texts", key=key, found=value)
+    if _is_path(value):
+        return str(_find(value, folder, key))
+    _builtin(value, key)
+    return value
+
+
+def _find(given: str, folder: Path | None, key: str = "path") -> Path:
     """The file of a relative or absolute path; InputError that lists where it was looked for."""
-    places = dict.fromkeys((base / Path(given).expanduser()).resolve() for base in (folder or Path(), Path()))
-    found = next((place for place in places if place.is_file()), None)
+    try:
+        places = dict.fromkeys((base / Path(given).expanduser()).resolve() for base in (folder or Path(), Path()))
+        found = next((place for place in places if place.is_file()), None)
+    except (OSError, ValueError, RuntimeError) as error:     # too long, a zero byte, the home of nobody
+        raise InputError(f"cannot be the path of a file: {error}", key=key, found=given) from error
     if found is None:
-        raise InputError("there is no such topology file", key="path", found=given,
+        raise InputError("there is no such topology file", key=key, found=given,
                          valid="a file; looked for " + ", ".join(map(str, places)))
     if found.suffix not in SUFFIXES:
         raise InputError(f"unknown kind of topology file{did_you_mean(found.suffix, SUFFIXES)}", file=found,
@@ -186,8 +210,8 @@ def _file_family(path: Path) -> Family:
 
 
 def _own_weights(graph: nx.Graph) -> str:
-    """A graph's own weights where it is directed or has one on every edge, else Metropolis."""
-    weighted = graph.number_of_edges() > 0 and all(w is not None for _, _, w in graph.edges(data="weight"))
+    """A graph's own weights where it is directed or an edge has one (then all must have one), else Metropolis."""
+    weighted = any(w is not None for _, _, w in graph.edges(data="weight"))
     return "file" if weighted or graph.is_directed() else "metropolis"
 
 
@@ -205,9 +229,12 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
         unknown = [option for option in parameters(period, 1) if option not in options]
     except InputError as error:
         raise error.located(file=file) from error
+    parts = getattr(module, "PARTS", None)
+    if parts is not None and parts not in options:
+        raise InputError("PARTS must be the name of an option of graph", file=file, found=parts, valid=", ".join(options))
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
-    return Family(name, options, graph, period, weights)
+    return Family(name, options, graph, period, weights, parts)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:
@@ -216,7 +243,7 @@ def _period(family: Family, agents: int, options: dict) -> int | None:
         period = family.period(agents, **chosen(family.period, 1, options))
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{family.name}: period(n={agents}) raised {type(error).__name__}: {error}") from error
     if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
         raise InputError(f"{family.name}: the period must be a positive integer or None", found=period)

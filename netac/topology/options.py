@@ -32,7 +32,7 @@ def parameters(function: Callable, leading: int) -> Parameters:
         raise InputError(f"{function.__name__}(...) takes too few arguments", found=str(inspect.signature(function)))
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except (Exception, SystemExit) as error:     # annotations are code
         raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {error}") from error
     return {p.name: (hints.get(p.name, object if p.default is p.empty else type(p.default)), p.default)
             for p in named[leading:]}
@@ -50,10 +50,12 @@ def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
         InputError: a key that is not in `known`, or a value of the wrong type or out of range; `key` names the option.
     """
     from pydantic import ConfigDict, ValidationError, create_model
+
+    from netac.options import in_words
     valid = [*known, *others]
     for key in given:
         if key not in known:
-            raise InputError(f"unknown option{did_you_mean(key, valid)}", key=key, valid=", ".join(sorted(valid)))
+            raise InputError(f"unknown key{did_you_mean(key, valid)}", key=key, valid=", ".join(sorted(valid)))
     fields = {name: (kind, ... if default is inspect.Parameter.empty else default)
               for name, (kind, default) in known.items()}
     rules = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=())
@@ -64,8 +66,8 @@ def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
         first = error.errors()[0]
         name = str(first["loc"][0]).removeprefix("option_")
         if first["type"] == "missing":
-            raise InputError("this option has no default: give it a value", key=name) from error
-        raise InputError(first["msg"][:1].lower() + first["msg"][1:], key=name, found=given[name]) from error
+            raise InputError("the key is missing", key=name) from error
+        raise InputError(in_words(first["msg"]), key=name, found=given[name]) from error
     return {name: plain(getattr(checked, f"option_{name}")) for name in known}
 
 

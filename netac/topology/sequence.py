@@ -10,7 +10,8 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.errors import InputError, NetacError, RunError
+from netac.errors import InputError, RunError
+from netac.topology.stochastic import soundness
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8
@@ -28,6 +29,7 @@ class Topology:
         spec: the complete specification in TOML's types; `load(spec, agents)` gives the same topology again.
         source: t -> graph, as its file defines it.
         rule: graph -> W.
+        foreign: whether a user's code or file takes part, be it as a part of a built-in topology.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Topology:
     spec: dict = field(hash=False)
     source: Callable[[int], nx.Graph] = field(repr=False, compare=False)
     rule: Callable[[nx.Graph], csr_array] = field(repr=False, compare=False)
+    foreign: bool = True
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property
@@ -48,45 +51,73 @@ class Topology:
         """The graph of iteration t >= 0.  In a DiGraph, i -> j means that j hears i.
 
         Raises:
-            RunError: the topology's function raised, or what it returned is no simple graph on 0..N-1.
-            InputError: the family has no graph for this number of agents.
+            RunError: the topology's function raised, or what it returned is no simple graph on 0..N-1; its cause is an
+                InputError where the family has no graph for this number of agents.
         """
         try:
             graph = self.source(t)
-        except NetacError:
+        except RunError:
             raise
-        except Exception as error:
+        except InputError as error:
+            raise RunError(f"{self.where}: graph(t={t}): {error}") from error
+        except (Exception, SystemExit) as error:
             raise RunError(f"{self.where}: graph(t={t}) raised {type(error).__name__}: {error}") from error
         problem = graph_problem(graph, self.agents)
         if problem:
             raise RunError(f"{self.where}: graph(t={t}) returned {problem}")
         return graph
 
-    def matrix(self, t: int) -> csr_array:
+    def matrix(self, t: int, checked: bool = True) -> csr_array:
         """W_t, (N, N) float64: sorted indices, the diagonal stored, no other zeros.  Read-only.
 
         The latest matrices are kept, and one that equals a kept one *is* that one: a graph that recurs gives the same
         object again.
 
+        Args:
+            t: the iteration.
+            checked: whether a new matrix is held against Assumption 2, if it is not a built-in's (whose are proven).
+
         Raises:
-            RunError, InputError: as `graph`; InputError also where the weight rule does not fit the graph.
+            RunError: as `graph`, or the weight rule does not fit the graph (an InputError is its cause), or W_t is not
+                doubly stochastic with a positive diagonal.
         """
-        at = t if self.period is None else t % self.period
-        recent = self._recent
-        if at in recent:
-            recent.move_to_end(at)
-            return recent[at]
+        at = self._phase(t)
+        if at not in self._recent:
+            return self.pair(at, checked)[1]
+        self._recent.move_to_end(at)
+        return self._recent[at]
+
+    def pair(self, t: int, checked: bool = False) -> tuple[nx.Graph, csr_array]:
+        """The graph of iteration t, asked for now, and W_t, made of it if not kept; arguments and errors as in `matrix`."""
+        at = self._phase(t)
         graph = self.graph(at)
+        if at in self._recent:
+            return graph, self._recent[at]
         try:
             built = self.rule(graph)
         except InputError as error:
-            raise InputError(f"graph(t={at}): {error.problem}", file=self.spec.get("path"), key=error.key or "weights",
-                             found=error.found, valid=error.valid) from error
+            told = InputError(f"graph(t={at}): {error.problem}", key=error.key or "weights", found=error.found,
+                              valid=error.valid)
+            raise RunError(f"{self.where}: {told}") from told.located(file=self.spec.get("path"))
         built.data.flags.writeable = False
-        recent[at] = next((kept for kept in recent.values() if same_matrix(kept, built)), built)
-        if len(recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):
-            recent.popitem(last=False)
-        return recent[at]
+        W = next((kept for kept in self._recent.values() if same_matrix(kept, built)), built)
+        if W is built and checked and (self.foreign or self.weights == "file"):
+            for problem in soundness(W, at).problems.values():
+                raise RunError(f"{self.where}: {problem}")
+        self._recent[at] = W
+        if len(self._recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):
+            self._recent.popitem(last=False)
+        return graph, W
+
+    def _phase(self, t: int) -> int:
+        """The first iteration whose graph is that of t, as far as the period tells."""
+        return t if self.period is None else t % self.period
+
+
+def as_input_error(error: RunError, key: str = "topology") -> InputError:
+    """A failure of `Topology.graph` or `Topology.matrix` as the user's to mend, before anything runs."""
+    cause = error.__cause__
+    return cause.located(key=key) if isinstance(cause, InputError) else InputError(error.cause)
 
 
 def graph_problem(graph: object, n: int) -> str | None:

@@ -11,6 +11,9 @@ from variants import NAMES, experiment, fingerprint
 import netac
 from netac.processes import launch
 
+if "old-mpi" in sys.argv:
+    import old_mpi
+    launch.communicator = old_mpi.communicator
 comm = launch.communicator()
 processes, root = (1, True) if comm is None else (comm.size, comm.rank == 0)
 found = {}

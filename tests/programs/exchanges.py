@@ -1,9 +1,11 @@
 """Mixing between processes against dense algebra: random doubly stochastic matrices, recurring and not, of every width."""
 
 import json
+import sys
 
 import numpy as np
 from mpi4py import MPI
+from old_mpi import communicator
 from scipy.sparse import csr_array
 
 from netac.processes.channels import Neighbourhood, PointToPoint
@@ -11,7 +13,7 @@ from netac.processes.ledger import Ledger
 from netac.processes.network import CACHE, Network
 from netac.processes.placement import Placement
 
-comm = MPI.COMM_WORLD
+comm = communicator() if "old-mpi" in sys.argv else MPI.COMM_WORLD
 opened = {Neighbourhood: 0, PointToPoint: 0}
 
 

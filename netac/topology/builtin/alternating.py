@@ -11,11 +11,13 @@ from pydantic import Field
 
 from netac.topology.builtin._parts import part, part_graph
 
+PARTS = "of"
+
 Names = Annotated[Sequence[str], Field(min_length=1)]
 
 
 def graph(t: int, n: int, *, of: Names = ("ring", "star")) -> nx.Graph:
-    """of[t mod len(of)] (names, or paths from the current folder) at its own iteration t // len(of)."""
+    """of[t mod len(of)] (names or paths) at its own iteration t // len(of)."""
     turn, which = divmod(t, len(of))
     return part_graph(of[which], n, turn)
 

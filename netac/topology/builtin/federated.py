@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import networkx as nx
-from pydantic import Field
 
 from netac.topology.builtin import periodic_complete
 
@@ -14,6 +11,6 @@ WEIGHTS = "uniform"
 period = periodic_complete.period
 
 
-def graph(t: int, n: int, *, period: Annotated[int, Field(ge=1)] = 5) -> nx.Graph:
+def graph(t: int, n: int, *, period: periodic_complete.Period = 5) -> nx.Graph:
     """The periodic complete graph; with weights 1/N its step is the central server's averaging (CAC paper)."""
     return periodic_complete.graph(t, n, period=period)

@@ -8,8 +8,10 @@ import networkx as nx
 import numpy as np
 from pydantic import Field
 
-from netac.topology.builtin._parts import part_graph
+from netac.topology.builtin._parts import part_edges, part_graph
 from netac.topology.edges import from_edges
+
+PARTS = "base"
 
 
 def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[float, Field(gt=0, le=1)] = 0.3,
@@ -18,11 +20,10 @@ def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[floa
 
     Args:
         t, n: iteration and number of agents.
-        base: a topology's name or path (from the current folder); undirected.
+        base: a topology's name or path; undirected.
         probability: of each edge, independently, at each iteration.
         seed: of the activations.
     """
-    whole = part_graph(base, n, t)
-    edges = np.array(whole.edges(), dtype=np.int64).reshape(-1, 2)
+    edges = part_edges(base, n, t)
     awake = np.random.default_rng([seed, t]).random(len(edges)) < probability
-    return from_edges(n, tuple(edges[awake].T), directed=whole.is_directed())
+    return from_edges(n, tuple(edges[awake].T), directed=part_graph(base, n, t).is_directed())

@@ -9,8 +9,10 @@ from pydantic import Field
 
 from netac.topology.builtin import complete
 
+Period = Annotated[int, Field(ge=1, le=10**12)]
 
-def graph(t: int, n: int, *, period: Annotated[int, Field(ge=1)] = 5) -> nx.Graph:
+
+def graph(t: int, n: int, *, period: Period = 5) -> nx.Graph:
     """K_n where t mod period = period - 1, the last iteration of each period (CAC paper, section 5)."""
     return complete.graph(t, n) if t % period == period - 1 else nx.empty_graph(n)
 

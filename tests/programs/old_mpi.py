@@ -1,0 +1,28 @@
+"""A communicator that knows no persistent collectives, like those of an MPI before MPI-4."""
+
+from mpi4py import MPI
+
+
+def missing(*arguments):
+    """What mpi4py does when it was compiled with an older MPI."""
+    raise NotImplementedError
+
+
+class OldGraph(MPI.Distgraphcomm):
+    """A neighbourhood communicator without persistent collectives."""
+
+    Neighbor_allgatherv_init = Neighbor_alltoallv_init = missing
+
+
+class OldComm(MPI.Intracomm):
+    """A communicator without persistent collectives."""
+
+    Allgather_init = Allgatherv_init = missing
+
+    def Create_dist_graph_adjacent(self, *arguments, **options):  # noqa: N802
+        return OldGraph(super().Create_dist_graph_adjacent(*arguments, **options))
+
+
+def communicator():
+    """The launch's, without persistent collectives."""
+    return OldComm(MPI.COMM_WORLD)
