@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.report import document, table
+from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
 from netac.processes.mpirun import THREADS, command
 
@@ -48,13 +48,13 @@ def main() -> int:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    started, rows = time.perf_counter(), []
+    where, started, rows = machine(), time.perf_counter(), []
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += measure(name)
     print(table(rows), end="")
     if set(names) == set(NAMES):
-        RESULTS.write_text(document(rows, "python -m benchmarks", time.perf_counter() - started))
+        RESULTS.write_text(document(rows, where, "python -m benchmarks", time.perf_counter() - started))
     return 1 if any(row.met is False for row in rows) else 0
 
 

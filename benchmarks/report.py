@@ -38,10 +38,9 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def document(rows: Sequence[Row], command: str, seconds: float) -> str:
-    """RESULTS.md."""
-    return (f"# What was measured\n\nWritten by `{command}` in {seconds:.0f} seconds.\n\n{table(rows)}\n{machine()}\n"
-            f"{NOTES}")
+def document(rows: Sequence[Row], where: str, command: str, seconds: float) -> str:
+    """RESULTS.md; `where` is what `machine` said when the measurements began."""
+    return f"# What was measured\n\nWritten by `{command}` in {seconds:.0f} seconds.\n\n{table(rows)}\n{where}\n{NOTES}"
 
 
 def machine() -> str:
@@ -51,7 +50,7 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     versions = [f"Python {platform.python_version()}", *filter(None, map(_version, PACKAGES)), _mpi()]
-    return (f"- machine: {processor}, {_cores()} cores, {platform.platform()}; load average when it ended "
+    return (f"- machine: {processor}, {_cores()} cores, {platform.platform()}; load average before "
             f"{os.getloadavg()[0]:.1f}\n- date: {datetime.date.today().isoformat()}\n- versions: {', '.join(versions)}\n")
 
 

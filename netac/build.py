@@ -186,7 +186,7 @@ def assemble(setting: Setting, comm=None) -> Parts:
     world = World(setting.environment, policy, placement, ledger, experiment.seed, setting.settings.sampling,
                   setting.settings.gamma, features, comm)
     matrix = setting.topology.matrix
-    if comm is not None and str(setting.topology.spec.get("path", "")).endswith(".py"):
+    if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
     network = Network(matrix, placement, ledger, comm)
     return Parts(setting, placement, agents, world, network, ledger, comm)

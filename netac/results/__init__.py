@@ -9,6 +9,8 @@
 | `curves` | learning curves of several seeds on one grid |
 | `comparison` | `comparison.csv` and `comparison_runs.csv` |
 | `plots` | learning curves and comparisons as pictures |
+| `animation` | an episode as an animated picture |
+| `pictures` | a figure written as one whole file |
 
 Nothing is imported here, so that a run loads only what it writes with.
 """

@@ -78,14 +78,14 @@ class Certificate:
 
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
+        undecided = f"not decided within {self.steps} iterations" if self.B is None and self.disconnected is None else None
         spectrum = [] if self.contraction is None else [
             ("contraction over these iterations", f"{self.contraction:.6g}"),
             ("spectral gap", f"{self.spectral_gap:.6g}"),
-            (f"rounds until disagreement is {TARGET:g}", str(self.predicted_rounds or "never"))]
-        undecided = "none" if self.disconnected else f"not decided within {self.steps} iterations"
+            (f"rounds until disagreement is {TARGET:g}", str(self.predicted_rounds or undecided or "never"))]
         period = {None: "none known", 1: "1 (static)"}.get(self.period, str(self.period))
         return [("agents", str(self.agents)), ("period", period), ("iterations looked at", str(self.steps)),
-                ("smallest B with connected unions", str(self.B or undecided)),
+                ("smallest B with connected unions", str(self.B or undecided or "none")),
                 ("worst row error", f"{self.row_error:.1e}"), ("worst column error", f"{self.column_error:.1e}"),
                 ("smallest diagonal", f"{self.smallest_diagonal:.4g}"),
                 ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *spectrum,
