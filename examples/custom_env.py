@@ -3,8 +3,8 @@
 The cart stands at one of five places.  It moves right with a probability that is the share of agents who push, else
 left.  Everybody gains by how far right it stands, and pays `effort` for pushing.
 
-    PYTHONPATH=examples netac run examples/custom_env.toml                     # 2 s
-    PYTHONPATH=examples ./run_mpi.sh -n 4 examples/custom_env.toml
+    netac run examples/custom_env.toml                                         # 2 s
+    ./run_mpi.sh -n 4 examples/custom_env.toml
 
 netac asks for nothing but what stands below (`netac.envs.TabularEnvironment` has the shapes): states, actions and
 chance come in as arrays of M samples, and the environment itself keeps neither a state nor a random generator.

@@ -45,7 +45,7 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=named)
 def test_an_example_runs_as_written(file, tmp_path):
     out = tmp_path / "run"
-    run_netac("run", file.relative_to(ROOT), "--set", "iterations=3", "--out", out, PYTHONPATH="examples")
+    run_netac("run", file.relative_to(ROOT), "--set", "iterations=3", "--out", out)
     summary, asked = load_summary(out), tomllib.loads(file.read_text())
     assert (summary["agents"], summary["iterations"]) == (asked["agents"], 3)
     assert np.isfinite(summary["final_reward"])
