@@ -86,10 +86,7 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
         raise InputError(f"each agent would hold {size:,} parameters", key="env.features",
                          valid=f'at most {LARGEST_AGENT:,}; features = "histogram", or features of your own')
     loaded = topology.load(experiment.topology, N, folder=folder)
-    spec = dict(loaded.spec)
-    if "path" in spec:
-        spec["path"] = str(Path(spec["path"]).absolute())
-    return Setting(complete.model_copy(update={"topology": spec}), environment, policy, loaded, settings, module)
+    return Setting(complete.model_copy(update={"topology": dict(loaded.spec)}), environment, policy, loaded, settings, module)
 
 
 def make_environment(spec: dict, agents: int) -> TabularEnvironment:

@@ -143,6 +143,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     graphs whose unions never connect the agents.
     """
     from netac import config, topology
+    from netac.options import spelled_out
     folder, allowed, table, options = None, False, spec, _overrides(sets)
     if spec.endswith(".toml"):
         source = config.read(spec, options)
@@ -152,7 +153,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     if agents is None:
         raise InputError("how many agents?", key="--agents", valid="--agents N")
     if options:
-        table = config.spelled_out(spec) | options
+        table = spelled_out(spec) | options
     loaded = topology.load(table, agents, folder=folder)
     certificate = topology.certify(loaded, steps)
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())

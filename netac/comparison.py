@@ -118,9 +118,8 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
         raise InputError("is named twice", key="--algorithms", found=twice[0])
     found = []
     for name in algorithms:
-        first = source.experiment(name, algorithms)
-        complete = checked_setting(source, algorithm=name, compared=algorithms).experiment.tables()
-        found += [Job(name, seed, complete | {"seed": seed}, folder / "runs" / name / f"seed-{seed:03d}", processes)
+        first = checked_setting(source, algorithm=name, compared=algorithms).experiment
+        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / "runs" / name / f"seed-{seed:03d}", processes)
                   for seed in range(first.seed, first.seed + seeds)]
     if processes > 1:
         Placement(first.agents, processes)

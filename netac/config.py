@@ -18,7 +18,7 @@ from pydantic import Field
 
 from netac import plugins
 from netac.errors import InputError, did_you_mean
-from netac.options import Options, checked
+from netac.options import Options, checked, spelled_out
 from netac.results.files import read_text
 
 ALGORITHMS = "netac.decentralized"
@@ -258,11 +258,6 @@ def _merged(old: Any, new: Any, choices: Sequence[str] = ()) -> Any:
     if any(choice in new and new[choice] != base.get(choice) for choice in choices):
         base = {}
     return base | {key: _merged(base.get(key), value) for key, value in new.items()}
-
-
-def spelled_out(text: str) -> dict[str, str]:
-    """The table a string stands for: a path if it looks like one, else a name."""
-    return {"path" if "/" in text or Path(text).suffix else "name": text}
 
 
 def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -67,6 +68,16 @@ def _keys(location: tuple, table: Any) -> list:
             path.append(step)
             table = table[step]
     return path
+
+
+def is_path(text: str) -> bool:
+    """Whether a text where a name or a path may stand names a file."""
+    return "/" in text or bool(Path(text).suffix)
+
+
+def spelled_out(text: str) -> dict[str, str]:
+    """The table a string stands for: a path if it looks like one, else a name."""
+    return {"path" if is_path(text) else "name": text}
 
 
 def _inner_keys(annotation: Any) -> list[str]:

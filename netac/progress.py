@@ -11,7 +11,7 @@ class Progress:
     """`with Progress(total, wanted) as bar: bar.show(done, "reward 3.1")`; silent unless wanted and on a terminal."""
 
     def __init__(self, total: int, wanted: bool, what: str = "iterations"):
-        self._bar, self._total, self._what, self._next = None, total, what, 0.0
+        self._bar, self._total, self._next = None, total, 0.0
         columns = os.environ.get("NETAC_TERMINAL")       # set by run_mpi.sh on a terminal, which mpirun hides from us
         if wanted and (columns or sys.stderr.isatty()):
             from rich.console import Console

@@ -1,4 +1,4 @@
-"""Feature maps phi(s) and psi(s, a) of linear critics.
+"""Feature maps psi(s, a) of linear critics; phi(s) is a table (S, K).
 
 A map of joint actions offers `size`, `__call__(states, actions)` -> (M, size) and `alternatives(states, actions,
 agents)` -> (n, M, A, size): the features with agent i's action replaced by each of its A actions.
@@ -10,22 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class StateTable:
-    """phi(s) = row s of a table (S, K)."""
-
-    table: np.ndarray
-
-    @property
-    def size(self) -> int:
-        """K."""
-        return self.table.shape[1]
-
-    def __call__(self, states: np.ndarray) -> np.ndarray:
-        """(M,) -> (M, K)."""
-        return self.table[states]
 
 
 @dataclass(frozen=True)

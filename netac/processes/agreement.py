@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ from scipy.sparse import csr_array
 
 from netac.errors import RunError
 from netac.processes.placement import Placement
+from netac.processes.plan import digest
 from netac.topology import Topology
 
 
@@ -28,18 +28,10 @@ def agreed(topology: Topology, placement: Placement, comm) -> Callable[[int], cs
                 compared.clear()             # the rounds of one iteration ask for the same t
             compared.add(at)
             digests = np.empty((comm.size, 2), dtype=np.uint64)
-            comm.Allgather(_digest(W), digests)
+            comm.Allgather(np.frombuffer(digest(W), dtype=np.uint64), digests)
             if other := np.flatnonzero((digests != digests[0]).any(axis=1)).tolist():
                 raise RunError(f"{topology.where}: graph(t={at}) or its weights are not the same in every process: it must be "
                                "a function of t and n alone, random numbers seeded with t", agent=placement.block(other[0]))
         return W
 
     return matrix
-
-
-def _digest(W: csr_array) -> np.ndarray:
-    """(2,) uint64 that tell two weight matrices apart."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (W.indptr, W.indices, W.data):
-        digest.update(part.tobytes())
-    return np.frombuffer(digest.digest(), dtype=np.uint64)

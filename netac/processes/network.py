@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from scipy.sparse import csr_array
 from netac.processes.channels import Channel, Neighbourhood, PointToPoint, Within
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
-from netac.processes.plan import Plan, make_plan
+from netac.processes.plan import Plan, digest, make_plan
 
 CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
 
@@ -127,10 +126,7 @@ class Network:
 
     def _learn(self, matrix: csr_array) -> bytes:
         """The key of a matrix that is a new object, its digest: graphs that recur are known again, however they were made."""
-        digest = hashlib.blake2b(digest_size=16)
-        for part in (matrix.indptr, matrix.indices, matrix.data):
-            digest.update(part.tobytes())
-        key = digest.digest()
+        key = digest(matrix)
         if key not in self._routes:
             self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm)
         if len(self._routes) > CACHE or len(self._keys) >= CACHE:

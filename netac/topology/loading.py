@@ -12,6 +12,7 @@ import networkx as nx
 
 from netac import plugins
 from netac.errors import InputError, RunError, did_you_mean
+from netac.options import is_path, spelled_out
 from netac.topology.files import READERS
 from netac.topology.options import Parameters, check, chosen, parameters
 from netac.topology.sequence import Topology, as_input_error
@@ -94,7 +95,7 @@ def weight_options(name: str) -> dict[str, object]:
 def _table(spec: str | dict) -> dict:
     """The specification as a table that has exactly one of `name` and `path`, as text."""
     if isinstance(spec, str):
-        spec = {"path" if _is_path(spec) else "name": spec}
+        spec = spelled_out(spec)
     if not isinstance(spec, dict):
         raise InputError("must be a name, a path or a table", found=spec)
     if ("name" in spec) == ("path" in spec):
@@ -104,11 +105,6 @@ def _table(spec: str | dict) -> dict:
         if fixed in spec and not isinstance(spec[fixed], str):
             raise InputError("must be text", key=fixed, found=spec[fixed])
     return spec
-
-
-def _is_path(text: str) -> bool:
-    """Whether a text names a file and not a built-in."""
-    return "/" in text or bool(Path(text).suffix)
 
 
 def _load(table: dict, agents: int, folder: Path | None) -> Topology:
@@ -138,7 +134,7 @@ def _load(table: dict, agents: int, folder: Path | None) -> Topology:
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
     complete = {**place, **for_graph, "weights": weights, **kept, **for_rule}
-    foreign = path is not None or any(map(_is_path, [parts] if isinstance(parts, str) else parts))
+    foreign = path is not None or any(map(is_path, [parts] if isinstance(parts, str) else parts))
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign)
     topology.matrix(0, checked=False)
     return topology
@@ -171,7 +167,7 @@ def _found_parts(value: object, key: str, folder: Path | None) -> str | list[str
         return [_found_parts(part, key, folder) for part in value]
     if not isinstance(value, str):
         raise InputError("must be text, or a list of texts", key=key, found=value)
-    if _is_path(value):
+    if is_path(value):
         return str(_find(value, folder, key))
     _builtin(value, key)
     return value
