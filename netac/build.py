@@ -1,31 +1,31 @@
-"""From an experiment to its parts: environment, topology, policies, agents, world and network."""
+"""From an experiment to its parts: environment, topology, agents, world and network."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac import plugins, topology
-from netac.agents.parameters import Layout, Parameters
-from netac.agents.policies import LogLinear, Tabular, shared_first
-from netac.config import ALGORITHMS, ENVIRONMENTS, Experiment, Policy
-from netac.decentralized._base import Agents, Common, Requirements
-from netac.envs import TabularEnvironment, check
+from netac import linear, plugins, topology
+from netac.agents.parameters import Layout
+from netac.config import ALGORITHMS, Experiment
+from netac.decentralized._base import Agents, Common
+from netac.environments import Environment, GamesSource, make_environment
 from netac.errors import InputError
+from netac.exact import FiniteMDP
+from netac.linear import Linear, make_linear
 from netac.processes.agreement import agreed
 from netac.processes.ledger import Ledger
 from netac.processes.network import Network
 from netac.processes.placement import Placement
 from netac.processes.world import World
-from netac.results.files import finite_numbers, load_npz
-from netac.streams import Purpose, Stream, normal
+
+if TYPE_CHECKING:                # loads torch
+    from netac.neural import Neural
+    from netac.processes.games import Games
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 EXACT_SAMPLING = ("stationary", "iid")
@@ -38,15 +38,15 @@ class Setting:
     Attributes:
         experiment: complete, with all defaults filled in.
         environment: made and checked.
-        policy: the policies of all agents.
+        model: what agents are made of: `netac.linear.Linear` or `netac.neural.Neural`.
         topology: loaded.
         settings: the algorithm's options, gamma known.
         algorithm: the algorithm's module.
     """
 
     experiment: Experiment
-    environment: TabularEnvironment
-    policy: Tabular | LogLinear
+    environment: Environment
+    model: Linear | Neural
     topology: topology.Topology
     settings: Common
     algorithm: ModuleType
@@ -54,7 +54,17 @@ class Setting:
     @property
     def layout(self) -> Layout:
         """What each agent holds."""
-        return make_layout(self.environment, self.policy, self.algorithm.requirements(self.settings))
+        return self.model.layout
+
+    @property
+    def plays_games(self) -> bool:
+        """Whether the agents live in `netac.processes.games.Games`: networks do."""
+        return not isinstance(self.model, Linear)
+
+    @property
+    def mdp(self) -> FiniteMDP | None:
+        """The whole model, where the agents' exact quantities can be computed from it: those of linear agents."""
+        return self.environment.mdp if isinstance(self.model, Linear) else None
 
 
 def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
@@ -68,134 +78,91 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
         InputError: for whatever in the experiment cannot be made.
     """
     N = experiment.agents
-    environment = make_environment(experiment.env, N)
+    environment = make_environment(experiment.env, N, experiment.envs)
     module = plugins.module(ALGORITHMS, experiment.algorithm["name"], "algorithm")
     settings = module.Settings(**{k: v for k, v in experiment.algorithm.items() if k != "name"})
-    if settings.gamma is None:
-        settings = settings.model_copy(update={"gamma": 0.95 if environment.gamma is None else environment.gamma})
+    networks = _networks_wanted(experiment, environment)
+    settings = settings.model_copy(update={
+        "gamma": settings.gamma if settings.gamma is not None else 0.95 if environment.gamma is None else environment.gamma,
+        "optimizer": settings.optimizer or ("adam" if networks else "plain")})
     if environment.mdp is not None:
         environment.mdp = replace(environment.mdp, gamma=settings.gamma)
-    elif settings.sampling in EXACT_SAMPLING:
-        raise InputError("exact distributions are known for finite MDPs only", key="algorithm.sampling",
-                         found=settings.sampling, valid='"markov" or "double" with this environment')
-    complete = experiment.model_copy(update={
-        "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}})
-    policy = make_policy(experiment.policy, environment)
-    size = make_layout(environment, policy, module.requirements(settings)).total
+    if settings.sampling in EXACT_SAMPLING and (networks or environment.mdp is None):
+        raise InputError("exact distributions are known for tabular policies in finite MDPs only", key="algorithm.sampling",
+                         found=settings.sampling, valid='"markov" or "double" here')
+    needs = module.requirements(settings)
+    if networks:
+        from netac.neural import make_neural
+        model = make_neural(experiment, environment, needs)
+    else:
+        model = make_linear(experiment.policy, environment, needs)
+    size = model.layout.total
     if size > LARGEST_AGENT:
-        raise InputError(f"each agent would hold {size:,} parameters", key="env.features",
-                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", or features of your own')
+        raise InputError(f"each agent would hold {size:,} parameters", key="policy" if networks else "env.features",
+                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller networks')
     loaded = topology.load(experiment.topology, N, folder=folder)
-    return Setting(complete.model_copy(update={"topology": dict(loaded.spec)}), environment, policy, loaded, settings, module)
+    complete = experiment.model_copy(update={
+        "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}, "topology": dict(loaded.spec),
+        **model.tables})
+    return Setting(complete, environment, model, loaded, settings, module)
 
 
-def make_environment(spec: dict, agents: int) -> TabularEnvironment:
-    """The environment of the table [env], checked."""
-    if "factory" in spec:
-        made = _call_factory(spec, agents)
-        try:
-            return check(made, agents, spec["factory"])
-        except InputError:
-            raise
-        except Exception as error:     # what a user's function gives may be anything
-            raise InputError(f"what it gives fails as an environment: {type(error).__name__}: {error}", key="env.factory",
-                             found=spec["factory"], valid="an object as described by netac.envs.TabularEnvironment") from error
-    module = plugins.module(ENVIRONMENTS, spec["name"], "environment")
-    settings = module.Settings(**{key: value for key, value in spec.items() if key != "name"})
-    try:
-        return check(module.make(settings, agents), agents, spec["name"])
-    except InputError as error:
-        raise error if error.file or (error.key or "").startswith("env") else error.located(key="env") from None
+def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
+    """Whether the agents are networks: the table [policy] says so, or else the environment.
 
-
-def _call_factory(spec: dict, agents: int) -> TabularEnvironment:
-    module_name, _, function_name = spec["factory"].partition(":")
-    if spec["folder"] and spec["folder"] not in sys.path:
-        sys.path.append(spec["folder"])
-    try:
-        made = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            made = getattr(made, part)
-    except Exception as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key="env.factory",
-                         found=spec["factory"], valid='an importable "package.module:function"') from error
-    kwargs = dict(spec["kwargs"])
-    try:
-        with suppress(ValueError):                       # some built-in functions have no signature
-            inspect.signature(made).bind(agents=agents, **kwargs)
-    except TypeError as error:
-        raise InputError(f"cannot be called: {error}", key="env.kwargs", found=kwargs,
-                         valid=f"the keyword arguments of {spec['factory']}, which takes `agents` too") from None
-    try:
-        return made(agents=agents, **kwargs)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"failed: {type(error).__name__}: {error}", key="env.factory", found=spec["factory"]) from error
-
-
-def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
-    """The policies of all agents."""
-    if policy.name == "tabular":
-        names = [f"s{s}.a{a}" for s in range(env.states) for a in range(env.actions)]
-        order, shared = shared_first(names, policy.shared)
-        natural = (order == np.arange(len(names))).all()
-        return Tabular(env.states, env.actions, shared, None if natural else order)
-    x = load_npz(policy.features).get("x")
-    shapes = [(env.states, env.actions), (env.agents, env.states, env.actions)]
-    if x is None or x.shape[:-1] not in shapes or not finite_numbers(x) or not x.shape[-1]:
-        raise InputError("the array x is missing, has the wrong shape or is not finite", file=policy.features, key="x",
-                         found=None if x is None else x.shape, valid=" or ".join(f"{(*s, 'd')}" for s in shapes))
-    order, shared = shared_first([f"f{k}" for k in range(x.shape[-1])], policy.shared)
-    rows = x[None] if x.ndim == 3 else x
-    return LogLinear(np.ascontiguousarray(rows[..., order], dtype=float), shared)
-
-
-def make_layout(env: TabularEnvironment, policy: Tabular | LogLinear, needs: Requirements) -> Layout:
-    """What each agent holds."""
-    return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
-                  lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
-                  mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
+    Raises:
+        InputError: options of networks without networks, or tabular policies where states cannot be counted.
+    """
+    policy, stateful = experiment.policy, isinstance(environment, GamesSource)
+    named = policy.get("name")
+    networks = "factory" in policy or (named not in linear.NAMES if named is not None else stateful)
+    if stateful and not networks:
+        raise InputError(f"a {named} policy needs an environment with finitely many states", key="policy.name", found=named,
+                         valid='"mlp", "cnn", or a network of your own: policy = { factory = "package.module:Class" }')
+    if not networks:
+        usual = Experiment.model_fields
+        for key in ("critic", "reward_model", "normalise"):
+            if getattr(experiment, key) != usual[key].default:
+                raise InputError("is for networks only", key=key, found=getattr(experiment, key),
+                                 valid='policy.name = "mlp" or "cnn", or without it')
+        if experiment.envs > 1:
+            raise InputError("several environments side by side are for networks only", key="envs", found=experiment.envs,
+                             valid='1 with linear agents, or policy.name = "mlp"')
+    return networks
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What one process works with."""
+    """What one process works with.
+
+    Attributes:
+        rows: what each agent keeps for itself besides its parameters, (n, D) each: optimizer, running statistics.
+    """
 
     setting: Setting
     placement: Placement
     agents: Agents
-    world: World
+    world: World | Games
     network: Network
     ledger: Ledger
     comm: object
 
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """By name."""
+        kept = {"optimizer": self.agents.optimizer.rows, **self.world.rows}
+        return {name: rows for name, rows in kept.items() if rows.shape[1]}
+
 
 def assemble(setting: Setting, comm=None) -> Parts:
     """The parts of this process, parameters at their initial values."""
-    experiment = setting.experiment
+    experiment, model = setting.experiment, setting.model
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
     ledger = Ledger(experiment.agents)
-    policy = setting.policy.of(placement.local)
-    agents = Agents(Parameters(setting.layout, len(placement.local)), policy)
-    agents.parameters.theta[:] = initial_theta(setting, policy, placement.local)
-    features = setting.algorithm.requirements(setting.settings).features
-    world = World(setting.environment, policy, placement, ledger, experiment.seed, setting.settings.sampling,
-                  setting.settings.gamma, features, comm)
+    agents = model.agents(placement.local, experiment.seed, setting.settings)
+    world = model.world(agents, placement, ledger, experiment.seed, setting.settings, comm)
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
     network = Network(matrix, placement, ledger, comm)
     return Parts(setting, placement, agents, world, network, ledger, comm)
-
-
-def initial_theta(setting: Setting, policy: Tabular | LogLinear, agents: range) -> np.ndarray:
-    """Initial policies of `agents`, (n, d), in stored order."""
-    wanted, theta0 = setting.experiment.policy, setting.environment.theta0
-    if wanted.initial == "normal":
-        draws = Stream(setting.experiment.seed, Purpose.INITIAL, 0, agents, normal).take(policy.size)
-        return wanted.scale * draws.T
-    if wanted.initial == "environment" and theta0 is not None and wanted.name == "tabular":
-        rows = np.asarray(theta0, dtype=float)[agents.start:agents.stop].reshape(len(agents), -1)
-        return rows if policy.order is None else rows[:, policy.order]
-    return np.zeros((len(agents), policy.size))

@@ -32,7 +32,7 @@ class _RunHelp(click.Command):
     """`netac run --help` documents every option of an experiment file."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from netac import config, plugins, topology
+        from netac import config, linear, plugins, topology
         from netac.options import document
 
         def section(title: str, rows: list[tuple[str, str]]) -> None:
@@ -42,7 +42,7 @@ class _RunHelp(click.Command):
                 formatter.write_dl(rows or [("", "no options")])
 
         section("Keys of an experiment file (defaults in brackets):", document(config.Experiment))
-        section("[policy]", document(config.Policy))
+        section('[policy] of linear agents', document(linear.Policy))
         for package, what in ((config.ENVIRONMENTS, "env"), (config.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
                 module = plugins.module(package, name, what)
@@ -172,7 +172,8 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
 @cli.command("evaluate")
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--episodes", type=click.IntRange(1), default=10, show_default=True, help="Episodes to play.")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps of an episode.")
+@click.option("--steps", type=click.IntRange(1),
+              help="The most steps of an episode; by default all it has, 200 where the environment has no end.")
 @click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif", help="Draw the first episode.")
 def evaluate_command(run_dir: Path, episodes: int, steps: int, render: Path | None) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
@@ -181,15 +182,18 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, render: Path | No
     from netac.evaluation import evaluate
     from netac.processes import launch
     from netac.results.files import atomic_write
-    found = evaluate(run_dir, episodes, steps)
+    found = evaluate(run_dir, episodes, steps, frames=render is not None)
     comm = launch.communicator()
     if comm is None or comm.rank == 0:
         summary = found.summary()
         atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if render is not None:
-            from netac.results.animation import animate
-            animate(found.actions[0], found.kinds, found.rewards[0], render)
+            from netac.results.animation import animate, film
+            if found.frames:
+                film(found.frames, render)
+            else:
+                animate(found.actions[0], found.kinds, found.rewards[0], render)
             click.echo(f"written: {render}")
 
 

@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -23,21 +23,16 @@ from netac.results.files import read_text
 
 ALGORITHMS = "netac.decentralized"
 ENVIRONMENTS = "netac.envs"
-CHOICES = {"env": ("name", "factory"), "topology": ("name", "path")}     # what the other keys of a table depend on
+NETWORKS = ("policy", "critic", "reward_model")
+CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
+           **dict.fromkeys(("env", *NETWORKS), ("name", "factory"))}
 
 
-class Policy(Options):
-    """The table [policy]."""
+class Normalise(Options):
+    """The table [normalise]: by running statistics, every agent's own."""
 
-    name: Literal["tabular", "log-linear"] = Field(
-        "tabular", description='"tabular": one logit per state and action; "log-linear": logits x(s,a)\'theta')
-    shared: list[str] = Field(["*"], description=(
-        'patterns of the names of the shared coordinates, e.g. ["*"], ["s0.*"], ["f[0-3]"], [] (only CAC mixes them)'))
-    features: str | None = Field(None, description=(
-        "log-linear: an .npz file with x, (S, A, d) or (N, S, A, d)"))
-    initial: Literal["environment", "zeros", "normal"] = Field(
-        "environment", description="initial theta: the environment's theta0 if it has one, else zeros; or normal draws")
-    scale: float = Field(0.1, ge=0, le=1e6, allow_inf_nan=False, description="standard deviation of normal draws")
+    observations: bool = Field(False, description="observations to mean 0 and deviation 1, clipped to +-10")
+    rewards: bool = Field(False, description="rewards divided by the deviation of the discounted return")
 
 
 class Experiment(Options):
@@ -50,7 +45,13 @@ class Experiment(Options):
         'a name, an .npz file, { name = "...", options }, or { factory = "package.module:function", kwargs = { } }'))
     topology: dict[str, Any] | str = Field("complete", description=(
         'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
-    policy: Policy = Field(Policy(), description="the table [policy]")
+    envs: int = Field(1, ge=1, le=10**5, description="E, games played side by side by agents with networks")
+    policy: dict[str, Any] | str = Field({}, description=(
+        'tabular, log-linear, mlp, cnn, { name = "...", options } or { factory = "package.module:Class", kwargs = { } }'))
+    critic: dict[str, Any] | str = Field({}, description=(
+        "the network of V (or Q), as in policy; by default of the policy's kind"))
+    reward_model: dict[str, Any] | str = Field({}, description="the network of R; by default as the critic")
+    normalise: Normalise = Field(Normalise(), description="the table [normalise], for networks")
     algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
     log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
     checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
@@ -62,10 +63,10 @@ class Experiment(Options):
 
 
 class Factory(Options):
-    """env = { factory = ... }."""
+    """What a user's import path stands for: an environment or a network."""
 
     factory: str = Field(pattern=r"^[\w.]+:[\w.]+$", description='"package.module:function"')
-    kwargs: dict[str, Any] = Field({}, description="keyword arguments of the function, besides `agents`")
+    kwargs: dict[str, Any] = Field({}, description="its keyword arguments, besides those that netac gives")
     folder: str | None = Field(None, description=(
         "where the module is looked for besides Python's own path; by default the experiment file's folder"))
 
@@ -124,10 +125,9 @@ class Source:
             merged["algorithm"] = algorithm_options(name, file_table, set_table, compared)
         if seed is not None:
             merged["seed"] = seed
-        if "policy" in merged:
-            merged["policy"] = checked(Policy, _table(merged["policy"], "policy"), "policy").model_dump()
         found = checked(Experiment, merged)
-        return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy)})
+        return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy),
+                                        **{key: self._network(getattr(found, key), key) for key in NETWORKS[1:]}})
 
     def _environment(self, table: dict | str) -> dict:
         table = spelled_out(table) if isinstance(table, str) else _table(table, "env")
@@ -144,13 +144,18 @@ class Source:
                 options[key] = str(self.find(options[key], f"env.{key}"))
         return {"name": table["name"], **options}
 
-    def _policy(self, policy: Policy) -> Policy:
-        if (policy.name == "log-linear") != (policy.features is not None):
-            raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
-                             found=policy.features, valid='an .npz file with name = "log-linear"')
-        if policy.features is None:
-            return policy
-        return policy.model_copy(update={"features": str(self.find(policy.features, "policy.features"))})
+    def _policy(self, table: dict | str) -> dict:
+        table = self._network(table, "policy")
+        if isinstance(table.get("features"), str):
+            table["features"] = str(self.find(table["features"], "policy.features"))
+        return table
+
+    def _network(self, table: dict | str, key: str) -> dict:
+        """The table of a policy or critic; `netac.linear` and `netac.neural` know its options."""
+        table = _table(table, key)
+        if "factory" in table:
+            table = {"folder": str(self.folder.absolute())} | table
+        return table
 
     def find(self, text: str, key: str) -> Path:
         """An existing file: relative to the experiment file, else to the current folder."""

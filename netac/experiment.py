@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -66,8 +67,17 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
             return launch.agree(comm, lambda: load_result(folder, setting))
         parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
+        if progress and root:
+            introduce(setting)
         result = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
     return result if comm is None else comm.bcast(result, root=0)
+
+
+def introduce(setting: Setting) -> None:
+    """Tell on standard error what the agents are made of, and what is odd about their environment."""
+    notes = [f"netac: note: {warning}" for warning in getattr(setting.environment, "warnings", ())]
+    for text in filter(None, [*notes, setting.model.describe()]):
+        print(text, file=sys.stderr, flush=True)
 
 
 def checked_setting(source: config.Source, comm=None, algorithm: str | None = None,
@@ -94,9 +104,12 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     experiment, T = setting.experiment, setting.experiment.iterations
     book = Book(parts, folder if root else None)
     start = book.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
+    if start and root and not getattr(parts.world.environment, "resumable", True):
+        print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
+              "uninterrupted one", file=sys.stderr, flush=True)
     step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings, range(start, T))
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
-    world, rewards, agents, t = parts.world, book.rewards, parts.placement.local, start
+    world, agents, t = parts.world, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
     with progress, book, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
         if start == 0:
@@ -105,7 +118,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             for t in range(start, T):
                 next(step)
                 refuse_bad_numbers(x.flat, world.rewards, x.layout, agents, t)
-                rewards.add(t, *world.take_reward())
+                book.add(t)
                 done = t + 1
                 if done % log_every == 0 or done == T:
                     book.log(done)

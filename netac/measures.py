@@ -18,12 +18,12 @@ LARGEST_FIXED_POINT = 2000      # unknowns of an action-value fixed point that i
 COLUMNS = ("iteration", "env_steps", "reward", "consensus_error", "consensus_error_policy", "consensus_error_omega",
            "consensus_error_lambda", "messages", "bytes_environment", "bytes_consensus", "bytes_trainer", "seconds")
 EXACT_COLUMNS = ("J", "grad_norm_sq", "critic_error")
+EPISODE_COLUMNS = ("episodes", "episode_return", "episode_length")
 
 
 @dataclass
-class Rewards:
-    """Team-mean rewards without observation noise: since the last row, over the last 10 % of iterations, over the last
-    `window` iterations.
+class Average:
+    """The mean of a quantity: since the last row, over the last 10 % of iterations, over the last `window` iterations.
 
     Attributes:
         iterations: T, which says where the last 10 % begin.
@@ -39,7 +39,7 @@ class Rewards:
         self._first_final = min(self._starts[1:])
 
     def add(self, t: int, total: float, samples: int) -> None:
-        """Iteration t drew `samples` joint samples with rewards `total` in all."""
+        """Iteration t had `samples` values, `total` in all."""
         row = self._sums[0]
         row[0] += total
         row[1] += samples
@@ -56,9 +56,10 @@ class Rewards:
         return total / samples if samples else None
 
     @property
-    def final(self) -> float:
-        """Mean over the last 10 % of iterations."""
-        return self._sums[1][0] / self._sums[1][1]
+    def final(self) -> float | None:
+        """Mean over the last 10 % of iterations, None if they had no value."""
+        total, samples = self._sums[1]
+        return total / samples if samples else None
 
     @property
     def last(self) -> float:
@@ -89,7 +90,7 @@ def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
 
     A quantity that does not exist (a fixed point of a chain with several recurrent classes) is left out.
     """
-    env, mdp, policy, columns = setting.environment, setting.environment.mdp, setting.policy, setting.layout.columns
+    env, mdp, policy, columns = setting.environment, setting.mdp, setting.model.policy, setting.layout.columns
     theta = np.ascontiguousarray(flat[:, columns["theta"]])
     pi, _ = choose(policy.logits(theta, np.arange(env.states)), np.zeros((1, 1, 1)))
     J, gradient = objective_and_gradient(mdp, pi)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from netac.errors import InputError, NetacError, did_you_mean
 
@@ -49,3 +53,41 @@ def user_module(path: Path) -> ModuleType:
     except (Exception, SystemExit) as error:
         raise InputError(f"failed when loaded: {type(error).__name__}: {error}", file=path) from error
     return loaded
+
+
+def import_path(spec: dict, key: str) -> Any:
+    """What the `factory` of a table stands for."""
+    module_name, _, function_name = spec["factory"].partition(":")
+    if spec.get("folder") and spec["folder"] not in sys.path:
+        sys.path.append(spec["folder"])
+    try:
+        found = importlib.import_module(module_name)
+        for part in function_name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
+                         found=spec["factory"], valid='an importable "package.module:function"') from error
+    return found
+
+
+def call(function: Callable, spec: dict, key: str, **offered: Any) -> Any:
+    """Call a user's function with its kwargs and those of `offered` that it names."""
+    parameters: dict[str, inspect.Parameter] = {}
+    with suppress(ValueError, TypeError):                       # some built-in functions have no signature
+        parameters = dict(inspect.signature(function).parameters)
+    given = {name: value for name, value in offered.items()
+             if name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD}
+    kwargs = {**given, **spec["kwargs"]}
+    try:
+        if parameters:
+            inspect.signature(function).bind(**kwargs)
+    except TypeError as error:
+        raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=spec["kwargs"],
+                         valid=f"the keyword arguments of {spec['factory']}; netac gives {', '.join(offered)} to a function "
+                               "that names them") from None
+    try:
+        return function(**kwargs)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"]) from error

@@ -18,7 +18,7 @@ from netac import config
 from netac.agents.parameters import Parameters
 from netac.build import Parts, Setting, prepare
 from netac.errors import InputError
-from netac.measures import COLUMNS, EXACT_COLUMNS, Rewards, disagreement, exact_measures
+from netac.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, Average, disagreement, exact_measures
 from netac.processes import checkpoints
 from netac.results.metrics import MetricsWriter, read_metrics
 from netac.results.runs import EXPERIMENT, METRICS, load_summary, write_summary
@@ -51,8 +51,11 @@ class Book:
         self.parts, self.folder = parts, folder
         env, T = parts.setting.environment, parts.setting.experiment.iterations
         self._efficient = getattr(env, "efficient", None)
-        self.rewards = Rewards(T, min(T, env.EFFICIENT_OVER) if self._efficient else 0)
-        self.columns = COLUMNS + (EXACT_COLUMNS if env.mdp is not None else ())
+        self.rewards = Average(T, min(T, env.EFFICIENT_OVER) if self._efficient else 0)
+        self._episodes = getattr(parts.world, "episodes", None)
+        self.returns, self.lengths, self._finished = Average(T), Average(T), 0
+        self.columns = COLUMNS + (EXACT_COLUMNS if parts.setting.mdp is not None else ()) + (
+            EPISODE_COLUMNS if self._episodes else ())
         self.rows: list[dict[str, Any]] = []
         self.shown = ""
         self._kept, self._before, self._started = 0, 0.0, time.perf_counter()
@@ -66,9 +69,14 @@ class Book:
         parts = self.parts
         local = parts.placement.local
         parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
+        for name, rows in parts.rows.items():
+            rows[:] = kept[f"rows_{name}"][local.start:local.stop]
+        parts.agents.optimizer.counts[:] = kept["optimizer_counts"]
         parts.world.restore(kept)
         parts.ledger.restore(kept)
-        self.rewards.restore(kept["rewards"])
+        for name, average in self._averages.items():
+            average.restore(kept[name])
+        self._finished = int(kept["finished"])
         iteration, self._kept = kept["progress"].tolist()
         self._before = float(kept["seconds"])
         self._wire_before = kept["wire"]
@@ -89,6 +97,20 @@ class Book:
         """Seconds spent iterating, those before a resume included."""
         return self._before + time.perf_counter() - self._started
 
+    @property
+    def _averages(self) -> dict[str, Average]:
+        return {"rewards": self.rewards, **({"returns": self.returns, "lengths": self.lengths} if self._episodes else {})}
+
+    def add(self, t: int) -> None:
+        """What iteration t brought."""
+        world = self.parts.world
+        self.rewards.add(t, *world.take_reward())
+        if self._episodes is not None:
+            finished, returns, lengths = self._episodes.take()
+            self.returns.add(t, returns, finished)
+            self.lengths.add(t, lengths, finished)
+            self._finished += finished
+
     def _gather(self) -> np.ndarray | None:
         self.parts.network.settle()
         return checkpoints.gather(self.parts.agents.parameters.flat, self.parts.placement, self.parts.comm)
@@ -97,13 +119,17 @@ class Book:
         """One row of metrics.csv."""
         flat = self._gather()
         reward = self.rewards.take_row()
+        episodes, self._finished = self._finished, 0
+        finished = {"episodes": episodes, "episode_return": self.returns.take_row(), "episode_length": self.lengths.take_row()}
         if flat is None:
             return
         setting = self.parts.setting
         row = {"iteration": iteration, "env_steps": self.parts.ledger.samples, "reward": reward,
                **disagreement(flat, setting.layout), **self.parts.ledger.logical(), "seconds": self.seconds}
-        if setting.environment.mdp is not None:
+        if setting.mdp is not None:
             row |= exact_measures(setting, flat)
+        if self._episodes is not None:
+            row |= finished
         self.shown = "" if reward is None else f"reward {reward:.4g}"
         if self._writer is not None:
             self._writer.write(row)
@@ -112,14 +138,17 @@ class Book:
 
     def checkpoint(self, iteration: int) -> None:
         """Everything needed to go on from here."""
-        flat, wire = self._gather(), self._wire()
+        flat, wire, parts = self._gather(), self._wire(), self.parts
+        rows = {f"rows_{name}": checkpoints.gather(rows, parts.placement, parts.comm) for name, rows in parts.rows.items()}
         if self._writer is None:
             return
         self._writer.sync()
         checkpoints.save(self.folder / "checkpoints", iteration, {
-            "parameters": flat, "rewards": self.rewards.state(), "seconds": np.float64(self.seconds), "wire": wire,
+            "parameters": flat, **rows, "optimizer_counts": parts.agents.optimizer.counts,
+            **{name: average.state() for name, average in self._averages.items()}, "finished": np.int64(self._finished),
+            "seconds": np.float64(self.seconds), "wire": wire,
             "progress": np.array([iteration, self._writer.rows]),
-            **self.parts.world.state(), **self.parts.ledger.state()})
+            **parts.world.state(), **parts.ledger.state()})
 
     def result(self) -> RunResult | None:
         """The finished run; writes summary.json."""
@@ -156,9 +185,11 @@ class Book:
             "wire_messages": int(wire[0]), "wire_bytes": int(wire[1]),
             "wall_seconds": seconds, "iterations_per_second": experiment.iterations / seconds,
             "runs_at_a_time": int(os.environ.get(RUNS_AT_A_TIME, "1"))}
+        if self._episodes is not None:
+            summary |= {"episode_return": self.returns.final, "episode_length": self.lengths.final}
         if self._efficient:
             summary["efficient"] = self._efficient(self.rewards.last)
-        if self.parts.setting.environment.mdp is not None:
+        if self.parts.setting.mdp is not None:
             summary |= exact_measures(self.parts.setting, flat)
         whole = Parameters(self.parts.setting.layout, len(flat))
         whole.flat[:] = flat

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     REWARD_NOISE = 2
     PRIVACY_NOISE = 3
     INITIAL = 4
+    RESTART = 5
 
 
 def gumbel(u: np.ndarray) -> np.ndarray:
@@ -40,6 +41,13 @@ def student_t4(u: np.ndarray) -> np.ndarray:
     """Student-t variates with 4 degrees of freedom, by inversion, scaled to standard deviation 1 (theirs is sqrt 2)."""
     from scipy.special import stdtrit
     return stdtrit(4.0, np.maximum(u, _SMALLEST)) / np.sqrt(2.0)
+
+
+def invert(probabilities: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """States drawn from a distribution (S,) by inverting its distribution function: (M,) -> (M,)."""
+    below = np.cumsum(probabilities)
+    below[-1] = np.inf
+    return np.searchsorted(below, uniforms, side="right")
 
 
 class Stream:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+BOUNDARY = 64                 # bytes
+ALIGNED = BOUNDARY // 4       # numbers in single precision
+
 MIXED: dict[str, tuple[str, ...]] = {
     "nothing": (), "critic": ("omega",), "critics": ("omega", "lam"), "critics and mu": ("mu", "omega", "lam"),
     "critics and policy": ("omega", "lam", "shared")}
@@ -27,6 +30,7 @@ class Layout:
             the policy, and the natural direction.
         shared: how many coordinates of theta are shared (they come first).
         mixed: what consensus averages, a key of `MIXED`.
+        dtype: float64, or float32 for networks.
     """
 
     omega: int
@@ -36,17 +40,25 @@ class Layout:
     mu: int = 0
     h: int = 0
     mixed: str = "nothing"
+    dtype: str = "float64"
 
     @property
     def total(self) -> int:
         """Length of a row."""
-        return self.mu + self.omega + self.lam + self.theta + self.h
+        return self._padded(max(column.stop for column in self.columns.values()))
+
+    def _padded(self, size: int) -> int:
+        """Where the next quantity begins: in single precision at a multiple of 64 bytes, as the networks' kernels want it."""
+        return -(-size // ALIGNED) * ALIGNED if self.dtype == "float32" else size
 
     @property
     def columns(self) -> dict[str, slice]:
         """Columns of each quantity, of the two parts of theta, and of what is mixed."""
-        ends = np.cumsum([0, self.mu, self.omega, self.lam, self.theta, self.h]).tolist()
-        columns = {name: slice(*ends[k:k + 2]) for k, name in enumerate(WORDS)}
+        columns, end = {}, 0
+        for name in WORDS:
+            first = self._padded(end)
+            end = first + getattr(self, name)
+            columns[name] = slice(first, end)
         first, last = columns["theta"].start, columns["theta"].stop
         columns |= {"shared": slice(first, first + self.shared), "personal": slice(first + self.shared, last)}
         parts = MIXED[self.mixed]
@@ -60,22 +72,41 @@ class Layout:
 
 
 class Parameters:
-    """The buffer `flat` (n, total) and views of its columns: `mu`, `omega`, `lam`, `theta`, `h`; `shared` and `personal`,
+    """The buffer `flat` (n, total), zeros between its quantities, and views of its columns: `mu`, `omega`, `lam`, `theta`, `h`; `shared` and `personal`,
     the parts of theta; `mixed`, what consensus averages."""
 
     def __init__(self, layout: Layout, agents: int):
         self.layout = layout
-        self.flat = np.zeros((agents, layout.total))
+        self.flat = aligned(agents, layout.total, layout.dtype)
         columns = layout.columns
         self.mu, self.omega, self.lam, self.theta, self.h, self.shared, self.personal, self.mixed = (
             self.flat[:, columns[name]] for name in (*WORDS, "shared", "personal", "mixed"))
-        self._steps = np.empty_like(self.flat)
+        held = [columns[name] for name in WORDS if getattr(layout, name)]
+        self._gaps = layout.dtype == "float32"
+        self._steps = None if self._gaps else np.empty_like(self.flat)
+        self._held = [self.flat[:, column] for column in held]
 
     def add(self, *steps: np.ndarray) -> None:
         """Add to every agent's row: steps (n, size) of all it holds, in the row's order."""
-        self.flat += np.concatenate(steps, axis=1, out=self._steps)
+        if self._gaps:
+            for part, step in zip(self._held, steps, strict=True):
+                part += step
+        else:
+            self.flat += np.concatenate(steps, axis=1, out=self._steps)
 
     def hashed(self) -> bytes:
-        """theta, omega, lambda and mu of every agent in turn, little-endian doubles: what `parameters_sha256` covers."""
+        """theta, omega, lambda and mu of every agent in turn, little-endian: what `parameters_sha256` covers."""
         rows = np.concatenate([self.theta, self.omega, self.lam, self.mu], axis=1)
-        return np.ascontiguousarray(rows, dtype="<f8").tobytes()
+        return np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).tobytes()
+
+
+def aligned(agents: int, width: int, dtype: str = "float32") -> np.ndarray:
+    """Zeros (agents, width) that begin at a multiple of 64 bytes.
+
+    Kernels of a matrix and one vector round differently for differently placed operands, so that an agent's numbers would
+    otherwise depend on the row it has in its process.
+    """
+    size = np.dtype(dtype).itemsize
+    raw = np.zeros(agents * width + BOUNDARY // size, dtype)
+    first = -raw.__array_interface__["data"][0] % BOUNDARY // size
+    return raw[first:first + agents * width].reshape(agents, width)

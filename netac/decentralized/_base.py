@@ -7,16 +7,20 @@ An algorithm is one module with `Settings` (its options), `requirements(settings
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from netac.agents.critics import ActionValue, RewardModel, StateValue
-from netac.agents.parameters import Parameters
+from netac.agents.optimizers import Optimizer
+from netac.agents.parameters import Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular
 from netac.options import Options
 from netac.processes.world import Features, Sampling
+
+if TYPE_CHECKING:
+    from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralRewardModel, NeuralStateValue
 
 
 class TDependent(Options):
@@ -42,6 +46,17 @@ class Common(Options):
                                 description="discount; by default the environment's own, else 0.95")
     actor_step: Step = Field(0.05, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
     critic_step: Step = Field(0.1, description="beta, the step size of omega")
+    optimizer: Literal["plain", "adam"] | None = Field(None, description=(
+        "plain: the papers' steps; adam: local moments, never mixed; by default adam for networks, else plain"))
+    adam_beta1: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's first moment")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's second moment")
+    adam_epsilon: float = Field(1e-5, gt=0, le=1, allow_inf_nan=False, description="epsilon of Adam")
+    clip: Radius = Field(None, description="largest norm of an agent's gradient, part by part; off by default")
+
+    def make_optimizer(self, layout: Layout, agents: int) -> Optimizer:
+        """The local optimizers of `agents` agents."""
+        adam = (self.adam_beta1, self.adam_beta2, self.adam_epsilon) if self.optimizer == "adam" else None
+        return Optimizer(layout, agents, adam, self.clip)
 
 
 class SingleSample(Common):
@@ -52,9 +67,9 @@ class SingleSample(Common):
         "independent draws from exact distributions, finite MDPs only"))
 
 
-def step_size(step: float | TDependent, T: int) -> np.ndarray:
-    """A step size as a number: of no dimension, by which NumPy multiplies small arrays faster than by a float."""
-    return np.array(step.at(T) if isinstance(step, TDependent) else step)
+def step_size(step: float | TDependent, T: int, x: Parameters) -> np.ndarray:
+    """A step size as a number of the parameters' type: of no dimension, by which NumPy multiplies faster than by a float."""
+    return np.array(step.at(T) if isinstance(step, TDependent) else step, x.flat.dtype)
 
 
 def project(x: np.ndarray, radius: float) -> None:
@@ -83,10 +98,15 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Agents:
-    """The agents of this process: their parameters, and the functions those are parameters of."""
+    """The agents of this process: their parameters, the functions those are parameters of, and their local optimizers.
+
+    The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed over
+    samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.
+    """
 
     parameters: Parameters
-    policy: Tabular | LogLinear
-    V: StateValue = StateValue()
-    R: RewardModel = RewardModel()
-    Q: ActionValue = ActionValue()
+    policy: Tabular | LogLinear | NeuralPolicy
+    optimizer: Optimizer
+    V: StateValue | NeuralStateValue = StateValue()
+    R: RewardModel | NeuralRewardModel = RewardModel()
+    Q: ActionValue | NeuralActionValue = ActionValue()

@@ -39,10 +39,11 @@ def requirements(settings: Settings) -> Requirements:
 
 
 def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
-    """Line 2: for t in `times`; `times.stop` is T."""
+    """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over their samples."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     gamma, double = np.array(settings.gamma), len(world.feeds) > 1
-    alpha, beta, zeta = (step_size(step, times.stop)
+    mean = agents.optimizer.over(world.games)
+    alpha, beta, zeta = (step_size(step, times.stop, x)
                          for step in (settings.actor_step, settings.critic_step, settings.reward_step))
     bounded = [(weights, radius) for weights, radius in ((x.omega, settings.omega_radius), (x.lam, settings.lambda_radius))
                if radius is not None]
@@ -51,12 +52,12 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
         b = world.sample(x.theta, feed=RUNNING)                                     # line 3
         v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
         delta = b.r + v_next - v                                                    # line 6
-        omega_step = beta * V.gradient(x.omega, b, delta)
-        lambda_step = zeta * R.gradient(x.lam, b, b.r - reward)
+        omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
+        lambda_step = zeta * mean.lam(R.gradient(x.lam, b, b.r - reward))
         if double:                                                                  # Algorithm 2: the actor's own sample
             b = world.sample(x.theta, feed=SECOND)
             v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
-        theta_step = alpha * policy.gradient(x.theta, b, reward + v_next - v)
+        theta_step = alpha * mean.theta(policy.gradient(x.theta, b, reward + v_next - v))
         network.settle()                                                            # line 4: x is omega~, lambda~, theta~
         x.add(omega_step, lambda_step, theta_step)                                  # lines 7, 8 and 9
         for weights, radius in bounded:

@@ -60,20 +60,21 @@ def _state_value(agents: Agents, world: World, network: Network, settings: Setti
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     average, double = settings.setting == "average", len(world.feeds) > 1
     gamma = 1.0 if average else settings.gamma
-    alpha, beta, beta_r = (step_size(step, times.stop)
+    mean = agents.optimizer.over(world.games)
+    alpha, beta, beta_r = (step_size(step, times.stop, x)
                            for step in (settings.actor_step, settings.critic_step, settings.reward_step))
     for t in times:
         b = world.sample(x.theta, feed=RUNNING)
         network.settle()                                                            # mu, lambda, v = W of t - 1's
         mu = x.mu if average else 0.0
         delta = b.r - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
-        omega_step = beta * V.gradient(x.omega, b, delta)
-        lambda_step = beta_r * R.gradient(x.lam, b, b.r - R(x.lam, b))
-        mu_step = beta * (b.r - mu) if average else 0.0
+        omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
+        lambda_step = beta_r * mean.lam(R.gradient(x.lam, b, b.r - R(x.lam, b)))
+        mu_step = beta * (b.r - mu).mean(axis=1, keepdims=True) if average else 0.0
         if double:
             b = world.sample(x.theta, feed=SECOND)
         advantage = R(x.lam, b) - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
-        x.theta += alpha * policy.gradient(x.theta, b, advantage)
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
         x.omega += omega_step
         x.lam += lambda_step
         x.mu += mu_step
@@ -86,18 +87,19 @@ def _action_value(agents: Agents, world: World, network: Network, settings: Sett
     x, policy, Q = agents.parameters, agents.policy, agents.Q
     average, double = settings.setting == "average", len(world.feeds) > 1
     gamma = 1.0 if average else settings.gamma
-    alpha, beta = step_size(settings.actor_step, times.stop), step_size(settings.critic_step, times.stop)
+    mean = agents.optimizer.over(world.games)
+    alpha, beta = step_size(settings.actor_step, times.stop, x), step_size(settings.critic_step, times.stop, x)
     for t in times:
         b = world.sample(x.theta, feed=RUNNING)
         network.settle()                                                            # omega = W of t - 1's
         mu = x.mu if average else 0.0
         delta = b.r - mu + gamma * Q.next(x.omega, b) - Q(x.omega, b)
-        omega_step = beta * Q.gradient(x.omega, b, delta)
-        mu_step = beta * (b.r - mu) if average else 0.0
+        omega_step = beta * mean.omega(Q.gradient(x.omega, b, delta))
+        mu_step = beta * (b.r - mu).mean(axis=1, keepdims=True) if average else 0.0
         if double:
             b = world.sample(x.theta, feed=SECOND)
         advantage = Q(x.omega, b) - Q.expected(x.omega, b)
-        x.theta += alpha * policy.gradient(x.theta, b, advantage)
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
         x.omega += omega_step
         x.mu += mu_step
         network.post(t, x.mixed)

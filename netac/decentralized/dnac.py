@@ -40,7 +40,8 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
     """Iterations t in `times`."""
     x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
     gamma, n = settings.gamma, world.environment.agents
-    alpha, eta = step_size(settings.actor_step, times.stop), settings.natural_step
+    E = world.games
+    alpha, eta = step_size(settings.actor_step, times.stop, x), settings.natural_step
     critic = mdac.critic_phase(agents, world, network, settings, times.stop)
     for t in times:
         b = served = critic(t)
@@ -51,6 +52,6 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
                 r_hat = mdac.team_reward(t, b, world, network, settings)
             z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, x.h)), settings.inner_rounds)
             residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
-            x.h -= (eta / N_k) * policy.gradient(x.theta, b, residual)
+            x.h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
         x.theta += alpha * x.h
         yield

@@ -27,15 +27,16 @@ def iterations(agents: Agents, world: World, network: Network, settings: Setting
     """Iterations t in `times`; the network is not used."""
     x, policy, V = agents.parameters, agents.policy, agents.V
     gamma, double = settings.gamma, len(world.feeds) > 1
-    alpha, beta = step_size(settings.actor_step, times.stop), step_size(settings.critic_step, times.stop)
+    mean = agents.optimizer.over(world.games)
+    alpha, beta = step_size(settings.actor_step, times.stop, x), step_size(settings.critic_step, times.stop, x)
     for _ in times:
         b = world.sample(x.theta, feed=RUNNING)
         delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
-        omega_step = beta * V.gradient(x.omega, b, delta)
+        omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
         if double:
             b = world.sample(x.theta, feed=SECOND)
             delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
-        theta_step = alpha * policy.gradient(x.theta, b, delta)
+        theta_step = alpha * mean.theta(policy.gradient(x.theta, b, delta))
         x.omega += omega_step
         x.theta += theta_step
         yield

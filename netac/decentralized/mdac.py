@@ -56,13 +56,13 @@ def requirements(settings: Settings) -> Requirements:
 def iterations(agents: Agents, world: World, network: Network, settings: Settings, times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N = agents.parameters, agents.policy, agents.V, settings.batch
-    alpha = step_size(settings.actor_step, times.stop)
+    alpha, mean = step_size(settings.actor_step, times.stop, x), agents.optimizer.over(N * world.games)
     critic = critic_phase(agents, world, network, settings, times.stop)
     for t in times:
         b = critic(t) or world.sample(x.theta, N, feed=SECOND)
         r_hat = team_reward(t, b, world, network, settings)
         advantage = r_hat + settings.gamma * V.next(x.omega, b) - V(x.omega, b)
-        x.theta += (alpha / N) * policy.gradient(x.theta, b, advantage)
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
         yield
 
 
@@ -72,15 +72,15 @@ def critic_phase(agents: Agents, world: World, network: Network, settings: Setti
     x, V, gamma = agents.parameters, agents.V, np.array(settings.gamma)
     alone = len(world.feeds) == 1
     N_c = settings.critic_batch or settings.batch
-    beta = np.array(step_size(settings.critic_step, T) / N_c)
+    beta, mean = step_size(settings.critic_step, T, x), agents.optimizer.over(N_c * world.games)
 
     def phase(t: int) -> Batch | None:
         samples = world.sample(x.theta, N_c if alone else N_c * settings.critic_rounds, feed=RUNNING)
         omega = x.omega.copy()
-        for b in repeat(samples, settings.critic_rounds) if alone else samples.parts(N_c):
+        for b in repeat(samples, settings.critic_rounds) if alone else samples.parts(N_c * world.games):
             network.post(t, omega)
             delta = b.r + gamma * V.next(omega, b) - V(omega, b)
-            step = beta * V.gradient(omega, b, delta)
+            step = beta * mean.omega(V.gradient(omega, b, delta))
             omega = network.wait() + step
         x.omega[:] = network.mix(t, omega, settings.mixing_rounds)
         return samples if alone else None

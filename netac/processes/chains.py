@@ -10,14 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from netac.streams import Purpose, Stream
-
-
-def invert(probabilities: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """States drawn from a distribution (S,) by inverting its distribution function: (M,) -> (M,)."""
-    below = np.cumsum(probabilities)
-    below[-1] = np.inf
-    return np.searchsorted(below, uniforms, side="right")
+from netac.streams import Purpose, Stream, invert
 
 
 class Chain:

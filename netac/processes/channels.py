@@ -1,7 +1,7 @@
 """How values travel: to all processes by an Allgather; to neighbours over a neighbourhood communicator or point to point.
 
-A channel belongs to one plan and one width; its buffers are allocated once.  `values` (needed, width) holds the own
-agents' values, which are sent from there, and the neighbours', which are received into it.
+A channel belongs to one plan, one width and one type of numbers; its buffers are allocated once.  `values` (needed, width)
+holds the own agents' values, which are sent from there, and the neighbours', which are received into it.
 """
 
 from __future__ import annotations
@@ -53,21 +53,21 @@ class Everyone:
 
 
 class Channel:
-    """Buffers of one plan at one width, and how its outgoing values are laid out in them."""
+    """Buffers of one plan at one width and type, and how its outgoing values are laid out in them."""
 
-    def __init__(self, plan: Plan, width: int):
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype):
         self.plan, self.width = plan, width
-        self.values = np.zeros((plan.needed, width))
+        self.values = np.zeros((plan.needed, width), dtype)
         self._own = self.values[plan.own]
         rows = [rows for _, rows in plan.targets]
         self._gathered = None if plan.whole else np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int64)
-        self._outgoing = self._own if plan.whole else np.empty((len(self._gathered), width))
+        self._outgoing = self._own if plan.whole else np.empty((len(self._gathered), width), dtype)
         sizes = [len(r) * width for r in rows]
         self._send_counts = sizes
         self._send_starts = [0] * len(sizes) if plan.whole else [sum(sizes[:k]) for k in range(len(sizes))]
         self._receive_counts = [(s.stop - s.start) * width for _, s in plan.sources]
         self._receive_starts = [s.start * width for _, s in plan.sources]
-        self.messages, self.bytes = len(sizes), 8 * sum(sizes)
+        self.messages, self.bytes = len(sizes), dtype.itemsize * sum(sizes)
 
     def load(self, values: np.ndarray) -> None:
         """Take the own agents' values (n, width) and pack what goes out."""
@@ -100,8 +100,8 @@ class Within(Channel):
 class PointToPoint(Channel):
     """One message per neighbour process and round, over the launch's own communicator: for graphs that do not recur."""
 
-    def __init__(self, plan: Plan, width: int, comm):
-        super().__init__(plan, width)
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm):
+        super().__init__(plan, width, dtype)
         from mpi4py import MPI
         self._comm, self._wait = comm, MPI.Request.Waitall
         self._requests: list = []
@@ -122,15 +122,16 @@ class PointToPoint(Channel):
 class Neighbourhood(Channel):
     """One neighbourhood collective per round: persistent where MPI offers it (MPI-4), else non-blocking."""
 
-    def __init__(self, plan: Plan, width: int, graph):
-        super().__init__(plan, width)
-        from mpi4py import MPI
-        incoming = [self.values, self._receive_counts, self._receive_starts, MPI.DOUBLE]
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, graph):
+        super().__init__(plan, width, dtype)
+        from mpi4py.util.dtlib import from_numpy_dtype
+        kind = from_numpy_dtype(dtype)
+        incoming = [self.values, self._receive_counts, self._receive_starts, kind]
         if plan.whole:                   # one message serves all listeners; every process must find the same collective
-            message = [self._own, self._own.size, MPI.DOUBLE]
+            message = [self._own, self._own.size, kind]
             persistent, once = graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv
         else:
-            message = [self._outgoing, self._send_counts, self._send_starts, MPI.DOUBLE]
+            message = [self._outgoing, self._send_counts, self._send_starts, kind]
             persistent, once = graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv
         self._free = lambda: None
         try:

@@ -21,7 +21,7 @@ def gather(values: np.ndarray, placement: Placement, comm) -> np.ndarray | None:
     """All agents' rows on process 0 (None elsewhere): (n, D) -> (N, D)."""
     if comm is None:
         return values
-    whole = np.empty((placement.agents, values.shape[1])) if comm.rank == 0 else None
+    whole = np.empty((placement.agents, values.shape[1]), values.dtype) if comm.rank == 0 else None
     counts = [count * values.shape[1] for count in placement.counts]
     comm.Gatherv(np.ascontiguousarray(values), None if whole is None else [whole, counts], root=0)
     return whole

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-DOUBLE = 8   # bytes
-
 
 @dataclass
 class Ledger:
@@ -21,23 +19,25 @@ class Ledger:
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
         action_bytes: bytes of one action.
+        games: joint actions announced in one message.
         wire_messages, wire_bytes: what this process sent to others.
     """
 
     agents: int
     action_bytes: int = 1
+    games: int = 1
     samples: int = 0
     announced: int = 0
     wire_messages: int = 0
     wire_bytes: int = 0
     _sent: np.ndarray = field(init=False, repr=False)        # (2, N) messages and bytes, without `_recent`
-    _recent: list = field(init=False, repr=False)            # degrees, and the rounds and doubles not yet added
+    _recent: list = field(init=False, repr=False)            # degrees, and the rounds and bytes not yet added
 
     def __post_init__(self):
         self._sent, self._recent = np.zeros((2, self.agents), dtype=np.int64), [None, 0, 0]
 
-    def consensus(self, degrees: np.ndarray, doubles: int) -> None:
-        """Every agent sent one message of `doubles` doubles to each of its `degrees` neighbours; `degrees` may not change.
+    def consensus(self, degrees: np.ndarray, size: int) -> None:
+        """Every agent sent one message of `size` bytes to each of its `degrees` neighbours; `degrees` may not change.
 
         Rounds over one graph are only counted, and added to the agents' totals when these are asked for.
         """
@@ -46,12 +46,12 @@ class Ledger:
             self._add_recent()
             recent[0] = degrees
         recent[1] += 1
-        recent[2] += doubles
+        recent[2] += size
 
     def _add_recent(self) -> np.ndarray:
-        degrees, rounds, doubles = self._recent
+        degrees, rounds, size = self._recent
         if rounds:
-            self._sent += np.multiply.outer([rounds, DOUBLE * doubles], degrees)
+            self._sent += np.multiply.outer([rounds, size], degrees)
             self._recent[1:] = 0, 0
         return self._sent
 
@@ -73,7 +73,7 @@ class Ledger:
     def logical(self) -> dict[str, float]:
         """Cumulative means per agent, under the names of the columns of metrics.csv."""
         shown = self.announced * (self.agents - 1)
-        return {"messages": shown + float(self.consensus_messages.mean()),
+        return {"messages": shown // self.games + float(self.consensus_messages.mean()),
                 "bytes_environment": shown * self.action_bytes,
                 "bytes_consensus": float(self.consensus_bytes.mean()), "bytes_trainer": 0}
 

@@ -21,24 +21,24 @@ class _Route:
 
     def __init__(self, plan: Plan, comm):
         self.plan, self._comm, self._graph = plan, comm, None
-        self._channels: dict[int, Channel] = {}
+        self._channels: dict[tuple[int, np.dtype], Channel] = {}
         self.uses = 0
 
-    def channel(self, width: int) -> Channel:
-        channel = self._channels.get(width)
+    def channel(self, width: int, dtype: np.dtype) -> Channel:
+        channel = self._channels.get((width, dtype))
         if channel is None or (self.uses == 2 and not isinstance(channel, Neighbourhood) and self._comm is not None):
-            channel = self._channels[width] = self._open(width)
+            channel = self._channels[width, dtype] = self._open(width, dtype)
         return channel
 
-    def _open(self, width: int) -> Channel:
+    def _open(self, width: int, dtype: np.dtype) -> Channel:
         if self._comm is None:
-            return Within(self.plan, width)
+            return Within(self.plan, width, dtype)
         if self.uses < 2:
-            return PointToPoint(self.plan, width, self._comm)
+            return PointToPoint(self.plan, width, dtype, self._comm)
         if self._graph is None:
             self._graph = self._comm.Create_dist_graph_adjacent([rank for rank, _ in self.plan.sources],
                                                                 [rank for rank, _ in self.plan.targets], reorder=False)
-        return Neighbourhood(self.plan, width, self._graph)
+        return Neighbourhood(self.plan, width, dtype, self._graph)
 
     def close(self) -> None:
         for channel in self._channels.values():
@@ -74,8 +74,8 @@ class Network:
         self._values = values
         if plan.silent or not values.shape[1]:
             return
-        self._pending = channel = route.channel(values.shape[1])
-        self._ledger.consensus(plan.degrees, channel.width)
+        self._pending = channel = route.channel(values.shape[1], values.dtype)
+        self._ledger.consensus(plan.degrees, values.itemsize * channel.width)
         channel.load(values)
         if self._comm is not None:
             self._ledger.wire(channel.messages, channel.bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -47,12 +48,17 @@ class Plan:
     weights: np.ndarray
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous -> (n, d)."""
+        """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d)."""
         n = self.own.stop - self.own.start
-        mixed = np.zeros((n, values.shape[1]))
-        csr_matvecs(n, self.needed, values.shape[1], self.indptr, self.indices, self.weights,
-                    values.ravel(), mixed.ravel())
+        mixed = np.zeros((n, values.shape[1]), values.dtype)
+        weights = self.weights if values.dtype == np.float64 else self._single
+        csr_matvecs(n, self.needed, values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
         return mixed
+
+    @cached_property
+    def _single(self) -> np.ndarray:
+        """The weights for values in single precision."""
+        return self.weights.astype(np.float32)
 
 
 def digest(matrix: csr_array) -> bytes:

@@ -73,6 +73,7 @@ class World:
         self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
         ledger.action_bytes = self._wire.itemsize
         self._all_states = np.arange(environment.states)
+        self.games = 1                                         # joint samples drawn side by side
         self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
         self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
         self.team_reward, self.team_samples = 0.0, 0           # of the running chain, since the last `take_reward`
@@ -231,6 +232,11 @@ class World:
             exchange = self._exchanges[own.shape[1]] = Everyone(self.placement, own.shape[1], self._wire, self._comm)
         self.ledger.wire(exchange.messages, exchange.bytes)
         return exchange.gather(own).astype(np.int64)
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What each agent keeps for itself: nothing but counters, which `state` holds."""
+        return {}
 
     def close(self) -> None:
         """Give back what the exchanges hold of MPI."""

@@ -1,8 +1,10 @@
-"""An episode of discrete actions as an animated picture."""
+"""An episode as an animated picture: frames as the environment draws them, or who takes which action."""
 
 from __future__ import annotations
 
+import io
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,27 @@ from netac.errors import InputError
 from netac.results.files import atomic_write, cannot_write
 
 FRAMES = 60
+
+
+def check_name(file: str | Path) -> None:
+    """Refuse a file that is not a .gif."""
+    if Path(file).suffix.lower() != ".gif":
+        raise InputError("should be a .gif file", key="--render", found=str(file))
+
+
+def film(frames: Sequence[np.ndarray], file: str | Path, per_second: int = 8) -> None:
+    """Write pictures (height, width, 3), bytes, as an animated .gif.
+
+    Raises:
+        InputError: `file` is not a .gif.
+        RunError: it cannot be written.
+    """
+    from PIL import Image
+    check_name(file)
+    first, *others = (Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames)
+    picture = io.BytesIO()
+    first.save(picture, format="GIF", save_all=True, append_images=others, duration=1000 // per_second, loop=0)
+    atomic_write(file, picture.getvalue())
 
 
 def animate(actions: np.ndarray, kinds: int, rewards: np.ndarray, file: str | Path) -> None:
@@ -28,8 +51,7 @@ def animate(actions: np.ndarray, kinds: int, rewards: np.ndarray, file: str | Pa
     """
     from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.figure import Figure
-    if Path(file).suffix.lower() != ".gif":
-        raise InputError("should be a .gif file", key="--render", found=str(file))
+    check_name(file)
     steps, agents = min(len(actions), FRAMES), actions.shape[1]
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 1))

@@ -1,0 +1,127 @@
+"""The networks of all agents of an experiment: what each holds, where it lies in a row, and its initial values."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from netac.agents._neural_layout import Tensors, arrange
+from netac.agents._neural_modules import Modules
+from netac.agents.networks._factory import make_module, try_out
+from netac.agents.networks._torch import torch
+from netac.streams import Purpose
+
+Initial = Literal["common", "independent"]
+KINDS = {"policy": 1, "critic": 2, "reward_model": 3}       # streams of initial values; 0 is that of linear policies
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of all N agents, which may differ.
+
+    Attributes:
+        key: "policy", "critic" or "reward_model".
+        spec: the table that tells what they are, see `netac.agents.networks._factory.make_module`.
+        inputs: (N) shapes of what they see.
+        outputs: (N) how many numbers each gives.
+        joint: size of the joint action they see besides, 0: none.
+        gain: of a built-in network's last layer.
+        tensors: (N) their tensors in stored order.
+        initial: "common": what is shared, and whole critics, begin equal in all agents; "independent": nothing does.
+        agents: those whose networks these are.
+    """
+
+    key: str
+    spec: dict[str, Any]
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[int, ...]
+    joint: int
+    gain: float
+    tensors: tuple[Tensors, ...]
+    initial: Initial
+    agents: range
+
+    @property
+    def shared(self) -> int:
+        """How many numbers of a row are shared; they come first."""
+        return self.tensors[0].sizes[0]
+
+    @property
+    def size(self) -> int:
+        """Width of a row."""
+        return self.shared + max(own.sizes[1] for own in self.tensors)
+
+    def make(self, agent: int, seed: int) -> torch.nn.Module:
+        """An agent's module with initial values drawn from `seed`."""
+        return make_module(self.spec, self.inputs[agent], self.outputs[agent], key=self.key, seed=seed, joint=self.joint,
+                           gain=self.gain)
+
+    @cached_property
+    def modules(self) -> Modules:
+        """The modules of `agents`; what they hold besides parameters is that of a module made with seed 0."""
+        kinds = {kind: self.make(agent, 0) for agent, kind in enumerate(self._kinds) if agent in self.agents}
+        return Modules([copy.deepcopy(kinds[self._kinds[agent]]) for agent in self.agents],
+                       [self.tensors[agent] for agent in self.agents], self.size)
+
+    @property
+    def _kinds(self) -> list[tuple]:
+        return list(zip(self.inputs, self.outputs, strict=True))
+
+    def rows(self, seed: int, agents: range) -> np.ndarray:
+        """Initial values of `agents`, (n, size) single precision; zeros for tensors that are not the modules'."""
+        rows, number = np.zeros((len(agents), self.size), dtype=np.float32), KINDS[self.key]
+        common = {}
+        for row, agent in zip(rows, agents, strict=True):
+            place, kind = self.tensors[agent].places, self._kinds[agent]
+            drawn = self._values(agent, _seed(seed, number, agent))
+            if self.initial == "common":
+                if self.key == "policy":
+                    common = common or self._values(0, _seed(seed, number))
+                    drawn |= {name: common[name] for name in list(place)[:self.tensors[0].shared] if name in common}
+                else:
+                    drawn = common.setdefault(kind, None) or self._values(agent, _seed(seed, number))
+                    common[kind] = drawn
+            for name, values in drawn.items():
+                row[place[name]] = values
+        return rows
+
+    def _values(self, agent: int, seed: int) -> dict[str, np.ndarray]:
+        return {name: parameter.detach().numpy().ravel() for name, parameter in self.make(agent, seed).named_parameters()}
+
+
+def _seed(seed: int, *key: int) -> int:
+    """63 bits derived from the run's seed."""
+    return int(np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], outputs: Sequence[int], names: Sequence[str],
+             *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (), initial: Initial = "common",
+             besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
+    """The networks of all N agents, each kind of them made and tried out once.
+
+    Args:
+        names: (N) what the environment calls its agents, for messages.
+        shared: patterns of the names of tensors that are shared.
+        besides: (N) tensors that agents hold besides their modules', by name.
+
+    Raises:
+        InputError: a network cannot be made or does not fit, a pattern matches nothing, or agents cannot share a layer.
+    """
+    kinds = list(zip(inputs, outputs, besides or [{}] * len(names), strict=True))
+    shapes: list[dict[str, tuple[int, ...]]] = []
+    for agent, kind in enumerate(kinds):
+        if kind in kinds[:agent]:
+            shapes.append(shapes[kinds.index(kind)])
+            continue
+        module = make_module(spec, *kind[:2], key=key, joint=joint, gain=gain)
+        try_out(module, spec, *kind[:2], key=key, joint=joint)
+        shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])
+    hint = ("only layers whose shape does not depend on an agent's spaces, e.g. shared = []" if key == "policy" else
+            'agents that see the same, since critics are mixed as a whole: input = "state"')
+    tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key, hint)
+    return Networks(key, spec, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial, range(len(tensors)))

@@ -1,0 +1,108 @@
+"""Convolutions, then dense layers; for images of few pixels, such as a 7 x 7 view of a grid.
+
+Images are kept with the samples innermost, (C, H, W, M), and a convolution is one product of its weights with the windows,
+an overlapping view of them whose copying moves long runs of numbers: for 16 images of 7 x 7 x 3, forwards and backwards,
+that takes 0.6 of `conv2d`'s time, for 64 of them 0.8.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field
+
+from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense, gain_of, started
+from netac.agents.networks._torch import torch
+from netac.errors import InputError
+from netac.options import Options
+
+
+class Settings(Options):
+    """Options of `name = "cnn"`."""
+
+    channels: list[Width] = Field([16, 32], min_length=1, max_length=64, description="channels of the convolutions")
+    kernel: int = Field(3, ge=1, le=1024, description="height and width of a convolution's window")
+    stride: int = Field(1, ge=1, le=1024, description="pixels between windows")
+    padding: int = Field(0, ge=0, le=1024, description="zeros around the image, before each convolution")
+    hidden: list[Width] = Field([], max_length=64, description="widths of the dense layers before the output")
+    activation: Activation = Field("relu", description="after every convolution and every hidden layer")
+    layout: Literal["auto", "channels-first", "channels-last"] = Field(
+        "auto", description="where an observation has its channels; auto: the first or last axis, whichever is shorter, "
+                            "and the last one if both are equal")
+
+
+def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0, gain: float = 1.0) -> Cnn:
+    """The module: parameters conv1.weight, conv1.bias, conv2.weight, ..., dense1.weight, ..., output.weight, output.bias.
+
+    Raises:
+        InputError: the observation is no image, or too small for the convolutions.
+    """
+    if len(observation) not in (2, 3):
+        raise InputError("cnn needs an image", found=f"observations of shape {observation}",
+                         valid='shapes (H, W), (H, W, C) or (C, H, W); "mlp" for vectors')
+    first = len(observation) == 3 and (settings.layout == "channels-first" or (
+        settings.layout == "auto" and observation[0] < observation[2]))
+    shape = (*observation[1:], observation[0]) if first else (*observation, 1)[:3]
+    sizes = [shape[:2]]
+    for _ in settings.channels:
+        sizes.append(tuple((side + 2 * settings.padding - settings.kernel) // settings.stride + 1 for side in sizes[-1]))
+        if min(sizes[-1]) < 1:
+            raise InputError(f"the image is too small for convolution {len(sizes) - 1}", found=f"{sizes[-2][0]} x "
+                             f"{sizes[-2][1]} pixels before it, a window of {settings.kernel} x {settings.kernel}",
+                             valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
+    return Cnn(settings, shape, first, settings.channels[-1] * sizes[-1][0] * sizes[-1][1] + joint, outputs, gain)
+
+
+class Convolution(torch.nn.Module):
+    """A convolution of images (C, H, W, M), the weights (channels, C, kernel, kernel)."""
+
+    def __init__(self, before: int, channels: int, kernel: int, stride: int, padding: int):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(channels, before, kernel, kernel))
+        self.bias = torch.nn.Parameter(torch.empty(channels))
+        self._stride, self._padding = stride, padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(C, H, W, M) -> (channels, H', W', M)."""
+        if self._padding:
+            x = torch.nn.functional.pad(x, (0, 0, *[self._padding] * 4))
+        (before, height, width, samples), (channels, _, kernel, _) = x.shape, self.weight.shape
+        high, wide = (height - kernel) // self._stride + 1, (width - kernel) // self._stride + 1
+        depth, row, pixel, _ = x.stride()
+        windows = x.as_strided((before, kernel, kernel, high, wide, samples),
+                               (depth, row, pixel, row * self._stride, pixel * self._stride, 1))
+        windows = windows.reshape(before * kernel * kernel, high * wide * samples)
+        return torch.addmm(self.bias[:, None], self.weight.flatten(1), windows).view(channels, high, wide, samples)
+
+
+class Cnn(torch.nn.Module):
+    """Convolutions "conv1", ..., then dense layers of what they give and the joint action.
+
+    Args:
+        shape: (H, W, C) of an observation.
+        first: whether observations come as (C, H, W).
+        inputs: of the dense layers, numbers.
+        outputs, gain: of the last layer.
+    """
+
+    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, inputs: int, outputs: int, gain: float):
+        super().__init__()
+        height, width, depth = shape
+        self._shape = (depth, height, width) if first else shape
+        self._innermost = (1, 2, 3, 0) if first else (3, 1, 2, 0)
+        self._between = activation(settings.activation)
+        convolutions = []
+        for k, (before, after) in enumerate(pairwise([depth, *settings.channels]), start=1):
+            layer = Convolution(before, after, settings.kernel, settings.stride, settings.padding)
+            self.add_module(f"conv{k}", started(layer, gain_of(settings.activation)))
+            convolutions.append(layer)
+        self._convolutions = tuple(convolutions)
+        self._layers = add_dense(self, inputs, settings.hidden, outputs, settings.activation, gain)
+
+    def forward(self, observation: torch.Tensor, joint: torch.Tensor | None = None) -> torch.Tensor:
+        """(M, *shape), (M, joint) -> (M, outputs)."""
+        x = observation.view(-1, *self._shape).permute(self._innermost).contiguous()
+        for layer in self._convolutions:
+            x = self._between(layer(x))
+        return dense(x.flatten(0, 2).t(), joint, self._layers, self._between)

@@ -1,0 +1,282 @@
+"""Policies and critics that are torch modules, for all agents of a process; methods as those of the linear ones.
+
+Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent has
+more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of the same
+object overwrites.  `active` and `alive` of the samples are multiplied in.
+
+A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
+parameters nor the observations may change their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from netac.agents._neural_layout import Tensors, describe
+from netac.agents._neural_networks import Initial, Networks, networks
+from netac.agents.networks._torch import torch
+from netac.agents.policies import choose
+from netac.agents.transitions import Transitions
+from netac.envs._batched import ActionSpace
+from netac.streams import normal
+
+LOG_STD = "log_std"
+
+
+@dataclass(frozen=True)
+class NeuralPolicy:
+    """pi_i(a|o; theta_i): softmax of the module's outputs, or a normal distribution whose means they are.
+
+    The standard deviations of a normal distribution are exp(log_std), a tensor beside the module's own.
+
+    Attributes:
+        networks: the modules.
+        actions: (N) action spaces.
+        entropy: coefficient of the entropy bonus.
+        log_std: its initial value.
+    """
+
+    networks: Networks
+    actions: tuple[ActionSpace, ...]
+    entropy: float = 0.0
+    log_std: float = -0.5
+
+    @property
+    def size(self) -> int:
+        """d."""
+        return self.networks.size
+
+    @property
+    def shared(self) -> int:
+        """How many coordinates of theta are shared; they come first."""
+        return self.networks.shared
+
+    def of(self, agents: range) -> NeuralPolicy:
+        """The policies of some of the agents."""
+        return replace(self, networks=replace(self.networks, agents=agents))
+
+    def describe(self) -> str:
+        """Which tensors are shared and which personal, with shapes and counts."""
+        return describe("policy", self.networks.tensors)
+
+    def initial(self, seed: int, agents: range) -> np.ndarray:
+        """Initial theta of `agents`, (n, d) single precision."""
+        rows = self.networks.rows(seed, agents)
+        for row, agent in zip(rows, agents, strict=True):
+            if not self.actions[agent].kinds:
+                row[self.networks.tensors[agent].places[LOG_STD]] = self.log_std
+        return rows
+
+    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
+            keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Draw actions by inversion.
+
+        Args:
+            theta: (n, d).
+            obs: (n) arrays (M, *shape_i).
+            uniforms: (n, M, D) in [0, 1), D the largest size of an action.
+            keep: whether a gradient for these observations will be asked for.
+
+        Returns:
+            (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
+        """
+        own: list = [None] * len(obs)
+        pi: list = [None] * len(obs)
+        outputs = self.networks.modules.forward(theta, obs, keep=keep)
+        for space, rows, values in self._grouped(outputs):
+            if space.kinds:
+                chances, drawn = choose(values, uniforms[rows, :, :1])
+                for row, p, a in zip(rows, chances, drawn[:, :, 0], strict=True):
+                    pi[row], own[row] = p, a
+            else:
+                drawn = values + np.exp(self._log_std(theta, rows)) * normal(uniforms[rows, :, :space.size])
+                for row, a in zip(rows, drawn, strict=True):
+                    own[row] = a
+        return own, pi
+
+    def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e active[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
+        modules, besides = self.networks.modules, []
+        outputs = modules.outputs(theta, b.obs)
+        pulls: list = [None] * len(outputs)
+        bonus = self.entropy * (np.ones_like(weights) if b.active is None else b.active)
+        weights = weights if b.active is None else weights * b.active
+        for space, rows, values in self._grouped(outputs):
+            own, weight, extra = np.stack([b.own[row] for row in rows]), weights[rows, :, None], bonus[rows, :, None]
+            if space.kinds:
+                pi = probabilities(values)
+                pull = weight * (one_hot(own, space.kinds) - pi)
+                if self.entropy:
+                    log_pi = np.log(np.maximum(pi, np.finfo(float).tiny))
+                    pull -= extra * pi * (log_pi - np.vecdot(pi, log_pi)[:, :, None])
+            else:
+                deviation, variance = own - values, np.exp(2.0 * self._log_std(theta, rows))
+                pull = weight * deviation / variance
+                besides.append((rows, weight * (deviation**2 / variance - 1.0) + extra))
+            for row, each in zip(rows, pull.astype(np.float32), strict=True):
+                pulls[row] = each
+        gradient = modules.backward(outputs, pulls)
+        for rows, pull in besides:
+            for row, each in zip(rows, pull, strict=True):
+                gradient[row, self._tensors(row).places[LOG_STD]] = each.sum(axis=0)
+        return gradient
+
+    def score_products(self, theta: np.ndarray, b: Transitions, h: np.ndarray) -> np.ndarray:
+        """grad log pi_i(a_e|o_e)'h_i for every sample e, times active, (n, M)."""
+        modules = self.networks.modules
+        moved = modules.tangents(theta, b.obs, h)
+        products = np.empty((len(moved), len(moved[0])))
+        for space, rows, values in self._grouped(modules.outputs(theta, b.obs, last=False)):
+            own, along = np.stack([b.own[row] for row in rows]), np.stack([moved[row] for row in rows])
+            if space.kinds:
+                products[rows] = np.vecdot(one_hot(own, space.kinds) - probabilities(values), along)
+            else:
+                deviation, variance = own - values, np.exp(2.0 * self._log_std(theta, rows))
+                products[rows] = np.vecdot(deviation / variance, along)
+                products[rows] += np.vecdot(deviation**2 / variance - 1.0, self._log_std(h, rows))
+        return products if b.active is None else products * b.active
+
+    def _grouped(self, outputs: list[torch.Tensor]) -> Iterator[tuple[ActionSpace, list[int], np.ndarray]]:
+        """Agents with equally many actions: a space, their rows, and their outputs side by side (g, M, outputs), double."""
+        for rows in self._groups:
+            values = np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
+            yield self.actions[self.networks.agents[rows[0]]], rows, values
+
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        groups: dict[tuple[int, int], list[int]] = {}
+        for row, agent in enumerate(self.networks.agents):
+            groups.setdefault((self.actions[agent].kinds, self.actions[agent].size), []).append(row)
+        return list(groups.values())
+
+    def _tensors(self, row: int) -> Tensors:
+        return self.networks.tensors[self.networks.agents[row]]
+
+    def _log_std(self, rows: np.ndarray, which: list[int]) -> np.ndarray:
+        """The entries of log_std in some rows of theta or of a direction: (g, 1, d_i), double."""
+        return np.stack([rows[row, self._tensors(row).places[LOG_STD]] for row in which]).astype(float)[:, None, :]
+
+
+def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
+                  names: Sequence[str], shared: Sequence[str] = (), initial: Initial = "common", entropy: float = 0.0,
+                  log_std: float = -0.5) -> NeuralPolicy:
+    """The policies of all N agents; arguments and errors as those of `networks`."""
+    besides = [{} if space.kinds else {LOG_STD: (space.size,)} for space in actions]
+    made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
+                    initial=initial, besides=besides)
+    return NeuralPolicy(made, tuple(actions), entropy, log_std)
+
+
+@dataclass(frozen=True)
+class _Critic:
+    """What the three have in common.
+
+    Attributes:
+        networks: modules that give one number per sample.
+    """
+
+    networks: Networks
+
+    @property
+    def size(self) -> int:
+        """Width of a row."""
+        return self.networks.size
+
+    def of(self, agents: range) -> Self:
+        """The critics of some of the agents."""
+        return replace(self, networks=replace(self.networks, agents=agents))
+
+    def describe(self) -> str:
+        """Which tensors there are, with shapes and counts."""
+        return describe(self.networks.key.replace("_", " "), self.networks.tensors)
+
+    def initial(self, seed: int, agents: range) -> np.ndarray:
+        """Initial parameters of `agents`, (n, size) single precision."""
+        return self.networks.rows(seed, agents)
+
+    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: np.ndarray | None, active: np.ndarray | None,
+                  weights: np.ndarray) -> np.ndarray:
+        modules = self.networks.modules
+        pulls = (weights if active is None else weights * active).astype(np.float32)[:, :, None]
+        return modules.backward(modules.outputs(rows, seen, joint), list(pulls))
+
+
+class NeuralStateValue(_Critic):
+    """V(s)."""
+
+    def __call__(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """V_i(s), (n, M)."""
+        return _values(self.networks.modules.forward(omega, b.seen, keep=True))
+
+    def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """V_i(s'), 0 where the agent terminated, (n, M)."""
+        values = _values(self.networks.modules.forward(omega, b.next_seen))
+        return values if b.alive is None else values * b.alive
+
+    def gradient(self, omega: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e active[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
+        return self._gradient(omega, b.seen, None, b.active, weights)
+
+
+class NeuralRewardModel(_Critic):
+    """R(s,a), the agents' estimate of the team-mean reward."""
+
+    def __call__(self, lam: np.ndarray, b: Transitions) -> np.ndarray:
+        """R_i(s,a), (n, M)."""
+        return _values(self.networks.modules.forward(lam, b.seen, b.joint, keep=True))
+
+    def gradient(self, lam: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e active[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
+        return self._gradient(lam, b.seen, b.joint, b.active, weights)
+
+
+class NeuralActionValue(NeuralRewardModel):
+    """Q(s,a) of the joint action a."""
+
+    def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """Q_i(s',a'), 0 where the agent terminated, (n, M)."""
+        values = _values(self.networks.modules.forward(omega, b.next_seen, b.next_joint))
+        return values if b.alive is None else values * b.alive
+
+    def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
+        seen = [np.repeat(own, pi.shape[1], axis=0) for own, pi in zip(b.seen, b.pi, strict=True)]
+        joint = [others.reshape(-1, others.shape[2]) for others in b.alternatives]
+        values = self.networks.modules.forward(omega, seen, joint)
+        return np.stack([np.vecdot(pi, value.detach().numpy().reshape(pi.shape).astype(float))
+                         for pi, value in zip(b.pi, values, strict=True)])
+
+
+def neural_critic(what: Literal["state_value", "reward_model", "action_value"], spec: dict[str, Any],
+                  inputs: Sequence[tuple[int, ...]], names: Sequence[str], joint: int, mixed: bool,
+                  initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel | NeuralActionValue:
+    """The critics of all N agents; arguments and errors as those of `networks`.
+
+    Args:
+        inputs: (N) shapes of what they see.
+        joint: F, size of the joint action as numbers; V(s) has no use for it.
+        mixed: whether consensus averages them, so that all must agree in every layer.
+    """
+    critic = {"state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}[what]
+    return critic(networks("reward_model" if what == "reward_model" else "critic", spec, inputs, [1] * len(inputs), names,
+                           joint=0 if what == "state_value" else joint, shared=["*"] if mixed else [], initial=initial))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax along the last axis, with the bits of `choose`."""
+    return choose(logits, np.zeros((*logits.shape[:-1], 1)))[0]
+
+
+def one_hot(actions: np.ndarray, kinds: int) -> np.ndarray:
+    """(...) -> (..., kinds), double."""
+    return (actions[..., None] == np.arange(kinds)).astype(float)
+
+
+def _values(outputs: list[torch.Tensor]) -> np.ndarray:
+    """(n) outputs (M, 1) -> (n, M), double."""
+    return np.stack([output.detach().numpy()[:, 0] for output in outputs]).astype(float)

@@ -1,0 +1,89 @@
+"""Local optimizers: what turns an agent's gradient into the direction of its step; their state stays local, is never mixed.
+
+"plain" takes the mean of the gradient over the samples as it is, the papers' rule; "adam" is that of Kingma and Ba (2015),
+Algorithm 1, with the step size left to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from netac.agents.parameters import Layout
+
+PARTS = ("omega", "lam", "theta")
+Direction = Callable[[np.ndarray], np.ndarray]      # (n, size) gradients -> (n, size) directions
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions of omega, lambda and theta, from gradients that are sums over the same number of samples."""
+
+    omega: Direction
+    lam: Direction
+    theta: Direction
+
+
+class Optimizer:
+    """The optimizers of all agents of a process.
+
+    Args:
+        layout: what the agents hold.
+        agents: n, how many.
+        adam: (beta1, beta2, epsilon), None for plain steps.
+        clip: largest norm of an agent's gradient of omega, of lambda and of theta; None: any.
+
+    Attributes:
+        rows: (n, 2 (K + L + d)) first and second moments of every agent, which with `counts` are all its state.
+        counts: (3,) how many steps omega, lambda and theta have made.
+    """
+
+    def __init__(self, layout: Layout, agents: int, adam: tuple[float, float, float] | None = None,
+                 clip: float | None = None):
+        self._adam, self._clip = adam, clip
+        sizes = [getattr(layout, part) for part in PARTS] if adam else [0] * len(PARTS)
+        ends = np.cumsum([0, *(size for size in sizes for _ in range(2))]).tolist()
+        self.rows = np.zeros((agents, ends[-1]), layout.dtype)
+        self.counts = np.zeros(len(PARTS), dtype=np.int64)
+        moments = [self.rows[:, ends[k]:ends[k + 1]] for k in range(2 * len(PARTS))]
+        self._moments = list(zip(moments[::2], moments[1::2], strict=True))
+        self._scratch = [np.empty((agents, size), layout.dtype) for size in sizes]
+
+    def over(self, samples: int) -> Directions:
+        """Directions from gradients summed over `samples` samples; the result of one may be overwritten by its next call."""
+        if self._adam is None and self._clip is None and samples == 1:
+            return Directions(_as_it_is, _as_it_is, _as_it_is)
+        return Directions(*(partial(self._direction, k, samples) for k in range(len(PARTS))))
+
+    def _direction(self, k: int, samples: int, gradient: np.ndarray) -> np.ndarray:
+        mean = gradient / np.array(samples, gradient.dtype)
+        if self._clip is not None:
+            norm = np.sqrt(np.vecdot(mean, mean))
+            mean *= np.minimum(1.0, self._clip / np.maximum(norm, np.finfo(mean.dtype).tiny))[:, None].astype(mean.dtype)
+        return mean if self._adam is None else self._by_adam(k, mean)
+
+    def _by_adam(self, k: int, g: np.ndarray) -> np.ndarray:
+        (m, v), scratch = self._moments[k], self._scratch[k]
+        beta1, beta2, epsilon = self._adam
+        self.counts[k] += 1
+        first, second = (1.0 - beta**int(self.counts[k]) for beta in (beta1, beta2))
+        np.multiply(g, g, out=scratch)
+        scratch -= v
+        scratch *= 1.0 - beta2
+        v += scratch                                   # v <- beta2 v + (1 - beta2) g^2
+        g -= m
+        g *= 1.0 - beta1
+        m += g                                         # m <- beta1 m + (1 - beta1) g
+        np.multiply(v, 1.0 / second, out=scratch)
+        np.sqrt(scratch, out=scratch)
+        scratch += epsilon
+        np.multiply(m, 1.0 / first, out=g)
+        g /= scratch
+        return g
+
+
+def _as_it_is(gradient: np.ndarray) -> np.ndarray:
+    return gradient

@@ -1,0 +1,73 @@
+"""What an iteration's joint samples look like to agents with networks: observations instead of features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Transitions:
+    """M joint samples, seen by the n agents of this process; M = steps x E, the games of one step side by side.
+
+    Lists have one entry per agent of this process, since agents may differ in their spaces.
+
+    Attributes:
+        obs, next_obs: (M, *shape_i) own observations of s and s' (of the final s' where an episode ended).
+        seen, next_seen: (M, *shape) what the agent's critics see of s and s': its own observations, or the global state.
+        own: (M,) own discrete actions or (M, d_i) own action vectors as drawn, before they are clipped to their bounds.
+        pi: (M, A_i) action probabilities at the theta the samples were drawn with; None for action vectors.
+        joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent; zeros for agents that took no part.
+        r: (n, M) rewards.
+        active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
+        alive: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all have.
+        next_joint: (M, F) the joint action taken in s', where the algorithm asks for it.
+        alternatives: (n, M, A, F) `joint` with the agent's own action replaced by each of its A, where the algorithm asks
+            for them; one array per agent.
+    """
+
+    obs: list[np.ndarray]
+    next_obs: list[np.ndarray]
+    seen: list[np.ndarray]
+    next_seen: list[np.ndarray]
+    own: list[np.ndarray]
+    pi: list[np.ndarray | None]
+    joint: np.ndarray
+    r: np.ndarray
+    active: np.ndarray | None = None
+    alive: np.ndarray | None = None
+    next_joint: np.ndarray | None = None
+    alternatives: list[np.ndarray] | None = None
+
+    @staticmethod
+    def joined(steps: list[Transitions]) -> Transitions:
+        """The samples of several steps as one batch, step after step."""
+        return Transitions(**{each.name: _join(each.name, [getattr(step, each.name) for step in steps], steps)
+                              for each in fields(Transitions)})
+
+    def parts(self, size: int) -> Iterator[Transitions]:
+        """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
+        for first in range(0, self.r.shape[1], size):
+            yield Transitions(**{each.name: _cut(each.name, getattr(self, each.name), slice(first, first + size))
+                                 for each in fields(self)})
+
+
+def _cut(name: str, value, part: slice):
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [None if array is None else array[part] for array in value]
+    return value[:, part] if name in ("r", "active", "alive") else value[part]
+
+
+def _join(name: str, values: list, steps: list[Transitions]):
+    if name in ("active", "alive"):
+        if all(value is None for value in values):
+            return None
+        return np.concatenate([np.ones(step.r.shape) if value is None else value
+                               for value, step in zip(values, steps, strict=True)], axis=1)
+    if isinstance(values[0], list):
+        return [None if parts[0] is None else np.concatenate(parts) for parts in zip(*values, strict=True)]
+    return None if values[0] is None else np.concatenate(values, axis=1 if name == "r" else 0)

@@ -1,0 +1,162 @@
+"""What netac asks of an environment with a state of its own: E games side by side, N agents in each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from netac.errors import InputError
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """What an agent may do: one of `kinds` actions, 0, ..., kinds - 1, or (kinds = 0) a vector between `low` and `high`.
+
+    Attributes:
+        kinds: how many actions there are; 0 for vectors.
+        low, high: bounds of a vector's entries (infinite ones allowed); empty for discrete actions.
+    """
+
+    kinds: int = 0
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Numbers an action consists of: 1 for discrete actions."""
+        return 1 if self.kinds else len(self.low)
+
+    @property
+    def outputs(self) -> int:
+        """What a policy network gives for it: a logit for every action, or a mean for every entry."""
+        return self.kinds or len(self.low)
+
+
+@dataclass(slots=True)
+class Step:
+    """What one joint step of E games gives.
+
+    Attributes:
+        r: (N, E) rewards, double; 0 for agents that took no part.
+        terminated: (N, E) bool: s' has no value for the agent.  An agent that is truncated is not terminated.
+        over: (E,) bool: the game has ended, for whatever reason, and must be restarted before the next step.
+        team: (E,) team-mean rewards without observation noise, where rewards have such noise; else None.
+    """
+
+    r: np.ndarray
+    terminated: np.ndarray
+    over: np.ndarray
+    team: np.ndarray | None = None
+
+    def team_mean(self) -> np.ndarray:
+        """(E,) team-mean rewards, without observation noise."""
+        return self.r.mean(axis=0) if self.team is None else self.team
+
+
+class BatchedEnvironment(Protocol):
+    """E games side by side; after `begin` a game is stepped until it is over, then restarted.
+
+    All randomness comes from what `begin` was given, and depends on (seed, chain, game) alone: equal calls give equal games,
+    whatever the number of processes.  After a step `observe` shows s', also of games that are over; after `restart` it shows
+    the first observations of the restarted ones.
+
+    Attributes:
+        agents, games: N, E.
+        names: (N) what the environment calls its agents.
+        observations: (N) shapes of the agents' observations.
+        actions: (N) action spaces.
+        state_shape: shape of the global state, None where there is none.
+        gamma: the discount the environment comes with, or None.
+        active: (N, E) bool, who takes part in the next step.
+        resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
+    """
+
+    agents: int
+    games: int
+    names: tuple[str, ...]
+    observations: tuple[tuple[int, ...], ...]
+    actions: tuple[ActionSpace, ...]
+    state_shape: tuple[int, ...] | None
+    gamma: float | None
+    active: np.ndarray
+    resumable: bool
+
+    def begin(self, seed: int, chain: int) -> None:
+        """Begin all games anew, with the random streams of the run's seed and of chain `chain`."""
+
+    def observe(self, agents: range) -> list[np.ndarray]:
+        """The current observations of `agents`: one (E, *shape) array each, single precision, the caller's to keep."""
+
+    def state(self) -> np.ndarray:
+        """The current global state, (E, *state_shape), single precision, the caller's to keep."""
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Move all games on: (N, E) whole numbers where all agents' actions are discrete, else (N, E, largest size) doubles
+        (a discrete action as a whole number in the first entry; vectors lie within their bounds)."""
+
+    def restart(self, games: np.ndarray) -> None:
+        """Begin the games of the mask (E,) anew."""
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Everything the games go on from, as plain arrays (random streams as counters)."""
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from there, after `begin` with the same seed and chain."""
+
+    def render(self, game: int = 0) -> np.ndarray:
+        """A picture of one game as it stands: (height, width, 3), bytes."""
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+
+
+def check_batched(environment: BatchedEnvironment, agents: int, games: int, source: str) -> BatchedEnvironment:
+    """Begin the games, look and make one step, and see that shapes and types are as promised.
+
+    Attributes that may be None or False may be left out.
+
+    Raises:
+        InputError: naming what of `source` is missing or wrong.
+    """
+    def refuse(what: str, found: object, valid: str):
+        raise InputError(f"{source}: {what}", key="env", found=found, valid=valid)
+
+    for name, value in {"gamma": None, "state_shape": None, "resumable": False, "names": None}.items():
+        if not hasattr(environment, name):
+            setattr(environment, name, value)
+    environment.names = environment.names or tuple(f"agent_{agent}" for agent in range(agents))
+    methods = ("begin", "observe", "step", "restart") + (("state",) if environment.state_shape else ()) + (
+        ("get_state", "set_state") if environment.resumable else ())
+    missing = [name for name in ("agents", "games", "observations", "actions", *methods) if not hasattr(environment, name)]
+    if missing:
+        refuse("the environment lacks something", ", ".join(missing),
+               "an object as described by netac.envs.BatchedEnvironment")
+    for name, wanted in {"agents": agents, "games": games}.items():
+        if getattr(environment, name) != wanted:
+            refuse(f"the environment has another number of {name}", getattr(environment, name),
+                   f"{wanted}, as the experiment says")
+    for name in ("names", "observations", "actions"):
+        if len(getattr(environment, name)) != agents:
+            refuse(f"`{name}` has the wrong length", len(getattr(environment, name)), f"one entry for each of {agents} agents")
+    environment.begin(0, 0)
+    answers = {"active": (environment.active, (agents, games), "b")}
+    answers |= {f"observe (agent {k})": (obs, (games, *shape), "f") for k, (obs, shape) in
+                enumerate(zip(environment.observe(range(agents)), environment.observations, strict=True))}
+    if environment.state_shape:
+        answers["state"] = (environment.state(), (games, *environment.state_shape), "f")
+    discrete = all(space.kinds for space in environment.actions)
+    size = max(space.size for space in environment.actions)
+    low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
+    actions = np.zeros((agents, games), np.int64) if discrete else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1)
+    step = environment.step(actions)
+    answers |= {"step: r": (step.r, (agents, games), "f"), "step: terminated": (step.terminated, (agents, games), "b"),
+                "step: over": (step.over, (games,), "b")}
+    for name, (answer, shape, kind) in answers.items():
+        if np.shape(answer) != shape or np.asarray(answer).dtype.kind != kind:
+            refuse(f"`{name}` answers with the wrong shape or type", f"{np.shape(answer)}, {np.asarray(answer).dtype}",
+                   f"{shape}, {'numbers' if kind == 'f' else 'bool'}")
+        if not np.isfinite(answer).all():
+            refuse(f"`{name}` answers with numbers that are not finite", np.asarray(answer)[~np.isfinite(answer)][0], "numbers")
+    return environment

@@ -1,0 +1,197 @@
+"""Any PettingZoo environment as games side by side: E copies of it, each with seeds of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from netac.envs._batched import Step
+from netac.envs._checker import as_parallel, empty, examine, given_back, key_of, plain
+from netac.envs._game import Game
+from netac.envs._spaces import ApiError
+from netac.errors import InputError, NetacError, RunError
+from netac.streams import Purpose
+
+
+class ParallelGames:
+    """E copies of a PettingZoo environment; the interface is `netac.envs._batched.BatchedEnvironment`.
+
+    Agents come in the order of `possible_agents`; who is not listed in `agents` takes no part, gets no reward and is shown
+    zeros, but for the observation that comes with its end.  An agent that is both terminated and truncated is terminated.
+    Observations that are a Box keep their shape, others are flat, whole numbers one-hot (`gymnasium.spaces.flatten`).  Box
+    actions are flat; those of whole numbers are rounded.
+
+    Episode k = 0, 1, ... of game e is reset with a seed of 31 bits from
+    `SeedSequence(seed, spawn_key=(Purpose.ENVIRONMENT, chain, e, 1 + k))`.  Games are resumed where they stood if the
+    environment has `get_state()` and `set_state(state)` with a dictionary of numbers and arrays and they bring back
+    everything (tried at start); else `set_state` begins the next episode of every game.
+
+    Args:
+        make: makes a copy; called once here and, for the others, in `begin`.
+        agents: how many agents there must be.
+        games: E.
+        source: what messages call the environment: "package.module:function", or its name.
+
+    Attributes:
+        warnings: what the check found not as it should be though it does no harm to a run.
+
+    Raises:
+        InputError: the environment does not keep to the interface; what is wrong and how to mend it.
+    """
+
+    gamma = None
+
+    def __init__(self, make: Callable[[], Any], agents: int, games: int, source: str):
+        self._make, self._source = make, source
+        self._envs = [as_parallel(make(), source)]
+        checked = examine(self._envs[0], agents, source)
+        self._seats, self._state, self.resumable, self.warnings = (
+            checked.seats, checked.state, checked.resumable, checked.warnings)
+        self.agents, self.games, self.names = agents, games, self._seats.names
+        self.observations = tuple(each.shape for each in self._seats.readers)
+        self.actions = tuple(each.action for each in self._seats.writers)
+        self.state_shape = self._state.shape if self._state else None
+        self.active = np.zeros((agents, games), dtype=bool)
+        self._shown = empty(self._seats, games)
+        self._games: list[Game] = []
+        self._episodes = np.zeros(games, dtype=np.int64)
+        self._seed = self._chain = 0
+
+    def begin(self, seed: int, chain: int) -> None:
+        """Begin all games anew, with episode 0 of the run's seed and of chain `chain`."""
+        self._seed, self._chain = seed, chain
+        while len(self._envs) < self.games:
+            self._envs.append(self._copy())
+        self._games = [Game(env, self._seats, [each[e] for each in self._shown], self.active[:, e])
+                       for e, env in enumerate(self._envs)]
+        self._episodes[:] = 0
+        self._reset(range(self.games))
+
+    def _copy(self) -> Any:
+        """Another copy of the environment, with the same agents and spaces."""
+        def refuse(problem: str, valid: str):
+            raise InputError(f"{self._source}: {problem}", key=key_of(self._source), valid=valid)
+
+        made = self._make()
+        env = as_parallel(made, self._source)
+        if any(env is other or getattr(other, "aec_env", other) is made for other in self._envs):
+            refuse("gives the same environment when called again", "a function that makes a new one every time")
+        first, ids = self._envs[0], self._seats.ids
+        if tuple(env.possible_agents) != ids or any(
+                getattr(env, what)(agent) != getattr(first, what)(agent)
+                for what in ("observation_space", "action_space") for agent in ids):
+            refuse("gives environments that differ in their agents or spaces", "the same agents and spaces every time")
+        return env
+
+    def _reset(self, games) -> None:
+        for e in games:
+            key = (Purpose.ENVIRONMENT, self._chain, e, 1 + int(self._episodes[e]))
+            seed = int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1)[0]) >> 1
+            try:
+                self._games[e].reset(seed)
+            except ApiError as error:
+                raise self._failure(e, error) from error
+
+    def observe(self, agents: range) -> list[np.ndarray]:
+        """The current observations of `agents`: one (E, *shape) array each, single precision."""
+        return [self._shown[i].copy() for i in agents]
+
+    def state(self) -> np.ndarray:
+        """The current global state, (E, *state_shape), single precision."""
+        states = np.zeros((self.games, *self.state_shape), dtype=np.float32)
+        for e, (env, row) in enumerate(zip(self._envs, states, strict=True)):
+            try:
+                self._state.write(env.state(), row)
+            except ApiError as error:
+                problem = error.problem.replace("the observation", "state()", 1).replace("observation", "state()", 1)
+                raise self._failure(e, ApiError(problem, error.mend)) from error
+            except Exception as error:     # what a user's environment raises may be anything
+                raise self._failure(e, ApiError(f"state() failed: {type(error).__name__}: {error}", "")) from error
+        return states
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Move all games on.
+
+        Raises:
+            RunError: an environment failed or broke the interface; names agent, game, episode and step.
+        """
+        r, terminated = np.zeros((self.agents, self.games)), np.zeros((self.agents, self.games), dtype=bool)
+        over = np.zeros(self.games, dtype=bool)
+        for e, game in enumerate(self._games):
+            try:
+                over[e] = game.step(actions[:, e], r[:, e], terminated[:, e])
+            except ApiError as error:
+                raise self._failure(e, error) from error
+        return Step(r, terminated, over)
+
+    def _failure(self, game: int, error: ApiError) -> RunError:
+        at = f"game {game}, episode {self._episodes[game]}, step {self._games[game].steps}"
+        return RunError(f"{self._source}: {error.problem} ({at})", agent=error.agent)
+
+    def restart(self, games: np.ndarray) -> None:
+        """Begin the next episode of the games of the mask (E,)."""
+        self._episodes[games] += 1
+        self._reset(np.flatnonzero(games).tolist())
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Which episode each game is in; where games can be resumed also where they stand and what is shown."""
+        state = {"episodes": self._episodes.copy()}
+        if self.resumable:
+            state |= {"active": self.active.copy(), "steps": np.array([game.steps for game in self._games])}
+            state |= {f"observation{i}": shown.copy() for i, shown in enumerate(self._shown)}
+            for e, env in enumerate(self._envs):
+                kept = self._asked(e, lambda env=env: plain(env.get_state()))
+                state |= {f"game{e}.{key}": value for key, value in kept.items()}
+        return state
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from there; games that cannot be resumed begin their next episode."""
+        self._episodes[:] = state["episodes"]
+        if not self.resumable:
+            self.restart(np.ones(self.games, dtype=bool))
+            return
+        self.active[:] = state["active"]
+        for i, shown in enumerate(self._shown):
+            shown[:] = state[f"observation{i}"]
+        for e, (env, game) in enumerate(zip(self._envs, self._games, strict=True)):
+            game.steps = int(state["steps"][e])
+            prefix = f"game{e}."
+            kept = given_back({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+            self._asked(e, lambda env=env, kept=kept: env.set_state(kept))
+
+    def _asked(self, game: int, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except NetacError:
+            raise
+        except ApiError as error:
+            raise self._failure(game, error) from error
+        except Exception as error:     # what a user's environment raises may be anything
+            problem = f"get_state or set_state failed: {type(error).__name__}: {error}"
+            raise self._failure(game, ApiError(problem, "")) from error
+
+    def render(self, game: int = 0) -> np.ndarray:
+        """A picture of one game as it stands: (height, width, 3), bytes.
+
+        Raises:
+            InputError: the environment was not made for pictures.
+            RunError: what it draws is no picture.
+        """
+        env = self._envs[game]
+        if getattr(env, "render_mode", None) != "rgb_array":
+            raise InputError(f"{self._source} was not made for pictures", key="env.kwargs",
+                             found=getattr(env, "render_mode", None), valid='kwargs with render_mode = "rgb_array"')
+        picture = self._asked(game, env.render)
+        if not isinstance(picture, np.ndarray) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
+            found = getattr(picture, "shape", type(picture).__name__)
+            raise self._failure(game, ApiError(f"render() gave {found}, not bytes of shape (height, width, 3)", ""))
+        return picture
+
+    def close(self) -> None:
+        """Close all copies; a copy that fails to close has nothing left to lose."""
+        for env in self._envs:
+            with suppress(Exception):
+                env.close()

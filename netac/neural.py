@@ -1,0 +1,155 @@
+"""Agents whose policies and critics are torch modules, on environments that are played as E games side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+
+from netac.agents.networks._factory import complete
+from netac.agents.neural import (
+    NeuralActionValue,
+    NeuralPolicy,
+    NeuralRewardModel,
+    NeuralStateValue,
+    neural_critic,
+    neural_policy,
+)
+from netac.agents.parameters import Layout, Parameters
+from netac.config import Experiment, Normalise
+from netac.decentralized._base import Agents, Common, Requirements
+from netac.environments import Environment, GamesSource
+from netac.envs._batched import BatchedEnvironment
+from netac.envs._onehot import TabularGames
+from netac.errors import InputError
+from netac.options import Options, checked
+from netac.processes.games import Encoding, Games
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+
+
+class NetworkPolicy(Options):
+    """The table [policy] of networks, besides the network's own options."""
+
+    shared: list[str] = Field(["*"], description=(
+        'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them)'))
+    entropy: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False, description="coefficient of an entropy bonus")
+    initial: Literal["common", "independent"] = Field("common", description=(
+        "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its own"))
+    log_std: float = Field(-0.5, ge=-20, le=2, allow_inf_nan=False, description=(
+        "action vectors: initial logarithm of the standard deviations"))
+
+
+class NetworkCritic(Options):
+    """The tables [critic] and [reward_model], besides the network's own options."""
+
+    input: Literal["observation", "state"] = Field("observation", description=(
+        "what V, Q and R see: the agent's own observation, or the environment's global state"))
+
+
+@dataclass(frozen=True)
+class Neural:
+    """What agents with networks are made of.
+
+    Attributes:
+        make: makes E games; `replicated` if every process may step them.
+        policy: the policies of all agents.
+        value: V, or Q of the joint action; reward_model: R, None where the algorithm has none.
+        needs: what the algorithm asks for.
+        tables: the tables of the experiment that say how the agents are made, complete.
+        normalise: what is normalised.
+    """
+
+    make: Callable[[], BatchedEnvironment]
+    replicated: bool
+    policy: NeuralPolicy
+    value: NeuralStateValue | NeuralActionValue
+    reward_model: NeuralRewardModel | None
+    needs: Requirements
+    tables: dict[str, Any]
+    normalise: Normalise
+
+    @property
+    def layout(self) -> Layout:
+        """What each agent holds."""
+        needs, policy = self.needs, self.policy
+        return Layout(omega=self.value.size, lam=self.reward_model.size if self.reward_model else 0, theta=policy.size,
+                      shared=policy.shared, mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed,
+                      dtype="float32")
+
+    def describe(self) -> str:
+        """Which tensors are shared and which are personal, and how many numbers there are."""
+        parts = [self.policy, self.value, *([self.reward_model] if self.reward_model else [])]
+        return "\n".join(part.describe() for part in parts)
+
+    def agents(self, local: range, seed: int, settings: Common) -> Agents:
+        """The agents `local`, at their initial values."""
+        x = Parameters(self.layout, len(local))
+        x.theta[:] = self.policy.initial(seed, local)
+        x.omega[:] = self.value.initial(seed, local)
+        critics = {"V" if self.needs.value == "state" else "Q": self.value.of(local)}
+        if self.reward_model is not None:
+            x.lam[:] = self.reward_model.initial(seed, local)
+            critics["R"] = self.reward_model.of(local)
+        return Agents(x, self.policy.of(local), settings.make_optimizer(self.layout, len(local)), **critics)
+
+    def world(self, agents: Agents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> Games:
+        """Where they live."""
+        return Games(self.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
+                     self.needs.features, comm, replicated=self.replicated,
+                     state=self.tables["critic"]["input"] == "state",
+                     normalise_observations=self.normalise.observations, normalise_rewards=self.normalise.rewards)
+
+
+def make_neural(experiment: Experiment, environment: Environment, needs: Requirements) -> Neural:
+    """The agents that the tables [policy], [critic] and [reward_model] describe, each kind of network tried out once.
+
+    Raises:
+        InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
+    """
+    if isinstance(environment, GamesSource):
+        make, games, replicated = environment.make, environment.probe, environment.replicated
+    else:
+        make, replicated = partial(TabularGames, environment, experiment.envs), True
+        games = make()
+    wanted, policy_spec = _split(NetworkPolicy, experiment.policy, games.observations[0], "policy")
+    if needs.h and wanted.entropy:
+        raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
+    policy = neural_policy(policy_spec, games.observations, games.actions, games.names, **wanted.model_dump())
+    usual = policy_spec if "name" in policy_spec else {}
+    critic_table = experiment.critic or usual
+    seen = games.observations
+    if critic_table.get("input") == "state":
+        if games.state_shape is None:
+            raise InputError("this environment has no global state", key="critic.input", found="state", valid='"observation"')
+        seen = (games.state_shape,) * games.agents
+    critic, critic_spec = _split(NetworkCritic, critic_table, seen[0], "critic")
+    joint = Encoding(games.actions).size
+    if needs.value == "action" and not all(space.kinds for space in games.actions):
+        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions", key="algorithm.critic",
+                         found="action_value", valid='"state_value" with this environment')
+    value = neural_critic(f"{needs.value}_value", critic_spec, seen, games.names, joint, needs.mixed != "nothing",
+                          wanted.initial)
+    tables = {"policy": {**wanted.model_dump(), **policy_spec}, "critic": {**critic.model_dump(), **critic_spec}}
+    model = None
+    if needs.reward_model:
+        table = dict(experiment.reward_model or (critic_spec if "name" in critic_spec else {}))
+        if table.setdefault("input", critic.input) != critic.input:
+            raise InputError("critic and reward model see the same", key="reward_model.input", found=table["input"],
+                             valid=f'"{critic.input}", as the critic')
+        seeing, spec = _split(NetworkCritic, table, seen[0], "reward_model")
+        model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
+        tables["reward_model"] = {**seeing.model_dump(), **spec}
+    return Neural(make, replicated, policy, value, model, needs, tables, experiment.normalise)
+
+
+def _split(model: type[Options], table: dict[str, Any], observation: tuple[int, ...], key: str) -> tuple[Any, dict[str, Any]]:
+    """The options of `model` in a table, and the network the rest of it describes; by default one that fits the observation."""
+    own = {name: value for name, value in table.items() if name in model.model_fields}
+    spec = {name: value for name, value in table.items() if name not in model.model_fields}
+    if "name" not in spec and "factory" not in spec:
+        spec = {"name": "mlp" if len(observation) < 2 else "cnn", **spec}
+    return checked(model, own, key), complete(spec, key)

@@ -1,0 +1,326 @@
+"""The world of agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
+
+It answers the same questions as `netac.processes.world.World` does for finite environments; a batch of M samples are
+M / E joint steps of all games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.agents.normalisation import ObservationNormaliser, RewardNormaliser
+from netac.agents.transitions import Transitions
+from netac.envs._batched import ActionSpace, BatchedEnvironment
+from netac.processes.channels import Everyone
+from netac.processes.hosts import AtRoot, Outcome, Replicated, View
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+from netac.processes.world import RUNNING, SECOND, Features
+from netac.streams import Purpose, Stream, student_t4
+
+
+@dataclass
+class Feed:
+    """E games with the agents' streams.
+
+    Attributes:
+        view: what the agents are shown now; `raw` the same before normalisation.
+        restarts: decides which games of the actor's own chain begin anew; None for the running chain.
+        pending: (N, E) joint actions already chosen for the current step, -1 where there is none.
+    """
+
+    host: Replicated | AtRoot
+    view: View
+    actions: Stream
+    privacy: Stream
+    restarts: Stream | None = None
+    pending: np.ndarray | None = None
+
+
+@dataclass
+class Episodes:
+    """Episodes of the running chain: those under way, and sums over those finished since `take`."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    finished: int = 0
+    total_return: float = 0.0
+    total_length: int = 0
+
+    def add(self, team: np.ndarray, over: np.ndarray) -> None:
+        """One step: team-mean rewards (E,), and which games are over."""
+        self.returns += team
+        self.lengths += 1
+        if over.any():
+            self.finished += int(over.sum())
+            self.total_return += float(self.returns[over].sum())
+            self.total_length += int(self.lengths[over].sum())
+            self.returns[over], self.lengths[over] = 0.0, 0
+
+    def take(self) -> tuple[int, float, int]:
+        """How many episodes finished since the last call, the sum of their returns and of their lengths."""
+        taken = self.finished, self.total_return, self.total_length
+        self.finished, self.total_return, self.total_length = 0, 0.0, 0
+        return taken
+
+
+class Games:
+    """Draws batches of joint samples for the agents of this process.
+
+    Args:
+        make: makes the E games of a chain; called once per chain in every process that steps or is shown them.
+        policy: the policies of this process's agents.
+        placement, ledger, comm: who is where, where traffic is counted, the launch's communicator (or None).
+        seed: the run's seed.
+        double: whether the actor has games of its own, which begin anew with probability 1 - gamma after every step.
+        gamma: discount.
+        features: what a batch must hold.
+        replicated: whether every process may step the games; else process 0 does.
+        state: whether critics see the global state instead of the agent's own observation.
+        normalise_observations, normalise_rewards: by running statistics, each agent's own.
+    """
+
+    def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
+                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, state: bool = False,
+                 normalise_observations: bool = False, normalise_rewards: bool = False):
+        self.policy, self.placement, self.ledger = policy, placement, ledger
+        self._make, self._seed, self._gamma, self._features, self._comm = make, seed, gamma, features, comm
+        self._replicated, self._with_state = replicated or comm is None, state
+        self._agents = placement.local
+        self.environment = environment = make()
+        self.games = ledger.games = environment.games
+        spaces = environment.actions
+        self._spaces = [spaces[agent] for agent in self._agents]
+        self._discrete = all(space.kinds for space in spaces)
+        self._size = max(space.size for space in spaces)
+        self._wire = np.min_scalar_type(max(*(space.kinds for space in spaces), 2) - 1) if self._discrete else np.dtype("f4")
+        ledger.action_bytes = self._wire.itemsize * self._size
+        self._exchange: Everyone | None = None
+        self._encode = Encoding(spaces)
+        n = len(self._agents)
+        shapes = [environment.observations[agent] for agent in self._agents]
+        self._observations = ObservationNormaliser(shapes) if normalise_observations else None
+        self._states = ObservationNormaliser([environment.state_shape]) if normalise_observations and state else None
+        self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
+        self.learning = True                                   # running statistics learn
+        self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
+        self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
+        self.team_reward, self.team_samples = 0.0, 0
+        self.feeds = [self.feed(RUNNING, environment)]
+        if double:
+            self.feeds.append(self.feed(SECOND, make(), restarting=True))
+
+    def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> Feed:
+        """`environment` begun with the random streams of number `index`."""
+        host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
+            environment, self.placement, self.ledger, self._with_state, self._comm)
+        seed, agents = self._seed, self._agents
+        restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
+        view = self._seen(host.begin(seed, index), index == RUNNING)
+        return Feed(host, view, Stream(seed, Purpose.ACTION, index, agents),
+                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4), restarts)
+
+    # --- sampling ---
+
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Transitions:
+        """`samples` joint steps of all games with the policies at `theta` (n, d): M = samples E joint samples."""
+        steps = [self._sample(theta, self.feeds[feed], feed == RUNNING) for _ in range(samples)]
+        batch = steps[0] if samples == 1 else Transitions.joined(steps)
+        self.rewards.append(batch.r)
+        return batch
+
+    def _sample(self, theta: np.ndarray, source: Feed, running: bool) -> Transitions:
+        view = source.view
+        own, pi, joint = self._act(theta, source, view.obs)
+        if source.pending is not None:
+            joint = np.where(source.pending >= 0, source.pending, joint)
+            own = list(joint[self._agents.start:self._agents.stop])
+        active = view.active[self._agents.start:self._agents.stop]
+        outcome = source.host.step(self._encode.within(joint))
+        self.ledger.samples += self.games
+        after = self._seen(outcome.view, running)
+        r = outcome.r if self._rewards is None else self._rewards.apply(
+            outcome.r, outcome.over, active, learn=running and self.learning)
+        if running:
+            self.team_reward += float(outcome.team.sum())
+            self.team_samples += self.games
+            self.episodes.add(outcome.team, outcome.over)
+        batch = Transitions(
+            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=own, pi=pi,
+            joint=self._encode(joint, view.active), r=r, active=None if active.all() else active.astype(float),
+            alive=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
+        if self._features.psi_own:
+            batch.alternatives = [self._encode.alternatives(batch.joint, agent) for agent in self._agents]
+        if self._features.psi_next:
+            following = self._act(theta, source, after.obs)[2]
+            batch.next_joint = self._encode(following, after.active)
+            source.pending = following if source.restarts is None else None
+        again = outcome.over
+        if source.restarts is not None:
+            again = again | (source.restarts.take()[0] >= self._gamma)
+        if again.any():
+            after = self._seen(source.host.restart(again), running)
+            if source.pending is not None:
+                source.pending[:, again] = -1
+        source.view = after
+        return batch
+
+    def play(self, theta: np.ndarray, source: Feed) -> tuple[np.ndarray, Outcome]:
+        """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
+        joint = self._act(theta, source, source.view.obs)[2]
+        outcome = source.host.step(self._encode.within(joint))
+        view = source.host.restart(outcome.over) if outcome.over.any() else outcome.view
+        source.view = self._seen(view, learn=False)
+        return joint, outcome
+
+    def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray]):
+        """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size)."""
+        n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
+        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size))
+        self.ledger.announced += self.games
+        if self._discrete:
+            mine = np.stack(own)
+        else:
+            mine = np.zeros((n, self.games, self._size))
+            for row, (space, actions) in enumerate(zip(self._spaces, own, strict=True)):
+                mine[row, :, :space.size] = actions.reshape(self.games, space.size)
+        return own, pi, self._gather(mine)
+
+    def _gather(self, own: np.ndarray) -> np.ndarray:
+        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...)."""
+        sent = own.astype(self._wire)
+        if self._comm is not None:
+            if self._exchange is None:
+                self._exchange = Everyone(self.placement, sent[0].size, self._wire, self._comm)
+            self.ledger.wire(self._exchange.messages, self._exchange.bytes)
+            sent = self._exchange.gather(sent.reshape(len(sent), -1)).reshape(-1, *sent.shape[1:])
+        return sent.astype(np.int64 if self._discrete else float)
+
+    def _critics_see(self, view: View) -> list[np.ndarray]:
+        return view.obs if view.state is None else [view.state] * len(self._agents)
+
+    def _seen(self, view: View, learn: bool) -> View:
+        """The view as networks see it: normalised where that is asked for."""
+        if self._observations is None:
+            return view
+        if learn and self.learning:
+            self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop])
+            if self._states is not None:
+                self._states.update([view.state], np.ones((1, self.games), dtype=bool))
+        state = view.state if self._states is None else self._states.apply([view.state])[0]
+        return View(self._observations.apply(view.obs), state, view.active)
+
+    def privacy_noise(self, samples: int) -> np.ndarray:
+        """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
+        return self.feeds[-1].privacy.take(samples).T
+
+    def take_reward(self) -> tuple[float, int]:
+        """Sum of the team-mean rewards of the running chain since the last call, and of how many samples."""
+        taken = self.team_reward, self.team_samples
+        self.team_reward, self.team_samples = 0.0, 0
+        self.rewards.clear()
+        return taken
+
+    def close(self) -> None:
+        """Give back what games and exchange hold."""
+        for feed in self.feeds:
+            feed.host.close()
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
+
+    # --- checkpoints ---
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What each agent of this process keeps for itself, (n, D) each: arrays that may be assigned into."""
+        kept = {"observation_statistics": self._observations, "reward_statistics": self._rewards}
+        return {name: each.rows for name, each in kept.items() if each is not None}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Positions of all streams and games, whole on process 0."""
+        kept = {"episodes": np.concatenate([self.episodes.returns, self.episodes.lengths])}
+        if self._states is not None:
+            kept["state_statistics"] = self._states.rows.copy()
+        for k, feed in enumerate(self.feeds):
+            kept[f"feed{k}"] = np.array([feed.actions.position, feed.privacy.position,
+                                         feed.restarts.position if feed.restarts else 0])
+            if feed.pending is not None:
+                kept[f"feed{k}_pending"] = feed.pending
+            kept |= {f"feed{k}_games_{name}": array for name, array in feed.host.get_state().items()}
+        return kept
+
+    def adopt(self, state: dict[str, np.ndarray], agents: range) -> None:
+        """Take up a checkpoint's statistics of normalisation, for good: they learn no more."""
+        self.learning = False
+        for name, rows in self.rows.items():
+            rows[:] = state[f"rows_{name}"][agents.start:agents.stop]
+        if self._states is not None:
+            self._states.rows[:] = state["state_statistics"]
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take up the positions of a checkpoint; the agents' statistics of normalisation have been taken up before."""
+        self.episodes.returns[:], lengths = np.split(state["episodes"], 2)
+        self.episodes.lengths[:] = lengths
+        if not self.environment.resumable:
+            self.episodes.returns[:], self.episodes.lengths[:] = 0.0, 0
+        if self._states is not None:
+            self._states.rows[:] = state["state_statistics"]
+        for k, feed in enumerate(self.feeds):
+            actions, privacy, restarts = state[f"feed{k}"].tolist()
+            feed.actions.seek(actions)
+            feed.privacy.seek(privacy)
+            if feed.restarts:
+                feed.restarts.seek(restarts)
+            feed.pending = state.get(f"feed{k}_pending")
+            if feed.pending is not None and not self.environment.resumable:
+                feed.pending = np.full_like(feed.pending, -1)
+            prefix = f"feed{k}_games_"
+            games = {name[len(prefix):]: array for name, array in state.items() if name.startswith(prefix)}
+            feed.view = self._seen(feed.host.set_state(games), learn=False)
+
+
+class Encoding:
+    """Joint actions as numbers for reward models: one-hot or vector, agent after agent."""
+
+    def __init__(self, spaces: tuple[ActionSpace, ...]):
+        self._spaces = spaces
+        ends = np.cumsum([0, *(space.outputs for space in spaces)])
+        self._first, self.size = ends[:-1], int(ends[-1])
+        self._discrete = all(space.kinds for space in spaces)
+        size = max(space.size for space in spaces)
+        self._low, self._high = np.full((2, len(spaces), 1, size), np.array([-np.inf, np.inf])[:, None, None, None])
+        for agent, space in enumerate(spaces):
+            if not space.kinds:
+                self._low[agent, 0, :space.size], self._high[agent, 0, :space.size] = space.low, space.high
+
+    def within(self, joint: np.ndarray) -> np.ndarray:
+        """The joint action as the environment takes it: vectors clipped to their bounds."""
+        return joint if self._discrete else np.clip(joint, self._low, self._high)
+
+    def __call__(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """(N, E) or (N, E, size), and who took part, (N, E) -> (E, F), single precision."""
+        games = joint.shape[1]
+        encoded = np.zeros((games, self.size), np.float32)
+        if self._discrete:
+            agents, played = np.nonzero(active)
+            encoded[played, self._first[agents] + joint[agents, played]] = 1.0
+            return encoded
+        joint = self.within(joint)
+        for agent, space in enumerate(self._spaces):
+            if space.kinds:
+                encoded[np.arange(games), self._first[agent] + joint[agent, :, 0].astype(int)] = active[agent]
+            else:
+                first = self._first[agent]
+                encoded[:, first:first + space.size] = joint[agent, :, :space.size] * active[agent][:, None]
+        return encoded
+
+    def alternatives(self, encoded: np.ndarray, agent: int) -> np.ndarray:
+        """(E, F) with the action of `agent` replaced by each of its A: (E, A, F)."""
+        kinds, first = self._spaces[agent].kinds, self._first[agent]
+        others = np.repeat(encoded[:, None], kinds, axis=1)
+        others[:, :, first:first + kinds] = np.eye(kinds, dtype=np.float32)
+        return others

@@ -1,0 +1,195 @@
+"""Who steps a batched environment: every process the same games (`Replicated`), or process 0 alone (`AtRoot`).
+
+Replicated, only actions travel; that is for netac's own environments, which are made of counters and uniforms.  A
+third-party environment lives on process 0, which hands every process what its agents are shown: one Scatterv after each
+step, another one after games have begun anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.envs._batched import BatchedEnvironment
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+
+
+@dataclass(slots=True)
+class View:
+    """What the agents of a process are shown of E games.
+
+    Attributes:
+        obs: one (E, *shape_i) array per agent, single precision.
+        state: (E, *shape) global state, None where nobody asks for it.
+        active: (N, E) bool, who takes part in the next step.
+    """
+
+    obs: list[np.ndarray]
+    state: np.ndarray | None
+    active: np.ndarray
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a joint step gives the agents of a process.
+
+    Attributes:
+        r, terminated: (n, E) own rewards; whether s' has no value for the agent.
+        over: (E,) games that must be restarted.
+        team: (E,) team-mean rewards (zeros on processes that are not told).
+        view: what is shown in s', also of games that are over.
+    """
+
+    r: np.ndarray
+    terminated: np.ndarray
+    over: np.ndarray
+    team: np.ndarray
+    view: View
+
+
+class Replicated:
+    """The same games in every process."""
+
+    def __init__(self, environment: BatchedEnvironment, agents: range, with_state: bool):
+        self._environment, self._agents, self._with_state = environment, agents, with_state
+
+    def begin(self, seed: int, chain: int) -> View:
+        """All games anew."""
+        self._environment.begin(seed, chain)
+        return self._view()
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """One joint step: actions as `BatchedEnvironment.step` takes them."""
+        step = self._environment.step(actions)
+        own = slice(self._agents.start, self._agents.stop)
+        return Outcome(step.r[own], step.terminated[own], step.over, step.team_mean(), self._view())
+
+    def restart(self, games: np.ndarray) -> View:
+        """The games of the mask (E,) anew."""
+        self._environment.restart(games)
+        return self._view()
+
+    def _view(self) -> View:
+        environment = self._environment
+        return View(environment.observe(self._agents), environment.state() if self._with_state else None,
+                    environment.active.copy())
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps."""
+        return self._environment.get_state()
+
+    def set_state(self, state: dict[str, np.ndarray]) -> View:
+        """Go on from a checkpoint, after `begin`."""
+        self._environment.set_state(state)
+        return self._view()
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        self._environment.close()
+
+
+class AtRoot:
+    """The games of process 0, shown to all.
+
+    Args:
+        environment: the games, on process 0; elsewhere one that is only asked for its spaces.
+        with_state: whether the global state is shown.
+    """
+
+    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm):
+        self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
+        self._here = Replicated(environment, placement.local, with_state)
+        games, shapes = environment.games, environment.observations
+        self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)] for rank in range(placement.processes)]
+        self._state = (games, *environment.state_shape) if with_state else None
+        self._active = (placement.agents, games)
+        self._counts = [self._floats(rank) for rank in range(placement.processes)]
+        self._received = np.empty(self._counts[placement.rank])
+        self._root = placement.rank == 0
+
+    def _floats(self, rank: int) -> int:
+        """Doubles that process `rank` is sent: outcome, who is active, observations, state."""
+        singles = sum(int(np.prod(shape)) for shape in [*self._shown[rank], *([self._state] if self._state else [])])
+        games = self._environment.games
+        return (2 * len(self._placement.block(rank)) + 1) * games + (self._active[0] * games + 7) // 8 + (singles + 1) // 2
+
+    def begin(self, seed: int, chain: int) -> View:
+        """All games anew."""
+        if self._root:
+            self._environment.begin(seed, chain)
+        return self._told(None).view
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """One joint step."""
+        return self._told(self._environment.step(actions) if self._root else None)
+
+    def restart(self, games: np.ndarray) -> View:
+        """The games of the mask (E,) anew."""
+        if self._root:
+            self._environment.restart(games)
+        return self._told(None).view
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps; nothing but on process 0."""
+        return self._environment.get_state() if self._root else {}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> View:
+        """Go on from a checkpoint, after `begin`."""
+        if self._root:
+            self._environment.set_state(state)
+        return self._told(None).view
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        self._environment.close()
+
+    def _told(self, step) -> Outcome:
+        """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active, observations, state)."""
+        sent = self._packed(step) if self._root else None
+        self._comm.Scatterv(None if sent is None else [sent, self._counts], self._received, root=0)
+        outcome = self._unpacked(self._received, self._placement.rank)
+        if self._root:
+            sizes = self._counts[1:]
+            self._ledger.wire(len(sizes), 8 * sum(sizes))
+            if step is not None:
+                outcome.team = step.team_mean()
+        return outcome
+
+    def _packed(self, step) -> np.ndarray:
+        environment, placement = self._environment, self._placement
+        games, parts = environment.games, []
+        obs = environment.observe(range(placement.agents))
+        state = environment.state() if self._state else None
+        active = environment.active.astype(np.uint8)
+        for rank in range(placement.processes):
+            block = placement.block(rank)
+            own = slice(block.start, block.stop)
+            numbers = np.zeros((2 * len(block) + 1, games))
+            if step is not None:
+                numbers[:len(block)], numbers[len(block):-1], numbers[-1] = step.r[own], step.terminated[own], step.over
+            shown = [obs[agent] for agent in block] + ([] if state is None else [state])
+            parts += [numbers.tobytes(), _padded(active.tobytes()), _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
+        return np.frombuffer(b"".join(parts))
+
+    def _unpacked(self, received: np.ndarray, rank: int) -> Outcome:
+        n, games = len(self._placement.block(rank)), self._environment.games
+        numbers = received[:(2 * n + 1) * games].reshape(2 * n + 1, games)
+        octets = received[numbers.size:].view(np.uint8)
+        cells = int(np.prod(self._active))
+        active = octets[:cells].reshape(self._active).astype(bool)
+        singles = octets[(cells + 7) // 8 * 8:].view(np.float32)
+        shown, at = [], 0
+        for shape in [*self._shown[rank], *([self._state] if self._state else [])]:
+            size = int(np.prod(shape))
+            shown.append(singles[at:at + size].reshape(shape).copy())
+            at += size
+        state = shown.pop() if self._state else None
+        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), np.zeros(games),
+                       View(shown, state, active))
+
+
+def _padded(octets: bytes) -> bytes:
+    """With zeros up to a whole number of doubles."""
+    return octets + bytes(-len(octets) % 8)

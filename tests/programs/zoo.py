@@ -1,0 +1,334 @@
+"""Small PettingZoo environments: well-behaved ones of every kind, and one that breaks whichever rule it is told to."""
+
+from __future__ import annotations
+
+import copy
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from pettingzoo import AECEnv, ParallelEnv
+
+MIXED = {
+    "box": (spaces.Box(-1.0, 1.0, (2, 3)), spaces.Discrete(3)),
+    "scalar": (spaces.Box(0, 255, (), np.uint8), spaces.Discrete(2, start=-1)),
+    "whole": (spaces.Discrete(4, start=2), spaces.Box(-1.0, 2.0, (2, 2))),
+    "many": (spaces.MultiDiscrete([2, 3], start=[1, -1]), spaces.Box(-3, 5, (1,), np.int32)),
+    "dict": (spaces.Dict({"z": spaces.Box(-np.inf, np.inf, (2,), np.float64), "a": spaces.Discrete(3),
+                          "pair": spaces.Tuple((spaces.MultiBinary(2), spaces.Box(0, 1, (1, 2), np.float32)))}),
+             spaces.Box(np.array([-np.inf, 0], np.float32), np.array([np.inf, 1], np.float32))),
+}
+
+
+class Sampler(ParallelEnv):
+    """Observations drawn from the agents' spaces with the episode's seed; keeps the actions it was given.
+
+    Args:
+        agents: names with (observation space, action space).
+        length: steps of an episode, which is truncated.
+    """
+
+    def __init__(self, agents=None, length=5):
+        self.possible_agents = list(agents or MIXED)
+        self._spaces = copy.deepcopy(agents or MIXED)
+        self._length = length
+        self.given, self.seeds = [], []
+
+    def observation_space(self, agent):
+        return self._spaces[agent][0]
+
+    def action_space(self, agent):
+        return self._spaces[agent][1]
+
+    def reset(self, seed=None, options=None):
+        self.agents, self._t = self.possible_agents[:], 0
+        self.seeds.append(seed)
+        self._draws = copy.deepcopy({agent: space for agent, (space, _) in self._spaces.items()})
+        for k, space in enumerate(self._draws.values()):
+            space.seed(None if seed is None else seed % 10**6 + k)
+        return self._observed(), {agent: {} for agent in self.agents}
+
+    def _observed(self):
+        self.observed = {agent: space.sample() for agent, space in self._draws.items()}
+        return self.observed
+
+    def step(self, actions):
+        assert all(self.action_space(agent).contains(action) for agent, action in actions.items()), actions
+        self.given.append(actions)
+        self._t += 1
+        ended = self._t == self._length
+        names = self.agents
+        answer = (self._observed(), {agent: float(k) for k, agent in enumerate(names)}, dict.fromkeys(names, False),
+                  dict.fromkeys(names, ended), {agent: {} for agent in names})
+        self.agents = [] if ended else names
+        return answer
+
+
+class Timetable(ParallelEnv):
+    """Agents come and go by a timetable; observations are [steps, agent's number, parity of the seed].
+
+    Args:
+        table: for each agent (first step it takes part in, step with which it ends, "terminated" or "truncated" or "both").
+        final: whether agents that end are shown a final observation.
+        clock: the seed is seen in the global state.
+    """
+
+    def __init__(self, table, final=True):
+        self.possible_agents = [f"agent_{k}" for k in range(len(table))]
+        self._table, self._final = dict(zip(self.possible_agents, table, strict=True)), final
+        self.render_mode = None
+        self.closed = False
+
+    def observation_space(self, agent):
+        return spaces.Box(0.0, np.inf, (3,), np.float32)
+
+    def action_space(self, agent):
+        return spaces.Discrete(2)
+
+    def state(self):
+        return np.array([[self._t, self._seed % 2]])
+
+    def reset(self, seed=None, options=None):
+        self._t, self._seed = 0, seed
+        self.agents = self._present()
+        return self._observed(self.agents), {agent: {} for agent in self.agents}
+
+    def _present(self):
+        return [agent for agent, (first, last, _) in self._table.items() if first <= self._t < last]
+
+    def _observed(self, names):
+        return {agent: np.array([self._t, self.possible_agents.index(agent), self._seed % 2], np.float32) for agent in names}
+
+    def step(self, actions):
+        assert set(actions) == set(self.agents), actions
+        self._t += 1
+        acted, self.agents = self.agents, self._present()
+        ends = {agent: self._table[agent][2] if self._table[agent][1] == self._t else "" for agent in acted}
+        seen = set(self.agents) | (set(acted) if self._final else {a for a in acted if ends[a] == "truncated"})
+        return (self._observed(seen), {agent: 1.0 + actions[agent] for agent in acted},
+                {agent: ends[agent] in ("terminated", "both") for agent in acted},
+                {agent: ends[agent] in ("truncated", "both") for agent in acted}, {})
+
+    def close(self):
+        self.closed = True
+
+
+class SavedTimetable(Timetable):
+    """A timetable that can be saved and brought back."""
+
+    def get_state(self):
+        return {"steps": self._t, "seed": self._seed}
+
+    def set_state(self, state):
+        self._t, self._seed = state["steps"], state["seed"]
+        self.agents = self._present()
+
+
+class Walk(ParallelEnv):
+    """A random walk of each agent, which can be saved and brought back.
+
+    Args:
+        forgets: a part of the state that `set_state` does not bring back.
+        picture: what `render` gives.
+    """
+
+    def __init__(self, agents=2, length=7, forgets=None, render_mode=None, picture=None):
+        self.possible_agents = [f"w{k}" for k in range(agents)]
+        self._length, self._forgets, self.render_mode, self._picture = length, forgets, render_mode, picture
+
+    def observation_space(self, agent):
+        return spaces.Box(-np.inf, np.inf, (1,), np.float64)
+
+    def action_space(self, agent):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+    def reset(self, seed=None, options=None):
+        self.agents, self._x, self._t, self._lcg = self.possible_agents[:], np.zeros(len(self.possible_agents)), 0, seed
+        return self._move(0.0), {}
+
+    def _move(self, by):
+        self._lcg = (1103515245 * self._lcg + 12345) % 2**31
+        self._x += by + self._lcg / 2**31
+        return {agent: self._x[k:k + 1] for k, agent in enumerate(self.possible_agents)}
+
+    def step(self, actions):
+        self._t += 1
+        names, ended = self.agents, self._t == self._length
+        observations = self._move(sum(float(action[0]) for action in actions.values()))
+        self.agents = [] if ended else names
+        return (observations, dict(zip(names, self._x.tolist(), strict=True)), dict.fromkeys(names, False),
+                dict.fromkeys(names, ended), {agent: {} for agent in names})
+
+    def get_state(self):
+        listed = np.array([agent in self.agents for agent in self.possible_agents])
+        return {"x": self._x, "t": self._t, "lcg": self._lcg, "listed": listed}
+
+    def set_state(self, state):
+        self._x, self._t = state["x"], state["t"]
+        self.agents = [agent for agent, listed in zip(self.possible_agents, state["listed"], strict=True) if listed]
+        if self._forgets != "lcg":
+            self._lcg = state["lcg"]
+
+    def render(self):
+        return np.zeros((4, 5, 3), np.uint8) if self._picture is None else self._picture
+
+
+class Turns(AECEnv):
+    """Two agents one after the other; everything changes after the second one.
+
+    Args:
+        parallel: whether metadata says that they may act at the same time.
+    """
+
+    def __init__(self, parallel=True):
+        self.metadata = {"name": "turns_v0", "is_parallelizable": parallel}
+        self.possible_agents, self.render_mode = ["left", "right"], None
+
+    def observation_space(self, agent):
+        return spaces.Box(0.0, 100.0, (1,))
+
+    def action_space(self, agent):
+        return spaces.Discrete(3)
+
+    def observe(self, agent):
+        return np.array([self._sum], np.float32)
+
+    def reset(self, seed=None, options=None):
+        self.agents = self.possible_agents[:]
+        self._sum, self._chosen = seed % 3, {}
+        self.rewards, self._cumulative_rewards = dict.fromkeys(self.agents, 0), dict.fromkeys(self.agents, 0)
+        self.terminations, self.truncations = dict.fromkeys(self.agents, False), dict.fromkeys(self.agents, False)
+        self.infos = {agent: {} for agent in self.agents}
+        self.agent_selection = "left"
+
+    def step(self, action):
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        self._cumulative_rewards[agent] = 0
+        self._chosen[agent] = int(action)
+        if agent == "right":
+            self._sum += sum(self._chosen.values())
+            self.rewards = {name: float(self._chosen[name]) for name in self.agents}
+            self.terminations = dict.fromkeys(self.agents, self._sum > 20)
+        else:
+            self._clear_rewards()
+        self.agent_selection = "right" if agent == "left" else "left"
+        self._accumulate_rewards()
+
+
+class Single(gymnasium.Env):
+    """An environment with one agent."""
+
+    observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Discrete(2)
+
+
+class Broken(ParallelEnv):
+    """Two agents that see four numbers; breaks the rule `fault`, at the start or from step `after` on.
+
+    `changed` replaces what the rule is about: any method's answer, or an attribute.
+    """
+
+    def __init__(self, fault="", after=0, changed=None):
+        self.possible_agents = ["a", "b"]
+        self._fault, self._after, self._changed = fault, after, changed
+        if fault == "possible_agents":
+            self.possible_agents = changed
+
+    def _now(self, fault):
+        return self._fault == fault and self._t >= self._after
+
+    def observation_space(self, agent):
+        if self._fault == "observation_space":
+            return self._changed[agent] if isinstance(self._changed, dict) else self._changed
+        return spaces.Box(-1.0, 1.0, (4,))
+
+    def action_space(self, agent):
+        return self._changed if self._fault == "action_space" else spaces.Discrete(2)
+
+    def state(self):
+        if self._fault != "state":
+            raise NotImplementedError
+        if isinstance(self._changed, Exception) and self._t >= self._after:
+            raise self._changed
+        return self._changed if self._t >= self._after else np.zeros(3)
+
+    def _observed(self):
+        observations = {agent: np.full(4, 0.5, np.float32) for agent in self.agents}
+        if self._now("observations"):
+            observations |= self._changed
+        return {agent: value for agent, value in observations.items() if value is not ...}
+
+    def reset(self, seed=None, options=None):
+        self.agents, self._t = self.possible_agents[:], 0
+        if self._fault == "reset":
+            if isinstance(self._changed, Exception):
+                raise self._changed
+            return self._changed
+        if self._fault == "agents":
+            self.agents = self._changed
+        return self._observed(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        self._t += 1
+        if self._now("step"):
+            if isinstance(self._changed, Exception):
+                raise self._changed
+            return self._changed
+        acted = self.agents
+        rewards, terminations, truncations = (dict.fromkeys(acted, value) for value in (0.0, False, False))
+        observations = self._observed()
+        for name, dictionary in (("rewards", rewards), ("terminations", terminations), ("truncations", truncations)):
+            if self._now(name):
+                dictionary |= self._changed
+                for agent in [agent for agent in dictionary if dictionary[agent] is ...]:
+                    del dictionary[agent]
+        if self._now("listed"):
+            self.agents = self._changed
+        return observations, rewards, terminations, truncations, {agent: {} for agent in acted}
+
+
+class NoSeed(Broken):
+    """Its reset takes no seed."""
+
+    def reset(self):
+        return super().reset()
+
+
+class Forgetful(Broken):
+    """Draws from a generator that no seed reaches."""
+
+    _random = np.random.default_rng()
+
+    def _observed(self):
+        return {agent: self._random.random(4, dtype=np.float32) for agent in self.agents}
+
+
+class Hasty(Broken):
+    """Empties `agents` before it fills what it returns at the end, as many environments do: only terminations are left.
+
+    Args:
+        seen: whether the last observations are there, too.
+        flag: the flags that are left.
+    """
+
+    def __init__(self, seen=False, flag="terminations"):
+        super().__init__()
+        self._seen, self._flag = seen, flag
+
+    def step(self, actions):
+        observations, rewards, *_, infos = super().step(actions)
+        flags = {name: dict.fromkeys(self.agents, False) for name in ("terminations", "truncations")}
+        if self._t == 3:
+            flags = {name: dict.fromkeys(self.agents, True) if name == self._flag else {} for name in flags}
+            observations = observations if self._seen else {}
+            self.agents = []
+        return observations, rewards, *flags.values(), infos
+
+
+class Masking(Broken):
+    """Its infos hold action masks."""
+
+    def reset(self, seed=None, options=None):
+        return super().reset()[0], {agent: {"action_mask": np.ones(2, np.int8)} for agent in self.agents}
