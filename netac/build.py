@@ -14,7 +14,7 @@ from netac.agents.parameters import Layout
 from netac.config import ALGORITHMS, Experiment
 from netac.decentralized._base import Agents, Common
 from netac.environments import Environment, GamesSource, make_environment
-from netac.errors import InputError
+from netac.errors import InputError, did_you_mean
 from netac.exact import FiniteMDP
 from netac.linear import Linear, make_linear
 from netac.processes.agreement import agreed
@@ -28,6 +28,7 @@ if TYPE_CHECKING:                # loads torch
     from netac.processes.games import Games
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
+NETWORKS = "netac.agents.networks"
 EXACT_SAMPLING = ("stationary", "iid")
 
 
@@ -114,7 +115,10 @@ def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
         InputError: options of networks without networks, or tabular policies where states cannot be counted.
     """
     policy, stateful = experiment.policy, isinstance(environment, GamesSource)
-    named = policy.get("name")
+    named, known = policy.get("name"), [*linear.NAMES, *plugins.module_names(NETWORKS)]
+    if named is not None and named not in known:
+        hint = did_you_mean(named, known) if isinstance(named, str) else ""
+        raise InputError(f"there is no such policy{hint}", key="policy.name", found=named, valid=", ".join(known))
     networks = "factory" in policy or (named not in linear.NAMES if named is not None else stateful)
     if stateful and not networks:
         raise InputError(f"a {named} policy needs an environment with finitely many states", key="policy.name", found=named,

@@ -146,7 +146,7 @@ class Source:
 
     def _policy(self, table: dict | str) -> dict:
         table = self._network(table, "policy")
-        if isinstance(table.get("features"), str):
+        if table.get("name") == "log-linear" and isinstance(table.get("features"), str):
             table["features"] = str(self.find(table["features"], "policy.features"))
         return table
 

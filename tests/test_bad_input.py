@@ -189,7 +189,7 @@ def test_two_overrides_that_cannot_both_be(refused):
     ({"topology": {"name": "ring", "weights": "uniform"}}, "uniform"),
     ({"env": {"factory": "os"}}, "env.factory"),
     ({"env": {"factory": "no.such.module:make"}}, "cannot be imported"),
-    ({"env": {"factory": "os:getcwd"}}, "cannot be called"),
+    ({"env": {"factory": "os:getcwd"}}, "fails as an environment"),
     ({"env": {"factory": "builtins:dict"}}, "fails as an environment"),
     ({"env": {"factory": "os:path.join", "kwargs": 3}}, "kwargs"),
     ({"env": {"factory": "builtins:int", "kwargs": {"x": "y"}}}, "builtins:int"),
@@ -279,7 +279,7 @@ def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):
     for tables in (COORDINATION, MDP):
         config.read(tables).experiment()
     written = {path[-1] for tables in (COORDINATION, MDP) for path, _ in leaves(tables)} | set(COORDINATION)
-    models = [config.Experiment, config.Policy]
+    models = [config.Experiment, linear.Policy]
     for package in (config.ALGORITHMS, config.ENVIRONMENTS):
         models += [plugins.module(package, name, "").Settings for name in plugins.module_names(package)]
     assert {name for model in models for name in model.model_fields} - written == {"path"}

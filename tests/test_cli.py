@@ -123,7 +123,7 @@ def test_every_key_can_be_set(here, text, table, expected):
 
 def test_help_documents_every_option():
     said = netac("run", "--help")
-    models = [config.Experiment, config.Policy]
+    models = [config.Experiment, linear.Policy]
     for package in (config.ALGORITHMS, config.ENVIRONMENTS):
         models += [plugins.module(package, name, "").Settings for name in plugins.module_names(package)]
     names = [name for model in models for name in model.model_fields]

@@ -114,8 +114,8 @@ def test_what_is_shared_comes_first_and_is_told():
     assert policy.shared == 4 * 27 + 4 + 5 * 36 + 5 and policy.size == policy.shared + 5 * 45 + 5
     assert make_policy(2, shared=[]).shared == 0
     assert next(iter(make_policy(1, shared=["output*"]).networks.tensors[0].shapes)) == "output.weight"
-    assert policy.describe() == ("policy: 527 parameters\n  shared (297): conv1.weight 4 x 3 x 3 x 3, conv1.bias 4, "
-                                 "conv2.weight 5 x 4 x 3 x 3, conv2.bias 5\n"
+    assert policy.describe() == ("policy: 527 parameters\n  shared (297): conv1.weight 4 x 27, conv1.bias 4 x 1, "
+                                 "conv2.weight 5 x 36, conv2.bias 5 x 1\n"
                                  "  personal (230): output.weight 5 x 45, output.bias 5")
 
 
@@ -184,7 +184,7 @@ def test_a_squeezed_output_is_told_to_stay():
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
     ({"name": "cnn"}, VECTOR, r'policy: cnn needs an image .*\(6,\).*"mlp"'),
-    ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2 .*2 x 2 pixels")])
+    ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2, which gets 2 x 2 pixels")])
 def test_networks_that_cannot_be_made(spec, observation, told):
     with pytest.raises(InputError, match=told):
         make_policy(1, complete(spec, "policy"), observation)
@@ -226,15 +226,16 @@ def test_a_convolution_is_torchs(seed, height, width, depth, kernel, stride, pad
     if min(height, width) + 2 * padding < kernel:
         return
     torch.manual_seed(seed)
-    layer = cnn.Convolution(depth, 3, kernel, stride, padding)
+    layer = cnn.Convolution(depth, 3, (height, width), kernel, stride, padding)
     torch.nn.init.normal_(layer.weight)
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(depth, height, width, 2, requires_grad=True)
-    expected = torch.nn.functional.conv2d(x.permute(3, 0, 1, 2), layer.weight, layer.bias, stride, padding)
-    found, pull = layer(x), torch.randn_like(expected)
-    torch.testing.assert_close(found.permute(3, 0, 1, 2), expected, rtol=1e-4, atol=1e-5)
+    expected = torch.nn.functional.conv2d(x.permute(3, 0, 1, 2), layer.weight.view(3, depth, kernel, kernel),
+                                          layer.bias[:, 0], stride, padding).permute(1, 2, 3, 0)
+    found, pull = layer(x.flatten(1)).view(expected.shape), torch.randn_like(expected)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     wanted = (x, layer.weight, layer.bias)
-    for one, other in zip(torch.autograd.grad(found, wanted, pull.permute(1, 2, 3, 0)),
+    for one, other in zip(torch.autograd.grad(found, wanted, pull),
                           torch.autograd.grad(expected, wanted, pull), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 

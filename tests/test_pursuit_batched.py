@@ -116,9 +116,10 @@ def test_some_agents_see_what_they_see_among_all_and_keep_it():
     env.begin(0, 0)
     everybody, some = env.observe(range(5)), env.observe(range(1, 4))
     assert equal(some, everybody[1:4])
-    kept = [each.copy() for each in some]
+    state = env.state()
+    kept, kept_state = [each.copy() for each in some], state.copy()
     play(env, 5, 0)
-    assert equal(some, kept)
+    assert equal([*some, state], [*kept, kept_state])
     assert not equal(env.observe(range(1, 4)), kept)
 
 

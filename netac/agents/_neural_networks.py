@@ -64,8 +64,9 @@ class Networks:
     @cached_property
     def modules(self) -> Modules:
         """The modules of `agents`; what they hold besides parameters is that of a module made with seed 0."""
-        kinds = {kind: self.make(agent, 0) for agent, kind in enumerate(self._kinds) if agent in self.agents}
-        return Modules([copy.deepcopy(kinds[self._kinds[agent]]) for agent in self.agents],
+        kinds = self._kinds
+        made = {kind: self.make(agent, 0) for kind, agent in {kinds[agent]: agent for agent in self.agents}.items()}
+        return Modules([copy.deepcopy(made[kinds[agent]]) for agent in self.agents],
                        [self.tensors[agent] for agent in self.agents], self.size)
 
     @property
@@ -74,20 +75,25 @@ class Networks:
 
     def rows(self, seed: int, agents: range) -> np.ndarray:
         """Initial values of `agents`, (n, size) single precision; zeros for tensors that are not the modules'."""
-        rows, number = np.zeros((len(agents), self.size), dtype=np.float32), KINDS[self.key]
-        common = {}
+        number, common = KINDS[self.key], {}
+
+        def alike(agent: int) -> dict[str, np.ndarray]:
+            kind = self._kinds[agent]
+            common[kind] = common.get(kind) or self._values(agent, _seed(seed, number))
+            return common[kind]
+
+        rows = np.zeros((len(agents), self.size), dtype=np.float32)
         for row, agent in zip(rows, agents, strict=True):
-            place, kind = self.tensors[agent].places, self._kinds[agent]
-            drawn = self._values(agent, _seed(seed, number, agent))
-            if self.initial == "common":
-                if self.key == "policy":
-                    common = common or self._values(0, _seed(seed, number))
-                    drawn |= {name: common[name] for name in list(place)[:self.tensors[0].shared] if name in common}
-                else:
-                    drawn = common.setdefault(kind, None) or self._values(agent, _seed(seed, number))
-                    common[kind] = drawn
-            for name, values in drawn.items():
-                row[place[name]] = values
+            if self.initial == "common" and self.key != "policy":
+                values = alike(agent)
+            else:
+                values = self._values(agent, _seed(seed, number, agent))
+                if self.initial == "common" and self.shared:
+                    shared = list(self.tensors[0].shapes)[:self.tensors[0].shared]
+                    values |= {name: numbers for name, numbers in alike(0).items() if name in shared}
+            places = self.tensors[agent].places
+            for name, numbers in values.items():
+                row[places[name]] = numbers
         return rows
 
     def _values(self, agent: int, seed: int) -> dict[str, np.ndarray]:

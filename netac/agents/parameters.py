@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BOUNDARY = 64                 # bytes
-ALIGNED = BOUNDARY // 4       # numbers in single precision
+from netac.agents._neural_memory import NUMBERS, aligned
 
 MIXED: dict[str, tuple[str, ...]] = {
     "nothing": (), "critic": ("omega",), "critics": ("omega", "lam"), "critics and mu": ("mu", "omega", "lam"),
@@ -49,7 +48,7 @@ class Layout:
 
     def _padded(self, size: int) -> int:
         """Where the next quantity begins: in single precision at a multiple of 64 bytes, as the networks' kernels want it."""
-        return -(-size // ALIGNED) * ALIGNED if self.dtype == "float32" else size
+        return -(-size // NUMBERS) * NUMBERS if self.dtype == "float32" else size
 
     @property
     def columns(self) -> dict[str, slice]:
@@ -72,17 +71,17 @@ class Layout:
 
 
 class Parameters:
-    """The buffer `flat` (n, total), zeros between its quantities, and views of its columns: `mu`, `omega`, `lam`, `theta`, `h`; `shared` and `personal`,
-    the parts of theta; `mixed`, what consensus averages."""
+    """The buffer `flat` (n, total), zeros between its quantities, and views of its columns: `mu`, `omega`, `lam`, `theta`,
+    `h`; `shared` and `personal`, the parts of theta; `mixed`, what consensus averages."""
 
     def __init__(self, layout: Layout, agents: int):
         self.layout = layout
-        self.flat = aligned(agents, layout.total, layout.dtype)
+        self._gaps = layout.dtype == "float32"
+        self.flat = aligned(agents, layout.total) if self._gaps else np.zeros((agents, layout.total))
         columns = layout.columns
         self.mu, self.omega, self.lam, self.theta, self.h, self.shared, self.personal, self.mixed = (
             self.flat[:, columns[name]] for name in (*WORDS, "shared", "personal", "mixed"))
         held = [columns[name] for name in WORDS if getattr(layout, name)]
-        self._gaps = layout.dtype == "float32"
         self._steps = None if self._gaps else np.empty_like(self.flat)
         self._held = [self.flat[:, column] for column in held]
 
@@ -98,15 +97,3 @@ class Parameters:
         """theta, omega, lambda and mu of every agent in turn, little-endian: what `parameters_sha256` covers."""
         rows = np.concatenate([self.theta, self.omega, self.lam, self.mu], axis=1)
         return np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("<")).tobytes()
-
-
-def aligned(agents: int, width: int, dtype: str = "float32") -> np.ndarray:
-    """Zeros (agents, width) that begin at a multiple of 64 bytes.
-
-    Kernels of a matrix and one vector round differently for differently placed operands, so that an agent's numbers would
-    otherwise depend on the row it has in its process.
-    """
-    size = np.dtype(dtype).itemsize
-    raw = np.zeros(agents * width + BOUNDARY // size, dtype)
-    first = -raw.__array_interface__["data"][0] % BOUNDARY // size
-    return raw[first:first + agents * width].reshape(agents, width)

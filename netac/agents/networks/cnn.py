@@ -1,8 +1,8 @@
 """Convolutions, then dense layers; for images of few pixels, such as a 7 x 7 view of a grid.
 
-Images are kept with the samples innermost, (C, H, W, M), and a convolution is one product of its weights with the windows,
-an overlapping view of them whose copying moves long runs of numbers: for 16 images of 7 x 7 x 3, forwards and backwards,
-that takes 0.6 of `conv2d`'s time, for 64 of them 0.8.
+Images are kept with the samples innermost, as matrices (C, H W M), and a convolution is one product of its weights, a
+matrix as well, with the windows: an overlapping view of the images whose copying moves long runs of numbers.  For 16 images
+of 7 x 7 x 3, forwards and backwards, that takes 0.6 of `conv2d`'s time, for 64 of them 0.8, for one of them 1.2.
 """
 
 from __future__ import annotations
@@ -46,34 +46,43 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
     shape = (*observation[1:], observation[0]) if first else (*observation, 1)[:3]
     sizes = [shape[:2]]
     for _ in settings.channels:
-        sizes.append(tuple((side + 2 * settings.padding - settings.kernel) // settings.stride + 1 for side in sizes[-1]))
+        sizes.append(_after(sizes[-1], settings.kernel, settings.stride, settings.padding))
         if min(sizes[-1]) < 1:
-            raise InputError(f"the image is too small for convolution {len(sizes) - 1}", found=f"{sizes[-2][0]} x "
-                             f"{sizes[-2][1]} pixels before it, a window of {settings.kernel} x {settings.kernel}",
-                             valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
-    return Cnn(settings, shape, first, settings.channels[-1] * sizes[-1][0] * sizes[-1][1] + joint, outputs, gain)
+            raise InputError(f"the image is too small for convolution {len(sizes) - 1}, which gets {sizes[-2][0]} x "
+                             f"{sizes[-2][1]} pixels", valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
+    return Cnn(settings, shape, first, sizes, outputs, joint, gain)
+
+
+def _after(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
+    """Height and width of what a convolution gives."""
+    return tuple((side + 2 * padding - kernel) // stride + 1 for side in size)
 
 
 class Convolution(torch.nn.Module):
-    """A convolution of images (C, H, W, M), the weights (channels, C, kernel, kernel)."""
+    """A convolution of images with `before` channels: weights (channels, before kernel kernel), bias (channels, 1).
 
-    def __init__(self, before: int, channels: int, kernel: int, stride: int, padding: int):
+    Args:
+        size: height and width of the images.
+    """
+
+    def __init__(self, before: int, channels: int, size: tuple[int, int], kernel: int, stride: int, padding: int):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.empty(channels, before, kernel, kernel))
-        self.bias = torch.nn.Parameter(torch.empty(channels))
-        self._stride, self._padding = stride, padding
+        self.weight = torch.nn.Parameter(torch.empty(channels, before * kernel * kernel))
+        self.bias = torch.nn.Parameter(torch.empty(channels, 1))
+        self.before, self._size, self._after = before, size, _after(size, kernel, stride, padding)
+        self._kernel, self._stride, self._padding = kernel, stride, padding
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(C, H, W, M) -> (channels, H', W', M)."""
+        """(before, H W M) -> (channels, H' W' M)."""
+        (height, width), (high, wide), kernel, stride = self._size, self._after, self._kernel, self._stride
+        pixel = x.shape[1] // (height * width)
         if self._padding:
-            x = torch.nn.functional.pad(x, (0, 0, *[self._padding] * 4))
-        (before, height, width, samples), (channels, _, kernel, _) = x.shape, self.weight.shape
-        high, wide = (height - kernel) // self._stride + 1, (width - kernel) // self._stride + 1
-        depth, row, pixel, _ = x.stride()
-        windows = x.as_strided((before, kernel, kernel, high, wide, samples),
-                               (depth, row, pixel, row * self._stride, pixel * self._stride, 1))
-        windows = windows.reshape(before * kernel * kernel, high * wide * samples)
-        return torch.addmm(self.bias[:, None], self.weight.flatten(1), windows).view(channels, high, wide, samples)
+            x = torch.nn.functional.pad(x.view(-1, height, width, pixel), (0, 0, *[self._padding] * 4))
+            height, width = x.shape[1:3]
+        row = width * pixel
+        windows = x.as_strided((self.before, kernel, kernel, high, wide, pixel),
+                               (height * row, row, pixel, row * stride, pixel * stride, 1))
+        return torch.addmm(self.bias, self.weight, windows.reshape(-1, high * wide * pixel))
 
 
 class Cnn(torch.nn.Module):
@@ -82,27 +91,27 @@ class Cnn(torch.nn.Module):
     Args:
         shape: (H, W, C) of an observation.
         first: whether observations come as (C, H, W).
-        inputs: of the dense layers, numbers.
+        sizes: height and width of the image and of what every convolution gives.
         outputs, gain: of the last layer.
     """
 
-    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, inputs: int, outputs: int, gain: float):
+    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, sizes: list[tuple[int, int]], outputs: int,
+                 joint: int, gain: float):
         super().__init__()
-        height, width, depth = shape
-        self._shape = (depth, height, width) if first else shape
+        self._shape = (shape[2], *shape[:2]) if first else shape
         self._innermost = (1, 2, 3, 0) if first else (3, 1, 2, 0)
-        self._between = activation(settings.activation)
-        convolutions = []
-        for k, (before, after) in enumerate(pairwise([depth, *settings.channels]), start=1):
-            layer = Convolution(before, after, settings.kernel, settings.stride, settings.padding)
-            self.add_module(f"conv{k}", started(layer, gain_of(settings.activation)))
+        self._between, name, convolutions = activation(settings.activation), settings.activation, []
+        for k, (before, after) in enumerate(pairwise([shape[2], *settings.channels])):
+            layer = Convolution(before, after, sizes[k], settings.kernel, settings.stride, settings.padding)
+            self.add_module(f"conv{k + 1}", started(layer, gain_of(name)))
             convolutions.append(layer)
-        self._convolutions = tuple(convolutions)
-        self._layers = add_dense(self, inputs, settings.hidden, outputs, settings.activation, gain)
+        self._convolutions, self._flat = tuple(convolutions), settings.channels[-1] * sizes[-1][0] * sizes[-1][1]
+        self._layers = add_dense(self, self._flat + joint, settings.hidden, outputs, name, gain)
 
     def forward(self, observation: torch.Tensor, joint: torch.Tensor | None = None) -> torch.Tensor:
         """(M, *shape), (M, joint) -> (M, outputs)."""
         x = observation.view(-1, *self._shape).permute(self._innermost).contiguous()
+        x = x.view(self._convolutions[0].before, -1)
         for layer in self._convolutions:
             x = self._between(layer(x))
-        return dense(x.flatten(0, 2).t(), joint, self._layers, self._between)
+        return dense(x.view(self._flat, -1).t(), joint, self._layers, self._between)
