@@ -44,10 +44,13 @@ class NetworkPolicy(Options):
 
 
 class NetworkCritic(Options):
-    """The tables [critic] and [reward_model], besides the network's own options."""
+    """The table [critic], besides the network's own options."""
 
     input: Literal["observation", "state"] = Field("observation", description=(
         "what V, Q and R see: the agent's own observation, or the environment's global state"))
+    joint: Literal["own-first", "agents"] | None = Field(None, description=(
+        "order of the joint action that Q and R see: the agent's own first, then the others', or agent 0, 1, ...; by default "
+        "own-first with observations, if all agents have the same actions: what is mixed must mean the same to all agents"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Neural:
         """Where they live."""
         return Games(self.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
                      self.needs.features, comm, replicated=self.replicated,
-                     state=self.tables["critic"]["input"] == "state",
+                     state=self.tables["critic"]["input"] == "state", own_first=self.tables["critic"]["joint"] == "own-first",
                      normalise_observations=self.normalise.observations, normalise_rewards=self.normalise.rewards)
 
 
@@ -127,6 +130,12 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
             raise InputError("this environment has no global state", key="critic.input", found="state", valid='"observation"')
         seen = (games.state_shape,) * games.agents
     critic, critic_spec = _split(NetworkCritic, critic_table, seen[0], "critic")
+    alike = len(set(games.actions)) == 1
+    if critic.joint == "own-first" and not alike:
+        raise InputError("agents with different actions have no common order of them", key="critic.joint", found="own-first",
+                         valid='"agents"')
+    critic = critic.model_copy(update={
+        "joint": critic.joint or ("own-first" if alike and critic.input == "observation" else "agents")})
     joint = Encoding(games.actions).size
     if needs.value == "action" and not all(space.kinds for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions", key="algorithm.critic",
@@ -136,13 +145,9 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     tables = {"policy": {**wanted.model_dump(), **policy_spec}, "critic": {**critic.model_dump(), **critic_spec}}
     model = None
     if needs.reward_model:
-        table = dict(experiment.reward_model or (critic_spec if "name" in critic_spec else {}))
-        if table.setdefault("input", critic.input) != critic.input:
-            raise InputError("critic and reward model see the same", key="reward_model.input", found=table["input"],
-                             valid=f'"{critic.input}", as the critic')
-        seeing, spec = _split(NetworkCritic, table, seen[0], "reward_model")
+        spec = complete(experiment.reward_model or _seeing_actions(critic_spec, seen[0]), "reward_model")
         model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
-        tables["reward_model"] = {**seeing.model_dump(), **spec}
+        tables["reward_model"] = spec
     return Neural(make, replicated, policy, value, model, needs, tables, experiment.normalise)
 
 
@@ -151,5 +156,16 @@ def _split(model: type[Options], table: dict[str, Any], observation: tuple[int, 
     own = {name: value for name, value in table.items() if name in model.model_fields}
     spec = {name: value for name, value in table.items() if name not in model.model_fields}
     if "name" not in spec and "factory" not in spec:
-        spec = {"name": "mlp" if len(observation) < 2 else "cnn", **spec}
+        spec = _usual(observation) | spec
     return checked(model, own, key), complete(spec, key)
+
+
+def _seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:
+    """The usual network of R(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
+    spec = dict(critic_spec) if "name" in critic_spec else _usual(observation)
+    return spec if spec.get("hidden") else spec | {"hidden": [64]}
+
+
+def _usual(observation: tuple[int, ...]) -> dict[str, Any]:
+    """The network for observations of some shape, where nothing is said."""
+    return {"name": "mlp" if len(observation) < 2 else "cnn"}

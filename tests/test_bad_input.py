@@ -12,16 +12,18 @@ import pytest
 import tomli_w
 from launching import environment
 
-from netac import cli, config, plugins
+from netac import cli, config, linear, plugins
 
 SHARED = Path(__file__).parents[1] / "examples" / "data" / "networked_mdp_6x5.npz"
 COORDINATION = {
     "agents": 4, "iterations": 5, "seed": 0, "log_every": 10, "checkpoint_every": 1000, "allow_disconnected": False,
+    "envs": 1, "critic": {}, "reward_model": {}, "normalise": {"observations": False, "rewards": False},
     "env": {"name": "coordination", "features": "onehot", "noise": True},
     "topology": {"name": "periodic-complete", "period": 2, "weights": "metropolis"},
     "policy": {"name": "tabular", "shared": ["*"], "initial": "zeros", "scale": 0.1},
     "algorithm": {"name": "cac", "gamma": 0.9, "actor_step": 0.05, "critic_step": 0.1, "reward_step": 0.1,
-                  "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0,
+                  "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0, "optimizer": "plain", "adam_beta1": 0.9,
+                  "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0,
                   "mdac": {"batch": 5, "critic_batch": 5, "critic_rounds": 1, "mixing_rounds": 0, "reward_rounds": 1,
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},
@@ -280,6 +282,6 @@ def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):
         config.read(tables).experiment()
     written = {path[-1] for tables in (COORDINATION, MDP) for path, _ in leaves(tables)} | set(COORDINATION)
     models = [config.Experiment, linear.Policy]
-    for package in (config.ALGORITHMS, config.ENVIRONMENTS):
-        models += [plugins.module(package, name, "").Settings for name in plugins.module_names(package)]
+    models += [plugins.module(config.ALGORITHMS, name, "").Settings for name in plugins.module_names(config.ALGORITHMS)]
+    models += [plugins.module(config.ENVIRONMENTS, name, "").Settings for name in ("coordination", "finite-mdp")]
     assert {name for model in models for name in model.model_fields} - written == {"path"}

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from launching import environment
 
-from netac import cli, config, plugins, topology
+from netac import cli, config, linear, plugins, topology
 
 EXPERIMENT = """\
 agents = 4

@@ -45,7 +45,8 @@ def test_bits_do_not_depend_on_which_agents_are_together(spec, observation, spac
         own_policy, own_V, own_R, own_Q = (part.of(agents) for part in (policy, V, R, Q))
         seen, later = ([place(own[None])[0] for own in part[agents.start:agents.stop]] for part in (obs, after))
         own, pi = own_policy.act(theta, seen, u[agents.start:agents.stop])
-        b = Transitions(seen, later, seen, later, own, pi, joint, r[agents.start:agents.stop], next_joint=joint)
+        b = Transitions(seen, later, seen, later, own, pi, [joint] * len(agents), r[agents.start:agents.stop],
+                        next_joint=[joint] * len(agents))
         found = [np.stack(own), own_V(omega, b), own_V.next(omega, b), own_R(lam, b), own_V.gradient(omega, b, b.r),
                  own_R.gradient(lam, b, b.r), own_Q.next(q, b),
                  own_policy.score_products(theta, b, h[agents.start:agents.stop]), own_policy.gradient(theta, b, b.r)]

@@ -119,12 +119,12 @@ def test_critics_are_those_of_an_independent_module(what, spec, observation, M):
     for i in range(N):
         places = critic.networks.tensors[i].places
         forward, taken = reference(spec, observation, 1, F, rows[i], places)
-        expected = forward(b.seen[i], joint)[:, 0]
+        expected = forward(b.seen[i], joint and joint[i])[:, 0]
         (expected * torch.tensor(weights[i] * b.active[i])).sum().backward()
         np.testing.assert_allclose(values[i], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(gradient[i], flattened(taken, places, critic.size), rtol=2e-4, atol=2e-5)
         if after is not None:
-            expected = forward(b.next_seen[i], joint if joint is None else b.next_joint)[:, 0].detach().numpy()
+            expected = forward(b.next_seen[i], joint and b.next_joint[i])[:, 0].detach().numpy()
             np.testing.assert_allclose(after[i], expected * b.alive[i], rtol=1e-4, atol=1e-5)
 
 

@@ -20,7 +20,7 @@ class _Kept:
     """A forward pass whose gradient may still be asked for."""
 
     observations: list[np.ndarray]
-    joint: np.ndarray | None
+    joint: list[np.ndarray] | None
     outputs: list[torch.Tensor]
 
 
@@ -74,24 +74,23 @@ class Modules:
         self._views = views
 
     def forward(self, rows: np.ndarray, observations: list[np.ndarray],
-                joint: np.ndarray | list[np.ndarray] | None = None, keep: bool = False) -> list[torch.Tensor]:
+                joint: list[np.ndarray] | None = None, keep: bool = False) -> list[torch.Tensor]:
         """Every agent's output for its own observations, (M, outputs_i); kept for `outputs` if `keep`.
 
         Args:
-            joint: the joint actions (M, F) the modules see besides, the same for all agents or (n) of them.
+            joint: (n) joint actions (M, F) that the modules see besides.
         """
         self.bind(rows)
         seen = [(tensor(own),) for own in observations]
         if joint is not None:
-            besides = [tensor(own) for own in joint] if isinstance(joint, list) else [tensor(joint)] * len(seen)
-            seen = [(*own, other) for own, other in zip(seen, besides, strict=True)]
+            seen = [(*own, tensor(other)) for own, other in zip(seen, joint, strict=True)]
         with torch.set_grad_enabled(keep):
             outputs = [module(*own) for module, own in zip(self._modules, seen, strict=True)]
         if keep:
             self._kept = _Kept(list(observations), joint, outputs)
         return outputs
 
-    def outputs(self, rows: np.ndarray, observations: list[np.ndarray], joint: np.ndarray | None = None,
+    def outputs(self, rows: np.ndarray, observations: list[np.ndarray], joint: list[np.ndarray] | None = None,
                 last: bool = True) -> list[torch.Tensor]:
         """As `forward`, with a graph: that of the pass kept for the same arrays if there is one.
 

@@ -199,7 +199,7 @@ class _Critic:
         """Initial parameters of `agents`, (n, size) single precision."""
         return self.networks.rows(seed, agents)
 
-    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: np.ndarray | None, active: np.ndarray | None,
+    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None, active: np.ndarray | None,
                   weights: np.ndarray) -> np.ndarray:
         modules = self.networks.modules
         pulls = (weights if active is None else weights * active).astype(np.float32)[:, :, None]

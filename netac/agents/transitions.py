@@ -19,13 +19,14 @@ class Transitions:
         seen, next_seen: (M, *shape) what the agent's critics see of s and s': its own observations, or the global state.
         own: (M,) own discrete actions or (M, d_i) own action vectors as drawn, before they are clipped to their bounds.
         pi: (M, A_i) action probabilities at the theta the samples were drawn with; None for action vectors.
-        joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent; zeros for agents that took no part.
+        joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent, or each agent's own first and then
+            the others'; zeros for agents that took no part.
         r: (n, M) rewards.
         active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
         alive: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all have.
         next_joint: (M, F) the joint action taken in s', where the algorithm asks for it.
-        alternatives: (n, M, A, F) `joint` with the agent's own action replaced by each of its A, where the algorithm asks
-            for them; one array per agent.
+        alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm asks
+            for them.
     """
 
     obs: list[np.ndarray]
@@ -34,11 +35,11 @@ class Transitions:
     next_seen: list[np.ndarray]
     own: list[np.ndarray]
     pi: list[np.ndarray | None]
-    joint: np.ndarray
+    joint: list[np.ndarray]
     r: np.ndarray
     active: np.ndarray | None = None
     alive: np.ndarray | None = None
-    next_joint: np.ndarray | None = None
+    next_joint: list[np.ndarray] | None = None
     alternatives: list[np.ndarray] | None = None
 
     @staticmethod

@@ -80,12 +80,13 @@ class Games:
         features: what a batch must hold.
         replicated: whether every process may step the games; else process 0 does.
         state: whether critics see the global state instead of the agent's own observation.
+        own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
                  double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, state: bool = False,
-                 normalise_observations: bool = False, normalise_rewards: bool = False):
+                 own_first: bool = False, normalise_observations: bool = False, normalise_rewards: bool = False):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._make, self._seed, self._gamma, self._features, self._comm = make, seed, gamma, features, comm
         self._replicated, self._with_state = replicated or comm is None, state
@@ -99,7 +100,7 @@ class Games:
         self._wire = np.min_scalar_type(max(*(space.kinds for space in spaces), 2) - 1) if self._discrete else np.dtype("f4")
         ledger.action_bytes = self._wire.itemsize * self._size
         self._exchange: Everyone | None = None
-        self._encode = Encoding(spaces)
+        self._encode, self._own_first = Encoding(spaces), own_first
         n = len(self._agents)
         shapes = [environment.observations[agent] for agent in self._agents]
         self._observations = ObservationNormaliser(shapes) if normalise_observations else None
@@ -148,15 +149,16 @@ class Games:
             self.team_reward += float(outcome.team.sum())
             self.team_samples += self.games
             self.episodes.add(outcome.team, outcome.over)
+        encoded = self._encode(joint, view.active)
         batch = Transitions(
             obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=own, pi=pi,
-            joint=self._encode(joint, view.active), r=r, active=None if active.all() else active.astype(float),
+            joint=self._shown(encoded), r=r, active=None if active.all() else active.astype(float),
             alive=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
         if self._features.psi_own:
-            batch.alternatives = [self._encode.alternatives(batch.joint, agent) for agent in self._agents]
+            batch.alternatives = self._shown(encoded, self._encode.alternatives)
         if self._features.psi_next:
             following = self._act(theta, source, after.obs)[2]
-            batch.next_joint = self._encode(following, after.active)
+            batch.next_joint = self._shown(self._encode(following, after.active))
             source.pending = following if source.restarts is None else None
         again = outcome.over
         if source.restarts is not None:
@@ -198,6 +200,15 @@ class Games:
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
             sent = self._exchange.gather(sent.reshape(len(sent), -1)).reshape(-1, *sent.shape[1:])
         return sent.astype(np.int64 if self._discrete else float)
+
+    def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
+        """The joint action (E, F), or what `change` makes of it for an agent, as each agent is shown it."""
+        if change is None and not self._own_first:
+            return [encoded] * len(self._agents)
+        shown = [encoded if change is None else change(encoded, agent) for agent in self._agents]
+        if not self._own_first:
+            return shown
+        return [self._encode.own_first(each, agent) for each, agent in zip(shown, self._agents, strict=True)]
 
     def _critics_see(self, view: View) -> list[np.ndarray]:
         return view.obs if view.state is None else [view.state] * len(self._agents)
@@ -324,3 +335,8 @@ class Encoding:
         others = np.repeat(encoded[:, None], kinds, axis=1)
         others[:, :, first:first + kinds] = np.eye(kinds, dtype=np.float32)
         return others
+
+    def own_first(self, encoded: np.ndarray, agent: int) -> np.ndarray:
+        """(..., F) with the numbers of `agent` before those of the others."""
+        first, last = self._first[agent], self._first[agent] + self._spaces[agent].outputs
+        return np.concatenate([encoded[..., first:last], encoded[..., :first], encoded[..., last:]], axis=-1)

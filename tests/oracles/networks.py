@@ -42,8 +42,9 @@ def samples(rng, policy, theta, shapes, M, masked=False):
     N = len(shapes)
     obs, after = ([rng.standard_normal((M, *shape)).astype(np.float32) for shape in shapes] for _ in range(2))
     own, pi = policy.act(theta, obs, rng.random((N, M, 3)))
-    b = Transitions(obs, after, obs, after, own, pi, rng.random((M, F)).astype(np.float32), rng.standard_normal((N, M)))
-    b.next_joint = rng.random((M, F)).astype(np.float32)
+    b = Transitions(obs, after, obs, after, own, pi, list(rng.random((N, M, F)).astype(np.float32)),
+                    rng.standard_normal((N, M)))
+    b.next_joint = list(rng.random((N, M, F)).astype(np.float32))
     if masked:
         b.active, b.alive = (rng.integers(2, size=(N, M)).astype(float) for _ in range(2))
     return b
