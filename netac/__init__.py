@@ -3,6 +3,7 @@
     import netac
     result = netac.run("examples/coordination.toml", set={"algorithm.name": "dac"})
     table = netac.compare("examples/coordination.toml", ["cac", "iac"], seeds=5)
+    policies = netac.load("runs/pursuit-cac-seed0")       # trained networks: actions = policies(observations)
 
 Names are loaded when they are first used.  NumPy, if it is not loaded yet, gets one thread per process: agents are the
 parallel work, and results do not depend on how many cores there are.
@@ -18,6 +19,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 _HOMES = {"run": "experiment", "RunResult": "records", "load_result": "records", "compare": "comparison",
           "ComparisonResult": "comparison", "evaluate": "evaluation", "Evaluation": "evaluation",
+          "load": "trained", "TrainedPolicies": "trained",
           "InputError": "errors", "RunError": "errors", "NetacError": "errors"}
 
 __all__ = sorted(_HOMES)

@@ -99,6 +99,28 @@ class ParallelGames:
         """The current observations of `agents`: one (E, *shape) array each, single precision."""
         return [self._shown[i].copy() for i in agents]
 
+    @property
+    def ids(self) -> tuple:
+        """What the environment calls its agents: the keys of its dictionaries."""
+        return self._seats.ids
+
+    def shown(self, agent: int, observation: Any) -> np.ndarray:
+        """An observation of one agent, as the environment gives it, as networks see it: single precision.
+
+        Raises:
+            InputError: it is not of the agent's space.
+        """
+        row = np.zeros(self.observations[agent], dtype=np.float32)
+        try:
+            self._seats.readers[agent].write(observation, row)
+        except ApiError as error:
+            raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
+        return row
+
+    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
+        """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
+        return self._seats.writers[agent](action)
+
     def state(self) -> np.ndarray:
         """The current global state, (E, *state_shape), single precision."""
         states = np.zeros((self.games, *self.state_shape), dtype=np.float32)
@@ -183,7 +205,8 @@ class ParallelGames:
         env = self._envs[game]
         if getattr(env, "render_mode", None) != "rgb_array":
             raise InputError(f"{self._source} was not made for pictures", key="env.kwargs",
-                             found=getattr(env, "render_mode", None), valid='kwargs with render_mode = "rgb_array"')
+                             found=getattr(env, "render_mode", None),
+                             valid='an environment that takes render_mode = "rgb_array" and has it as an attribute')
         picture = self._asked(game, env.render)
         if not isinstance(picture, np.ndarray) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
             found = getattr(picture, "shape", type(picture).__name__)

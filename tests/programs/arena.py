@@ -1,0 +1,137 @@
+"""Games for agents with networks: numbers that move each other, in which agents fall out one by one and time runs out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from netac.envs._batched import ActionSpace, Step
+
+SPACES = {"discrete": [ActionSpace(3)], "different": [ActionSpace(2), ActionSpace(4), ActionSpace(3)],
+          "box": [ActionSpace(0, (-0.7, -0.5), (0.6, 0.8))],
+          "mixed": [ActionSpace(3), ActionSpace(0, (-0.7, -0.5), (0.6, 0.8)), ActionSpace(0, (-0.4,), (float("inf"),))]}
+NUMBERS = 3
+
+
+class Arena:
+    """E games of N agents; the interface is `netac.envs.BatchedEnvironment`.
+
+    Args:
+        actions: a key of `SPACES`; agent i has the entry i modulo their number.
+        extra: every second agent sees so many numbers more.
+        length: steps after which whoever is left is truncated.
+        falls: an agent is terminated when its number rises above this; its observations go on.
+        late: agent 0 is truncated alone, a step before the end.
+        fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan ("observation",
+            "reward"), or the environment fails ("raise", "exit").
+    """
+
+    gamma = None
+    resumable = True
+    state_shape = (NUMBERS,)
+
+    def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
+                 falls: float = 0.8, late: bool = False, fault: str = "", agent: int = 0, at: int = 0):
+        kinds = SPACES[actions]
+        self.agents, self.games = agents, games
+        self.names = tuple(f"gladiator_{i}" for i in range(agents))
+        self.actions = tuple(kinds[i % len(kinds)] for i in range(agents))
+        self.observations = tuple((NUMBERS + 2 + extra * (i % 2),) for i in range(agents))
+        self._length, self._falls, self._late = length, falls, late
+        self._fault, self._agent, self._at = fault, agent, at
+        rng = np.random.default_rng(5)
+        self._pull, self._push = rng.normal(size=(NUMBERS, NUMBERS)), rng.normal(size=(agents, NUMBERS))
+        self._pays = rng.normal(size=(agents, NUMBERS))
+
+    def begin(self, seed: int, chain: int) -> None:
+        self._key = (seed, chain)
+        self.active = np.zeros((self.agents, self.games), dtype=bool)
+        self._x, self._moved = np.zeros((self.games, NUMBERS)), np.zeros((self.games, self.agents))
+        self._t, self._episodes = np.zeros((2, self.games), dtype=np.int64)
+        self._steps = 0
+        self._anew(range(self.games))
+
+    def _anew(self, games) -> None:
+        seed, chain = self._key
+        for e in games:
+            key = np.random.SeedSequence(seed, spawn_key=(0, chain, e, int(self._episodes[e])))
+            self._x[e] = np.random.default_rng(key).uniform(-1.0, 1.0, NUMBERS)
+            self._t[e], self._moved[e], self.active[:, e] = 0, 0.0, True
+
+    def observe(self, agents: range) -> list[np.ndarray]:
+        shown = []
+        for i in agents:
+            own = np.zeros((self.games, *self.observations[i]), dtype=np.float32)
+            own[:, :NUMBERS] = np.roll(self._x, i, axis=1)
+            own[:, NUMBERS], own[:, NUMBERS + 1] = self._moved[:, i], self._t / self._length
+            own[:, NUMBERS + 2:] = np.cos(self._x[:, :1])
+            if self._fault == "observation" and i == self._agent and self._steps > self._at:
+                own[0, 1] = np.nan
+            shown.append(own)
+        return shown
+
+    def state(self) -> np.ndarray:
+        return self._x.astype(np.float32)
+
+    def step(self, actions: np.ndarray) -> Step:
+        if self._steps == self._at and self._fault in ("raise", "exit"):
+            raise ValueError("the sand is wet") if self._fault == "raise" else SystemExit(0)
+        self._steps += 1
+        r = np.zeros((self.agents, self.games))
+        terminated, over = np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool)
+        for e in range(self.games):
+            acting = np.flatnonzero(self.active[:, e])
+            push = np.zeros(NUMBERS)
+            for i in acting:
+                space = self.actions[i]
+                numbers = np.atleast_1d(actions[i, e])[:space.size].astype(float)
+                if space.kinds:
+                    assert numbers[0] in range(space.kinds), numbers
+                    self._moved[e, i] = 2.0 * numbers[0] / (space.kinds - 1) - 1.0
+                else:
+                    assert (numbers >= space.low).all() and (numbers <= space.high).all(), numbers
+                    self._moved[e, i] = numbers @ [1.0, -0.5][:space.size]
+                push += self._moved[e, i] * self._push[i]
+            before, self._x[e] = self._x[e].copy(), np.sin(self._pull @ self._x[e] + push)
+            self._t[e] += 1
+            last = self._t[e] == self._length
+            for i in acting:
+                r[i, e] = self._pays[i] @ self._x[e] + self._moved[e, i] * before[i % NUMBERS]
+                terminated[i, e] = self._x[e, i % NUMBERS] > self._falls
+            self.active[terminated[:, e], e] = False
+            if last or (self._late and self._t[e] == self._length - 1):
+                self.active[slice(None) if last else 0, e] = False
+            over[e] = not self.active[:, e].any()
+        if self._fault == "reward" and self._steps > self._at:
+            r[self._agent, 0] = np.nan
+        return Step(r, terminated, over)
+
+    def restart(self, games: np.ndarray) -> None:
+        self._episodes[games] += 1
+        self._anew(np.flatnonzero(games))
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        return {"x": self._x.copy(), "moved": self._moved.copy(), "active": self.active.copy(),
+                "counts": np.concatenate([self._t, self._episodes, [self._steps]])}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        self._x[:], self._moved[:], self.active[:] = state["x"], state["moved"], state["active"]
+        self._t[:], self._episodes[:], (self._steps,) = np.split(state["counts"], [self.games, 2 * self.games])
+
+    def close(self) -> None:
+        pass
+
+
+def make(agents: int, games: int, **options) -> Arena:
+    """The games, with options of `Arena`."""
+    return Arena(agents, games, **options)
+
+
+class Forgetful(Arena):
+    """Cannot be saved."""
+
+    resumable = False
+
+
+def forgetful(agents: int, games: int, **options) -> Forgetful:
+    """Games that cannot be resumed."""
+    return Forgetful(agents, games, **options)
