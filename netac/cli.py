@@ -32,7 +32,7 @@ class _RunHelp(click.Command):
     """`netac run --help` documents every option of an experiment file."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from netac import config, linear, plugins, topology
+        from netac import build, config, linear, plugins, topology
         from netac.options import document
 
         def section(title: str, rows: list[tuple[str, str]]) -> None:
@@ -42,7 +42,21 @@ class _RunHelp(click.Command):
                 formatter.write_dl(rows or [("", "no options")])
 
         section("Keys of an experiment file (defaults in brackets):", document(config.Experiment))
-        section('[policy] of linear agents', document(linear.Policy))
+        section("[policy] of linear agents", document(linear.Policy))
+        try:
+            from netac import neural
+        except InputError as error:               # no PyTorch
+            section(f"[policy], [critic], [reward_model] of networks: {error}", [])
+        else:
+            section('[policy] of networks: name = "mlp" or "cnn" and its options, or factory and kwargs; besides',
+                    document(neural.NetworkPolicy))
+            section("[critic] and [reward_model], of networks: as [policy], but besides", document(neural.NetworkCritic))
+            for name in plugins.module_names(build.NETWORKS):
+                module = plugins.module(build.NETWORKS, name, "network")
+                section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
+                        document(module.Settings))
+            section("{ factory, kwargs } in place of a name, for a network or an environment", document(config.Factory))
+        section("[normalise], for networks", document(config.Normalise))
         for package, what in ((config.ENVIRONMENTS, "env"), (config.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
                 module = plugins.module(package, name, what)
@@ -174,27 +188,36 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
 @click.option("--episodes", type=click.IntRange(1), default=10, show_default=True, help="Episodes to play.")
 @click.option("--steps", type=click.IntRange(1),
               help="The most steps of an episode; by default all it has, 200 where the environment has no end.")
-@click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif", help="Draw the first episode.")
-def evaluate_command(run_dir: Path, episodes: int, steps: int, render: Path | None) -> None:
+@click.option("--greedy", is_flag=True, help="Agents take their most probable action, or the mean, instead of drawing it.")
+@click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif",
+              help="Draw the first episode: as the environment draws itself, else who takes which action.")
+def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, render: Path | None) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json
 
     from netac.evaluation import evaluate
     from netac.processes import launch
     from netac.results.files import atomic_write
-    found = evaluate(run_dir, episodes, steps, frames=render is not None)
     comm = launch.communicator()
+    if render is not None:
+        from netac.results import animation
+        launch.agree(comm, lambda: animation.check_place(render))
+    found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True)
     if comm is None or comm.rank == 0:
         summary = found.summary()
         atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
+        if found.ended is not None and steps is None and not found.ended.all():
+            click.echo(f"netac: note: {(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which "
+                       "they were cut; --steps allows more", err=True)
         if render is not None:
-            from netac.results.animation import animate, film
+            length = found.lengths[0]
             if found.frames:
-                film(found.frames, render)
+                animation.film(found.frames, render)
             else:
-                animate(found.actions[0], found.kinds, found.rewards[0], render)
-            click.echo(f"written: {render}")
+                animation.animate(found.actions[0, :length], found.kinds, found.rewards[0, :length], render)
+            shown = len(found.frames) or min(length, animation.FRAMES)
+            click.echo(f"written: {render}" + (f" (the first {shown} of {length} steps)" if shown < length else ""))
 
 
 @cli.command("plot")
@@ -210,19 +233,28 @@ def plot_command(run_dirs: tuple[Path, ...], out: Path, columns: str | None) -> 
 
 
 @cli.command("list")
-@click.argument("what", required=False, type=click.Choice(["algorithms", "envs", "topologies", "weights"]))
+@click.argument("what", required=False, type=click.Choice(["algorithms", "envs", "networks", "topologies", "weights"]))
 def list_command(what: str | None) -> None:
-    """What there is: algorithms, envs, topologies, weights."""
-    from netac import config, plugins, topology
+    """What there is: algorithms, envs, networks, topologies, weights."""
+    from netac import build, config, plugins, topology
 
     def described(package: str) -> list[tuple[str, str]]:
-        return [(name, plugins.first_line(plugins.module(package, name, ""))) for name in plugins.module_names(package)]
+        return [(name, _headline(f"{package}.{name.replace('-', '_')}")) for name in plugins.module_names(package)]
 
     kinds = {"algorithms": lambda: described(config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
+             "networks": lambda: described(build.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
              "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()]}
     for kind in [what] if what else kinds:
         _print_table(kind, kinds[kind]())
+
+
+def _headline(module: str) -> str:
+    """The first line of a module's docstring; the module, which may need what is not installed, is not loaded."""
+    import ast
+    from importlib.util import find_spec
+    text = Path(find_spec(module).origin).read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 
 def main() -> None:

@@ -55,6 +55,7 @@ class Experiment(Options):
     algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
     log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
     checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
+    tensorboard: bool = Field(False, description="true: TensorBoard event files in the run folder's tensorboard/, too")
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
 
     def tables(self) -> dict[str, Any]:

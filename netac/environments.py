@@ -10,8 +10,7 @@ from types import ModuleType
 
 from netac import plugins
 from netac.config import ENVIRONMENTS
-from netac.envs import TabularEnvironment, check
-from netac.envs._batched import BatchedEnvironment, check_batched
+from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched
 from netac.errors import InputError
 
 KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a PettingZoo "

@@ -20,6 +20,7 @@ from netac.processes import launch
 from netac.processes.placement import Placement
 from netac.progress import Progress
 from netac.records import Book, RunResult, checkpoint_to_resume, load_result
+from netac.results import tensorboard
 from netac.topology import certify
 
 
@@ -85,6 +86,8 @@ def checked_setting(source: config.Source, comm=None, algorithm: str | None = No
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
     experiment = source.experiment(algorithm, compared)
     try:
+        if experiment.tensorboard:
+            tensorboard.require()
         setting = prepare(experiment, source.folder)
         Placement(experiment.agents, comm.size if comm else 1)
         certificate = certify(setting.topology, spectrum=False)

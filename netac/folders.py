@@ -13,6 +13,8 @@ from netac.processes import checkpoints, launch
 from netac.results.files import RunLock, atomic_write, make_run_folder
 from netac.results.runs import EXPERIMENT, SUMMARY
 
+FREE = ("tensorboard",)     # keys that may change when a run goes on
+
 
 def default_folder(source: config.Source, resume: bool) -> Path:
     """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one."""
@@ -43,8 +45,8 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
         theirs = config.read(folder / EXPERIMENT).tables
         if not resume:
             raise InputError("this folder holds a run", file=folder, valid="another --out, or --resume to go on with it")
-        if theirs != mine:
-            keys = _differing(mine, theirs)
+        keys = [key for key in _differing(mine, theirs) if key not in FREE]
+        if keys:
             raise InputError(f"the run in this folder is of another experiment, which differs in {', '.join(keys)}",
                              file=folder / EXPERIMENT, key=keys[0], found=_at(theirs, keys[0]),
                              valid=f"{_at(mine, keys[0])!r} as asked for now, or another --out")

@@ -22,6 +22,7 @@ from netac.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, Average, dis
 from netac.processes import checkpoints
 from netac.results.metrics import MetricsWriter, read_metrics
 from netac.results.runs import EXPERIMENT, METRICS, load_summary, write_summary
+from netac.results.tensorboard import EventWriter
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
 RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # set by `netac compare`: seconds mean little where runs share the machine
@@ -60,7 +61,9 @@ class Book:
         self.shown = ""
         self._kept, self._before, self._started = 0, 0.0, time.perf_counter()
         self._wire_before = np.zeros(2, dtype=np.int64)
+        self._done = 0
         self._writer: MetricsWriter | None = None
+        self._events: EventWriter | None = None
 
     def restore(self, kept: dict[str, np.ndarray] | None) -> int:
         """Take up a checkpoint; the number of iterations done."""
@@ -77,20 +80,22 @@ class Book:
         for name, average in self._averages.items():
             average.restore(kept[name])
         self._finished = int(kept["finished"])
-        iteration, self._kept = kept["progress"].tolist()
+        self._done, self._kept = kept["progress"].tolist()
         self._before = float(kept["seconds"])
         self._wire_before = kept["wire"]
-        return iteration
+        return self._done
 
     def __enter__(self) -> Book:
         if self.folder is not None:
             self._writer = MetricsWriter(self.folder / METRICS, self.columns, self._kept)
+            if self.parts.setting.experiment.tensorboard:
+                self._events = EventWriter(self.folder / "tensorboard", self._done, self.parts.ledger.samples)
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        for writer in filter(None, (self._writer, self._events)):
+            writer.close()
 
     @property
     def seconds(self) -> float:
@@ -133,6 +138,8 @@ class Book:
         self.shown = "" if reward is None else f"reward {reward:.4g}"
         if self._writer is not None:
             self._writer.write(row)
+            if self._events is not None:
+                self._events.write(row)
         else:
             self.rows.append(row)
 

@@ -150,4 +150,4 @@ def _environment(setting: Setting) -> Any:
     """What knows the observations and actions of the run's agents; its games are not played."""
     games = setting.environment.probe if isinstance(setting.environment, GamesSource) else setting.model.make()
     getattr(games, "close", lambda: None)()
-    return games if hasattr(games, "shown") else _Arrays(games)
+    return games if hasattr(games, "shown") and hasattr(games, "taken") else _Arrays(games)

@@ -15,7 +15,7 @@ import pytest
 from launching import ROOT, environment
 
 import netac
-from netac import config, plugins
+from netac import config, linear, plugins
 from netac.results.runs import load_run, load_summary
 
 EXAMPLES, GRAPHS = ROOT / "examples", ROOT / "graphs"
@@ -80,7 +80,7 @@ def test_what_is_commented_out_in_the_first_example_is_valid_too(tmp_path):
 def test_the_first_example_and_the_help_document_every_option():
     """Every option of the algorithms and of [policy] stands in the one, all of them and the environments' in the other."""
     text, shown = (EXAMPLES / "coordination.toml").read_text(), run_netac("run", "--help")
-    models = [config.Experiment, config.Policy]
+    models = [config.Experiment, linear.Policy]
     models += [plugins.module(config.ALGORITHMS, name, "").Settings for name in plugins.module_names(config.ALGORITHMS)]
     for option in {name for model in models for name in model.model_fields}:
         assert re.search(rf"^(# )?\[?{option}\b", text, re.MULTILINE), option
@@ -128,7 +128,7 @@ def shown_files(page: str) -> dict[str, str]:
 def test_the_files_that_contributing_shows_work(tmp_path):
     shutil.copytree(ROOT / "netac", tmp_path / "netac", ignore=shutil.ignore_patterns("__pycache__"))
     files = shown_files("CONTRIBUTING.md")
-    assert len(files) == 4
+    assert len(files) == 6
     for path, text in files.items():
         assert not (tmp_path / path).exists()
         (tmp_path / path).write_text(text)
@@ -136,14 +136,14 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     for path in files:
         assert re.search(rf"^\W*{Path(path).stem}\b", listed, re.MULTILINE), path
     commands = re.findall(r"^netac (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 6
     for number, command in enumerate(commands):
         words = command.replace("examples/", f"{EXAMPLES}/").split()
         more = ["--set", "iterations=20", "--out", tmp_path / str(number)] if words[0] == "run" else []
         run_netac(*words, *more, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     shown = [Path(path).stem for path in files]
-    kept = [(tmp_path / str(number) / "experiment.toml").read_text() for number in (0, 1, 3)]
-    for name, text in zip([shown[0], shown[1], shown[3]], kept, strict=True):
+    kept = [(tmp_path / str(number) / "experiment.toml").read_text() for number in (0, 1, 2, 3, 5)]
+    for name, text in zip([*shown[:4], shown[5]], kept, strict=True):
         assert f'"{name}"' in text
 
 

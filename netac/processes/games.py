@@ -158,13 +158,13 @@ class Games:
             batch.alternatives = self._shown(encoded, self._encode.alternatives)
         if self._features.psi_next:
             following = self._act(theta, source, after.obs)[2]
-            batch.next_joint = self._shown(self._encode(following, after.active))
+            batch.next_joint = self._shown(self._encode(following, outcome.valued))
             source.pending = following if source.restarts is None else None
         again = outcome.over
         if source.restarts is not None:
             again = again | (source.restarts.take()[0] >= self._gamma)
         if again.any():
-            after = self._seen(source.host.restart(again), running)
+            after = self._seen(source.host.restart(again), running, again)
             if source.pending is not None:
                 source.pending[:, again] = -1
         source.view = after
@@ -213,14 +213,14 @@ class Games:
     def _critics_see(self, view: View) -> list[np.ndarray]:
         return view.obs if view.state is None else [view.state] * len(self._agents)
 
-    def _seen(self, view: View, learn: bool) -> View:
-        """The view as networks see it: normalised where that is asked for."""
+    def _seen(self, view: View, learn: bool, games: np.ndarray | bool = True) -> View:
+        """The view as networks see it: normalised where that is asked for; `games` (E,) shows which have something new."""
         if self._observations is None:
             return view
         if learn and self.learning:
-            self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop])
+            self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
             if self._states is not None:
-                self._states.update([view.state], np.ones((1, self.games), dtype=bool))
+                self._states.update([view.state], np.ones((1, self.games), dtype=bool) & games)
         state = view.state if self._states is None else self._states.apply([view.state])[0]
         return View(self._observations.apply(view.obs), state, view.active)
 

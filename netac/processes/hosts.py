@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.envs._batched import BatchedEnvironment
+from netac.envs._batched import BatchedEnvironment, Step
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
 
@@ -38,6 +38,7 @@ class Outcome:
     Attributes:
         r, terminated: (n, E) own rewards; whether s' has no value for the agent.
         over: (E,) games that must be restarted.
+        valued: (N, E) bool: s' has a value for the agent, which goes on or was truncated with this step.
         team: (E,) team-mean rewards (zeros on processes that are not told).
         view: what is shown in s', also of games that are over.
     """
@@ -45,6 +46,7 @@ class Outcome:
     r: np.ndarray
     terminated: np.ndarray
     over: np.ndarray
+    valued: np.ndarray
     team: np.ndarray
     view: View
 
@@ -62,9 +64,9 @@ class Replicated:
 
     def step(self, actions: np.ndarray) -> Outcome:
         """One joint step: actions as `BatchedEnvironment.step` takes them."""
-        step = self._environment.step(actions)
+        step, valued = _moved(self._environment, actions)
         own = slice(self._agents.start, self._agents.stop)
-        return Outcome(step.r[own], step.terminated[own], step.over, step.team_mean(), self._view())
+        return Outcome(step.r[own], step.terminated[own], step.over, valued, step.team_mean(), self._view())
 
     def restart(self, games: np.ndarray) -> View:
         """The games of the mask (E,) anew."""
@@ -119,17 +121,17 @@ class AtRoot:
         """All games anew."""
         if self._root:
             self._environment.begin(seed, chain)
-        return self._told(None).view
+        return self._told().view
 
     def step(self, actions: np.ndarray) -> Outcome:
         """One joint step."""
-        return self._told(self._environment.step(actions) if self._root else None)
+        return self._told(*_moved(self._environment, actions)) if self._root else self._told()
 
     def restart(self, games: np.ndarray) -> View:
         """The games of the mask (E,) anew."""
         if self._root:
             self._environment.restart(games)
-        return self._told(None).view
+        return self._told().view
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps; nothing but on process 0."""
@@ -139,15 +141,16 @@ class AtRoot:
         """Go on from a checkpoint, after `begin`."""
         if self._root:
             self._environment.set_state(state)
-        return self._told(None).view
+        return self._told().view
 
     def close(self) -> None:
         """Give back what the games hold."""
         self._environment.close()
 
-    def _told(self, step) -> Outcome:
-        """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active, observations, state)."""
-        sent = self._packed(step) if self._root else None
+    def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
+        """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active and valued, observations,
+        state)."""
+        sent = self._packed(step, valued) if self._root else None
         self._comm.Scatterv(None if sent is None else [sent, self._counts], self._received, root=0)
         outcome = self._unpacked(self._received, self._placement.rank)
         if self._root:
@@ -157,12 +160,13 @@ class AtRoot:
                 outcome.team = step.team_mean()
         return outcome
 
-    def _packed(self, step) -> np.ndarray:
+    def _packed(self, step: Step | None, valued: np.ndarray | None) -> np.ndarray:
         environment, placement = self._environment, self._placement
         games, parts = environment.games, []
         obs = environment.observe(range(placement.agents))
         state = environment.state() if self._state else None
         active = environment.active.astype(np.uint8)
+        active += active if valued is None else valued        # 2: takes part in the next step; 1: was truncated with this one
         for rank in range(placement.processes):
             block = placement.block(rank)
             own = slice(block.start, block.stop)
@@ -178,7 +182,7 @@ class AtRoot:
         numbers = received[:(2 * n + 1) * games].reshape(2 * n + 1, games)
         octets = received[numbers.size:].view(np.uint8)
         cells = int(np.prod(self._active))
-        active = octets[:cells].reshape(self._active).astype(bool)
+        going_on = octets[:cells].reshape(self._active)
         singles = octets[(cells + 7) // 8 * 8:].view(np.float32)
         shown, at = [], 0
         for shape in [*self._shown[rank], *([self._state] if self._state else [])]:
@@ -186,8 +190,15 @@ class AtRoot:
             shown.append(singles[at:at + size].reshape(shape).copy())
             at += size
         state = shown.pop() if self._state else None
-        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), np.zeros(games),
-                       View(shown, state, active))
+        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
+                       np.zeros(games), View(shown, state, going_on > 1))
+
+
+def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:
+    """One joint step, and for whom s' has a value, (N, E)."""
+    before = environment.active.copy()
+    step = environment.step(actions)
+    return step, environment.active | (before & ~step.terminated)
 
 
 def _padded(octets: bytes) -> bytes:

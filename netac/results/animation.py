@@ -21,6 +21,13 @@ def check_name(file: str | Path) -> None:
         raise InputError("should be a .gif file", key="--render", found=str(file))
 
 
+def check_place(file: str | Path) -> None:
+    """Refuse a file that is not a .gif, or whose folder does not exist: to be told before playing."""
+    check_name(file)
+    if not Path(file).parent.is_dir():
+        raise InputError("its folder does not exist", key="--render", found=str(file), valid="a file in an existing folder")
+
+
 def film(frames: Sequence[np.ndarray], file: str | Path, per_second: int = 8) -> None:
     """Write pictures (height, width, 3), bytes, as an animated .gif.
 

@@ -1,0 +1,37 @@
+"""Consensus of eight agents' shared convolutions, one agent per process, against a raw exchange of the same bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.floors.networks_exchange import Exchange
+from benchmarks.timing import Row, compare, microseconds, per_round, race
+from netac import topology
+from netac.processes.ledger import Ledger
+from netac.processes.network import Network
+from netac.processes.placement import Placement
+
+PROCESSES = 8
+SHARED = 5_088                             # of `examples/pursuit.toml`: 3 x 3 windows, 3 -> 16 -> 32 channels, with biases
+ROUNDS, BLOCKS = 200, 25
+
+
+def measure(comm) -> list[Row]:
+    """One row per graph."""
+    me, size = comm.rank, comm.size
+    graphs = {"complete": [rank for rank in range(size) if rank != me], "ring": sorted({(me - 1) % size, (me + 1) % size})}
+    return [_row(comm, name, neighbours) for name, neighbours in graphs.items()]
+
+
+def _row(comm, name: str, neighbours: list[int]) -> Row:
+    placement = Placement(comm.size, comm.size, comm.rank)
+    network = Network(topology.load(name, comm.size).matrix, placement, Ledger(comm.size), comm)
+    floor, own = Exchange(comm, neighbours, SHARED), np.random.default_rng(comm.rank).random((1, SHARED), np.float32)
+    everyone = np.concatenate([own, floor.swap(own[0])])       # weights are equal on both graphs
+    np.testing.assert_allclose(network.mix(0, own)[0], everyone.mean(axis=0, dtype=float), rtol=1e-5)
+    timings = race(per_round(lambda: network.mix(0, own), ROUNDS, comm),
+                   per_round(lambda: floor.swap(own[0]), ROUNDS, comm), BLOCKS)
+    network.close()
+    floor.close()
+    return compare(f"consensus of the shared convolutions, {name} graph, {comm.size} processes, {SHARED:,} single-precision "
+                   "numbers / a raw `Neighbor_allgather` of them, without a sum", timings, microseconds, 1.3)
