@@ -125,13 +125,10 @@ def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
                          valid='"mlp", "cnn", or a network of your own: policy = { factory = "package.module:Class" }')
     if not networks:
         usual = Experiment.model_fields
-        for key in ("critic", "reward_model", "normalise"):
+        for key in ("envs", "stagger", "critic", "reward_model", "normalise"):
             if getattr(experiment, key) != usual[key].default:
                 raise InputError("is for networks only", key=key, found=getattr(experiment, key),
                                  valid='policy.name = "mlp" or "cnn", or without it')
-        if experiment.envs > 1:
-            raise InputError("several environments side by side are for networks only", key="envs", found=experiment.envs,
-                             valid='1 with linear agents, or policy.name = "mlp"')
     return networks
 
 

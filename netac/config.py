@@ -46,6 +46,9 @@ class Experiment(Options):
     topology: dict[str, Any] | str = Field("complete", description=(
         'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
     envs: int = Field(1, ge=1, le=10**5, description="E, games played side by side by agents with networks")
+    stagger: int = Field(0, ge=0, le=10**9, description=(
+        "steps over which the games' first episodes are cut short, evenly, so that not all are at the same stage, e.g. the "
+        "length of an episode; 0: all begin together"))
     policy: dict[str, Any] | str = Field({}, description=(
         'tabular, log-linear, mlp, cnn, { name = "...", options } or { factory = "package.module:Class", kwargs = { } }'))
     critic: dict[str, Any] | str = Field({}, description=(

@@ -59,6 +59,7 @@ class Neural:
 
     Attributes:
         make: makes E games; `replicated` if every process may step them.
+        stagger: steps over which first episodes are cut short.
         policy: the policies of all agents.
         value: V, or Q of the joint action; reward_model: R, None where the algorithm has none.
         needs: what the algorithm asks for.
@@ -68,6 +69,7 @@ class Neural:
 
     make: Callable[[], BatchedEnvironment]
     replicated: bool
+    stagger: int
     policy: NeuralPolicy
     value: NeuralStateValue | NeuralActionValue
     reward_model: NeuralRewardModel | None
@@ -102,7 +104,7 @@ class Neural:
     def world(self, agents: Agents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> Games:
         """Where they live."""
         return Games(self.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
-                     self.needs.features, comm, replicated=self.replicated,
+                     self.needs.features, comm, replicated=self.replicated, stagger=self.stagger,
                      state=self.tables["critic"]["input"] == "state", own_first=self.tables["critic"]["joint"] == "own-first",
                      normalise_observations=self.normalise.observations, normalise_rewards=self.normalise.rewards)
 
@@ -148,7 +150,7 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
         spec = complete(experiment.reward_model or _seeing_actions(critic_spec, seen[0]), "reward_model")
         model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
         tables["reward_model"] = spec
-    return Neural(make, replicated, policy, value, model, needs, tables, experiment.normalise)
+    return Neural(make, replicated, experiment.stagger, policy, value, model, needs, tables, experiment.normalise)
 
 
 def _split(model: type[Options], table: dict[str, Any], observation: tuple[int, ...], key: str) -> tuple[Any, dict[str, Any]]:

@@ -30,6 +30,7 @@ class Feed:
         view: what the agents are shown now; `raw` the same before normalisation.
         restarts: decides which games of the actor's own chain begin anew; None for the running chain.
         pending: (N, E) joint actions already chosen for the current step, -1 where there is none.
+        steps: joint steps made.
     """
 
     host: Replicated | AtRoot
@@ -38,6 +39,7 @@ class Feed:
     privacy: Stream
     restarts: Stream | None = None
     pending: np.ndarray | None = None
+    steps: int = 0
 
 
 @dataclass
@@ -60,6 +62,10 @@ class Episodes:
             self.total_length += int(self.lengths[over].sum())
             self.returns[over], self.lengths[over] = 0.0, 0
 
+    def forget(self, games: np.ndarray) -> None:
+        """The episodes of the mask (E,) that are under way do not count."""
+        self.returns[games], self.lengths[games] = 0.0, 0
+
     def take(self) -> tuple[int, float, int]:
         """How many episodes finished since the last call, the sum of their returns and of their lengths."""
         taken = self.finished, self.total_return, self.total_length
@@ -79,14 +85,16 @@ class Games:
         gamma: discount.
         features: what a batch must hold.
         replicated: whether every process may step the games; else process 0 does.
+        stagger: steps over which the games' first episodes are cut short; 0: all begin together.
         state: whether critics see the global state instead of the agent's own observation.
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
-                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, state: bool = False,
-                 own_first: bool = False, normalise_observations: bool = False, normalise_rewards: bool = False):
+                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, stagger: int = 0,
+                 state: bool = False, own_first: bool = False, normalise_observations: bool = False,
+                 normalise_rewards: bool = False):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._make, self._seed, self._gamma, self._features, self._comm = make, seed, gamma, features, comm
         self._replicated, self._with_state = replicated or comm is None, state
@@ -106,6 +114,7 @@ class Games:
         self._observations = ObservationNormaliser(shapes) if normalise_observations else None
         self._states = ObservationNormaliser([environment.state_shape]) if normalise_observations and state else None
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
+        self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
         self.learning = True                                   # running statistics learn
         self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
         self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
@@ -160,9 +169,13 @@ class Games:
             following = self._act(theta, source, after.obs)[2]
             batch.next_joint = self._shown(self._encode(following, outcome.valued))
             source.pending = following if source.restarts is None else None
-        again = outcome.over
+        source.steps += 1
+        cut = (self._cuts == source.steps) & ~outcome.over
+        if running:
+            self.episodes.forget(cut)
+        again = outcome.over | cut
         if source.restarts is not None:
-            again = again | (source.restarts.take()[0] >= self._gamma)
+            again |= source.restarts.take()[0] >= self._gamma
         if again.any():
             after = self._seen(source.host.restart(again), running, again)
             if source.pending is not None:
@@ -258,7 +271,7 @@ class Games:
             kept["state_statistics"] = self._states.rows.copy()
         for k, feed in enumerate(self.feeds):
             kept[f"feed{k}"] = np.array([feed.actions.position, feed.privacy.position,
-                                         feed.restarts.position if feed.restarts else 0])
+                                         feed.restarts.position if feed.restarts else 0, feed.steps])
             if feed.pending is not None:
                 kept[f"feed{k}_pending"] = feed.pending
             kept |= {f"feed{k}_games_{name}": array for name, array in feed.host.get_state().items()}
@@ -277,11 +290,11 @@ class Games:
         self.episodes.returns[:], lengths = np.split(state["episodes"], 2)
         self.episodes.lengths[:] = lengths
         if not self.environment.resumable:
-            self.episodes.returns[:], self.episodes.lengths[:] = 0.0, 0
+            self.episodes.forget(np.ones(self.games, dtype=bool))
         if self._states is not None:
             self._states.rows[:] = state["state_statistics"]
         for k, feed in enumerate(self.feeds):
-            actions, privacy, restarts = state[f"feed{k}"].tolist()
+            actions, privacy, restarts, feed.steps = state[f"feed{k}"].tolist()
             feed.actions.seek(actions)
             feed.privacy.seek(privacy)
             if feed.restarts:

@@ -79,17 +79,18 @@ class Replicated:
                     environment.active.copy())
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps."""
-        return self._environment.get_state()
+        """What a checkpoint keeps; nothing of games that have nothing to keep."""
+        return getattr(self._environment, "get_state", dict)()
 
     def set_state(self, state: dict[str, np.ndarray]) -> View:
         """Go on from a checkpoint, after `begin`."""
-        self._environment.set_state(state)
+        if hasattr(self._environment, "set_state"):
+            self._environment.set_state(state)
         return self._view()
 
     def close(self) -> None:
         """Give back what the games hold."""
-        self._environment.close()
+        getattr(self._environment, "close", bool)()
 
 
 class AtRoot:
@@ -102,7 +103,6 @@ class AtRoot:
 
     def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm):
         self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
-        self._here = Replicated(environment, placement.local, with_state)
         games, shapes = environment.games, environment.observations
         self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)] for rank in range(placement.processes)]
         self._state = (games, *environment.state_shape) if with_state else None
