@@ -28,7 +28,7 @@ PROGRAMS = str(Path(__file__).parent / "programs")
 HIDDEN = {"policy": 4, "critic": 5, "reward_model": 6}
 STEPS = {"alpha": 0.3, "beta": 0.2, "zeta": 0.15}
 SEED, ITERATIONS, GAMMA = 5, 12, 0.8
-CLOSE, FAR = 5e-4, 2e-2
+CLOSE, FAR = 2e-4, 2e-2
 PERIODIC = {"name": "periodic-complete", "period": 2}
 
 
@@ -73,7 +73,8 @@ CASES = {
                             wrong=("mixed residuals", "personal mixed", "no entropy", "biased", "no mask")),
     "cac-personal-clipped": Case("cac", options={"clip": 0.05}, policy={"shared": []}, wrong=("no clip", "personal mixed")),
     "cac-adam-clipped": Case("cac", options={**ADAM, "clip": 0.05}, wrong=("no clip", "biased")),
-    "cac-double": Case("cac", SHORT, graphs=PERIODIC, options={"sampling": "double"}, wrong=("one chain", "no restarts", *ENDS)),
+    "cac-double": Case("cac", SHORT, graphs=PERIODIC, options={"sampling": "double"},
+                       wrong=("one chain", "no restarts", *ENDS)),
     "cac-double-normalised": Case("cac", options={"sampling": "double"}, normalise={"observations": True, "rewards": True},
                                   wrong=("one chain", "new episode")),
     "cac-normalised-state": Case("cac", {"extra": 2}, policy={"shared": ["output*"]}, critic={"input": "state"},
@@ -88,20 +89,21 @@ CASES = {
                               critic={"input": "state"}, wrong=("clipped score", "mixed residuals")),
     "cac-coordination": Case("cac", None, envs=2, graphs=PERIODIC, wrong=MIXED),
     "cac-coordination-adam": Case("cac", None, agents=2, envs=1, graphs="path", options=ADAM, wrong=("biased",)),
-    "iac": Case("iac", SHORT, options=ADAM, policy={"shared": []}, wrong=("sum", "biased", *ENDS)[1:]),
-    "iac-different": Case("iac", {"extra": 3, "actions": "mixed"}, options={"sampling": "double", "clip": 0.3}, policy={"shared": []},
-                          wrong=("one chain", "no clip", "clipped score", "sum")),
+    "iac": Case("iac", SHORT, options=ADAM, policy={"shared": []}, wrong=("biased", *ENDS)),
+    "iac-different": Case("iac", {"extra": 3, "actions": "mixed"}, options={"sampling": "double", "clip": 0.3},
+                          policy={"shared": []}, wrong=("one chain", "no clip", "clipped score", "sum")),
     "dac": Case("dac", SHORT, wrong=("sum", "mix first", "policy mixed", *ENDS)),
     "dac-average": Case("dac", STAYING, graphs=PERIODIC, options={"setting": "average"},
                         wrong=("new mu", "mix first", "truncated ends", "new episode")),
     "dac-double-adam": Case("dac", graphs=PERIODIC, options={**ADAM, "sampling": "double"}, policy={"entropy": 0.05},
                             wrong=("one chain", "mix first", "no entropy")),
-    "dac-gaussian": Case("dac", {"actions": "box"}, envs=1, wrong=("mix first", "clipped score")),
+    "dac-gaussian": Case("dac", {"actions": "box"}, envs=1, wrong=("mix first",)),
     "dac-action-value": Case("dac", SHORT, options={"critic": "action_value"}, wrong=("no baseline", "agent order", *ENDS)),
     "dac-action-value-average": Case("dac", STAYING, options={"critic": "action_value", "setting": "average", **ADAM},
                                      wrong=("no baseline", "biased", "truncated ends")),
-    "dac-action-value-double": Case("dac", {"length": 3, "late": True}, options={"critic": "action_value", "sampling": "double"},
-                                    normalise={"observations": True}, wrong=("one chain", "no restarts", *ENDS)),
+    "dac-action-value-double": Case("dac", {"length": 3, "late": True}, normalise={"observations": True},
+                                    options={"critic": "action_value", "sampling": "double"},
+                                    wrong=("one chain", "no restarts", *ENDS)),
     "dac-action-value-coordination": Case("dac", None, envs=1, options={"critic": "action_value"}, wrong=("no baseline",)),
     "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC, policy={"shared": []},
                                        options={"critic": "action_value"}, critic={"input": "state"}, wrong=ENDS[:1]),
@@ -111,7 +113,8 @@ CASES = {
                       wrong=("mixed residuals", "biased", "own reward", "clipped score")),
     "dnac": Case("dnac", SHORT, options=ROUNDS | INNER, wrong=("no n", "forgotten h", "own reward", *ENDS)),
     "dnac-double": Case("dnac", envs=2, graphs=PERIODIC, options=CHAINS | INNER, policy={"shared": []}, wrong=("no n",)),
-    "dnac-gaussian": Case("dnac", {"actions": "box"}, options={"batch": 2, **INNER, "natural_step": 0.05}, wrong=("no n", "clipped score", "no mask")),
+    "dnac-gaussian": Case("dnac", {"actions": "box"}, options={"batch": 2, **INNER, "natural_step": 0.05},
+                          wrong=("no n", "clipped score", "no mask")),
     "dnac-adam": Case("dnac", None, envs=2, options={"batch": 2, **INNER, **ADAM}, wrong=("no n", "biased")),
 }
 
@@ -196,7 +199,7 @@ def distance(name: str, wrong: str = "") -> float:
                 distances.append(np.linalg.norm(found[part][i][place] - expected[part][i][place]) / max(moved, 1e-9))
     if CASES[name].options.get("setting") == "average":
         distances.append(np.abs(found["mu"][:, 0] - expected["mu"]).max() / np.abs(expected["mu"]).max())
-    return max(distances)
+    return float(np.max(distances))       # nan if one is
 
 
 @pytest.mark.parametrize("name", CASES)

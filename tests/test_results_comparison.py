@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,23 @@ def test_the_comparison_picture_shows_every_algorithm_against_iterations_and_sam
     assert colours == [bar.get_facecolor() for bar in rates.patches]
     assert len(set(colours)) == 2
     assert len(draw_comparison({"cac": curves["cac"]}).axes) == 2
+
+
+def test_bytes_that_all_runs_counted_are_a_panel_and_an_axis(results):
+    def with_bytes(result, rate):
+        samples = result.curve["env_steps"]
+        return dataclasses.replace(result, curve={**result.curve, "bytes_environment": samples * rate,
+                                                  "bytes_consensus": samples * 2.0 * rate})
+
+    counted = [with_bytes(each, 5 if each.algorithm == "cac" else 1) for each in results if each.status == "ok"]
+    curves = comparison_curves(counted)
+    np.testing.assert_allclose(curves["cac"]["bytes"], 15 * curves["cac"]["env_steps"])
+    figure = draw_comparison(curves, None, efficient_runs(counted))
+    assert len(figure.axes) == 4
+    sent = figure.axes[2]
+    assert (sent.get_xlabel(), sent.get_xscale()) == ("bytes sent per agent", "log")
+    assert [line.get_xdata()[-1] for line in sent.lines] == [curve["bytes"][-1] for curve in curves.values()]
+    assert "bytes" not in comparison_curves([counted[0], results[1]])["cac"]
 
 
 def test_an_algorithm_keeps_its_colour_whatever_it_is_compared_with(results):

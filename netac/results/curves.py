@@ -12,6 +12,7 @@ import numpy as np
 
 Curve = Mapping[str, np.ndarray]
 AXES = ("iteration", "env_steps")
+BYTES = "bytes"                     # sent per agent, of all purposes: a third axis where runs have counted them
 
 
 def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
@@ -21,7 +22,8 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     others are interpolated linearly at all logged iterations of the range they share.
 
     Returns:
-        "iteration" and "env_steps" of shape (points,), the column of shape (runs, points).
+        "iteration", "env_steps" and, if all runs counted them, "bytes" of shape (points,), the column of shape
+        (runs, points).
 
     Raises:
         ValueError: no run, or the runs share no iteration.
@@ -42,7 +44,11 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
         return np.stack([np.interp(grid, own, curve[name][kept])
                          for own, curve, kept in zip(iterations, curves, rows, strict=True)])
 
-    return {"iteration": grid, "env_steps": on_grid("env_steps").mean(axis=0), column: on_grid(column)}
+    stacked = {"iteration": grid, "env_steps": on_grid("env_steps").mean(axis=0), column: on_grid(column)}
+    purposes = {name for curve in curves for name in curve if name.startswith("bytes_")}
+    if purposes and all(name in curve for name in purposes for curve in curves):
+        stacked[BYTES] = sum(on_grid(name).mean(axis=0) for name in sorted(purposes))
+    return stacked
 
 
 def interval_means(samples: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -87,5 +93,5 @@ def thin(curve: Curve, points: int = 150) -> dict[str, np.ndarray]:
     ends = np.unique(np.linspace(0, len(drawn) - 1, points + 1).astype(int)[1:])
     ends = ends[np.diff(drawn[ends], prepend=0.0) > 0]
     edges = np.concatenate([[0.0], drawn[ends]])
-    return {name: values[ends] if name in AXES else interval_means(drawn, values, edges)
+    return {name: values[ends] if name in (*AXES, BYTES) else interval_means(drawn, values, edges)
             for name, values in curve.items()}

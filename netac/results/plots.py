@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.errors import InputError, did_you_mean
-from netac.results.curves import AXES, Curve, stack_curves, thin
+from netac.results.curves import AXES, BYTES, Curve, stack_curves, thin
 from netac.results.pictures import save_figure
 from netac.results.runs import EXPERIMENT, RunRecord
 from netac.results.statistics import iqm_interval, rate_interval
@@ -42,16 +42,18 @@ _HEIGHT, _WIDTH = 3.6, 4.3  # of a panel, inches
 
 def plot_comparison(curves: Mapping[str, Curve], file: str | Path, title: str | None = None,
                     efficient: Mapping[str, np.ndarray] | None = None) -> None:
-    """Draw algorithms side by side: reward against iterations, reward against joint samples, share of efficient runs.
+    """Draw algorithms side by side: reward against iterations, against joint samples, and against bytes sent by an agent
+    where those were counted; share of efficient runs.
 
     Lines are interquartile means over seeds, bands their 95 % bootstrap intervals.  The second panel ends at the number
     of samples that every algorithm reached, where `comparison.csv` compares them.
 
     Args:
-        curves: for each algorithm "iteration" and "env_steps", shape (points,), and "reward", shape (seeds, points).
+        curves: for each algorithm "iteration", "env_steps" and possibly "bytes", shape (points,), and "reward", shape
+            (seeds, points).
         file: where to write; the ending says the format (.png, .pdf, .svg).
         title: above the panels.
-        efficient: for each algorithm, which of its runs were efficient, shape (runs,); adds the third panel.
+        efficient: for each algorithm, which of its runs were efficient, shape (runs,); adds the last panel.
 
     Raises:
         InputError: the ending of `file` is no format.
@@ -82,17 +84,23 @@ def draw_comparison(curves: Mapping[str, Curve], title: str | None = None,
     """The figure of `plot_comparison`."""
     colours = _colours(curves)
     drawn = [float(curve["env_steps"][-1]) for curve in curves.values()]
-    figure, axes = _panels(3 if efficient else 2, title)
+    counted = all(BYTES in curve and (curve[BYTES] > 0).any() for curve in curves.values())
+    figure, axes = _panels(2 + counted + bool(efficient), title)
     for name, curve in curves.items():
         label = f"{name.upper()} ({_count(len(curve['reward']), 'seed')})"
         for panel, axis, last in zip(axes, AXES, (max(drawn), min(drawn)), strict=False):
             thinned = thin({key: curve[key][..., curve["env_steps"] <= last] for key in (*AXES, "reward")})
             _draw_band(panel, thinned[axis], thinned["reward"], colours[name], label)
+        if counted:
+            sent = thin({key: curve[key][..., curve[BYTES] > 0] for key in (*AXES, BYTES, "reward")})
+            _draw_band(axes[2], sent[BYTES], sent["reward"], colours[name], label)
     _finish(axes[0], "iteration", "reward")
     _finish(axes[1], "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else ""), "reward")
     axes[0].legend(loc="best")
+    if counted:
+        axes[2].set(xscale="log", xlabel="bytes sent per agent", ylabel=_LABELS["reward"])
     if efficient:
-        _draw_rates(axes[2], efficient, colours)
+        _draw_rates(axes[-1], efficient, colours)
     return figure
 
 
@@ -132,7 +140,7 @@ def _panels(count: int, title: str | None) -> tuple[Figure, list[Axes]]:
     """A figure with `count` panels, at most three in a row."""
     from matplotlib.figure import Figure
 
-    wide = min(count, 3)
+    wide = 2 if count == 4 else min(count, 3)
     high = -(-count // wide)
     figure = Figure(figsize=(wide * _WIDTH, high * _HEIGHT + 0.3), layout="constrained")
     if title:

@@ -41,13 +41,13 @@ class Run:
 
     # --- values, and mean gradients ---
 
-    def V(self, i, omega_i, seen):
+    def value(self, i, omega_i, seen):
         return self.task.value[i](omega_i, seen)[0]
 
-    def next_V(self, i, omega_i, x):
-        return 0.0 if x.terminated[i] else self.V(i, omega_i, x.next_seen[i])
+    def next_value(self, i, omega_i, x):
+        return 0.0 if x.terminated[i] else self.value(i, omega_i, x.next_seen[i])
 
-    def R(self, i, lam_i, seen, told):
+    def model(self, i, lam_i, seen, told):
         net = (self.task.reward_model or self.task.value)[i]
         return net(lam_i, np.concatenate([seen, self.task.as_seen(told, i)]))[0]
 
@@ -56,11 +56,11 @@ class Run:
         total = sum(of(x) if x.active[i] else 0.0 * of(x) for x in samples)
         return total if self.task.wrong == "sum" else total / len(samples)
 
-    def V_gradient(self, samples, i, weight):
+    def value_gradient(self, samples, i, weight):
         net, omega_i = self.task.value[i], self.omega[i]
         return self.mean(samples, i, lambda x: weight(x) * net.gradient(omega_i, x.seen[i], np.ones(1)))
 
-    def R_gradient(self, samples, i, p, weight):
+    def model_gradient(self, samples, i, p, weight):
         net = (self.task.reward_model or self.task.value)[i]
         return self.mean(samples, i, lambda x: weight(x) * net.gradient(
             p, np.concatenate([x.seen[i], self.task.as_seen(x.told, i)]), np.ones(1)))
@@ -92,56 +92,77 @@ class Run:
         return {"theta": self.theta, "omega": self.omega, "lam": self.lam, "mu": self.mu}
 
 
+def td(run, i, omega_i, reward, x, gamma):
+    """reward + gamma V_i(s') - V_i(s)."""
+    return reward + gamma * run.next_value(i, omega_i, x) - run.value(i, omega_i, x.seen[i])
+
+
 def cac(task):
     """Zeng et al., Algorithms 1 and 2."""
-    run, gamma, n = Run(task), task.gamma, task.agents
-    alpha, beta, zeta = (task.steps[name] for name in ("alpha", "beta", "zeta"))
+    run = Run(task)
     for t in range(task.iterations):
         c, d = run.pair()
-        omega_mixed, lam_mixed, theta_mixed = run.mix(t, run.omega), run.mix(t, run.lam), run.mix(t, run.theta)
-        at, lam_at = (omega_mixed, lam_mixed) if task.wrong == "mixed residuals" else (run.omega, run.lam)
-        omega, lam, theta = [], [], []
-        for i in range(n):
-            shared = task.policy[i].shared if task.wrong != "personal mixed" else task.policy[i].size
-
-            def td(reward, x, i=i):
-                return reward + gamma * run.next_V(i, at[i], x) - run.V(i, at[i], x.seen[i])
-
-            def R(x, i=i):
-                return x.r[i] if task.wrong == "own reward" else run.R(i, lam_at[i], x.seen[i], x.told)
-
-            g = run.V_gradient(c, i, lambda x: td(x.r[i], x))
-            omega.append(omega_mixed[i] + beta * run.direction("omega", i, g))
-            g = run.R_gradient(c, i, run.lam[i], lambda x: x.r[i] - run.R(i, lam_at[i], x.seen[i], x.told))
-            lam.append(lam_mixed[i] + zeta * run.direction("lam", i, g))
-            g = run.policy_gradient(d, i, lambda x: td(R(x), x))
-            start = np.concatenate([theta_mixed[i][:shared], run.theta[i][shared:]])
-            theta.append(start + alpha * run.direction("theta", i, g))
-        run.omega, run.lam, run.theta = omega, lam, theta
+        mixed = run.mix(t, run.omega), run.mix(t, run.lam), run.mix(t, run.theta)
+        new = [_cac_agent(run, i, c, d, *(rows[i] for rows in mixed)) for i in range(task.agents)]
+        run.omega, run.lam, run.theta = (list(rows) for rows in zip(*new, strict=True))
     return run.result()
+
+
+def _cac_agent(run, i, c, d, omega_mixed, lam_mixed, theta_mixed):
+    task = run.task
+    omega, lam = (omega_mixed, lam_mixed) if task.wrong == "mixed residuals" else (run.omega[i], run.lam[i])
+    shared = task.policy[i].size if task.wrong == "personal mixed" else task.policy[i].shared
+
+    def team(x):
+        return x.r[i] if task.wrong == "own reward" else run.model(i, lam, x.seen[i], x.told)
+
+    of_omega = run.value_gradient(c, i, lambda x: td(run, i, omega, x.r[i], x, task.gamma))
+    of_lam = run.model_gradient(c, i, run.lam[i], lambda x: x.r[i] - run.model(i, lam, x.seen[i], x.told))
+    of_theta = run.policy_gradient(d, i, lambda x: td(run, i, omega, team(x), x, task.gamma))
+    start = np.concatenate([theta_mixed[:shared], run.theta[i][shared:]])
+    return (omega_mixed + task.steps["beta"] * run.direction("omega", i, of_omega),
+            lam_mixed + task.steps["zeta"] * run.direction("lam", i, of_lam),
+            start + task.steps["alpha"] * run.direction("theta", i, of_theta))
 
 
 def iac(task):
     """Independent learners."""
-    run, gamma = Run(task), task.gamma
+    run = Run(task)
     for _ in range(task.iterations):
         c, d = run.pair()
-        omega, theta = [], []
-        for i in range(task.agents):
-            def delta(x, i=i):
-                return x.r[i] + gamma * run.next_V(i, run.omega[i], x) - run.V(i, run.omega[i], x.seen[i])
-
-            omega.append(run.omega[i] + task.steps["beta"] * run.direction("omega", i, run.V_gradient(c, i, delta)))
-            theta.append(run.theta[i] + task.steps["alpha"] * run.direction("theta", i, run.policy_gradient(d, i, delta)))
-        run.omega, run.theta = omega, theta
+        new = [_iac_agent(run, i, c, d) for i in range(task.agents)]
+        run.omega, run.theta = (list(rows) for rows in zip(*new, strict=True))
     return run.result()
+
+
+def _iac_agent(run, i, c, d):
+    def delta(x):
+        return td(run, i, run.omega[i], x.r[i], x, run.task.gamma)
+
+    return (run.omega[i] + run.task.steps["beta"] * run.direction("omega", i, run.value_gradient(c, i, delta)),
+            run.theta[i] + run.task.steps["alpha"] * run.direction("theta", i, run.policy_gradient(d, i, delta)))
 
 
 def dac(task):
     """Zhang et al. 2018, Algorithms 2 and 1, with task.options `critic` and `setting`."""
-    average = task.options.get("setting") == "average"
-    of = _dac_action_value if task.options.get("critic") == "action_value" else _dac_state_value
-    return of(task, Run(task), 1.0 if average else task.gamma, average)
+    run, average = Run(task), task.options.get("setting") == "average"
+    action_value = task.options.get("critic") == "action_value"
+    gamma = 1.0 if average else task.gamma
+    agent = _dac_agent_action_value if action_value else _dac_agent_state_value
+    for t in range(task.iterations):
+        if task.wrong == "mix first":
+            run.omega, run.lam, run.mu = run.mix(t, run.omega), run.mix(t, run.lam), np.array(run.mix(t, run.mu))
+        c, d = run.pair(with_next=action_value)
+        new_mu = [_new_mu(run, c, i, average) for i in range(task.agents)]
+        new = [agent(run, i, c, d, new_mu[i] if task.wrong == "new mu" else run.mu[i], gamma) for i in range(task.agents)]
+        run.omega, run.lam, run.theta = (list(rows) for rows in zip(*new, strict=True))
+        run.mu = np.array(new_mu)
+        if task.wrong == "policy mixed":
+            run.theta = run.mix(t, run.theta)
+        if task.wrong != "mix first":
+            run.omega, run.lam = run.mix(t, run.omega), run.mix(t, run.lam)
+            run.mu = run.mu if action_value else np.array(run.mix(t, run.mu))
+    return run.result()
 
 
 def _new_mu(run, samples, i, average):
@@ -150,59 +171,34 @@ def _new_mu(run, samples, i, average):
     return (1 - beta) * run.mu[i] + beta * sum(x.r[i] for x in samples) / len(samples) if average else 0.0
 
 
-def _dac_state_value(task, run, gamma, average):
-    alpha, beta, zeta = (task.steps[name] for name in ("alpha", "beta", "zeta"))
-    for t in range(task.iterations):
-        if task.wrong == "mix first":
-            run.omega, run.lam, run.mu = run.mix(t, run.omega), run.mix(t, run.lam), np.array(run.mix(t, run.mu))
-        c, d = run.pair()
-        omega, lam, theta, mu = [], [], [], []
-        for i in range(task.agents):
-            mu.append(_new_mu(run, c, i, average))
-            used = mu[i] if task.wrong == "new mu" else run.mu[i]
+def _dac_agent_state_value(run, i, c, d, mu, gamma):
+    omega, lam, theta, steps = run.omega[i], run.lam[i], run.theta[i], run.task.steps
 
-            def td(reward, x, i=i, used=used):
-                return reward - used + gamma * run.next_V(i, run.omega[i], x) - run.V(i, run.omega[i], x.seen[i])
+    def team(x):
+        return run.model(i, lam, x.seen[i], x.told)
 
-            def R(x, i=i):
-                return run.R(i, run.lam[i], x.seen[i], x.told)
-
-            g = run.R_gradient(c, i, run.lam[i], lambda x: x.r[i] - R(x))
-            lam.append(run.lam[i] + zeta * run.direction("lam", i, g))
-            g = run.V_gradient(c, i, lambda x: td(x.r[i], x))
-            omega.append(run.omega[i] + beta * run.direction("omega", i, g))
-            theta.append(run.theta[i] + alpha * run.direction("theta", i, run.policy_gradient(d, i, lambda x: td(R(x), x))))
-        run.theta = run.mix(t, theta) if task.wrong == "policy mixed" else theta
-        run.omega, run.lam, run.mu = omega, lam, np.array(mu)
-        if task.wrong != "mix first":
-            run.omega, run.lam, run.mu = run.mix(t, omega), run.mix(t, lam), np.array(run.mix(t, mu))
-    return run.result()
+    of_omega = run.value_gradient(c, i, lambda x: td(run, i, omega, x.r[i] - mu, x, gamma))
+    of_lam = run.model_gradient(c, i, lam, lambda x: x.r[i] - team(x))
+    of_theta = run.policy_gradient(d, i, lambda x: td(run, i, omega, team(x) - mu, x, gamma))
+    return (omega + steps["beta"] * run.direction("omega", i, of_omega),
+            lam + steps["zeta"] * run.direction("lam", i, of_lam),
+            theta + steps["alpha"] * run.direction("theta", i, of_theta))
 
 
-def _dac_action_value(task, run, gamma, average):
-    alpha, beta = task.steps["alpha"], task.steps["beta"]
-    for t in range(task.iterations):
-        c, d = run.pair(with_next=True)
-        omega, theta, mu = [], [], []
-        for i in range(task.agents):
-            mu.append(_new_mu(run, c, i, average))
-            Q = lambda seen, told, i=i: run.R(i, run.omega[i], seen, told)     # noqa: E731
+def _dac_agent_action_value(run, i, c, d, mu, gamma):
+    task, omega, theta = run.task, run.omega[i], run.theta[i]
 
-            def delta(x, i=i, Q=Q):
-                after = 0.0 if x.terminated[i] else Q(x.next_seen[i], x.next_told)
-                return x.r[i] - run.mu[i] + gamma * after - Q(x.seen[i], x.told)
+    def delta(x):
+        after = 0.0 if x.terminated[i] else run.model(i, omega, x.next_seen[i], x.next_told)
+        return x.r[i] - mu + gamma * after - run.model(i, omega, x.seen[i], x.told)
 
-            def advantage(x, i=i, Q=Q):
-                if task.wrong == "no baseline":
-                    return Q(x.seen[i], x.told)
-                pi = task.chances(i, run.theta[i], x.obs[i])
-                return Q(x.seen[i], x.told) - sum(pi[b] * Q(x.seen[i], task.replaced(x.told, i, b)) for b in range(len(pi)))
+    def advantage(x):
+        pi = task.chances(i, theta, x.obs[i])
+        expected = sum(pi[b] * run.model(i, omega, x.seen[i], task.replaced(x.told, i, b)) for b in range(len(pi)))
+        return run.model(i, omega, x.seen[i], x.told) - (0.0 if task.wrong == "no baseline" else expected)
 
-            omega.append(run.omega[i] + beta * run.direction("omega", i, run.R_gradient(c, i, run.omega[i], delta)))
-            theta.append(run.theta[i] + alpha * run.direction("theta", i, run.policy_gradient(d, i, advantage)))
-        run.theta, run.mu = theta, np.array(mu)
-        run.omega = run.mix(t, omega)
-    return run.result()
+    return (omega + task.steps["beta"] * run.direction("omega", i, run.model_gradient(c, i, omega, delta)), run.lam[i],
+            theta + task.steps["alpha"] * run.direction("theta", i, run.policy_gradient(d, i, advantage)))
 
 
 def mini_batch_critic(task, run, t, samples):
@@ -210,17 +206,16 @@ def mini_batch_critic(task, run, t, samples):
     rounds, batch = task.options.get("critic_rounds", 1), task.options.get("critic_batch", task.options["batch"])
     for _ in range(1 if task.wrong == "one round" else rounds):
         drawn = run.critic.samples(run.theta, batch) if samples is None else samples
-        mixed, new = run.mix(t, run.omega), []
-        for i in range(task.agents):
-            at = mixed[i] if task.wrong == "mixed residuals" else run.omega[i]
-
-            def delta(x, i=i, at=at):
-                return x.r[i] + task.gamma * run.next_V(i, at, x) - run.V(i, at, x.seen[i])
-
-            new.append(mixed[i] + task.steps["beta"] * run.direction("omega", i, run.V_gradient(drawn, i, delta)))
-        run.omega = new
+        mixed = run.mix(t, run.omega)
+        run.omega = [_critic_round(run, i, drawn, mixed[i]) for i in range(task.agents)]
     for _ in range(task.options.get("mixing_rounds", 0)):
         run.omega = run.mix(t, run.omega)
+
+
+def _critic_round(run, i, samples, mixed):
+    at = mixed if run.task.wrong == "mixed residuals" else run.omega[i]
+    g = run.value_gradient(samples, i, lambda x: td(run, i, at, x.r[i], x, run.task.gamma))
+    return mixed + run.task.steps["beta"] * run.direction("omega", i, g)
 
 
 def team_rewards(task, run, t, samples):
@@ -242,9 +237,10 @@ def _batches(task, run, t):
     return samples
 
 
-def _advantage(task, run, told, samples, i, x):
-    r_hat = told[i][next(k for k, each in enumerate(samples) if each is x)]
-    return r_hat + task.gamma * run.next_V(i, run.omega[i], x) - run.V(i, run.omega[i], x.seen[i])
+def _advantage(run, told, samples, i):
+    """r^ + gamma V(s') - V(s), a function of one of the samples."""
+    r_hat = {id(x): reward for x, reward in zip(samples, told[i], strict=True)}
+    return lambda x: td(run, i, run.omega[i], r_hat[id(x)], x, run.task.gamma)
 
 
 def mdac(task):
@@ -253,11 +249,8 @@ def mdac(task):
     for t in range(task.iterations):
         samples = _batches(task, run, t) or run.actor.samples(run.theta, task.options["batch"])
         told = team_rewards(task, run, t, samples)
-        theta = []
-        for i in range(task.agents):
-            g = run.policy_gradient(samples, i, lambda x, i=i: _advantage(task, run, told, samples, i, x))
-            theta.append(run.theta[i] + task.steps["alpha"] * run.direction("theta", i, g))
-        run.theta = theta
+        gradients = [run.policy_gradient(samples, i, _advantage(run, told, samples, i)) for i in range(task.agents)]
+        run.theta = [run.theta[i] + task.steps["alpha"] * run.direction("theta", i, g) for i, g in enumerate(gradients)]
     return run.result()
 
 
@@ -277,11 +270,9 @@ def dnac(task):
             z = [np.array([(1 if task.wrong == "no n" else n) * (score @ h[i]) for score in scores[i]]) for i in range(n)]
             for _ in range(task.options["inner_rounds"]):
                 z = run.mix(t, z)
-            new = []
             for i in range(n):
-                step = sum((z[i][k] - _advantage(task, run, told, samples, i, x)) * scores[i][k]
-                           for k, x in enumerate(samples)) / len(samples)
-                new.append(h[i] - task.options["natural_step"] * step)
-            h = new
+                advantage = _advantage(run, told, samples, i)
+                total = sum((z[i][k] - advantage(x)) * scores[i][k] for k, x in enumerate(samples))
+                h[i] = h[i] - task.options["natural_step"] / len(samples) * total
         run.theta = [run.theta[i] + task.steps["alpha"] * h[i] for i in range(n)]
     return run.result()

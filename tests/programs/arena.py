@@ -13,7 +13,7 @@ NUMBERS = 3
 
 
 class Arena:
-    """E games of N agents; the interface is `netac.envs.BatchedEnvironment`.
+    """E games of N agents; the interface is `netac.envs.BatchedEnvironment`, less what may be left out.
 
     Args:
         actions: a key of `SPACES`; agent i has the entry i modulo their number.
@@ -25,8 +25,6 @@ class Arena:
             "reward"), or the environment fails ("raise", "exit").
     """
 
-    gamma = None
-    resumable = True
     state_shape = (NUMBERS,)
 
     def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
@@ -109,6 +107,12 @@ class Arena:
         self._episodes[games] += 1
         self._anew(np.flatnonzero(games))
 
+
+class Saved(Arena):
+    """Games that can be saved and brought back."""
+
+    resumable = True
+
     def get_state(self) -> dict[str, np.ndarray]:
         return {"x": self._x.copy(), "moved": self._moved.copy(), "active": self.active.copy(),
                 "counts": np.concatenate([self._t, self._episodes, [self._steps]])}
@@ -117,21 +121,12 @@ class Arena:
         self._x[:], self._moved[:], self.active[:] = state["x"], state["moved"], state["active"]
         self._t[:], self._episodes[:], (self._steps,) = np.split(state["counts"], [self.games, 2 * self.games])
 
-    def close(self) -> None:
-        pass
 
-
-def make(agents: int, games: int, **options) -> Arena:
+def make(agents: int, games: int, **options) -> Saved:
     """The games, with options of `Arena`."""
-    return Arena(agents, games, **options)
+    return Saved(agents, games, **options)
 
 
-class Forgetful(Arena):
-    """Cannot be saved."""
-
-    resumable = False
-
-
-def forgetful(agents: int, games: int, **options) -> Forgetful:
+def forgetful(agents: int, games: int, **options) -> Arena:
     """Games that cannot be resumed."""
-    return Forgetful(agents, games, **options)
+    return Arena(agents, games, **options)
