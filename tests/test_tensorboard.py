@@ -128,7 +128,6 @@ def test_rows_are_there_when_they_are_logged(tmp_path):
     assert shown(tmp_path / "tensorboard")["reward"] == [(5, 1.5)]
     assert shown(tmp_path / "tensorboard" / "env_steps") == {"by_env_steps/reward": [(10, 1.5)]}
     writer.close()
-    writer.close()
 
 
 def test_no_event_files_unless_asked_for(tmp_path):
@@ -155,8 +154,8 @@ def test_a_file_that_cannot_be_written_is_told(tmp_path):
 
     writer = tensorboard.EventWriter(tmp_path / "tensorboard")
     writer.close()
-    writer._by_iteration._file = Full()
-    with pytest.raises(RunError, match="cannot write .*tensorboard: the disk is full"):
+    writer._by_iteration._file = writer._by_env_steps._file = Full()
+    with pytest.raises(RunError, match=r"cannot write .*tensorboard: the disk is full"):
         writer.write({"iteration": 0, "env_steps": 0})
     writer.close()
 

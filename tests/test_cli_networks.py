@@ -1,0 +1,58 @@
+"""What the command line tells of networks, with and without PyTorch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from launching import environment
+
+OPTIONS = {"[policy] of networks": ["shared", "entropy", "initial", "log_std"],
+           "[critic] and [reward_model]": ["input", "joint"],
+           'name = "cnn"': ["channels", "kernel", "stride", "padding", "hidden", "activation", "layout"],
+           'name = "mlp"': ["hidden", "activation"],
+           "[normalise]": ["observations", "rewards"]}
+
+
+def said(*words: str, without: str = "") -> str:
+    """What a command prints where the module `without` is not installed, and which packages it has loaded."""
+    absent = f"sys.modules[{without!r}] = None" if without else ""
+    program = (f"import sys\n{absent}\nfrom netac import cli\nsys.argv[1:] = {list(words)!r}\n"
+               "try:\n    cli.main()\nfinally:\n"
+               "    print('loaded', [name for name in ('torch', 'gymnasium') if sys.modules.get(name)])")
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """Options by section title: two columns, whose first one is indented by two."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in text.splitlines():
+        if line and line[0] != " ":
+            title = line
+            found[title] = []
+        elif line[2:3].strip() and title:
+            found[title].append(line.split()[0])
+    return found
+
+
+def test_help_documents_the_options_of_networks():
+    found = sections(said("run", "--help"))
+    for title, options in OPTIONS.items():
+        whole = next(key for key in found if key.startswith(title))
+        assert found[whole] == options, whole
+    assert "tensorboard" in found["Keys of an experiment file (defaults in brackets):"]
+
+
+def test_help_without_torch_says_how_to_get_it():
+    text = said("run", "--help", without="torch")
+    assert 'pip install "netac[torch]"' in " ".join(text.split()) and "[policy] of linear agents" in text
+    assert "[normalise]" in text and "log_std" not in text
+
+
+def test_list_needs_no_torch():
+    for text in (said("list", "networks"), said("list")):
+        assert "mlp  Dense layers" in text and "cnn  Convolutions" in text and text.endswith("loaded []\n")
+    assert "coordination  The coordination game" in said("list", "envs", without="torch")
