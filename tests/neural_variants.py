@@ -31,6 +31,7 @@ CNN = {"name": "cnn", "channels": [3]}
 
 _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "cac": (4, arena(), "ring", "cac", {}, shared("*")),
+    "cac-staggered": (4, arena(late=True), "ring", "cac", {"sampling": "double"}, NORMAL | shared("*") | {"stagger": 7}),
     "cac-plain": (4, arena(), PERIODIC, "cac", {"optimizer": "plain", "clip": 0.5}, shared("dense1*")),
     "cac-one-game": (4, arena(late=True), "ring", "cac", {}, {**shared("dense1*"), "envs": 1}),
     "cac-alone": (1, arena(), "complete", "cac", {}, shared("*")),

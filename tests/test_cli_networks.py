@@ -28,13 +28,16 @@ def said(*words: str, without: str = "") -> str:
 def sections(text: str) -> dict[str, list[str]]:
     """Options by section title: two columns, whose first one is indented by two."""
     found: dict[str, list[str]] = {}
-    title = ""
+    title, before = "", ""
     for line in text.splitlines():
         if line and line[0] != " ":
-            title = line
-            found[title] = []
+            if before and before[0] != " ":               # titles may take two lines
+                del found[title]
+                line = f"{title} {line}"
+            title, found[line] = line, []
         elif line[2:3].strip() and title:
             found[title].append(line.split()[0])
+        before = line
     return found
 
 

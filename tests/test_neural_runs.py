@@ -104,6 +104,12 @@ def test_runs_go_on_with_another_number_of_processes(mpirun, folders, stopped, t
             expected[name] = fingerprint(netac.run(experiment(name), out=one, resume=True))
     for name, run in launched(mpirun(4, [sys.executable, PROGRAM, tmp_path / "several"])).items():
         assert run["fingerprint"] == expected[name], name
+        last = (checkpoints.newest(each / name / "checkpoints") for each in (
+            folders[0] if name in SAVED else tmp_path / "one", tmp_path / "several"))
+        one, several = ({key: array for key, array in kept.items() if key not in ("seconds", "wire")} for kept in last)
+        assert one.keys() == several.keys()
+        for key, array in one.items():
+            np.testing.assert_array_equal(array, several[key], err_msg=f"{name} {key}")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in SAVED])
@@ -154,5 +160,5 @@ def test_checkpoints_do_not_change_a_run(name, folders):
 def test_a_checkpoint_of_other_networks_is_refused(stopped):
     folder = stopped("cac", STOPPED_AT)
     wider = experiment("cac") | {"policy": {"name": "mlp", "hidden": [7], "shared": ["*"]}}
-    with pytest.raises(netac.InputError, match=r"policy.*of another experiment"):
+    with pytest.raises(netac.InputError, match=r"of another experiment, which differs in critic.hidden, policy.hidden"):
         netac.run(wider, out=folder, resume=True)

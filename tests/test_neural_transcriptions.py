@@ -51,6 +51,7 @@ class Case:
     policy: dict[str, Any] = field(default_factory=dict)
     critic: dict[str, Any] = field(default_factory=dict)
     normalise: dict[str, bool] = field(default_factory=dict)
+    stagger: int = 0
     wrong: tuple[str, ...] = ()
 
 
@@ -87,6 +88,9 @@ CASES = {
                                   wrong=("mixed residuals", "no mask")),
     "cac-mixed-actions": Case("cac", {"actions": "mixed", "extra": 1}, options={"clip": 0.5}, policy={"shared": []},
                               critic={"input": "state"}, wrong=("clipped score", "mixed residuals")),
+    "cac-staggered": Case("cac", STAYING, stagger=5, normalise={"rewards": True}, wrong=("new episode", "truncated ends")),
+    "dac-action-value-staggered": Case("dac", {"length": 7}, stagger=9, options={"critic": "action_value"},
+                                       wrong=("new episode", "no baseline")),
     "cac-coordination": Case("cac", None, envs=2, graphs=PERIODIC, wrong=MIXED),
     "cac-coordination-adam": Case("cac", None, agents=2, envs=1, graphs="path", options=ADAM, wrong=("biased",)),
     "iac": Case("iac", SHORT, options=ADAM, policy={"shared": []}, wrong=("biased", *ENDS)),
@@ -129,7 +133,7 @@ def tables(case: Case) -> dict[str, Any]:
     networks["policy"] |= case.policy
     networks["critic"] |= case.critic
     return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "topology": case.graphs,
-            "env": "coordination" if case.arena is None else arena, "normalise": case.normalise, **networks,
+            "stagger": case.stagger, "env": "coordination" if case.arena is None else arena, "normalise": case.normalise, **networks,
             "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
 
 
@@ -174,7 +178,7 @@ def task(name: str) -> neural_games.Task:
         netac(name)[0], case.options.get("sampling", "markov"),
         (0.8, 0.95, 1e-2) if "optimizer" in case.options else None, case.options.get("clip"), case.policy.get("entropy", 0.0),
         order == "own-first", state, case.normalise.get("observations", False), case.normalise.get("rewards", False),
-        case.options)
+        case.stagger, case.options)
 
 
 def start_of(games) -> list[np.ndarray]:

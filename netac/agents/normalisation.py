@@ -29,15 +29,16 @@ class ObservationNormaliser:
 
     Args:
         shapes: (n) shapes of the agents' observations.
+        widest: D, if other processes have agents that see more.
 
     Attributes:
         rows: (n, 1 + 2 D) double, how many samples, their mean, and their sum of squared deviations, each padded with zeros
             to the widest observation's D numbers.  It is the state: assigning into it restores.
     """
 
-    def __init__(self, shapes: list[tuple[int, ...]]):
+    def __init__(self, shapes: list[tuple[int, ...]], widest: int = 0):
         self._sizes = [int(np.prod(shape)) for shape in shapes]
-        self._widest = max(self._sizes)
+        self._widest = max(widest, *self._sizes)
         self.rows = np.zeros((len(shapes), 1 + 2 * self._widest))
 
     def _parts(self, agent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite, prod
 
 import numpy as np
 
 from netac.agents.normalisation import ObservationNormaliser, RewardNormaliser
 from netac.agents.transitions import Transitions
 from netac.envs._batched import ActionSpace, BatchedEnvironment
+from netac.errors import RunError
 from netac.processes.channels import Everyone
 from netac.processes.hosts import AtRoot, Outcome, Replicated, View
 from netac.processes.ledger import Ledger
@@ -27,7 +29,7 @@ class Feed:
     """E games with the agents' streams.
 
     Attributes:
-        view: what the agents are shown now; `raw` the same before normalisation.
+        view: what the agents are shown now.
         restarts: decides which games of the actor's own chain begin anew; None for the running chain.
         pending: (N, E) joint actions already chosen for the current step, -1 where there is none.
         steps: joint steps made.
@@ -100,6 +102,7 @@ class Games:
         self._replicated, self._with_state = replicated or comm is None, state
         self._agents = placement.local
         self.environment = environment = make()
+        environment.resumable = getattr(environment, "resumable", False)       # a user's games may leave it out
         self.games = ledger.games = environment.games
         spaces = environment.actions
         self._spaces = [spaces[agent] for agent in self._agents]
@@ -110,8 +113,9 @@ class Games:
         self._exchange: Everyone | None = None
         self._encode, self._own_first = Encoding(spaces), own_first
         n = len(self._agents)
-        shapes = [environment.observations[agent] for agent in self._agents]
-        self._observations = ObservationNormaliser(shapes) if normalise_observations else None
+        shapes = list(environment.observations)
+        self._observations = ObservationNormaliser(
+            shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
         self._states = ObservationNormaliser([environment.state_shape]) if normalise_observations and state else None
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
         self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
@@ -152,12 +156,16 @@ class Games:
         outcome = source.host.step(self._encode.within(joint))
         self.ledger.samples += self.games
         after = self._seen(outcome.view, running)
+        source.steps += 1
+        cut = (self._cuts == source.steps) & ~outcome.over
+        again = outcome.over | cut
         r = outcome.r if self._rewards is None else self._rewards.apply(
-            outcome.r, outcome.over, active, learn=running and self.learning)
+            outcome.r, again, active, learn=running and self.learning)
         if running:
             self.team_reward += float(outcome.team.sum())
             self.team_samples += self.games
             self.episodes.add(outcome.team, outcome.over)
+            self.episodes.forget(cut)
         encoded = self._encode(joint, view.active)
         batch = Transitions(
             obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=own, pi=pi,
@@ -169,11 +177,6 @@ class Games:
             following = self._act(theta, source, after.obs)[2]
             batch.next_joint = self._shown(self._encode(following, outcome.valued))
             source.pending = following if source.restarts is None else None
-        source.steps += 1
-        cut = (self._cuts == source.steps) & ~outcome.over
-        if running:
-            self.episodes.forget(cut)
-        again = outcome.over | cut
         if source.restarts is not None:
             again |= source.restarts.take()[0] >= self._gamma
         if again.any():
@@ -227,7 +230,15 @@ class Games:
         return view.obs if view.state is None else [view.state] * len(self._agents)
 
     def _seen(self, view: View, learn: bool, games: np.ndarray | bool = True) -> View:
-        """The view as networks see it: normalised where that is asked for; `games` (E,) shows which have something new."""
+        """The view as networks see it: normalised where that is asked for; `games` (E,) shows which have something new.
+
+        Raises:
+            RunError: a number is not finite.
+        """
+        for agent, own in zip([*self._agents, None], [*view.obs, view.state], strict=True):
+            if own is not None and not isfinite(own.sum()) and not np.isfinite(own).all():
+                what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else "global state"
+                raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)
         if self._observations is None:
             return view
         if learn and self.learning:

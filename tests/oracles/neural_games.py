@@ -100,6 +100,7 @@ class Task:
     state: bool = False
     normalise_observations: bool = False
     normalise_rewards: bool = False
+    stagger: int = 0
     options: dict = field(default_factory=dict)
     wrong: str = ""
 
@@ -222,7 +223,7 @@ class Chain:
         self._actions = [Uniforms(task.seed, ACTION, index, i) for i in range(task.agents)]
         self._privacy = [Uniforms(task.seed, PRIVACY_NOISE, index, i) for i in range(task.agents)]
         self._restarts = [Uniforms(task.seed, RESTART, index, e) for e in range(task.games)]
-        self._pending = {}
+        self._pending, self._steps = {}, 0
         self._size = max(space.size for space in task.actions)
         self._shown = self._look(range(task.games))
 
@@ -274,10 +275,12 @@ class Chain:
         after, after_seen, going_on = self._look(range(E))
         ended = [[active[i, e] and not going_on[i, e] for i in range(task.agents)] for e in range(E)]
         following = self._drawn(theta, after) if with_next else None
-        again = answer.over.copy()
+        self._steps += 1
+        cut = np.array([e > 0 and self._steps == task.stagger * e // E for e in range(E)]) & ~answer.over
+        again = answer.over | cut
         if self.index and task.wrong != "no restarts":
             again |= np.array([stream.take(1)[0] >= task.gamma for stream in self._restarts])
-        r = self._rewards(answer.r, answer.over, active)
+        r = self._rewards(answer.r, answer.over | cut, active)
         if with_next and not self.index:
             self._pending = {e: following[e] for e in range(E) if not again[e]}
         found = []
