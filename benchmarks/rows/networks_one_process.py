@@ -1,0 +1,70 @@
+"""A CAC iteration of the pursuit agents in one process against the same forward and backward passes in bare torch."""
+
+from __future__ import annotations
+
+import gc
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.floors.networks_torch import Conv2d, Passes, Products, seconds
+from benchmarks.timing import Row, compare, race
+from netac.envs import pursuit
+from netac.experiment import run
+from netac.options import checked
+
+PROCESSES = 1
+ITERATIONS, BLOCKS = 100, 7
+EXPERIMENT = Path(__file__).parents[2] / "examples" / "pursuit.toml"
+
+
+def measure(comm) -> list[Row]:
+    """One row per number of games: the example's own, and more of them."""
+    return [_row(games) for games in (16, 32, 64)]
+
+
+def _row(games: int) -> Row:
+    table = tomllib.loads(EXPERIMENT.read_text()) | {
+        "envs": games, "iterations": ITERATIONS, "log_every": ITERATIONS, "checkpoint_every": ITERATIONS}
+    shown = _seen(table, 33)
+    sides = {"`nn.Conv2d`": Passes(Conv2d, shown), "products of matrices": Passes(Products, shown)}
+    fastest = min(sides, key=lambda name: _quickest(sides[name]))
+    timings = race(partial(_netac, table), _side(sides[fastest]), BLOCKS)
+    stepping = race(partial(_netac, table), _side(Passes(type(sides[fastest]._agents[0][0]), shown, adam=True)), 3)
+    with_adam = float(np.median(stepping[:, 0] / stepping[:, 1]))
+    return compare(f"CAC on pursuit-evasion with networks, one process, 8 agents, {games} games: iteration, with games, mixing "
+                   "and Adam / its forward and backward passes in bare torch", timings,
+                   lambda seconds: f"{seconds * 1e3:.1f} ms", 1.25,
+                   note=f"in torch: {fastest}, the faster way; with `torch.optim.Adam` there, too: {with_adam:.2f}")
+
+
+def _netac(table: dict[str, Any]) -> float:
+    return run(table).summary["wall_seconds"] / ITERATIONS
+
+
+def _side(passes: Passes) -> Callable[[], float]:
+    return partial(seconds, passes.iterate, ITERATIONS)
+
+
+def _quickest(passes: Passes) -> float:
+    gc.collect()
+    return min(seconds(passes.iterate, 20) for _ in range(4))
+
+
+def _seen(table: dict[str, Any], steps: int) -> np.ndarray:
+    """(steps, N, E, 7, 7, 3) what the pursuers see while they move at random."""
+    agents, games = table["agents"], table["envs"]
+    options = {name: value for name, value in table["env"].items() if name != "name"}
+    environment, rng = pursuit.make(checked(pursuit.Settings, options), agents, games), np.random.default_rng(0)
+    environment.begin(0, 0)
+    shown = []
+    for _ in range(steps):
+        shown.append(np.stack(environment.observe(range(agents))))
+        over = environment.step(rng.integers(5, size=(agents, games))).over
+        if over.any():
+            environment.restart(over)
+    return np.stack(shown)

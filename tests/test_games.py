@@ -1,0 +1,223 @@
+"""Games side by side: who steps them, joint actions as numbers, batches put together and cut, episodes counted."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs.arena import SPACES, Arena, Saved
+
+from netac.agents.transitions import Transitions
+from netac.envs._batched import ActionSpace
+from netac.processes.games import Encoding, Episodes
+from netac.processes.hosts import AtRoot, Replicated
+from netac.processes.ledger import Ledger
+from netac.processes.placement import Placement
+
+
+class End:
+    """One process's end of a communicator whose processes take turns, process 0 first."""
+
+    def __init__(self, rank, wire):
+        self._rank, self._wire = rank, wire
+
+    def Scatterv(self, sent, received, root):    # noqa: N802
+        if self._rank == root:
+            octets, counts = sent
+            assert sum(counts) == octets.size
+            self._wire[:] = np.split(octets, np.cumsum(counts)[:-1])
+        received[:] = self._wire[self._rank]
+
+
+def joint_action(rng, spaces, games):
+    joint = np.zeros((len(spaces), games, max(space.size for space in spaces)))
+    for i, space in enumerate(spaces):
+        for e in range(games):
+            joint[i, e, :space.size] = rng.integers(space.kinds) if space.kinds else rng.uniform(
+                np.maximum(space.low, -2.0), np.minimum(space.high, 2.0))
+    return joint[:, :, 0].astype(int) if all(space.kinds for space in spaces) else joint
+
+
+def assert_same(one, other):
+    for field in dataclasses.fields(one):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        if field.name == "view":
+            assert_same(mine, theirs)
+        elif field.name != "team":
+            assert (mine is None) == (theirs is None)
+            mine, theirs = (each if isinstance(each, list) else [each] for each in (mine, theirs))
+            for left, right in zip(mine, theirs, strict=True):
+                np.testing.assert_array_equal(left, right, err_msg=field.name)
+                assert left is None or left.dtype == right.dtype
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), agents=st.integers(1, 5), games=st.integers(1, 4), state=st.booleans(), extra=st.integers(0, 2),
+       actions=st.sampled_from(sorted(SPACES)), late=st.booleans())
+def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agents, games, state, extra, actions, late):
+    processes = data.draw(st.integers(1, agents))
+    options = {"actions": actions, "extra": extra, "late": late, "length": 3}
+    wire, rng = [None] * processes, np.random.default_rng(0)
+    ledgers = [Ledger(agents) for _ in range(processes)]
+    placements = [Placement(agents, processes, rank) for rank in range(processes)]
+    told = [AtRoot(Arena(agents, games, **options), placements[rank], ledgers[rank], state, End(rank, wire))
+            for rank in range(processes)]
+    shown = [Replicated(Arena(agents, games, **options), placement.local, state) for placement in placements]
+    spaces = Arena(agents, games, **options).actions
+    for one, other in zip(told, shown, strict=True):
+        assert_same(one.begin(3, 1), other.begin(3, 1))
+    for _ in range(8):
+        joint = joint_action(rng, spaces, games)
+        for rank, (one, other) in enumerate(zip(told, shown, strict=True)):
+            mine, theirs = one.step(joint), other.step(joint)
+            assert_same(mine, theirs)
+            np.testing.assert_array_equal(mine.team, theirs.team if rank == 0 else np.zeros(games))
+            over = theirs.over
+        if over.any():
+            for one, other in zip(told, shown, strict=True):
+                assert_same(one.restart(over), other.restart(over))
+    assert [ledger.wire_bytes > 0 for ledger in ledgers] == [processes > 1, *[False] * (processes - 1)]
+    assert all(ledger.wire_messages % (processes - 1 or 1) == 0 for ledger in ledgers)
+
+
+def test_process_0_keeps_the_games():
+    wire = [None, None]
+    ends = [AtRoot(Saved(2, 3), Placement(2, 2, rank), Ledger(2), True, End(rank, wire)) for rank in range(2)]
+    for end in ends:
+        end.begin(0, 0)
+    for end in ends:
+        view = end.step(np.ones((2, 3), dtype=int)).view
+    kept = [end.get_state() for end in ends]
+    assert kept[1] == {} and kept[0]["x"].shape == (3, 3)
+    again = [AtRoot(Saved(2, 3), Placement(2, 2, rank), Ledger(2), True, End(rank, wire)) for rank in range(2)]
+    for end in again:
+        end.begin(0, 0)
+    views = [end.set_state(kept[0]) for end in again]
+    assert_same(views[1], view)
+
+
+def test_games_that_leave_out_what_they_may():
+    games = Replicated(Arena(1, 2), range(1), False)
+    first = games.begin(0, 0)
+    assert games.get_state() == {}
+    assert_same(games.set_state({}), first)
+    games.close()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_for_whom_what_comes_has_a_value(late):
+    """Of two that terminate at once or never, in games of three steps: who is truncated has one, who terminated has none."""
+    for falls, valued in ((2.0, [[True] * 3, [True] * 3]), (-2.0, [[False], [False]])):
+        games = Replicated(Arena(2, 1, length=3, falls=falls, late=late), range(2), False)
+        games.begin(0, 0)
+        for step, wanted in enumerate(zip(*valued, strict=True)):
+            outcome = games.step(np.zeros((2, 1), dtype=int))
+            gone = late and step == 2 and falls > 0       # agent 0 was truncated in the step before this one
+            assert outcome.valued[:, 0].tolist() == [wanted[0] and not gone, wanted[1]]
+        assert outcome.over.all() and not outcome.view.active.any()
+
+
+SPACE = st.sampled_from([ActionSpace(2), ActionSpace(5), ActionSpace(0, (-1.0,), (2.0,)),
+                         ActionSpace(0, (-1.0, -float("inf")), (0.5, 1.0))])
+
+
+@given(spaces=st.lists(SPACE, min_size=1, max_size=4), games=st.integers(1, 3), seed=st.integers(0, 1000))
+def test_joint_actions_as_numbers(spaces, games, seed):
+    rng = np.random.default_rng(seed)
+    encoding, discrete = Encoding(tuple(spaces)), all(space.kinds for space in spaces)
+    joint = joint_action(rng, spaces, games)
+    if not discrete:
+        vectors = np.array([not space.kinds for space in spaces])
+        joint = joint + vectors[:, None, None] * rng.normal(size=joint.shape)         # outside their bounds, too
+    active = rng.integers(2, size=(len(spaces), games)).astype(bool)
+    within, encoded = encoding.within(joint), encoding(joint, active)
+    assert encoded.shape == (games, encoding.size) and encoded.dtype == np.float32
+    for e in range(games):
+        told, order = [], []
+        for i, space in enumerate(spaces):
+            if space.kinds:
+                action = within[i, e] if discrete else within[i, e, 0]
+                own = np.eye(space.kinds)[int(action)]
+            else:
+                own = np.clip(joint[i, e, :space.size], space.low, space.high)
+                np.testing.assert_array_equal(within[i, e, :space.size], own)
+            told.append(own * active[i, e])
+            order += [i] * space.outputs
+        np.testing.assert_array_equal(encoded[e], np.concatenate(told).astype(np.float32))
+        for i, space in enumerate(spaces):
+            others = [told[j] for j in range(len(spaces)) if j != i]
+            np.testing.assert_array_equal(encoding.own_first(encoded, i)[e],
+                                          np.concatenate([told[i], *others]).astype(np.float32))
+            if space.kinds:
+                replaced = encoding.alternatives(encoded, i)[e]
+                assert replaced.shape == (space.kinds, encoding.size)
+                for b in range(space.kinds):
+                    mine = np.eye(space.kinds)[b]
+                    expected = np.concatenate([mine if j == i else told[j] for j in range(len(spaces))])
+                    np.testing.assert_array_equal(replaced[b], expected.astype(np.float32))
+
+
+def batch(rng, n, M, masked, dead, following):
+    def numbers(*shape):
+        return [rng.random((M, *shape, i + 1)) for i in range(n)]
+
+    return Transitions(
+        numbers(), numbers(), numbers(), numbers(), [rng.integers(3, size=M) for _ in range(n)],
+        [None if i % 2 else rng.random((M, 3)) for i in range(n)], numbers(), rng.random((n, M)),
+        rng.integers(2, size=(n, M)).astype(float) if masked else None, rng.random((n, M)) if dead else None,
+        numbers() if following else None, numbers(4) if following else None)
+
+
+def sample(b, k):
+    """Sample k, masks that are not there filled in."""
+    of = {each.name: getattr(b, each.name) for each in dataclasses.fields(b)}
+    of = {name: np.ones(b.r.shape) if value is None and name in ("active", "alive") else value for name, value in of.items()}
+    return {name: [None if own is None else own[k] for own in value] if isinstance(value, list) else
+            value if value is None else value[:, k] for name, value in of.items()}
+
+
+@given(st.data(), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.booleans(), st.integers(0, 1000))
+def test_batches_are_joined_and_cut(data, n, steps, E, following, seed):
+    rng = np.random.default_rng(seed)
+    masks = data.draw(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=steps, max_size=steps))
+    single = [batch(rng, n, E, masked, dead, following) for masked, dead in masks]
+    whole = Transitions.joined(single)
+    assert (whole.active is None) == (not any(masked for masked, _ in masks))
+    assert (whole.alive is None) == (not any(dead for _, dead in masks))
+    for k in range(steps * E):
+        np.testing.assert_equal(sample(whole, k), sample(single[k // E], k % E))
+    size = data.draw(st.sampled_from([d for d in range(1, steps * E + 1) if steps * E % d == 0]))
+    parts = list(whole.parts(size))
+    assert len(parts) * size == steps * E
+    for k in range(steps * E):
+        np.testing.assert_equal(sample(parts[k // size], k % size), sample(whole, k))
+    np.testing.assert_equal(dataclasses.asdict(Transitions.joined(parts)), dataclasses.asdict(whole))
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(-8, 8), st.sampled_from(["", "", "over", "cut"])), min_size=3, max_size=3),
+                max_size=30), st.sets(st.integers(0, 29)))
+def test_episodes_are_counted_when_they_end(steps, asked):
+    episodes = Episodes(np.zeros(3), np.zeros(3, dtype=np.int64))
+    under_way, finished, taken = [[], [], []], [], []
+    for t, step in enumerate(steps):
+        reward, over, cut = (np.array(part) for part in ([float(x) for x, _ in step], [how == "over" for _, how in step],
+                                                         [how == "cut" for _, how in step]))
+        episodes.add(reward, over)
+        episodes.forget(cut)
+        for e in range(3):
+            under_way[e].append(reward[e])
+            if over[e]:
+                finished.append((len(under_way[e]), sum(under_way[e])))
+            if over[e] or cut[e]:
+                under_way[e] = []
+        if t in asked:
+            taken.append(episodes.take())
+            assert taken[-1] == (len(finished), sum(r for _, r in finished), sum(length for length, _ in finished))
+            finished = []
+    assert episodes.take() == (len(finished), sum(r for _, r in finished), sum(length for length, _ in finished))
+    assert episodes.take() == (0, 0.0, 0)
+    assert episodes.lengths.tolist() == [len(rewards) for rewards in under_way]
+    assert episodes.returns.tolist() == [sum(rewards) for rewards in under_way]
