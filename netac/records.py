@@ -25,6 +25,7 @@ from netac.results.runs import EXPERIMENT, METRICS, load_summary, write_summary
 from netac.results.tensorboard import EventWriter
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
+OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2")     # where the run has loaded them
 RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # set by `netac compare`: seconds mean little where runs share the machine
 
 
@@ -209,8 +210,12 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
     """The checkpoint a run goes on from; None: from the start."""
     found = checkpoints.newest(folder / "checkpoints") if folder and resume else None
     expected = (setting.experiment.agents, setting.layout.total)
-    if found is not None and ("parameters" not in found or found["parameters"].shape != expected):
+    if found is None:
+        return None
+    if "parameters" not in found or found["parameters"].shape != expected:
         raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
+    if "optimizer_counts" not in found:
+        raise InputError("the checkpoint was written by an older netac", file=folder / "checkpoints", valid="another --out")
     return found
 
 
@@ -236,7 +241,7 @@ def load_result(folder: str | Path, setting: Setting | None = None) -> RunResult
 def versions() -> dict[str, str]:
     """Versions of what a run depends on (of a package only if it is installed)."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *(name for name in OPTIONAL_PACKAGES if name in sys.modules)):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -8,7 +8,7 @@ pulled back.  It draws no actions, plays no game, mixes nothing; Adam is optiona
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -39,15 +39,18 @@ class Products(torch.nn.Module):
     def __init__(self, outputs: int, joint: int = 0):
         super().__init__()
         window, last = KERNEL * KERNEL, SIDE - 2 * (KERNEL - 1)
-        self.conv1, self.conv2 = torch.nn.Linear(COLOURS * window, CHANNELS[0]), torch.nn.Linear(CHANNELS[0] * window, CHANNELS[1])
+        self.conv1 = torch.nn.Linear(COLOURS * window, CHANNELS[0])
+        self.conv2 = torch.nn.Linear(CHANNELS[0] * window, CHANNELS[1])
         self.output = torch.nn.Linear(CHANNELS[1] * last**2 + joint, outputs)
 
     @staticmethod
     def _convolved(x: torch.Tensor, layer: torch.nn.Linear) -> torch.Tensor:
         """(C, H, W, E) -> (C', H - 2, W - 2, E), with relu."""
-        high, wide, games = x.shape[1] - KERNEL + 1, x.shape[2] - KERNEL + 1, x.shape[3]
-        windows = x.unfold(1, KERNEL, 1).unfold(2, KERNEL, 1).permute(0, 4, 5, 1, 2, 3).reshape(layer.in_features, -1)
-        return torch.relu(torch.addmm(layer.bias[:, None], layer.weight, windows)).view(-1, high, wide, games)
+        channels, height, width, games = x.shape
+        high, wide, row = height - KERNEL + 1, width - KERNEL + 1, width * games
+        windows = x.as_strided((channels, KERNEL, KERNEL, high, wide, games), (height * row, row, games, row, games, 1))
+        products = torch.addmm(layer.bias[:, None], layer.weight, windows.reshape(layer.in_features, -1))
+        return torch.relu(products).view(-1, high, wide, games)
 
     def forward(self, x: torch.Tensor, joint: torch.Tensor | None = None) -> torch.Tensor:
         """(E, H, W, C), (E, joint) -> (E, outputs)."""

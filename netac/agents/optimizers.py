@@ -61,8 +61,8 @@ class Optimizer:
     def _direction(self, k: int, samples: int, gradient: np.ndarray) -> np.ndarray:
         mean = gradient / np.array(samples, gradient.dtype)
         if self._clip is not None:
-            norm = np.sqrt(np.vecdot(mean, mean))
-            mean *= np.minimum(1.0, self._clip / np.maximum(norm, np.finfo(mean.dtype).tiny))[:, None].astype(mean.dtype)
+            norm = np.sqrt(np.vecdot(mean, mean)).astype(float)
+            mean *= (self._clip / np.maximum(norm, self._clip))[:, None].astype(mean.dtype)
         return mean if self._adam is None else self._by_adam(k, mean)
 
     def _by_adam(self, k: int, g: np.ndarray) -> np.ndarray:
