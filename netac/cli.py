@@ -97,8 +97,9 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
         click.echo(f"netac: note: this algorithm has no use for {', '.join(unused)}", err=True)
     result = experiment.run(source, out=out, resume=resume, progress=True, verbose=verbose)
     if comm is None or comm.rank == 0:
-        shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return", "efficient", "J",
-                 "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds", "parameters_sha256")
+        shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
+                 "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
+                 "parameters_sha256")
         _print_table(str(out), [(key, _text(result.summary[key])) for key in shown if result.summary.get(key) is not None])
 
 

@@ -70,19 +70,23 @@ def import_path(spec: dict, key: str) -> Any:
     return found
 
 
+def named(function: Callable) -> dict[str, inspect.Parameter]:
+    """The parameters that the signature of a function or class names; none if it has no signature, as some built-in ones."""
+    with suppress(ValueError, TypeError):
+        return {name: parameter for name, parameter in inspect.signature(function).parameters.items()
+                if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
+    return {}
+
+
 def call(function: Callable, spec: dict, key: str, **offered: Any) -> Any:
     """Call a user's function with its kwargs and those of `offered` that it names."""
-    parameters: dict[str, inspect.Parameter] = {}
-    with suppress(ValueError, TypeError):                       # some built-in functions have no signature
-        parameters = dict(inspect.signature(function).parameters)
-    given = {name: value for name, value in offered.items()
-             if name in parameters and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD}
-    kwargs = {**given, **spec["kwargs"]}
+    parameters, own = named(function), dict(spec.get("kwargs") or {})
+    kwargs = {name: value for name, value in offered.items() if name in parameters} | own
     try:
         if parameters:
             inspect.signature(function).bind(**kwargs)
     except TypeError as error:
-        raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=spec["kwargs"],
+        raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=own,
                          valid=f"the keyword arguments of {spec['factory']}; netac gives {', '.join(offered)} to a function "
                                "that names them") from None
     try:

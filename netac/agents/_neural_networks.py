@@ -12,7 +12,7 @@ import numpy as np
 
 from netac.agents._neural_layout import Tensors, arrange
 from netac.agents._neural_modules import Modules
-from netac.agents.networks._factory import make_module, try_out
+from netac.agents.networks._factory import make_module, refuse_large, try_out
 from netac.agents.networks._torch import torch
 from netac.streams import Purpose
 
@@ -124,6 +124,7 @@ def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], 
         if kind in kinds[:agent]:
             shapes.append(shapes[kinds.index(kind)])
             continue
+        refuse_large(spec, *kind[:2], key=key, joint=joint)
         module = make_module(spec, *kind[:2], key=key, joint=joint, gain=gain)
         try_out(module, spec, *kind[:2], key=key, joint=joint)
         shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import sys
 from typing import Any
 
 from netac import plugins
@@ -13,6 +10,7 @@ from netac.errors import InputError
 from netac.options import checked
 
 NETWORKS = "netac.agents.networks"
+LARGEST = 50_000_000     # parameters of a network
 STATEFUL = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd)
 
 
@@ -52,6 +50,21 @@ def make_module(spec: dict[str, Any], observation: tuple[int, ...], outputs: int
             return module.make(checked(module.Settings, _options(spec)), observation, outputs, joint, gain)
         except InputError as error:
             raise error.located(key=key) from None
+
+
+def refuse_large(spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:
+    """Refuse a built-in network with more parameters than an agent may hold, before they are drawn."""
+    if "factory" in spec:
+        return
+    module = _built_in(spec["name"], key)
+    with torch.device("meta"):
+        try:
+            made = module.make(checked(module.Settings, _options(spec)), observation, outputs, joint, 1.0)
+        except InputError as error:
+            raise error.located(key=key) from None
+    size = sum(parameter.numel() for parameter in made.parameters())
+    if size > LARGEST:
+        raise InputError(f"the network would have {size:,} parameters", key=key, valid=f"at most {LARGEST:,}")
 
 
 def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str,
@@ -116,44 +129,14 @@ def _options(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _users(spec: dict[str, Any], given: dict[str, Any], key: str) -> torch.nn.Module:
-    source, kwargs = spec["factory"], dict(spec.get("kwargs") or {})
-    made = _imported(source, spec.get("folder"), key)
-    if given["joint"] and "joint" not in _named(made):
+    source = spec["factory"]
+    made = plugins.import_path(spec, key)
+    if given["joint"] and "joint" not in plugins.named(made):
         raise InputError("the class does not take `joint`, the size of the joint action a model of R(s, a) or Q(s, a) sees",
                          key=f"{key}.factory", found=source,
                          valid="def __init__(self, observation, outputs, joint), with forward(observation, joint)")
-    arguments = kwargs | {name: value for name, value in given.items() if name in _named(made) and name not in kwargs}
-    try:
-        module = made(**arguments)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"cannot be called: {type(error).__name__}: {error}", key=f"{key}.factory", found=source,
-                         valid=f"a class that can be called with {', '.join(arguments) or 'no arguments'}; it is given those "
-                               f"of `observation`, `outputs` and `joint` that it names, and {key}.kwargs") from error
+    module = plugins.call(made, spec, key, **given)
     if not isinstance(module, torch.nn.Module):
         raise InputError("what it gives is no torch.nn.Module", key=f"{key}.factory", found=type(module).__name__,
                          valid="a class derived from torch.nn.Module, or a function that gives one")
     return module
-
-
-def _imported(source: str, folder: str | None, key: str):
-    module_name, _, name = source.partition(":")
-    if folder and folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        made = importlib.import_module(module_name)
-        for part in name.split("."):
-            made = getattr(made, part)
-    except Exception as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory", found=source,
-                         valid='an importable "package.module:Class"') from error
-    return made
-
-
-def _named(made) -> set[str]:
-    """The parameters that a class's or function's signature names."""
-    try:
-        return set(inspect.signature(made).parameters)
-    except (TypeError, ValueError):
-        return set()
