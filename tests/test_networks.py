@@ -181,7 +181,7 @@ def test_a_squeezed_output_is_told_to_stay():
 @pytest.mark.parametrize(("spec", "observation", "told"), [
     ({"factory": "no_such_module:Net"}, VECTOR, "policy.factory: cannot be imported: ModuleNotFoundError"),
     ({"factory": "user_networks:Missing"}, VECTOR, "policy.factory: cannot be imported: AttributeError"),
-    ({"factory": "user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR, X),
+    ({"factory": "user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR, r"policy.kwargs: cannot be called: .*depth"),
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
     ({"name": "cnn"}, VECTOR, r'policy: cnn needs an image .*\(6,\).*"mlp"'),
