@@ -11,7 +11,7 @@ import numpy as np
 
 from netac import linear, plugins, topology
 from netac.agents.parameters import Layout
-from netac.config import ALGORITHMS, Experiment
+from netac.config import ALGORITHMS, NETWORKS, Experiment
 from netac.decentralized._base import Agents, Common
 from netac.environments import Environment, GamesSource, make_environment
 from netac.errors import InputError, did_you_mean
@@ -28,7 +28,6 @@ if TYPE_CHECKING:                # loads torch
     from netac.processes.games import Games
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
-NETWORKS = "netac.agents.networks"
 EXACT_SAMPLING = ("stationary", "iid")
 
 
@@ -151,7 +150,8 @@ class Parts:
     @property
     def rows(self) -> dict[str, np.ndarray]:
         """By name."""
-        kept = {"optimizer": self.agents.optimizer.rows, **self.world.rows}
+        optimizer = self.agents.optimizer
+        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.world.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 

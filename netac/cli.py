@@ -191,7 +191,8 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
               help="The most steps of an episode; by default all it has, 200 where the environment has no end.")
 @click.option("--greedy", is_flag=True, help="Agents take their most probable action, or the mean, instead of drawing it.")
 @click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif",
-              help="Draw the first episode: as the environment draws itself, else who takes which action.")
+              help="Draw the first episode: as the environment draws itself; where it does not, who takes which action, and a "
+                   "note says so.")
 def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, render: Path | None) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json

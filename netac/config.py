@@ -23,9 +23,10 @@ from netac.results.files import read_text
 
 ALGORITHMS = "netac.decentralized"
 ENVIRONMENTS = "netac.envs"
-NETWORKS = ("policy", "critic", "reward_model")
+NETWORKS = "netac.agents.networks"
+PARTS = ("policy", "critic", "reward_model")                              # the tables that may hold networks
 CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
-           **dict.fromkeys(("env", *NETWORKS), ("name", "factory"))}
+           **dict.fromkeys(("env", *PARTS), ("name", "factory"))}
 
 
 class Normalise(Options):
@@ -52,8 +53,11 @@ class Experiment(Options):
     policy: dict[str, Any] | str = Field({}, description=(
         'tabular, log-linear, mlp, cnn, { name = "...", options } or { factory = "package.module:Class", kwargs = { } }'))
     critic: dict[str, Any] | str = Field({}, description=(
-        "the network of V (or Q), as in policy; by default of the policy's kind"))
-    reward_model: dict[str, Any] | str = Field({}, description="the network of R; by default as the critic")
+        "the network of V (or Q), as in policy; without a name or factory the policy's, but for the options given (the usual "
+        "one for what it sees where the policy is of a factory, or a cnn and the critic sees no image)"))
+    reward_model: dict[str, Any] | str = Field({}, description=(
+        "the network of R, as in policy; without a name or factory the critic's, but for the options given and with a hidden "
+        "layer"))
     normalise: Normalise = Field(Normalise(), description="the table [normalise], for networks")
     algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
     log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
@@ -131,7 +135,7 @@ class Source:
             merged["seed"] = seed
         found = checked(Experiment, merged)
         return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy),
-                                        **{key: self._network(getattr(found, key), key) for key in NETWORKS[1:]}})
+                                        **{key: self._network(getattr(found, key), key) for key in PARTS[1:]}})
 
     def _environment(self, table: dict | str) -> dict:
         table = spelled_out(table) if isinstance(table, str) else _table(table, "env")
@@ -157,9 +161,13 @@ class Source:
     def _network(self, table: dict | str, key: str) -> dict:
         """The table of a policy or critic; `netac.linear` and `netac.neural` know its options."""
         table = _table(table, key)
-        if "factory" in table:
-            table = {"folder": str(self.folder.absolute())} | table
-        return table
+        if "factory" not in table:
+            return table
+        if "name" in table:
+            raise InputError("a network has a name or a factory, not both", key=f"{key}.name", found=table["name"],
+                             valid="name, of a built-in network, or factory, of one of your own")
+        own = {option: table[option] for option in Factory.model_fields if option in table}
+        return table | checked(Factory, {"folder": str(self.folder.absolute())} | own, key).model_dump()
 
     def find(self, text: str, key: str) -> Path:
         """An existing file: relative to the experiment file, else to the current folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -23,7 +24,7 @@ class GamesSource:
 
     Attributes:
         make: makes E games.
-        probe: games that were made to look at their spaces; never played by a run.
+        probe: games that were made to look at their spaces and are closed; never played by a run.
         replicated: every process may step the games; else only process 0 does.
     """
 
@@ -76,25 +77,34 @@ def make_environment(spec: dict, agents: int, games: int) -> Environment:
 
 
 def _from_factory(spec: dict, agents: int, games: int) -> Environment:
+    """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a port or
+    a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
     function, source = plugins.import_path(spec, "env"), spec["factory"]
     make = partial(plugins.call, function, spec, "env", agents=agents, games=games)
     made = make()
     try:
         if hasattr(made, "possible_agents") or hasattr(made, "agent_iter"):
-            return _from_pettingzoo(make, agents, games, source)
+            return _from_pettingzoo(make, made, agents, games, source)
         if hasattr(made, "restart") and hasattr(made, "observe"):
-            return GamesSource(make, check_batched(made, agents, games, source), replicated=True)
+            return GamesSource(make, _closed(check_batched(made, agents, games, source)), replicated=True)
         if hasattr(made, "reset"):
-            return _from_pettingzoo(make, agents, games, source)
+            return _from_pettingzoo(make, made, agents, games, source)
         return check(made, agents, source)
     except InputError:
         raise
-    except Exception as error:     # what a user's function gives may be anything
+    except (Exception, SystemExit) as error:     # what a user's function gives may be anything
         raise InputError(f"what it gives fails as an environment: {type(error).__name__}: {error}", key="env.factory",
                          found=source, valid=KINDS) from error
 
 
-def _from_pettingzoo(make: Callable, agents: int, games: int, source: str) -> GamesSource:
+def _from_pettingzoo(make: Callable, made: object, agents: int, games: int, source: str) -> GamesSource:
     from netac.envs._pettingzoo import ParallelGames
     several = partial(ParallelGames, make, agents, games, source)
-    return GamesSource(several, several(), replicated=False)
+    return GamesSource(several, _closed(several(made)), replicated=False)
+
+
+def _closed(games: BatchedEnvironment) -> BatchedEnvironment:
+    """The games, whose spaces can be read on."""
+    with suppress(Exception, SystemExit):
+        games.close()
+    return games

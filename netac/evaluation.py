@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from netac import config
 from netac.build import Parts, Setting, assemble, prepare
 from netac.environments import GamesSource, make_environment
-from netac.errors import InputError
+from netac.envs import BatchedEnvironment
+from netac.errors import InputError, RunError
 from netac.measures import exact_measures
 from netac.processes import checkpoints, launch
 from netac.processes.chains import Chain
@@ -82,14 +84,29 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
     Args:
         steps: the most steps of an episode; by default as many as it has, at most 10,000, and 200 where the environment has
             no end.
-        frames: draw the first episode, at most its first 500 steps; pictures are on process 0 only.
+        frames: draw the first episode, at most its first 500 steps; pictures are on process 0 only.  There are none where
+            the environment does not draw, which is said if its actions can be drawn instead.
         greedy: agents take their most probable action, or the mean of action vectors.
         progress: show progress on process 0 of a terminal.
 
     Raises:
-        InputError: `run_dir` is not the folder of a finished run, or its environment cannot be drawn.
+        InputError: `run_dir` is not the folder of a finished run, or neither its environment nor its actions can be drawn.
+        RunError: the environment fails.
+        KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
     """
     comm = launch.communicator()
+    try:
+        return _evaluate(run_dir, episodes, steps, frames, greedy, progress, comm)
+    except SystemExit as error:      # of a user's environment
+        raise RunError(f"the environment fails: SystemExit: {error}") from error
+    except KeyboardInterrupt as error:
+        if comm is not None:
+            launch.abort(error, comm, None)
+        raise
+
+
+def _evaluate(run_dir: str | Path, episodes: int, steps: int | None, frames: bool, greedy: bool, progress: bool,
+              comm) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
     setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
     kept = launch.agree(comm, lambda: checkpoints.final(record.folder / "checkpoints", setting.experiment.iterations))
@@ -135,8 +152,8 @@ def _play_games(setting: Setting, kept: dict[str, np.ndarray], episodes: int, st
     parts.world.adopt(kept, parts.placement.local)
     environment = parts.world.environment
     kinds = [space.kinds for space in environment.actions]
-    if frames and not all(kinds) and not hasattr(environment, "render"):
-        raise InputError("the environment has no pictures", key="env", valid="one with render(game)")
+    if frames and not endless and not _draws(environment):
+        launch.agree(comm, lambda: _draw_actions(kinds))
     longest = steps or (STEPS if endless else LONGEST)
     played = [_play_together(parts, STREAMS + k, longest, frames and not k, bar, k * parts.world.games)
               for k in range(rounds)]
@@ -149,6 +166,19 @@ def _play_games(setting: Setting, kept: dict[str, np.ndarray], episodes: int, st
                        max(kinds) if all(kinds) else 0, setting.settings.gamma, greedy)
     found = found if comm is None else comm.bcast(found, root=0)
     return replace(found, frames=tuple(played[0].pictures))
+
+
+def _draw_actions(kinds: list[int]) -> None:
+    """Say that the picture shows actions; InputError where some are vectors."""
+    if not all(kinds):
+        raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
+                         valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
+    print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no render(game)): '
+          "the picture shows who takes which action", file=sys.stderr, flush=True)
+
+
+def _draws(environment: BatchedEnvironment) -> bool:
+    return hasattr(environment, "render") and getattr(environment, "drawable", True)
 
 
 @dataclass(frozen=True)
@@ -168,7 +198,7 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
     feed = world.feed(chain, environment)
     alive, lengths = np.ones(world.games, dtype=bool), np.zeros(world.games, dtype=np.int64)
     rewards, actions, pictures = [], [], []
-    draw = frames and hasattr(environment, "render") and parts.placement.rank == 0
+    draw = frames and _draws(environment) and parts.placement.rank == 0
     while alive.any() and len(rewards) < steps:
         if draw and alive[0] and len(pictures) < FRAMES:
             pictures.append(environment.render(0))

@@ -39,16 +39,20 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     Raises:
         InputError: the experiment is not valid, or `out` cannot be used.
         RunError: a failure while running, e.g. a parameter that is not finite.
+        KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
     """
     comm = launch.communicator()
     folder = Path(out) if out is not None else None
     try:
         return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as caught:
+        error = RunError(in_words(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
         if comm is not None and not getattr(error, "told_by_root", False):
             launch.abort(error, comm, folder if folder and folder.is_dir() else None,
                          patience=0.5 if getattr(error, "hearsay", False) else 0.0)
-        raise
+        if error is caught:
+            raise
+        raise error from caught
 
 
 def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool, comm) -> RunResult:

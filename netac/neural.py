@@ -19,12 +19,12 @@ from netac.agents.neural import (
     neural_policy,
 )
 from netac.agents.parameters import Layout, Parameters
-from netac.config import Experiment, Normalise
+from netac.config import Experiment, Factory, Normalise
 from netac.decentralized._base import Agents, Common, Requirements
 from netac.environments import Environment, GamesSource
 from netac.envs._batched import BatchedEnvironment
 from netac.envs._onehot import TabularGames
-from netac.errors import InputError
+from netac.errors import InputError, did_you_mean
 from netac.options import Options, checked
 from netac.processes.games import Encoding, Games
 from netac.processes.ledger import Ledger
@@ -120,18 +120,16 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     else:
         make, replicated = partial(TabularGames, environment, experiment.envs), True
         games = make()
-    wanted, policy_spec = _split(NetworkPolicy, experiment.policy, games.observations[0], "policy")
+    wanted, policy_spec = _split(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
     if needs.h and wanted.entropy:
         raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
     policy = neural_policy(policy_spec, games.observations, games.actions, games.names, **wanted.model_dump())
-    usual = policy_spec if "name" in policy_spec else {}
-    critic_table = experiment.critic or usual
     seen = games.observations
-    if critic_table.get("input") == "state":
+    if experiment.critic.get("input") == "state":
         if games.state_shape is None:
             raise InputError("this environment has no global state", key="critic.input", found="state", valid='"observation"')
         seen = (games.state_shape,) * games.agents
-    critic, critic_spec = _split(NetworkCritic, critic_table, seen[0], "critic")
+    critic, critic_spec = _split(NetworkCritic, experiment.critic, policy_spec, seen[0], "critic")
     alike = len(set(games.actions)) == 1
     if critic.joint == "own-first" and not alike:
         raise InputError("agents with different actions have no common order of them", key="critic.joint", found="own-first",
@@ -147,19 +145,37 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     tables = {"policy": {**wanted.model_dump(), **policy_spec}, "critic": {**critic.model_dump(), **critic_spec}}
     model = None
     if needs.reward_model:
-        spec = complete(experiment.reward_model or _seeing_actions(critic_spec, seen[0]), "reward_model")
+        for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
+            raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
+                             found=experiment.reward_model[key], valid=f"critic.{key}")
+        _, spec = _split(Options, experiment.reward_model, _seeing_actions(critic_spec, seen[0]), seen[0], "reward_model")
         model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
         tables["reward_model"] = spec
     return Neural(make, replicated, experiment.stagger, policy, value, model, needs, tables, experiment.normalise)
 
 
-def _split(model: type[Options], table: dict[str, Any], observation: tuple[int, ...], key: str) -> tuple[Any, dict[str, Any]]:
-    """The options of `model` in a table, and the network the rest of it describes; by default one that fits the observation."""
+def _split(model: type[Options], table: dict[str, Any], basis: dict[str, Any], observation: tuple[int, ...],
+           key: str) -> tuple[Any, dict[str, Any]]:
+    """The options of `model` in a table, and the network that the rest of it describes, complete.
+
+    Args:
+        basis: the network on which the table is laid where it has neither a name nor a factory of its own, if that is a
+            built-in one that can see the observation; else the usual one.
+
+    Raises:
+        InputError: an unknown key, or one that does not hold.
+    """
     own = {name: value for name, value in table.items() if name in model.model_fields}
     spec = {name: value for name, value in table.items() if name not in model.model_fields}
-    if "name" not in spec and "factory" not in spec:
-        spec = _usual(observation) | spec
-    return checked(model, own, key), complete(spec, key)
+    if "factory" in spec:
+        known = [*Factory.model_fields, *model.model_fields]
+        for name in spec:
+            if name not in known:
+                raise InputError(f"unknown key{did_you_mean(name, known)}", key=f"{key}.{name}", valid=", ".join(known))
+    elif "name" not in spec:
+        fits = "name" in basis and (basis["name"] != "cnn" or len(observation) > 1)
+        spec = (basis if fits else _usual(observation)) | spec
+    return checked(model, own, key), complete(spec, key, model.model_fields)
 
 
 def _seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from typing import Any
 
 from netac.errors import InputError, NetacError, did_you_mean
 
+EXTRAS = dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo")     # what brings a package
+
 
 def module_names(package: str) -> list[str]:
     """Names of what `package` offers, sorted."""
@@ -64,9 +66,9 @@ def import_path(spec: dict, key: str) -> Any:
         found = importlib.import_module(module_name)
         for part in function_name.split("."):
             found = getattr(found, part)
-    except Exception as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
-                         found=spec["factory"], valid='an importable "package.module:function"') from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"],
+                         valid=_extra(error) or 'an importable "package.module:function"') from error
     return found
 
 
@@ -93,5 +95,12 @@ def call(function: Callable, spec: dict, key: str, **offered: Any) -> Any:
         return function(**kwargs)
     except InputError:
         raise
-    except Exception as error:
-        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"]) from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"],
+                         valid=_extra(error)) from error
+
+
+def _extra(error: BaseException) -> str | None:
+    """How to get the package whose lack is the error, if one of netac's extras brings it."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return f'pip install "netac[{EXTRAS[package]}]"' if package in EXTRAS else None

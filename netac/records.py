@@ -75,7 +75,6 @@ class Book:
         parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
         for name, rows in parts.rows.items():
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
-        parts.agents.optimizer.counts[:] = kept["optimizer_counts"]
         parts.world.restore(kept)
         parts.ledger.restore(kept)
         for name, average in self._averages.items():
@@ -152,7 +151,7 @@ class Book:
             return
         self._writer.sync()
         checkpoints.save(self.folder / "checkpoints", iteration, {
-            "parameters": flat, **rows, "optimizer_counts": parts.agents.optimizer.counts,
+            "parameters": flat, **rows,
             **{name: average.state() for name, average in self._averages.items()}, "finished": np.int64(self._finished),
             "seconds": np.float64(self.seconds), "wire": wire,
             "progress": np.array([iteration, self._writer.rows]),
@@ -214,7 +213,7 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
         return None
     if "parameters" not in found or found["parameters"].shape != expected:
         raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
-    if "optimizer_counts" not in found:
+    if "rows_optimizer_counts" not in found:
         raise InputError("the checkpoint was written by an older netac", file=folder / "checkpoints", valid="another --out")
     return found
 

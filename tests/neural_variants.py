@@ -55,7 +55,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "mdac": (4, arena(), "ring", "mdac", ROUNDS, shared()),
     "mdac-double": (4, arena(actions="box"), PERIODIC, "mdac", CHAINS, NORMAL | shared()),
     "dnac": (4, arena(), "ring", "dnac", {**ROUNDS, "inner_steps": 2, "inner_rounds": 2}, shared()),
-    "dnac-double": (4, arena(actions="box"), PERIODIC, "dnac", {**CHAINS, "inner_steps": 2}, shared()),
+    "dnac-double": (4, arena(actions="box"), PERIODIC, "dnac", {**CHAINS, "inner_steps": 2, "natural_step": 0.05}, shared()),
     "root-cac": (4, arena(ROOT), "ring", "cac", {}, NORMAL | shared("*")),
     "root-cac-state": (4, arena(ROOT, actions="different", extra=2), "ring", "cac", {"sampling": "double"},
                        NORMAL | STATE | shared()),

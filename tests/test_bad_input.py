@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,13 @@ import tomli_w
 from launching import environment
 
 from netac import cli, config, linear, plugins
+from netac.errors import InputError
 
 SHARED = Path(__file__).parents[1] / "examples" / "data" / "networked_mdp_6x5.npz"
 COORDINATION = {
     "agents": 4, "iterations": 5, "seed": 0, "log_every": 10, "checkpoint_every": 1000, "allow_disconnected": False,
-    "envs": 1, "critic": {}, "reward_model": {}, "normalise": {"observations": False, "rewards": False},
+    "stagger": 0, "tensorboard": False, "envs": 1, "critic": {}, "reward_model": {},
+    "normalise": {"observations": False, "rewards": False},
     "env": {"name": "coordination", "features": "onehot", "noise": True},
     "topology": {"name": "periodic-complete", "period": 2, "weights": "metropolis"},
     "policy": {"name": "tabular", "shared": ["*"], "initial": "zeros", "scale": 0.1},
@@ -257,6 +260,24 @@ def test_policy_features_that_do_not_fit(refused, tmp_path, x):
 def test_critic_features_that_do_not_fit(refused, tmp_path, arrays):
     path = saved(tmp_path / "phi.npz", **arrays)
     assert path in refused(MDP | {"env": MDP["env"] | {"features": path}}, names_file=False)
+
+
+@pytest.mark.parametrize(("lines", "says"), [
+    ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"), ("def make(): raise SystemExit", "failed: SystemExit: "),
+    ("import pettingzoo", '(found \'{}:make\'; valid: pip install "netac[pettingzoo]")'),
+    ("import mpe2.simple_spread_v3", 'valid: pip install "netac[pettingzoo]"'),
+    ("def make(): import gymnasium", 'valid: pip install "netac[pettingzoo]"'),
+    ("import no_such_package", "valid: an importable \"package.module:function\"")])
+def test_users_modules_that_end_python_or_lack_a_package(tmp_path, monkeypatch, lines, says):
+    for package in ("pettingzoo", "mpe2", "gymnasium"):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(sys.modules, f"{package}.simple_spread_v3", raising=False)
+    name = f"users_{abs(hash(lines))}"
+    (tmp_path / f"{name}.py").write_text(lines)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = {"factory": f"{name}:make"}
+    with pytest.raises(InputError, match=f"^env.factory: .*{re.escape(says.format(name))}"):
+        plugins.call(plugins.import_path(spec, "env"), spec, "env")
 
 
 @pytest.mark.parametrize("name", [".", "missing.toml", "bad\nname.toml", "x" * 300 + ".toml"])

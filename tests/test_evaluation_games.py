@@ -29,6 +29,11 @@ def two_kinds() -> zoo.Sampler:
     return zoo.Sampler({name: zoo.MIXED[name] for name in ("box", "scalar")})
 
 
+def plain_walk() -> zoo.Walk:
+    """Action vectors, no pictures."""
+    return zoo.Walk()
+
+
 def users(factory: str, **kwargs) -> dict:
     return {"factory": factory, "folder": TESTS, "kwargs": kwargs}
 
@@ -186,15 +191,29 @@ def test_long_films_are_cut_and_that_is_said(runs, tmp_path, monkeypatch):
     assert "(the first 6 of 8 steps)" in command(runs / "tabular", "--steps", 8, "--render", tmp_path / "out.gif")
 
 
-def test_an_environment_that_cannot_draw(runs, tmp_path):
-    with pytest.raises(InputError, match=r'programs.zoo:Timetable was not made for pictures .*takes render_mode = "rgb_array"'):
-        command(runs / "timetable", "--render", tmp_path / "out.gif")
-    assert not list(tmp_path.iterdir())
+def test_of_an_environment_that_cannot_draw_the_actions_are_drawn(runs, tmp_path):
+    said = command(runs / "timetable", "--render", tmp_path / "out.gif")
+    assert said.count("netac: note: the environment has no pictures") == 1 and "who takes which action" in said
+    with Image.open(tmp_path / "out.gif") as picture:
+        assert picture.size == (640, 480)
 
 
-def test_a_process_of_several_that_cannot_draw_ends_all(runs, tmp_path, mpirun):
-    done = mpirun(2, [sys.executable, "-m", "netac", "evaluate", runs / "timetable", "--render", tmp_path / "out.gif"],
-                  timeout=60)
+@pytest.fixture
+def vectors(tmp_path) -> Path:
+    """A run of an environment with action vectors that cannot draw."""
+    netac.run({"agents": 2, "iterations": 2, "envs": 2, "env": users("test_evaluation_games:plain_walk"), "algorithm": "cac",
+               "topology": "complete"}, out=tmp_path / "vectors")
+    return tmp_path / "vectors"
+
+
+def test_action_vectors_of_an_environment_that_cannot_draw(vectors, tmp_path):
+    with pytest.raises(InputError, match=r'no pictures, and action vectors cannot be drawn .*takes render_mode = "rgb_array"'):
+        command(vectors, "--render", tmp_path / "out.gif")
+    assert not (tmp_path / "out.gif").exists()
+
+
+def test_a_process_of_several_that_cannot_draw_ends_all(vectors, tmp_path, mpirun):
+    done = mpirun(2, [sys.executable, "-m", "netac", "evaluate", vectors, "--render", tmp_path / "out.gif"], timeout=60)
     assert done.returncode == 2 and done.stderr.count("netac: error: ") == 1, done.stderr
 
 

@@ -160,6 +160,22 @@ def test_the_script_that_the_readme_shows_works(tmp_path):
     assert "(10, 8)" in run_python(tmp_path / "compare.py")
 
 
+@pytest.fixture(scope="module")
+def pursuers(tmp_path_factory):
+    """A folder in which `runs/pursuit` holds pursuers after a few iterations."""
+    folder = tmp_path_factory.mktemp("pursuit")
+    run_netac("run", EXAMPLES / "pursuit.toml", "--set", "iterations=3", "--out", "runs/pursuit", cwd=folder)
+    return folder
+
+
+def test_trained_agents_act_as_the_readme_shows_and_as_the_example_does(pursuers):
+    """One episode of PettingZoo's pursuit each, with the same random numbers."""
+    (pursuers / "act.py").write_text(shown_files("README.md")["act.py"])
+    shown = run_python("act.py", cwd=pursuers)
+    assert re.fullmatch(r"return of an episode, mean of the agents: -?\d+\.\d\n", shown)
+    assert run_python(EXAMPLES / "act.py", "runs/pursuit", cwd=pursuers) == shown
+
+
 def test_the_pictures_that_the_readme_shows_are_there_and_small():
     pictures = re.findall(r"\]\((docs/\S+\.png)\)", (ROOT / "README.md").read_text())
     assert pictures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -96,6 +98,22 @@ def test_an_environment_that_raises(netac, out, processes, who):
 def test_an_environment_that_exits(netac, out):
     status, message = netac(3, "--out", out, "--set", FAULT.format("exit"))
     assert status == 1 and message.startswith("agents 2-3, iteration 17: SystemExit: 0 (")
+
+
+@pytest.mark.parametrize("reached", [(1,), (0, 1, 2)])
+def test_an_interrupt_of_any_process_ends_the_launch(file, out, mpi_start, tmp_path, reached):
+    process = mpi_start(3, [sys.executable, "-m", "netac", "run", file, "--out", out, "--set", "iterations=10000000"],
+                        env={"NETAC_PLACEMENT_FILE": str(tmp_path / "placement")})
+    until = time.monotonic() + 60
+    while not list(out.glob("checkpoints/*.npz")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    pids = [int(line.split()[4]) for line in (tmp_path / "placement").read_text().splitlines()]
+    for rank in reached:
+        os.kill(pids[rank], signal.SIGINT)
+    told = process.communicate(timeout=15)[1]
+    assert process.returncode == 130 and "Traceback" not in told, told
+    assert told.count("netac: interrupted; netac run goes on with --resume") == 1, told
 
 
 TOPOLOGIES = {

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from programs.arena import SPACES, Arena, Saved
 
+import netac
+from netac import config
+from netac.agents.normalisation import RewardNormaliser
 from netac.agents.transitions import Transitions
-from netac.envs._batched import ActionSpace
+from netac.build import assemble, prepare
+from netac.envs import ActionSpace, check, check_batched
+from netac.envs.coordination import CoordinationGame
+from netac.errors import InputError
 from netac.processes.games import Encoding, Episodes
 from netac.processes.hosts import AtRoot, Replicated
 from netac.processes.ledger import Ledger
@@ -221,3 +227,121 @@ def test_episodes_are_counted_when_they_end(steps, asked):
     assert episodes.take() == (0, 0.0, 0)
     assert episodes.lengths.tolist() == [len(rewards) for rewards in under_way]
     assert episodes.returns.tolist() == [sum(rewards) for rewards in under_way]
+
+
+# --- the check of users' games ---
+
+class Careless(Arena):
+    """Breaks the promise `fault`."""
+
+    def __init__(self, fault):
+        super().__init__(2, 3)
+        self.breaks = fault
+
+    def observe(self, agents):
+        shown = super().observe(agents)
+        if self.breaks == "buffer":
+            self.kept = getattr(self, "kept", shown)
+            for kept, new in zip(self.kept, shown, strict=True):
+                kept[:] = new
+            return self.kept
+        if self.breaks == "writes":
+            for kept in getattr(self, "kept", []):
+                kept += 1.0
+            self.kept = shown
+            return list(shown)
+        if self.breaks == "views":
+            self.kept = getattr(self, "kept", np.zeros((2, *shown[0].shape), dtype=np.float32))
+            return list(self.kept)
+        return shown
+
+    def state(self):
+        return self._x if self.breaks == "state" else super().state()
+
+    def _anew(self, games):
+        super()._anew(games)
+        if self.breaks == "begin" or (self.breaks == "restart" and self._episodes.any()):
+            self._x[:] = np.random.default_rng().random(self._x.shape)
+
+    def step(self, actions):
+        step = super().step(actions)
+        if self.breaks == "step":
+            step.r += np.random.default_rng().random(step.r.shape)
+        return step
+
+
+@pytest.mark.parametrize(("fault", "says"), [
+    ("buffer", r"`observe \(agent 0\)` answers with the environment's own array"), ("writes", "the environment's own array"),
+    ("views", "the environment's own array"), ("state", "`state` answers with the environment's own array"),
+    ("begin", r"equal seeds give different games: `observe \(agent 0\)` differs"), ("step", "`step: r` differs"),
+    ("restart", r"`observe \(agent 0\) after restart` differs")])
+def test_games_that_break_a_promise_are_refused(fault, says):
+    with pytest.raises(InputError, match=f"env: mine: .*{says}"):
+        check_batched(Careless(fault), 2, 3, "mine")
+    check_batched(Careless(""), 2, 3, "mine")
+
+
+@pytest.mark.parametrize(("gamma", "good"), [(None, True), (0, True), (0.5, True), (np.float32(0.9), True), (1.0, False),
+                                             (1.5, False), (-0.1, False), (float("nan"), False), ("0.9", False),
+                                             (True, False), ([0.9], False)])
+def test_the_discount_an_environment_comes_with(gamma, good):
+    for checked, game, more in ((check_batched, Arena(2, 3), (2, 3)), (check, CoordinationGame(2), (2,))):
+        game.gamma = gamma
+        if good:
+            assert checked(game, *more, "mine").gamma == gamma
+        else:
+            with pytest.raises(InputError, match="env: mine: `gamma` is not a discount"):
+                checked(game, *more, "mine")
+
+
+# --- a world of games ---
+
+ACTION_VALUE = {"agents": 3, "iterations": 10, "env": "coordination", "topology": "complete",
+                "algorithm": {"name": "dac", "critic": "action_value"}}
+
+
+def test_an_action_chosen_before_is_announced_once():
+    linear = netac.run(ACTION_VALUE)
+    for games in (1, 4):
+        networks = netac.run(ACTION_VALUE | {"envs": games, "policy": "mlp"})
+        assert linear.metrics["bytes_environment"][-1] == 22
+        assert networks.metrics["bytes_environment"][-1] == 22 * games
+        np.testing.assert_array_equal(networks.metrics["messages"], linear.metrics["messages"])
+
+
+ARENA = {"agents": 2, "iterations": 6, "envs": 4, "policy": "mlp", "topology": "complete",
+         "env": {"factory": "programs.arena:forgetful", "kwargs": {"length": 100, "falls": 2.0}}}
+
+
+def test_games_that_begin_anew_announce_their_first_action():
+    """Episodes of three steps: after steps 3 and 6 the next action is drawn again, and announced at steps 4 and 7."""
+    tables = ARENA | {"env": ARENA["env"] | {"kwargs": {"length": 3, "falls": 2.0}}, "algorithm": ACTION_VALUE["algorithm"]}
+    for iterations, announced in ((3, 4), (4, 6), (6, 8), (7, 10)):
+        found = netac.run(tables | {"iterations": iterations}).metrics
+        assert found["bytes_environment"][-1] == announced * 4
+
+
+def test_resumed_games_that_begin_anew_are_staggered_anew(monkeypatch):
+    tables = ARENA | {"stagger": 4, "normalise": {"rewards": True}, "algorithm": "cac"}
+    cuts, apply = [], RewardNormaliser.apply
+    monkeypatch.setattr(RewardNormaliser, "apply",
+                        lambda self, r, over, *more, **options: (cuts.append(over.tolist()),
+                                                                 apply(self, r, over, *more, **options))[1])
+
+    def play(state=None):
+        cuts.clear()
+        parts = assemble(prepare(config.read(tables).experiment()))
+        if state is not None:
+            for name, rows in parts.world.rows.items():
+                rows[:] = state[f"rows_{name}"]
+            parts.world.restore(state)
+            assert (parts.world.rows["reward_statistics"][:, 3:] == 0).all()
+            assert (parts.world.rows["reward_statistics"][:, 0] > 0).all()
+        for _ in range(6):
+            parts.world.sample(parts.agents.parameters.theta)
+        return parts.world.state() | {f"rows_{name}": rows.copy() for name, rows in parts.world.rows.items()}, list(cuts)
+
+    state, first = play()
+    assert (state["rows_reward_statistics"][:, 3:] != 0).any()
+    assert first == [[k == t for k in (0, 1, 2, 3)] for t in (1, 2, 3, 0, 0, 0)][:3] + [[False] * 4] * 3
+    assert play(state)[1] == first

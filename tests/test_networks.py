@@ -8,17 +8,21 @@ import sys
 import numpy as np
 import pytest
 import torch
+import user_networks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.networks import BOX, CNN, IMAGE, KINDS, MLP, VECTOR, F, make_critic, make_policy, names, rows_of, samples
 
+from netac import config
 from netac.agents._neural_memory import aligned
 from netac.agents.networks import cnn, mlp
 from netac.agents.networks._factory import complete, make_module, try_out
 from netac.agents.neural import neural_critic, neural_policy
 from netac.agents.transitions import Transitions
+from netac.build import prepare
 from netac.envs._batched import ActionSpace
 from netac.errors import InputError
+from netac.neural import NetworkCritic, _split
 
 
 def shifted(rows):
@@ -163,18 +167,48 @@ def test_initial_weights_are_orthogonal_with_a_small_output():
 @pytest.mark.parametrize(("kind", "told"), [
     ("nothing", "Identity has no parameters"), ("no module", r"policy.factory: .*no torch.nn.Module"),
     ("raises", "failed: ZeroDivisionError"), ("double", r"layers.0.weight is torch.float64.*module.float\(\)"),
-    ("other input", r"forward fails on a batch of two.*takes \(2, 6\) and gives \(2, 5\)"),
-    ("other output", r"gives \(2, 6\) for input \(2, 6\) \(valid: \(2, 5\)\)"), ("pair", "gives a tuple"),
+    ("other input", r"forward fails on a batch of 3.*takes \(3, 6\) and gives \(3, 5\)"),
+    ("other output", r"gives \(3, 6\) for input \(3, 6\) \(valid: \(3, 5\)\)"), ("pair", "gives a tuple"),
     ("infinite", "not finite"), ("detached", "requires_grad = False"), ("batch norm", "'layers.0', BatchNorm1d.*LayerNorm"),
-    ("dropout", "'layers.1', Dropout"), ("lazy", "lazy"), ("noise", "randomness outside")])
+    ("dropout", "'layers.1', Dropout"), ("lazy", "lazy"), ("noise", "randomness outside"),
+    ("functional dropout", "when called again with the same input.*no dropout"),
+    ("dropout before zeros", "when called again"), ("batch mean", "3 samples together than one by one.*dimension 0"),
+    ("batch mean before zeros", "than one by one"),
+    ("squeezed batch", r"gives \(5,\) for input \(1, 6\) \(valid: \(1, 5\): leave out the squeeze"),
+    ("two at least", "forward fails on a batch of 1: IndexError"), ("old weight norm", "cannot be copied.*parametrizations"),
+    ("detached copy", r"depend on map.weight, which.*not copies of them"),
+    ("kept product", "cannot be copied.*made in forward"),
+    ("idle", r"depend on idle.weight, idle.bias, which would never be trained.*requires_grad_\(False\)"),
+    ("exit", "policy.factory: failed: SystemExit: 0"), ("later exit", "forward fails on a batch of 3: SystemExit: 3"),
+    ("in place", "forward changes its input"), ("counting", "changes a buffer")])
 def test_modules_that_cannot_serve(kind, told):
     with pytest.raises(InputError, match=told) as caught:
         make_policy(1, {"factory": "user_networks:broken", "kwargs": {"kind": kind}})
     assert str(caught.value).startswith("policy")
 
 
+@pytest.mark.parametrize("layer", [
+    torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 6)), torch.nn.LayerNorm(6),
+    torch.nn.Embedding(2, 6), torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3)), torch.nn.GroupNorm(2, 2), torch.nn.Flatten())])
+def test_modules_that_can_serve(layer):
+    def forward(layers, x):
+        return layers[1](layers[0](x.long()[:, 0] if isinstance(layer, torch.nn.Embedding) else x))
+    module = user_networks.Given([layer, torch.nn.Linear(6, 5)], forward)
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    try_out(module, {"factory": "some:Net"}, VECTOR, 5, key="policy")
+    assert all(map(torch.equal, before, module.parameters()))
+
+
+def test_a_frozen_layer_stays_as_it_is():
+    policy = make_policy(2, {"factory": "user_networks:Frozen"})
+    theta = rows_of(policy, 2)
+    b = samples(np.random.default_rng(0), policy, theta, [VECTOR] * 2, 3)
+    places, gradient = policy.networks.tensors[0].places, policy.gradient(theta, b, b.r)
+    assert not gradient[:, places["fixed.weight"]].any() and gradient[:, places["map.weight"]].any()
+
+
 def test_a_squeezed_output_is_told_to_stay():
-    with pytest.raises(InputError, match=r"^critic: .*gives \(2,\) for input \(2, 6\).*leave out the squeeze"):
+    with pytest.raises(InputError, match=r"^critic: .*gives \(3,\) for input \(3, 6\).*leave out the squeeze"):
         make_critic("state_value", 1, {"factory": "user_networks:broken", "kwargs": {"kind": "squeezed", "outputs": 1}})
 
 
@@ -184,11 +218,41 @@ def test_a_squeezed_output_is_told_to_stay():
     ({"factory": "user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR, r"policy.kwargs: cannot be called: .*depth"),
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
+    ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, mlp"),
     ({"name": "cnn"}, VECTOR, r'policy: cnn needs an image .*\(6,\).*"mlp"'),
     ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2, which gets 2 x 2 pixels")])
 def test_networks_that_cannot_be_made(spec, observation, told):
     with pytest.raises(InputError, match=told):
         make_policy(1, complete(spec, "policy"), observation)
+
+
+@pytest.mark.parametrize(("tables", "critic", "model"), [
+    ({}, {"hidden": [6]}, {"hidden": [6]}),
+    ({"policy": {"name": "mlp", "hidden": []}}, {"hidden": []}, {"hidden": [64]}),
+    ({"critic": {"input": "observation"}}, {"hidden": [6]}, {"hidden": [6]}),
+    ({"critic": {"activation": "relu"}}, {"hidden": [6], "activation": "relu"}, {"hidden": [6], "activation": "relu"}),
+    ({"critic": "mlp"}, {"hidden": [64, 64]}, {"hidden": [64, 64]}),
+    ({"critic": {"hidden": [3]}, "reward_model": {"activation": "elu"}}, {"hidden": [3]}, {"hidden": [3], "activation": "elu"}),
+    ({"reward_model": {"hidden": [8]}}, {"hidden": [6]}, {"hidden": [8]}),
+    ({"reward_model": {"hidden": []}}, {"hidden": [6]}, {"hidden": []}),
+    ({"policy": {"factory": "user_networks:Counting"}}, {"hidden": [64, 64]}, {"hidden": [64, 64]}),
+    ({"policy": {"factory": "user_networks:Counting"}, "critic": {"hidden": [4]}}, {"hidden": [4]}, {"hidden": [4]})])
+def test_what_is_not_said_of_a_critic_is_as_in_the_policy(tables, critic, model):
+    base = {"agents": 2, "iterations": 1, "env": "coordination", "topology": "path", "algorithm": "cac",
+            "policy": {"name": "mlp", "hidden": [6]}}
+    made = prepare(config.read(base | tables).experiment()).experiment
+    usual = {"name": "mlp", "activation": "tanh"}
+    assert made.critic == usual | {"input": "observation", "joint": "own-first"} | critic
+    assert made.reward_model == usual | model
+    assert prepare(config.read(made.tables()).experiment()).experiment == made
+
+
+def test_a_critic_that_sees_vectors_beside_a_policy_that_sees_images():
+    hunt = {"agents": 2, "iterations": 1, "topology": "path", "algorithm": "cac", "policy": CNN,
+            "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2}}
+    made = prepare(config.read(hunt | {"critic": {"input": "state"}}).experiment()).experiment
+    assert made.critic["name"] == "cnn" and made.critic["channels"] == CNN["channels"]
+    assert _split(NetworkCritic, {"input": "state"}, made.policy, (9,), "critic")[1]["name"] == "mlp"
 
 
 def test_reward_models_of_a_users_own():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,8 +29,14 @@ from user_networks import Counting
 
 from netac.agents._neural_memory import aligned, is_aligned
 from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.transitions import Transitions
 from netac.envs._batched import ActionSpace
 from netac.streams import normal
+
+
+def emphasis(active):
+    """An agent's samples weighted so that the mean over all is that over the active ones."""
+    return np.array([len(active) / sum(active) if each else 0.0 for each in active])
 
 
 @pytest.mark.parametrize("M", [1, 5])
@@ -46,7 +54,7 @@ def test_policy_gradients_are_those_of_an_independent_module(N, spec, observatio
         places = policy.networks.tensors[i].places
         forward, taken = reference(spec, observation, space.outputs, 0, theta[i], places)
         chance = distribution(forward, taken, space, b.obs[i])
-        active = torch.tensor(b.active[i])
+        active = torch.tensor(emphasis(b.active[i]))
         gain = torch.tensor(weights[i]) * chance.log_prob(torch.tensor(b.own[i])) + 0.3 * chance.entropy()
         (active * gain).sum().backward()
         np.testing.assert_allclose(gradient[i], flattened(taken, places, policy.size), rtol=2e-4, atol=2e-5)
@@ -87,8 +95,34 @@ def test_score_products_are_those_of_per_sample_gradients(spec, observation, spa
     for e in range(M):
         weights = np.zeros((N, M))
         weights[:, e] = 1.0
-        scores = policy.gradient(theta, b, weights).astype(float)
-        np.testing.assert_allclose(found[:, e], np.vecdot(scores, h), rtol=1e-4, atol=1e-4)
+        scores = policy.gradient(theta, replace(b, active=None), weights).astype(float)
+        np.testing.assert_allclose(found[:, e], np.vecdot(scores, h) * b.active[:, e], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("space", [DISCRETE, BOX])
+def test_means_are_those_of_the_samples_an_agent_took_part_in(space):
+    """... of the batch as it is used: joined first, then cut; agent 1 takes part in none of the second half."""
+    rng, M = np.random.default_rng(4), 3
+    policy, V, R = make_policy(2, space=space, entropy=0.2), make_critic("state_value", 2), make_critic("reward_model", 2)
+    theta, omega, lam = (rows_of(part, 2, rng) for part in (policy, V, R))
+    whole = Transitions.joined([samples(rng, policy, theta, [VECTOR] * 2, M) for _ in range(4)])
+    whole.active = rng.integers(2, size=(2, 4 * M)).astype(float)
+    whole.active[0, ::4], whole.active[1, 2 * M:] = 1.0, 0.0
+    assert replace(whole, active=None).emphasis is None
+    for b in (whole, *whole.parts(2 * M)):
+        weights = rng.standard_normal(b.r.shape)
+        for part, rows in ((policy, theta), (V, omega), (R, lam)):
+            found = part.gradient(rows, b, weights) / b.r.shape[1]
+            for i in range(2):
+                mine = np.flatnonzero(b.active[i])
+                alone = part.gradient(rows, only(b, mine), weights[:, mine])[i] / len(mine) if len(mine) else 0.0
+                np.testing.assert_allclose(found[i], alone, rtol=1e-4, atol=1e-5)
+
+
+def only(b, which):
+    """Some of the samples, everyone taking part in them."""
+    lists = {name: [own[which] for own in getattr(b, name)] for name in ("obs", "seen", "own", "joint")}
+    return replace(b, **lists, r=b.r[:, which], active=None)
 
 
 def test_score_products_leave_the_forward_pass_for_the_gradient():
@@ -120,7 +154,7 @@ def test_critics_are_those_of_an_independent_module(what, spec, observation, M):
         places = critic.networks.tensors[i].places
         forward, taken = reference(spec, observation, 1, F, rows[i], places)
         expected = forward(b.seen[i], joint and joint[i])[:, 0]
-        (expected * torch.tensor(weights[i] * b.active[i])).sum().backward()
+        (expected * torch.tensor(weights[i] * emphasis(b.active[i]))).sum().backward()
         np.testing.assert_allclose(values[i], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(gradient[i], flattened(taken, places, critic.size), rtol=2e-4, atol=2e-5)
         if after is not None:

@@ -51,12 +51,30 @@ BAD = {
     "reward model of linear agents": (LINEAR | {"reward_model": {"name": "mlp"}}, "reward_model", ["networks"]),
     "normalisation of linear agents": (LINEAR | {"normalise": {"rewards": True}}, "normalise", ["networks"]),
     "games of linear agents": (LINEAR | {"envs": 4}, "envs", ["networks", "found 4", "policy.name"]),
+    "misspelt option beside a factory": (GAMES | {"policy": user("user_networks:Counting") | {"shard": ["*"]}}, "policy.shard",
+                                         ["unknown key", "did you mean 'shared'", "factory"]),
+    "misspelt key beside a factory": (
+        GAMES | {"critic": user("user_networks:Counting") | {"kwarg": {}}}, "critic.kwarg", ["did you mean 'kwargs'", "input"]),
+    "misspelt option beside a name":
+        (GAMES | {"policy": {"name": "mlp", "shard": ["*"]}}, "policy.shard", ["did you mean 'shared'"]),
+    "name and factory": (GAMES | {"policy": user("user_networks:Counting") | {"name": "mlp"}}, "policy.name",
+                         ["not both", "found 'mlp'"]),
+    "factory of a number": (GAMES | {"policy": {"factory": 5}}, "policy.factory", ["found 5", "package.module"]),
+    "arguments of a number": (
+        GAMES | {"policy": user("user_networks:Counting") | {"kwargs": 5}}, "policy.kwargs", ["found 5", "dictionary"]),
+    "critic of a number": (GAMES | {"critic": {"name": 5}}, "critic.name", ["should be a name", "found 5", "mlp"]),
+    "reward model of a number": (GAMES | {"reward_model": {"name": 5}}, "reward_model.name", ["should be a name", "found 5"]),
+    "misspelt option of a reward model": (
+        GAMES | {"reward_model": {"hiden": [8]}}, "reward_model.hiden", ["unknown key", "did you mean 'hidden'"]),
+    "input of a reward model": (
+        GAMES | {"reward_model": {"input": "state"}}, "reward_model.input", ["what the critic sees", "valid: critic.input"]),
+    "module that ends Python": (GAMES | {"policy": user("user_networks:Leaving")}, "policy.factory", ["failed: SystemExit"]),
     "no module": (GAMES | {"policy": user("no.such:Net")}, "policy.factory", ["cannot be imported", "'no.such:Net'"]),
     "no class": (GAMES | {"policy": user("user_networks:Nett")}, "policy.factory", ["cannot be imported", "Nett"]),
     "no path": (GAMES | {"policy": {"factory": "user_networks"}}, "policy.factory", ["package.module"]),
     "constructor that fails":
-        (GAMES | {"policy": user("user_networks:Given", layers=3)}, "policy.factory", ["cannot be called"]),
-    "forward that fails": (GAMES | {"policy": user("user_networks:Tied")}, "policy", ["forward fails on a batch of two"]),
+        (GAMES | {"policy": user("user_networks:Given", layers=3)}, "policy.kwargs", ["cannot be called"]),
+    "forward that fails": (GAMES | {"policy": user("user_networks:Tied")}, "policy", ["forward fails on a batch of 3"]),
     "no room for the joint action":
         (GAMES | {"reward_model": user("user_networks:Counting")}, "reward_model.factory", ["forward(observation, joint)"]),
     "shared output layers of different widths": (

@@ -63,10 +63,14 @@ ROUNDS = {"batch": 2, "critic_rounds": 3, "mixing_rounds": 2, "reward_rounds": 2
 INNER = {"inner_steps": 3, "inner_rounds": 2, "natural_step": 0.3}
 SHORT = {"length": 3}
 STAYING = {"falls": 2.0}
+LEAVING = {"falls": 0.7, "late": True}
 
 CASES = {
-    "cac": Case("cac", SHORT, wrong=(*MIXED, *ENDS)),
+    "cac": Case("cac", SHORT, wrong=(*MIXED, *ENDS, "diluted")),
     "cac-one-game": Case("cac", envs=1, wrong=("mixed residuals", "own reward")),
+    "cac-one-game-adam": Case("cac", LEAVING, envs=1, options=ADAM, wrong=("decay", "no mask")),
+    "cac-leaving-adam": Case("cac", LEAVING, envs=2, options=ADAM, policy={"entropy": 0.2},
+                             wrong=("decay", "diluted", "no mask")),
     "cac-alone": Case("cac", SHORT, agents=1, graphs="complete", wrong=ENDS[:3]),
     "cac-two-late": Case("cac", {"length": 4, "late": True, "falls": 0.95}, agents=2, policy={"shared": ["dense1*"]},
                          wrong=("truncated ends", "personal mixed", "new episode")),
@@ -99,23 +103,27 @@ CASES = {
     "dac": Case("dac", SHORT, wrong=("sum", "mix first", "policy mixed", *ENDS)),
     "dac-average": Case("dac", STAYING, graphs=PERIODIC, options={"setting": "average"},
                         wrong=("new mu", "mix first", "truncated ends", "new episode")),
+    "dac-average-leaving": Case("dac", LEAVING, options={"setting": "average"}, wrong=("diluted", "inactive pay", *ENDS[2:])),
     "dac-double-adam": Case("dac", graphs=PERIODIC, options={**ADAM, "sampling": "double"}, policy={"entropy": 0.05},
                             wrong=("one chain", "mix first", "no entropy")),
     "dac-gaussian": Case("dac", {"actions": "box"}, envs=1, wrong=("mix first",)),
     "dac-action-value": Case("dac", SHORT, options={"critic": "action_value"}, wrong=("no baseline", "agent order", *ENDS)),
     "dac-action-value-average": Case("dac", STAYING, options={"critic": "action_value", "setting": "average", **ADAM},
                                      wrong=("no baseline", "biased", "truncated ends")),
+    "dac-action-value-average-leaving": Case(
+        "dac", LEAVING, envs=2, options={"critic": "action_value", "setting": "average", **ADAM},
+        wrong=("diluted", "inactive pay", "decay")),
     "dac-action-value-double": Case("dac", {"length": 3, "late": True}, normalise={"observations": True},
                                     options={"critic": "action_value", "sampling": "double"},
                                     wrong=("one chain", "no restarts", *ENDS)),
     "dac-action-value-coordination": Case("dac", None, envs=1, options={"critic": "action_value"}, wrong=("no baseline",)),
     "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC, policy={"shared": []},
                                        options={"critic": "action_value"}, critic={"input": "state"}, wrong=ENDS[:1]),
-    "mdac": Case("mdac", SHORT, options=ROUNDS, wrong=("mixed residuals", "one round", "own reward", "sum", *ENDS)),
+    "mdac": Case("mdac", SHORT, options=ROUNDS, wrong=("mixed residuals", "one round", "own reward", "sum", "diluted", *ENDS)),
     "mdac-double": Case("mdac", graphs=PERIODIC, options=CHAINS, policy={"entropy": 0.1}, wrong=("one round", "no restarts")),
     "mdac-adam": Case("mdac", {"actions": "box"}, envs=2, options={**ADAM, "batch": 3}, normalise={"rewards": True},
                       wrong=("mixed residuals", "biased", "own reward", "clipped score")),
-    "dnac": Case("dnac", SHORT, options=ROUNDS | INNER, wrong=("no n", "forgotten h", "own reward", *ENDS)),
+    "dnac": Case("dnac", SHORT, options=ROUNDS | INNER, wrong=("no n", "forgotten h", "own reward", "diluted", *ENDS)),
     "dnac-double": Case("dnac", envs=2, graphs=PERIODIC, options=CHAINS | INNER, policy={"shared": []}, wrong=("no n",)),
     "dnac-gaussian": Case("dnac", {"actions": "box"}, options={"batch": 2, **INNER, "natural_step": 0.05},
                           wrong=("no n", "clipped score", "no mask")),

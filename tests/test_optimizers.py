@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import netac
+from netac import config
 from netac.agents.optimizers import PARTS, Optimizer
 from netac.agents.parameters import Layout
+from netac.build import assemble, prepare
+from netac.processes import checkpoints
+from netac.records import Book
 
 SIZES = {"omega": 5, "lam": 3, "theta": 7}
 ADAM = (0.8, 0.95, 1e-3)
@@ -60,7 +65,7 @@ def test_adam_is_torchs(n, samples):
         theirs.step()
         for part in PARTS:
             np.testing.assert_allclose(mine[part], x[part].detach().numpy(), rtol=2e-5, atol=1e-5)
-    assert optimizer.counts.tolist() == [20, 20, 20]
+    assert optimizer.counts.tolist() == [[20, 20, 20]] * n
 
 
 def test_parts_count_their_own_steps():
@@ -69,7 +74,7 @@ def test_parts_count_their_own_steps():
     np.testing.assert_allclose(np.abs(first), 1.0, rtol=0.2)       # without the correction of the bias it were far from 1
     for _ in range(3):
         optimizer.over(2).omega(gradients(rng, 1)["omega"])
-    assert optimizer.counts.tolist() == [3, 0, 1]
+    assert optimizer.counts.tolist() == [[3, 0, 1]]
 
 
 def test_every_agent_is_by_itself():
@@ -82,6 +87,63 @@ def test_every_agent_is_by_itself():
             for i, one in enumerate(alone):
                 np.testing.assert_array_equal(getattr(one.over(4), part)(g[i:i + 1]), found[i:i + 1])
     np.testing.assert_array_equal(together.rows, np.concatenate([one.rows for one in alone]))
+
+
+@given(rests=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=12), seed=st.integers(0, 10**6),
+       clip=st.sampled_from([None, 0.5]), dtype=st.sampled_from(["float32", "float64"]))
+def test_agents_without_a_gradient_rest(rests, seed, clip, dtype):
+    """Each moves, bit for bit, as one that had been alone with its own gradients."""
+    together = Optimizer(layout(dtype), 2, ADAM, clip)
+    alone = [Optimizer(layout(dtype), 1, ADAM, clip) for _ in range(2)]
+    rng = np.random.default_rng(seed)
+    for resting in rests:
+        g = gradients(rng, 2, dtype)
+        g["omega"][resting], g["lam"][resting] = 0.0, -0.0
+        for part in PARTS:
+            found = getattr(together.over(3), part)(g[part]).copy()
+            for i, one in enumerate(alone):
+                if resting[i] and part != "theta":
+                    assert not found[i].any()
+                else:
+                    np.testing.assert_array_equal(getattr(one.over(3), part)(g[part][i:i + 1]), found[i:i + 1])
+    np.testing.assert_array_equal(together.rows, np.concatenate([one.rows for one in alone]))
+    moves = len(rests) - np.sum(rests, axis=0)
+    assert together.counts.dtype == np.int64
+    assert together.counts.tolist() == [[moves[i], moves[i], len(rests)] for i in range(2)]
+
+
+def test_bad_gradients_are_no_rest():
+    optimizer = Optimizer(layout(), 2, ADAM)
+    g = np.array([[np.nan, 0.0, 0.0], [0.0, 0.0, 1e-30]], np.float32)
+    found = optimizer.over(1).lam(g)
+    assert np.isnan(found[0, 0]) and found[1, 2] > 0 and optimizer.counts.tolist() == [[0, 1, 0]] * 2
+
+
+TABLES = {"agents": 2, "iterations": 6, "env": "coordination", "topology": "complete", "checkpoint_every": 2,
+          "algorithm": {"name": "iac", "optimizer": "adam"}}
+
+
+@pytest.mark.parametrize("optimizer", ["plain", "adam"])
+def test_checkpoints_keep_every_agents_counts(optimizer, tmp_path):
+    tables = TABLES | {"algorithm": {"name": "iac", "optimizer": optimizer}}
+    netac.run(tables, out=tmp_path)
+    kept = checkpoints.newest(tmp_path / "checkpoints")
+    assert kept["rows_optimizer_counts"].tolist() == [[6, 0, 6] if optimizer == "adam" else [0, 0, 0]] * 2
+    parts = assemble(prepare(config.read(tables).experiment()))
+    kept["rows_optimizer_counts"][1] = [4, 0, 2]
+    Book(parts, None).restore(kept)
+    assert parts.agents.optimizer.counts[1].tolist() == [4, 0, 2]
+
+
+def test_checkpoints_without_them_are_of_an_older_netac(tmp_path):
+    netac.run(TABLES, out=tmp_path)
+    *_, before, last = checkpoints.existing(tmp_path / "checkpoints")
+    kept = {name: array for name, array in np.load(before).items() if name != "rows_optimizer_counts"}
+    last.unlink()
+    np.savez(before, **kept)
+    (tmp_path / "summary.json").unlink()
+    with pytest.raises(netac.InputError, match="written by an older netac"):
+        netac.run(TABLES, out=tmp_path, resume=True)
 
 
 def test_rows_and_counts_are_the_whole_state():

@@ -15,6 +15,8 @@ from gymnasium.spaces.utils import flatten
 from pettingzoo.sisl import pursuit_v5
 from programs import zoo
 
+import netac
+from netac.environments import make_environment
 from netac.envs._batched import ActionSpace
 from netac.envs._pettingzoo import ParallelGames
 from netac.envs._spaces import reader
@@ -329,6 +331,7 @@ class TwoArguments(zoo.Walk):
 
 
 @pytest.mark.parametrize("make, message", [(partial(zoo.Walk, forgets="lcg"), "other steps followed"),
+                                           (partial(zoo.Walk, forgets="drift"), "an episode's reset draws"),
                                            (Numberless, r"\['names'\]"), (TwoArguments, "TypeError")])
 def test_a_state_that_is_not_whole_is_not_trusted(make, message):
     games = ParallelGames(make, 2, 1, SOURCE)
@@ -345,6 +348,7 @@ def test_pictures():
     assert games.render().shape == (4, 5, 3)
     with pytest.raises(InputError, match=r'env.kwargs: .*valid: .*render_mode = "rgb_array"'):
         ParallelGames(zoo.Walk, 2, 1, SOURCE).render()
+    assert games.drawable and not ParallelGames(zoo.Walk, 2, 1, SOURCE).drawable
     odd = ParallelGames(partial(zoo.Walk, render_mode="rgb_array", picture="text"), 2, 1, SOURCE)
     odd.begin(0, 0)
     with pytest.raises(RunError, match="gave str"):
@@ -356,3 +360,21 @@ def test_copies_are_closed():
     games.begin(0, 0)
     games.close()
     assert [env.closed for env in games._envs] == [True] * 3
+
+
+def test_what_is_made_to_look_at_the_spaces_is_the_first_copy_and_is_closed(monkeypatch):
+    made = []
+    monkeypatch.setattr(zoo, "Timetable", lambda table, kind=zoo.Timetable: made.append(kind(table)) or made[-1])
+    spec = {"factory": "programs.zoo:Timetable", "kwargs": {"table": [(0, 4, "truncated")]}}
+    source = make_environment(spec, 1, 3)
+    assert [env.closed for env in made] == [True] and source.probe.observations == ((3,),)
+    games = source.make()
+    games.begin(0, 0)
+    assert len(made) == 4 and not any(env.closed for env in made[1:])
+
+
+def test_an_environment_that_nobody_else_may_hold():
+    zoo.Locked.holders.clear()
+    netac.run({"agents": 2, "iterations": 2, "envs": 1, "env": {"factory": "programs.zoo:Locked"}, "algorithm": "cac",
+               "topology": "complete"})
+    assert zoo.Locked.holders == []

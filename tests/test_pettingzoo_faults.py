@@ -31,6 +31,7 @@ FAULTS = {
     "action lists": ("action_space", spaces.MultiDiscrete([2, 2]), "agents cannot act.*number the combinations"),
     "action dicts": ("action_space", spaces.Dict({"move": spaces.Discrete(2)}), "agents cannot act"),
     "old reset": ("reset", {"a": np.zeros(4)}, r"reset returned one dictionary \(valid: \(observations, infos\)"),
+    "reset exits": ("reset", SystemExit(0), "reset failed: SystemExit: 0"),
     "reset fails": ("reset", RuntimeError("no display"), "reset failed: RuntimeError: no display"),
     "nothing": ("reset", None, "reset returned NoneType None"),
     "nobody": ("agents", [], "no agent takes part after reset.*possible_agents"),
@@ -46,6 +47,7 @@ FAULTS = {
                r"'b': observation\[2\] is 1.5, outside -1.0 to 1.0.*valid: .*wider bounds"),
     "old step": ("step", ({}, {}, {}, {}), "step returned a tuple of 4 .*before PettingZoo 1.22"),
     "list": ("step", ({}, [0.0, 0.0], {}, {}, {}), r"step returned a tuple of 5 \(dict, list"),
+    "step exits": ("step", SystemExit(0), "step failed: SystemExit: 0"),
     "step fails": ("step", ValueError("oh"), "step failed: ValueError: oh"),
     "no reward": ("rewards", {"b": ...}, "no reward for 'b'"),
     "reward list": ("rewards", {"b": np.array([1.0])}, r"the reward of 'b' is not a number: array\(\[1.\]\)"),
@@ -66,8 +68,8 @@ def test_what_is_wrong_is_told_at_start(fault):
     assert str(caught.value).startswith(("env.factory: mine:make: ", "agents: mine:make has")) and caught.value.valid
 
 
-LATE = {name: FAULTS[name] for name in ("unseen", "shape", "none", "nan", "too large", "old step", "step fails", "no reward",
-                                        "reward inf", "no flag", "ended but listed", "lost", "reward list")}
+LATE = {name: FAULTS[name] for name in ("unseen", "shape", "none", "nan", "too large", "old step", "step fails", "step exits",
+                                        "no reward", "reward inf", "no flag", "ended but listed", "lost", "reward list")}
 
 
 @pytest.mark.parametrize("fault", LATE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 
@@ -32,12 +34,13 @@ class Given(torch.nn.Module):
 
 
 class Tied(torch.nn.Module):
-    """One layer used twice, another not at all."""
+    """One layer used twice, another not at all, which stays as it is."""
 
     def __init__(self, outputs):
         super().__init__()
         self.first = torch.nn.Linear(6, 6)
         self.again, self.idle, self.last = self.first, torch.nn.Linear(3, 3), torch.nn.Linear(6, outputs)
+        self.idle.requires_grad_(False)
 
     def forward(self, observation):
         return self.last(torch.tanh(self.again(torch.tanh(self.first(observation)))))
@@ -52,6 +55,71 @@ class Wide(torch.nn.Module):
 
     def forward(self, observation, joint):
         return self._scale * self.map(torch.cat([observation.flatten(1), joint], 1))
+
+
+class Hoarder(torch.nn.Module):
+    """Keeps what it made of its weights in __init__."""
+
+    def __init__(self, observation, outputs, detached=True):
+        super().__init__()
+        self.map = torch.nn.Linear(int(np.prod(observation)), outputs)
+        self._weight = self.map.weight.detach() if detached else self.map.weight * 1.0
+
+    def forward(self, observation):
+        return torch.nn.functional.linear(observation.flatten(1), self._weight, self.map.bias)
+
+
+class Frozen(torch.nn.Module):
+    """A fixed layer before one of zeros that is trained."""
+
+    def __init__(self, observation, outputs, forward=None):
+        super().__init__()
+        self.fixed, self.map = torch.nn.Linear(int(np.prod(observation)), 8), torch.nn.Linear(8, outputs)
+        self.fixed.requires_grad_(False)
+        torch.nn.init.zeros_(self.map.weight)
+        self._forward = forward or (lambda x: x)
+
+    def forward(self, observation):
+        return self.map(self._forward(self.fixed(observation.flatten(1))))
+
+
+class Idle(torch.nn.Module):
+    """A trainable layer that nothing uses."""
+
+    def __init__(self, observation, outputs):
+        super().__init__()
+        self.map, self.idle = torch.nn.Linear(int(np.prod(observation)), outputs), torch.nn.Linear(3, 3)
+
+    def forward(self, observation):
+        return self.map(observation.flatten(1))
+
+
+class Leaving(torch.nn.Module):
+    """Ends Python, at once or when it is called."""
+
+    def __init__(self, outputs, later=False):
+        super().__init__()
+        self.map = torch.nn.Linear(6, outputs)
+        if not later:
+            sys.exit(0)
+
+    def forward(self, observation):
+        sys.exit(3)
+
+
+class InPlace(torch.nn.Module):
+    """Counts its calls in a buffer, or changes its input."""
+
+    def __init__(self, observation, outputs, counts=False):
+        super().__init__()
+        self.map, self._counts = torch.nn.Linear(int(np.prod(observation)), outputs), counts
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, observation):
+        if self._counts:
+            self.calls += 1
+            return self.map(observation.flatten(1))
+        return self.map(observation.add_(1.0).flatten(1))
 
 
 def broken(kind, outputs=5):
@@ -73,4 +141,18 @@ def broken(kind, outputs=5):
         "dropout": lambda: Given([linear, torch.nn.Dropout(0.5)], plain),
         "lazy": lambda: Given([torch.nn.LazyLinear(outputs)], plain),
         "noise": lambda: Given([linear], lambda layers, x: layers(x) + torch.rand(1)),
+        "functional dropout": lambda: Given([linear], lambda layers, x: layers(torch.nn.functional.dropout(x))),
+        "dropout before zeros": lambda: Frozen((6,), outputs, torch.nn.functional.dropout),
+        "batch mean": lambda: Given([linear], lambda layers, x: layers(x - x.mean(0))),
+        "batch mean before zeros": lambda: Frozen((6,), outputs, lambda x: x - x.mean(0)),
+        "squeezed batch": lambda: Given([linear], lambda layers, x: layers(x).squeeze(0)),
+        "two at least": lambda: Given([linear], lambda layers, x: layers(x) + 0 * x[1, 0]),
+        "old weight norm": lambda: Given([torch.nn.utils.weight_norm(linear)], plain),
+        "detached copy": lambda: Hoarder((6,), outputs),
+        "kept product": lambda: Hoarder((6,), outputs, detached=False),
+        "idle": lambda: Idle((6,), outputs),
+        "exit": lambda: Leaving(outputs),
+        "later exit": lambda: Leaving(outputs, later=True),
+        "in place": lambda: InPlace((6,), outputs),
+        "counting": lambda: InPlace((6,), outputs, counts=True),
     }[kind]()

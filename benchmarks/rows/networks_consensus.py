@@ -29,8 +29,16 @@ def _row(comm, name: str, neighbours: list[int]) -> Row:
     floor, own = Exchange(comm, neighbours, SHARED), np.random.default_rng(comm.rank).random((1, SHARED), np.float32)
     everyone = np.concatenate([own, floor.swap(own[0])])       # weights are equal on both graphs
     np.testing.assert_allclose(network.mix(0, own)[0], everyone.mean(axis=0, dtype=float), rtol=1e-5)
-    timings = race(per_round(lambda: network.mix(0, own), ROUNDS, comm),
-                   per_round(lambda: floor.swap(own[0]), ROUNDS, comm), BLOCKS)
+
+    def mixed() -> np.ndarray:
+        own[:] += np.float32(1.0)              # values are new in every round, as parameters are
+        return network.mix(0, own)
+
+    def swapped() -> np.ndarray:
+        own[:] += np.float32(1.0)
+        return floor.swap(own[0])
+
+    timings = race(per_round(mixed, ROUNDS, comm), per_round(swapped, ROUNDS, comm), BLOCKS)
     network.close()
     floor.close()
     return compare(f"consensus of the shared convolutions, {name} graph, {comm.size} processes, {SHARED:,} single-precision "

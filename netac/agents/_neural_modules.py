@@ -110,7 +110,10 @@ class Modules:
     def backward(self, outputs: list[torch.Tensor], pulls: list[np.ndarray]) -> np.ndarray:
         """sum over an agent's outputs of pull x grad output: `gradient`, overwritten by the next call."""
         self.gradient.fill(0.0)
-        torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
+        if len({pull.shape[1] for pull in pulls}) == 1:      # as one tensor: torch looks closely at every gradient it is given
+            torch.cat(outputs).backward(tensor(np.concatenate(pulls)))
+        else:
+            torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
         return self.gradient
 
     def tangents(self, rows: np.ndarray, observations: list[np.ndarray], direction: np.ndarray) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Batch:
     psi: np.ndarray | None = None
     psi_next: np.ndarray | None = None
     psi_own: np.ndarray | None = None
+    emphasis: ClassVar[None] = None     # everyone takes part in all samples
 
     def parts(self, size: int) -> Iterator[Batch]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""

@@ -2,7 +2,8 @@
 
 Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent has
 more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of the same
-object overwrites.  `active` and `alive` of the samples are multiplied in.
+object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`emphasis`) that
+dividing a gradient by M gives the mean over them; values of s' are multiplied by `alive`.
 
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
 parameters nor the observations may change their values.
@@ -100,12 +101,13 @@ class NeuralPolicy:
         return own, pi
 
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e active[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
+        """sum_e emphasis[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
         modules, besides = self.networks.modules, []
         outputs = modules.outputs(theta, b.obs)
         pulls: list = [None] * len(outputs)
-        bonus = self.entropy * (np.ones_like(weights) if b.active is None else b.active)
-        weights = weights if b.active is None else weights * b.active
+        emphasis = b.emphasis
+        bonus = self.entropy * (np.ones_like(weights) if emphasis is None else emphasis)
+        weights = weights if emphasis is None else weights * emphasis
         for space, rows, values in self._grouped(outputs):
             own, weight, extra = np.stack([b.own[row] for row in rows]), weights[rows, :, None], bonus[rows, :, None]
             if space.kinds:
@@ -199,10 +201,10 @@ class _Critic:
         """Initial parameters of `agents`, (n, size) single precision."""
         return self.networks.rows(seed, agents)
 
-    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None, active: np.ndarray | None,
+    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None, emphasis: np.ndarray | None,
                   weights: np.ndarray) -> np.ndarray:
         modules = self.networks.modules
-        pulls = (weights if active is None else weights * active).astype(np.float32)[:, :, None]
+        pulls = (weights if emphasis is None else weights * emphasis).astype(np.float32)[:, :, None]
         return modules.backward(modules.outputs(rows, seen, joint), list(pulls))
 
 
@@ -219,8 +221,8 @@ class NeuralStateValue(_Critic):
         return values if b.alive is None else values * b.alive
 
     def gradient(self, omega: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e active[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
-        return self._gradient(omega, b.seen, None, b.active, weights)
+        """sum_e emphasis[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
+        return self._gradient(omega, b.seen, None, b.emphasis, weights)
 
 
 class NeuralRewardModel(_Critic):
@@ -231,8 +233,8 @@ class NeuralRewardModel(_Critic):
         return _values(self.networks.modules.forward(lam, b.seen, b.joint, keep=True))
 
     def gradient(self, lam: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e active[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
-        return self._gradient(lam, b.seen, b.joint, b.active, weights)
+        """sum_e emphasis[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
+        return self._gradient(lam, b.seen, b.joint, b.emphasis, weights)
 
 
 class NeuralActionValue(NeuralRewardModel):

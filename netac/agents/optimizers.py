@@ -1,7 +1,8 @@
 """Local optimizers: what turns an agent's gradient into the direction of its step; their state stays local, is never mixed.
 
 "plain" takes the mean of the gradient over the samples as it is, the papers' rule; "adam" is that of Kingma and Ba (2015),
-Algorithm 1, with the step size left to the caller.
+Algorithm 1, with the step size left to the caller.  An agent whose gradient is exactly zero, as where it took part in no
+sample, makes no step of that part, and its moments and count stay as they are.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Optimizer:
 
     Attributes:
         rows: (n, 2 (K + L + d)) first and second moments of every agent, which with `counts` are all its state.
-        counts: (3,) how many steps omega, lambda and theta have made.
+        counts: (n, 3) how many steps of Adam every agent's omega, lambda and theta have made: those with a gradient.
     """
 
     def __init__(self, layout: Layout, agents: int, adam: tuple[float, float, float] | None = None,
@@ -47,7 +48,7 @@ class Optimizer:
         sizes = [getattr(layout, part) for part in PARTS] if adam else [0] * len(PARTS)
         ends = np.cumsum([0, *(size for size in sizes for _ in range(2))]).tolist()
         self.rows = np.zeros((agents, ends[-1]), layout.dtype)
-        self.counts = np.zeros(len(PARTS), dtype=np.int64)
+        self.counts = np.zeros((agents, len(PARTS)), dtype=np.int64)
         moments = [self.rows[:, ends[k]:ends[k + 1]] for k in range(2 * len(PARTS))]
         self._moments = list(zip(moments[::2], moments[1::2], strict=True))
         self._scratch = [np.empty((agents, size), layout.dtype) for size in sizes]
@@ -59,29 +60,43 @@ class Optimizer:
         return Directions(*(partial(self._direction, k, samples) for k in range(len(PARTS))))
 
     def _direction(self, k: int, samples: int, gradient: np.ndarray) -> np.ndarray:
-        mean = gradient / np.array(samples, gradient.dtype)
+        scale = np.array(1.0 / samples, gradient.dtype)
         if self._clip is not None:
-            norm = np.sqrt(np.vecdot(mean, mean)).astype(float)
-            mean *= (self._clip / np.maximum(norm, self._clip))[:, None].astype(mean.dtype)
+            norm = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / samples
+            scale = (self._clip / np.maximum(norm, self._clip) / samples)[:, None].astype(gradient.dtype)
+        mean = gradient * scale
         return mean if self._adam is None else self._by_adam(k, mean)
 
     def _by_adam(self, k: int, g: np.ndarray) -> np.ndarray:
+        """Adam's direction; 0 for agents whose gradient is 0, whose moments and counts stay."""
+        moving = g.any(axis=1)
+        self.counts[:, k] += moving
+        if moving.all():
+            return self._step(k, g)
+        (m, v), resting = self._moments[k], ~moving
+        kept = m[resting], v[resting]
+        g = self._step(k, g)
+        m[resting], v[resting], g[resting] = *kept, 0.0
+        return g
+
+    def _step(self, k: int, g: np.ndarray) -> np.ndarray:
+        """m^ / (sqrt(v^) + epsilon), as m (sqrt(c2) / c1) / (sqrt(v) + epsilon sqrt(c2)): few passes over the arrays."""
         (m, v), scratch = self._moments[k], self._scratch[k]
         beta1, beta2, epsilon = self._adam
-        self.counts[k] += 1
-        first, second = (1.0 - beta**int(self.counts[k]) for beta in (beta1, beta2))
+        counts = [max(count, 1) for count in self.counts[:, k].tolist()]
+        c1, c2 = (np.array([[1.0 - beta**count] for count in counts]) for beta in (beta1, beta2))
         np.multiply(g, g, out=scratch)
-        scratch -= v
         scratch *= 1.0 - beta2
+        v *= beta2
         v += scratch                                   # v <- beta2 v + (1 - beta2) g^2
-        g -= m
         g *= 1.0 - beta1
+        m *= beta1
         m += g                                         # m <- beta1 m + (1 - beta1) g
-        np.multiply(v, 1.0 / second, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        scratch += epsilon
-        np.multiply(m, 1.0 / first, out=g)
-        g /= scratch
+        np.sqrt(v, out=scratch)
+        root = np.sqrt(c2)
+        scratch += (epsilon * root).astype(g.dtype)
+        np.divide(m, scratch, out=g)
+        g *= (root / c1).astype(g.dtype)
         return g
 
 

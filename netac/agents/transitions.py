@@ -42,6 +42,16 @@ class Transitions:
     next_joint: list[np.ndarray] | None = None
     alternatives: list[np.ndarray] | None = None
 
+    @property
+    def emphasis(self) -> np.ndarray | None:
+        """(n, M) weights that make means over the M samples means over those the agent took part in; None where all did.
+
+        They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.
+        """
+        if self.active is None:
+            return None
+        return self.active * (self.active.shape[1] / np.maximum(self.active.sum(axis=1, keepdims=True), 1.0))
+
     @staticmethod
     def joined(steps: list[Transitions]) -> Transitions:
         """The samples of several steps as one batch, step after step."""

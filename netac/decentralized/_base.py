@@ -47,11 +47,13 @@ class Common(Options):
     actor_step: Step = Field(0.05, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
     critic_step: Step = Field(0.1, description="beta, the step size of omega")
     optimizer: Literal["plain", "adam"] | None = Field(None, description=(
-        "plain: the papers' steps; adam: local moments, never mixed; by default adam for networks, else plain"))
+        "plain: the papers' steps; adam: local moments, never mixed; by default adam for networks, else plain "
+        "(DNAC: the critic only)"))
     adam_beta1: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's first moment")
     adam_beta2: float = Field(0.999, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's second moment")
     adam_epsilon: float = Field(1e-5, gt=0, le=1, allow_inf_nan=False, description="epsilon of Adam")
-    clip: Radius = Field(None, description="largest norm of an agent's gradient, part by part; off by default")
+    clip: Radius = Field(None, description=(
+        "largest norm of an agent's gradient, part by part (DNAC: the critic's only); off by default"))
 
     def make_optimizer(self, layout: Layout, agents: int) -> Optimizer:
         """The local optimizers of `agents` agents."""
@@ -101,7 +103,8 @@ class Agents:
     """The agents of this process: their parameters, the functions those are parameters of, and their local optimizers.
 
     The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed over
-    samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.
+    samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.  Where an agent
+    took part in some of the M samples only, the sum is M times the mean over those.
     """
 
     parameters: Parameters

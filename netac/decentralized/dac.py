@@ -16,7 +16,8 @@
     omega = W omega~
 
 Every residual uses the old mu.  `setting = "discounted"` (the default, used against CAC) drops mu and takes gamma V(s') or
-gamma Q(s',a').  The exchange of iteration t is posted at its end and waited for after the sampling of t + 1.
+gamma Q(s',a').  With several games r_i of mu is the mean over those the agent took part in; without any mu stays.  The
+exchange of iteration t is posted at its end and waited for after the sampling of t + 1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from netac.decentralized._base import Agents, Requirements, SingleSample, Step, step_size
@@ -70,7 +72,7 @@ def _state_value(agents: Agents, world: World, network: Network, settings: Setti
         delta = b.r - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
         omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
         lambda_step = beta_r * mean.lam(R.gradient(x.lam, b, b.r - R(x.lam, b)))
-        mu_step = beta * (b.r - mu).mean(axis=1, keepdims=True) if average else 0.0
+        mu_step = beta * _mean(b.r - mu, b.emphasis) if average else 0.0
         if double:
             b = world.sample(x.theta, feed=SECOND)
         advantage = R(x.lam, b) - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
@@ -95,7 +97,7 @@ def _action_value(agents: Agents, world: World, network: Network, settings: Sett
         mu = x.mu if average else 0.0
         delta = b.r - mu + gamma * Q.next(x.omega, b) - Q(x.omega, b)
         omega_step = beta * mean.omega(Q.gradient(x.omega, b, delta))
-        mu_step = beta * (b.r - mu).mean(axis=1, keepdims=True) if average else 0.0
+        mu_step = beta * _mean(b.r - mu, b.emphasis) if average else 0.0
         if double:
             b = world.sample(x.theta, feed=SECOND)
         advantage = Q(x.omega, b) - Q.expected(x.omega, b)
@@ -104,3 +106,8 @@ def _action_value(agents: Agents, world: World, network: Network, settings: Sett
         x.mu += mu_step
         network.post(t, x.mixed)
         yield
+
+
+def _mean(residuals: np.ndarray, emphasis: np.ndarray | None) -> np.ndarray:
+    """The mean over the samples each agent took part in, 0.0 without any: (n, M) -> (n, 1)."""
+    return (residuals if emphasis is None else residuals * emphasis).mean(axis=1, keepdims=True)

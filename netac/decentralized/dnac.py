@@ -8,6 +8,9 @@ Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i
 
 h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
 under "markov" and "stationary" the iteration's one batch serves all of them.
+
+The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took part in
+some of the N_k samples only has the mean over those.
 """
 
 from __future__ import annotations

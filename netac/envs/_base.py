@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -59,6 +60,12 @@ class TabularEnvironment(Protocol):
         """Rewards of `agents`, (n, M), and the mean over all N, (M,), without observation noise."""
 
 
+def check_gamma(gamma: object, source: str) -> None:
+    """Refuse what the environment `source` comes with unless it is None or a discount."""
+    if gamma is not None and not (isinstance(gamma, Real) and not isinstance(gamma, bool) and 0 <= gamma < 1):
+        raise InputError(f"{source}: `gamma` is not a discount", key="env", found=gamma, valid="None, or a number in [0, 1)")
+
+
 _OPTIONAL = {"reward_noise": None, "theta0": None, "gamma": None, "mdp": None}
 
 
@@ -83,6 +90,7 @@ def check(environment: TabularEnvironment, agents: int, source: str) -> TabularE
                "an object as described by netac.envs.TabularEnvironment")
     if environment.agents != agents:
         refuse("the environment has another number of agents", environment.agents, f"{agents}, as the experiment says")
+    check_gamma(environment.gamma, source)
     S, A = environment.states, environment.actions
     initial = np.asarray(environment.initial, dtype=float)
     if initial.shape != (S,) or not np.isclose(initial.sum(), 1.0) or (initial < 0).any():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from netac.envs._base import check_gamma
 from netac.errors import InputError
 
 
@@ -106,16 +108,18 @@ class BatchedEnvironment(Protocol):
         """Go on from there, after `begin` with the same seed and chain."""
 
     def render(self, game: int = 0) -> np.ndarray:
-        """A picture of one game as it stands: (height, width, 3), bytes."""
+        """A picture of one game as it stands: (height, width, 3), bytes.  May be left out; games that have it but cannot draw
+        say so by an attribute `drawable = False`."""
 
     def close(self) -> None:
         """Give back what the games hold."""
 
 
 def check_batched(environment: BatchedEnvironment, agents: int, games: int, source: str) -> BatchedEnvironment:
-    """Begin the games, look and make one step, and see that shapes and types are as promised.
+    """Begin the games, look, make one step and begin anew, twice, and see that all answers are as promised.
 
-    Attributes that may be None or False may be left out.
+    Shapes and types are looked at, what was shown must stay as it was when the games go on, and the second time must give
+    what the first one gave: every process plays the games.  Attributes that may be None or False may be left out.
 
     Raises:
         InputError: naming what of `source` is missing or wrong.
@@ -140,23 +144,55 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
     for name in ("names", "observations", "actions"):
         if len(getattr(environment, name)) != agents:
             refuse(f"`{name}` has the wrong length", len(getattr(environment, name)), f"one entry for each of {agents} agents")
-    environment.begin(0, 0)
-    answers = {"active": (environment.active, (agents, games), "b")}
-    answers |= {f"observe (agent {k})": (obs, (games, *shape), "f") for k, (obs, shape) in
-                enumerate(zip(environment.observe(range(agents)), environment.observations, strict=True))}
-    if environment.state_shape:
-        answers["state"] = (environment.state(), (games, *environment.state_shape), "f")
-    discrete = all(space.kinds for space in environment.actions)
-    size = max(space.size for space in environment.actions)
-    low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
-    actions = np.zeros((agents, games), np.int64) if discrete else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1)
-    step = environment.step(actions)
-    answers |= {"step: r": (step.r, (agents, games), "f"), "step: terminated": (step.terminated, (agents, games), "b"),
-                "step: over": (step.over, (games,), "b")}
-    for name, (answer, shape, kind) in answers.items():
+    check_gamma(environment.gamma, source)
+    first, second = _played(environment, refuse), _played(environment, refuse)
+    for name, (answer, shape, kind) in first.items():
         if np.shape(answer) != shape or np.asarray(answer).dtype.kind != kind:
             refuse(f"`{name}` answers with the wrong shape or type", f"{np.shape(answer)}, {np.asarray(answer).dtype}",
                    f"{shape}, {'numbers' if kind == 'f' else 'bool'}")
         if not np.isfinite(answer).all():
             refuse(f"`{name}` answers with numbers that are not finite", np.asarray(answer)[~np.isfinite(answer)][0], "numbers")
+    for name, (answer, *_) in first.items():
+        if not np.array_equal(answer, second[name][0]):
+            refuse(f"equal seeds give different games: `{name}` differs after begin(0, 0) and the same actions",
+                   "two answers", "randomness from nothing but what `begin` was given: every process plays these games")
     return environment
+
+
+def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tuple[np.ndarray, tuple[int, ...], str]]:
+    """Begin, make a step, begin all games anew: each answer with the shape and kind it should have.
+
+    Answers are copied, as arrays; `refuse` is called when one that is the caller's to keep does not stay what it was.
+    """
+    agents, games, answers, given = environment.agents, environment.games, {}, {}
+
+    def add(name: str, answer: object, shape: tuple[int, ...], kind: str) -> None:
+        answers[name] = np.array(answer), shape, kind
+
+    def look(when: str) -> None:
+        add(f"active{when}", environment.active, (agents, games), "b")
+        seen = {f"observe (agent {k})": (obs, shape) for k, (obs, shape) in
+                enumerate(zip(environment.observe(range(agents)), environment.observations, strict=True))}
+        if environment.state_shape:
+            seen["state"] = environment.state(), environment.state_shape
+        for name, (answer, shape) in seen.items():
+            add(name + when, answer, (games, *shape), "f")
+            before, kept = given.get(name, (answer, answers[name][0]))
+            if (name in given and np.shares_memory(before, answer)) or np.asarray(before).tobytes() != kept.tobytes():
+                refuse(f"`{name}` answers with the environment's own array, which changes when the games go on",
+                       "an array it keeps", "a new array every time, such as array.copy()")
+            given[name] = answer, answers[name + when][0]
+
+    environment.begin(0, 0)
+    look("")
+    discrete = all(space.kinds for space in environment.actions)
+    size = max(space.size for space in environment.actions)
+    low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
+    actions = np.zeros((agents, games), np.int64) if discrete else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1)
+    step = environment.step(actions)
+    for name, shape, kind in (("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("over", (games,), "b")):
+        add(f"step: {name}", getattr(step, name), shape, kind)
+    look(" after a step")
+    environment.restart(np.ones(games, dtype=bool))
+    look(" after restart")
+    return answers

@@ -148,7 +148,7 @@ def _seats(env: Any) -> Seats:
         for what, make in (("observation_space", reader), ("action_space", writer)):
             try:
                 space = getattr(env, what)(agent)
-            except Exception as error:     # what a user's environment raises may be anything
+            except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
                 raise ApiError(f"{what}({agent!r}) failed: {type(error).__name__}: {error}",
                                f"a method {what}(agent) that returns the space of any of possible_agents", i) from error
             made[what].append(make(space, f"{what}({agent!r})"))
@@ -239,7 +239,7 @@ def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
         state = env.state()
     except (NotImplementedError, AttributeError):
         return None
-    except Exception as error:     # what a user's environment raises may be anything
+    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
         warnings["state"] = f"state() failed, so there is no global state: {type(error).__name__}: {error}"
         return None
     space = getattr(env, "state_space", None)
@@ -261,7 +261,8 @@ def _box_of(state: Any) -> spaces.Box:
 
 
 def _resumable(game: Game, warnings: dict[str, str]) -> bool:
-    """Whether the environment's own `get_state` and `set_state` bring back a game: the same steps follow twice."""
+    """Whether the environment's own `get_state` and `set_state` bring back a game: the same steps follow twice, the second
+    time out of another episode, as in a run that is resumed."""
     env = game.env
     if not all(callable(getattr(type(env), name, None)) for name in ("get_state", "set_state")):
         return False
@@ -270,12 +271,13 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
     try:
         kept = plain(env.get_state())
         first = _steps(game, STEPS, {})
+        game.reset(SEED + 1)
         env.set_state(given_back(kept))
         game.active[:] = active
         if _same(first, _steps(game, STEPS, {})):
             return True
-        problem = "after set_state other steps followed than after get_state"
-    except Exception as error:     # what a user's environment raises may be anything
+        problem = "after set_state other steps followed than after get_state; all that an episode's reset draws is part of it"
+    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
         problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
     warnings["resumption"] = f"get_state and set_state cannot be used, so that resumed runs begin new episodes: {problem}"
     return False

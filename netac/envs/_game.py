@@ -119,7 +119,7 @@ class Game:
             return getattr(self.env, name)(*arguments, **keywords)
         except NetacError:
             raise
-        except Exception as error:     # what a user's environment raises may be anything
+        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
             if isinstance(error, TypeError) and "seed" in str(error):
                 raise ApiError(f"reset takes no seed: {error}", "def reset(self, seed=None, options=None)") from error
             raise ApiError(f"{name} failed: {type(error).__name__}: {error}", RUNS) from error

@@ -30,10 +30,11 @@ class ParallelGames:
     everything (tried at start); else `set_state` begins the next episode of every game.
 
     Args:
-        make: makes a copy; called once here and, for the others, in `begin`.
+        make: makes a copy; called here for the first one unless it is given, and for the others in `begin`.
         agents: how many agents there must be.
         games: E.
         source: what messages call the environment: "package.module:function", or its name.
+        first: the first copy, if it was made before.
 
     Attributes:
         warnings: what the check found not as it should be though it does no harm to a run.
@@ -44,9 +45,9 @@ class ParallelGames:
 
     gamma = None
 
-    def __init__(self, make: Callable[[], Any], agents: int, games: int, source: str):
+    def __init__(self, make: Callable[[], Any], agents: int, games: int, source: str, first: Any = None):
         self._make, self._source = make, source
-        self._envs = [as_parallel(make(), source)]
+        self._envs = [as_parallel(make() if first is None else first, source)]
         checked = examine(self._envs[0], agents, source)
         self._seats, self._state, self.resumable, self.warnings = (
             checked.seats, checked.state, checked.resumable, checked.warnings)
@@ -130,7 +131,7 @@ class ParallelGames:
             except ApiError as error:
                 problem = error.problem.replace("the observation", "state()", 1).replace("observation", "state()", 1)
                 raise self._failure(e, ApiError(problem, error.mend)) from error
-            except Exception as error:     # what a user's environment raises may be anything
+            except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
                 raise self._failure(e, ApiError(f"state() failed: {type(error).__name__}: {error}", "")) from error
         return states
 
@@ -165,7 +166,7 @@ class ParallelGames:
             state |= {"active": self.active.copy(), "steps": np.array([game.steps for game in self._games])}
             state |= {f"observation{i}": shown.copy() for i, shown in enumerate(self._shown)}
             for e, env in enumerate(self._envs):
-                kept = self._asked(e, lambda env=env: plain(env.get_state()))
+                kept = self._asked(e, "get_state", lambda env=env: plain(env.get_state()))
                 state |= {f"game{e}.{key}": value for key, value in kept.items()}
         return state
 
@@ -182,18 +183,23 @@ class ParallelGames:
             game.steps = int(state["steps"][e])
             prefix = f"game{e}."
             kept = given_back({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
-            self._asked(e, lambda env=env, kept=kept: env.set_state(kept))
+            self._asked(e, "set_state", lambda env=env, kept=kept: env.set_state(kept))
 
-    def _asked(self, game: int, question: Callable[[], Any]) -> Any:
+    def _asked(self, game: int, what: str, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except NetacError:
             raise
         except ApiError as error:
             raise self._failure(game, error) from error
-        except Exception as error:     # what a user's environment raises may be anything
-            problem = f"get_state or set_state failed: {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+            problem = f"{what} failed: {type(error).__name__}: {error}"
             raise self._failure(game, ApiError(problem, "")) from error
+
+    @property
+    def drawable(self) -> bool:
+        """Whether the first game was made for pictures."""
+        return getattr(self._envs[0], "render_mode", None) == "rgb_array"
 
     def render(self, game: int = 0) -> np.ndarray:
         """A picture of one game as it stands: (height, width, 3), bytes.
@@ -207,7 +213,7 @@ class ParallelGames:
             raise InputError(f"{self._source} was not made for pictures", key="env.kwargs",
                              found=getattr(env, "render_mode", None),
                              valid='an environment that takes render_mode = "rgb_array" and has it as an attribute')
-        picture = self._asked(game, env.render)
+        picture = self._asked(game, "render", env.render)
         if not isinstance(picture, np.ndarray) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
             found = getattr(picture, "shape", type(picture).__name__)
             raise self._failure(game, ApiError(f"render() gave {found}, not bytes of shape (height, width, 3)", ""))
@@ -216,5 +222,5 @@ class ParallelGames:
     def close(self) -> None:
         """Close all copies; a copy that fails to close has nothing left to lose."""
         for env in self._envs:
-            with suppress(Exception):
+            with suppress(Exception, SystemExit):
                 env.close()

@@ -31,8 +31,8 @@ class Feed:
     Attributes:
         view: what the agents are shown now.
         restarts: decides which games of the actor's own chain begin anew; None for the running chain.
-        pending: (N, E) joint actions already chosen for the current step, -1 where there is none.
-        steps: joint steps made.
+        pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
+        steps: joint steps made since all games began.
     """
 
     host: Replicated | AtRoot
@@ -148,10 +148,7 @@ class Games:
 
     def _sample(self, theta: np.ndarray, source: Feed, running: bool) -> Transitions:
         view = source.view
-        own, pi, joint = self._act(theta, source, view.obs)
-        if source.pending is not None:
-            joint = np.where(source.pending >= 0, source.pending, joint)
-            own = list(joint[self._agents.start:self._agents.stop])
+        own, pi, joint = self._act(theta, source, view.obs, source.pending)
         active = view.active[self._agents.start:self._agents.stop]
         outcome = source.host.step(self._encode.within(joint))
         self.ledger.samples += self.games
@@ -194,11 +191,19 @@ class Games:
         source.view = self._seen(view, learn=False)
         return joint, outcome
 
-    def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray]):
-        """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size)."""
+    def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray], pending: np.ndarray | None = None):
+        """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
+
+        Of actions that were chosen before, `pending` as in `Feed`, only the probabilities at `theta` are new: they are not
+        announced again, and nothing is exchanged where no game began anew.
+        """
+        new = None if pending is None else pending[0] < 0
         n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
         own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size))
-        self.ledger.announced += self.games
+        self.ledger.announced += self.games if new is None else int(new.sum())
+        if new is not None:
+            joint = np.where(new, self._gather(np.stack(own)), pending) if new.any() else pending
+            return list(joint[self._agents.start:self._agents.stop]), pi, joint
         if self._discrete:
             mine = np.stack(own)
         else:
@@ -302,10 +307,13 @@ class Games:
         self.episodes.lengths[:] = lengths
         if not self.environment.resumable:
             self.episodes.forget(np.ones(self.games, dtype=bool))
+            if self._rewards is not None:
+                self._rewards.rows[:, -self.games:] = 0.0      # returns of episodes that are not gone on with
         if self._states is not None:
             self._states.rows[:] = state["state_statistics"]
         for k, feed in enumerate(self.feeds):
-            actions, privacy, restarts, feed.steps = state[f"feed{k}"].tolist()
+            actions, privacy, restarts, steps = state[f"feed{k}"].tolist()
+            feed.steps = steps if self.environment.resumable else 0
             feed.actions.seek(actions)
             feed.privacy.seek(privacy)
             if feed.restarts:

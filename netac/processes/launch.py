@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -92,6 +93,8 @@ def abort(error: BaseException, comm, folder: Path | None, patience: float = 0.0
         patience: seconds to leave to a process that may know the cause of this error.
     """
     status = exit_status(error)
+    with contextlib.suppress(ValueError):                  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)       # whoever is impatient is served already
     time.sleep(patience + (0.0 if folder else min(0.2 * comm.rank, 2.0)))
     if _first_to_fail(folder):
         say(error)
@@ -117,6 +120,8 @@ def end(error: Exception) -> int:
 
 def exit_status(error: BaseException) -> int:
     """What the command line ends with after this error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
     return error.exit_status if isinstance(error, NetacError) else 1
 
 
@@ -124,6 +129,8 @@ def say(error: BaseException) -> None:
     """One line on standard error; a traceback only for what netac did not foresee."""
     if isinstance(error, NetacError):
         print("netac: error:", *str(error).splitlines(), file=sys.stderr, flush=True)
+    elif isinstance(error, KeyboardInterrupt):
+        print("netac: interrupted; netac run goes on with --resume", file=sys.stderr, flush=True)
     else:
         import traceback
         traceback.print_exception(error)

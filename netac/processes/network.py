@@ -21,13 +21,13 @@ class _Route:
 
     def __init__(self, plan: Plan, comm):
         self.plan, self._comm, self._graph = plan, comm, None
-        self._channels: dict[tuple[int, np.dtype], Channel] = {}
+        self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
         self.uses = 0
 
     def channel(self, width: int, dtype: np.dtype) -> Channel:
-        channel = self._channels.get((width, dtype))
+        channel = self._channels.get((width, dtype.char))
         if channel is None or (self.uses == 2 and not isinstance(channel, Neighbourhood) and self._comm is not None):
-            channel = self._channels[width, dtype] = self._open(width, dtype)
+            channel = self._channels[width, dtype.char] = self._open(width, dtype)
         return channel
 
     def _open(self, width: int, dtype: np.dtype) -> Channel:

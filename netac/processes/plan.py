@@ -51,7 +51,7 @@ class Plan:
         """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d)."""
         n = self.own.stop - self.own.start
         mixed = np.zeros((n, values.shape[1]), values.dtype)
-        weights = self.weights if values.dtype == np.float64 else self._single
+        weights = self.weights if values.dtype.char == "d" else self._single
         csr_matvecs(n, self.needed, values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
         return mixed
 

@@ -2,7 +2,7 @@
 
 Slow and independent on purpose, as `transcription.py`: every agent and sample has its own turn of a loop, all is double
 precision.  A run returns its final theta, omega, lam (lists of rows) and mu.  With E games an iteration's gradients are means
-over its samples, those an agent takes no part in counting as 0.
+over those of its samples the agent takes part in; an agent without any stays where it is.
 """
 
 from __future__ import annotations
@@ -52,9 +52,12 @@ class Run:
         return net(lam_i, np.concatenate([seen, self.task.as_seen(told, i)]))[0]
 
     def mean(self, samples, i, of):
-        """The mean of `of` over samples, 0 where agent i takes no part."""
-        total = sum(of(x) if x.active[i] else 0.0 * of(x) for x in samples)
-        return total if self.task.wrong == "sum" else total / len(samples)
+        """The mean of `of` over the samples agent i takes part in, 0 without any."""
+        mine = [of(x) for x in samples if x.active[i]]
+        total = sum(mine) if mine else 0.0 * of(samples[0])
+        if self.task.wrong == "sum":
+            return total
+        return total / (len(samples) if self.task.wrong == "diluted" else max(len(mine), 1))
 
     def value_gradient(self, samples, i, weight):
         net, omega_i = self.task.value[i], self.omega[i]
@@ -77,7 +80,7 @@ class Run:
         if task.clip is not None and task.wrong != "no clip":
             length = np.sqrt(sum(g**2))
             g = g if length <= task.clip else g * (task.clip / length)
-        if task.adam is None:
+        if task.adam is None or (not g.any() and task.wrong != "decay"):
             return g
         beta1, beta2, epsilon = task.adam
         m, v = self._moments.get((part, i), (0.0, 0.0))
@@ -166,9 +169,11 @@ def dac(task):
 
 
 def _new_mu(run, samples, i, average):
-    """(1 - beta) mu + beta r, r being the samples' mean."""
-    beta = run.task.steps["beta"]
-    return (1 - beta) * run.mu[i] + beta * sum(x.r[i] for x in samples) / len(samples) if average else 0.0
+    """(1 - beta) mu + beta r, r being the mean over the samples agent i takes part in; mu without any."""
+    beta, r = run.task.steps["beta"], [x.r[i] for x in samples if x.active[i] or run.task.wrong == "inactive pay"]
+    if not average:
+        return 0.0
+    return (1 - beta) * run.mu[i] + beta * sum(r) / len(r) if r else run.mu[i]
 
 
 def _dac_agent_state_value(run, i, c, d, mu, gamma):
@@ -273,6 +278,8 @@ def dnac(task):
             for i in range(n):
                 advantage = _advantage(run, told, samples, i)
                 total = sum((z[i][k] - advantage(x)) * scores[i][k] for k, x in enumerate(samples))
-                h[i] = h[i] - task.options["natural_step"] / len(samples) * total
+                took_part = sum(bool(x.active[i]) for x in samples)
+                parts = len(samples) if task.wrong == "diluted" else max(took_part, 1)
+                h[i] = h[i] - task.options["natural_step"] / parts * total
         run.theta = [run.theta[i] + task.steps["alpha"] * h[i] for i in range(n)]
     return run.result()

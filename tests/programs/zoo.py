@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import ClassVar
 
 import gymnasium
 import numpy as np
@@ -128,7 +129,7 @@ class Walk(ParallelEnv):
     """A random walk of each agent, which can be saved and brought back.
 
     Args:
-        forgets: a part of the state that `set_state` does not bring back.
+        forgets: a part of the state that `set_state` does not bring back ("lcg"), or leaves to the episode ("drift").
         picture: what `render` gives.
     """
 
@@ -144,11 +145,12 @@ class Walk(ParallelEnv):
 
     def reset(self, seed=None, options=None):
         self.agents, self._x, self._t, self._lcg = self.possible_agents[:], np.zeros(len(self.possible_agents)), 0, seed
+        self._drift = seed % 1000 / 1000 if self._forgets == "drift" else 0.0
         return self._move(0.0), {}
 
     def _move(self, by):
         self._lcg = (1103515245 * self._lcg + 12345) % 2**31
-        self._x += by + self._lcg / 2**31
+        self._x += by + self._lcg / 2**31 + self._drift
         return {agent: self._x[k:k + 1] for k, agent in enumerate(self.possible_agents)}
 
     def step(self, actions):
@@ -171,6 +173,20 @@ class Walk(ParallelEnv):
 
     def render(self):
         return np.zeros((4, 5, 3), np.uint8) if self._picture is None else self._picture
+
+
+class Locked(Walk):
+    """A walk that nobody else may hold a copy of until it is closed."""
+
+    holders: ClassVar[list] = []
+
+    def __init__(self, agents=2):
+        super().__init__(agents)
+        assert not self.holders, "the port is taken"
+        self.holders.append(self)
+
+    def close(self):
+        self.holders.remove(self)
 
 
 class Turns(AECEnv):
@@ -263,7 +279,7 @@ class Broken(ParallelEnv):
     def reset(self, seed=None, options=None):
         self.agents, self._t = self.possible_agents[:], 0
         if self._fault == "reset":
-            if isinstance(self._changed, Exception):
+            if isinstance(self._changed, BaseException):
                 raise self._changed
             return self._changed
         if self._fault == "agents":
@@ -273,7 +289,7 @@ class Broken(ParallelEnv):
     def step(self, actions):
         self._t += 1
         if self._now("step"):
-            if isinstance(self._changed, Exception):
+            if isinstance(self._changed, BaseException):
                 raise self._changed
             return self._changed
         acted = self.agents

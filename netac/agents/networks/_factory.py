@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
 from netac import plugins
@@ -9,21 +12,26 @@ from netac.agents.networks._torch import torch
 from netac.errors import InputError
 from netac.options import checked
 
-NETWORKS = "netac.agents.networks"
+Refusal = Callable[[str, str], InputError]      # of a problem and what would be valid
+
 LARGEST = 50_000_000     # parameters of a network
+SAMPLES = 3              # of a trial
 STATEFUL = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd)
 
 
-def complete(spec: dict[str, Any], key: str) -> dict[str, Any]:
+def complete(spec: dict[str, Any], key: str, others: Iterable[str] = ()) -> dict[str, Any]:
     """A network's table with all defaults filled in: { name, options } of a built-in one, or { factory, kwargs, folder }.
+
+    Args:
+        others: keys that may stand in the same table besides, for suggestions.
 
     Raises:
         InputError: there is no such network, or an option is wrong.
     """
     if "factory" in spec:
         return {"kwargs": {}, "folder": None, **spec}
-    module = _built_in(spec["name"], key)
-    return {"name": spec["name"], **checked(module.Settings, _options(spec), key, ["name", "factory", "kwargs"]).model_dump()}
+    settings, others = _built_in(spec["name"], key).Settings, ["name", "factory", "kwargs", *others]
+    return {"name": spec["name"], **checked(settings, _options(spec), key, others).model_dump()}
 
 
 def make_module(spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str, seed: int = 0, joint: int = 0,
@@ -69,7 +77,7 @@ def refuse_large(spec: dict[str, Any], observation: tuple[int, ...], outputs: in
 
 def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str,
             joint: int = 0) -> None:
-    """Check that a module can serve as an agent, with a batch of two samples of zeros.
+    """Check that a module can serve as an agent, with a copy of it and samples of zeros and of numbers from [0, 1).
 
     Raises:
         InputError: it cannot; the message says how to mend it.
@@ -79,6 +87,31 @@ def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[in
     def refuse(problem: str, valid: str) -> InputError:
         return InputError(f"{called}: {problem}", key=key, valid=valid)
 
+    _inspect(module, refuse)
+    try:
+        module = copy.deepcopy(module)
+    except Exception as error:
+        raise refuse(f"the module cannot be copied, as netac does for every agent: {type(error).__name__}: {error}",
+                     "tensors computed from parameters made in forward, not kept as attributes; weight_norm and spectral_norm "
+                     "from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
+    draw = torch.Generator().manual_seed(0)
+    taken = [torch.rand(SAMPLES, *shape, generator=draw) for shape in (observation, *([(joint,)] if joint else []))]
+    for each in taken:
+        each[0] = 0.0
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if not bool(torch.isfinite(_forward(module, taken, outputs, refuse)).all()):
+            raise refuse("forward gives numbers that are not finite, for observations of zeros and of numbers from [0, 1)",
+                         "finite outputs")
+        for parameter in module.parameters():       # an output layer of zeros would hide what the layers before it do
+            if not bool(parameter.any()):
+                parameter.data = 0.1 * torch.rand(parameter.shape, generator=draw)
+        _try_outputs(module, taken, outputs, buffers, refuse)
+
+
+def _inspect(module: torch.nn.Module, refuse: Refusal) -> None:
+    """Refuse what can be seen without a forward pass."""
     parameters = dict(module.named_parameters())
     if not parameters:
         raise refuse(f"the module {type(module).__name__} has no parameters",
@@ -94,32 +127,67 @@ def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[in
             raise refuse(f"the layer {name!r}, {type(layer).__name__}, keeps state or draws random numbers outside the agent's "
                          "flat buffer, so that runs could neither be repeated nor resumed",
                          "LayerNorm or GroupNorm in place of BatchNorm; no Dropout")
-    taken = [torch.zeros(2, *observation), *([torch.zeros(2, joint)] if joint else [])]
-    shapes, wanted = " and ".join(str(tuple(each.shape)) for each in taken), (2, outputs)
-    with torch.random.fork_rng(devices=[]):
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        try:
-            output, again = module(*taken), module(*taken)
-        except Exception as error:
-            raise refuse(f"forward fails on a batch of two: {type(error).__name__}: {error}",
-                         f"a module that takes {shapes} and gives {wanted}, and so for any number of samples") from error
+
+
+def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, refuse: Refusal) -> torch.Tensor:
+    """The module's output for a batch, (M, outputs)."""
+    given, wanted = [each.clone() for each in taken], (len(taken[0]), outputs)
+    shapes = " and ".join(str(tuple(each.shape)) for each in taken)
+    try:
+        output = module(*given)
+    except (Exception, SystemExit) as error:
+        raise refuse(f"forward fails on a batch of {wanted[0]}: {type(error).__name__}: {error}",
+                     f"a module that takes {shapes} and gives {wanted}, and so for any number of samples") from error
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
     if shape != wanted:
-        raise refuse(f"forward gives {shape} for input {shapes}",
-                     f"{wanted}" + (": leave out the squeeze" if shape == (2,) and outputs == 1 else ""))
+        squeezed = isinstance(shape, tuple) and 1 in wanted and [n for n in shape if n > 1] == [n for n in wanted if n > 1]
+        raise refuse(f"forward gives {shape} for input {shapes}", f"{wanted}" + (": leave out the squeeze" if squeezed else ""))
     if output.dtype != torch.float32 or not output.requires_grad:
         raise refuse(f"forward gives nothing that could be trained: {output.dtype}, requires_grad = {output.requires_grad}",
                      "single precision, computed from the parameters and not detached")
-    if not bool(torch.isfinite(output).all()):
-        raise refuse("forward gives numbers that are not finite for observations of zeros", "finite outputs")
-    if not torch.equal(output, again) or any(not torch.equal(buffer, buffers[name]) for name, buffer in module.named_buffers()):
-        raise refuse("forward gives other numbers when called again, or changes a buffer: state or randomness outside the "
-                     "agent's flat buffer", "a module whose output depends on its input and its parameters alone")
+    if not all(map(torch.equal, given, taken)):
+        raise refuse("forward changes its input, which netac uses again", "operations that are not in place")
+    return output
 
 
-def _built_in(name: str, key: str):
+def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, buffers: dict[str, torch.Tensor],
+                 refuse: Refusal) -> None:
+    """Refuse outputs that depend on more than a sample and the parameters, or not on all of the parameters."""
+    output, again = (_forward(module, taken, outputs, refuse) for _ in range(2))
+    after = dict(module.named_buffers())
+    if not _alike(output, again, 0.0) or list(after) != list(buffers) or not all(map(torch.equal, after.values(),
+                                                                                     buffers.values())):
+        raise refuse("forward gives other numbers when called again with the same input, or changes a buffer: state or "
+                     "randomness outside the agent's flat buffer, so that runs could neither be repeated nor resumed",
+                     "a module whose output depends on its input and its parameters alone: no dropout, noise, counters")
+    alone = torch.cat([_forward(module, [each[k:k + 1] for each in taken], outputs, refuse) for k in range(SAMPLES)])
+    if not _alike(output, alone, 1e-4):
+        raise refuse(f"forward gives other numbers for {SAMPLES} samples together than one by one, but the samples are those "
+                     "of different games", "a module that treats every sample by itself: nothing computed across dimension 0")
+    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     try:
-        return plugins.module(NETWORKS, name, "network")
+        gradients = torch.autograd.grad(output.sum(), list(trained.values()), allow_unused=True)
+    except Exception as error:
+        raise refuse(f"the backward pass fails: {type(error).__name__}: {error}",
+                     "operations that torch can differentiate") from error
+    idle = [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]
+    if idle:
+        raise refuse(f"the output does not depend on {', '.join(idle)}, which would never be trained",
+                     "parameters that forward itself uses, not copies of them made in __init__; without those that nothing "
+                     "uses, or with requires_grad_(False) for those that shall stay as they are")
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
+    """Whether numbers are equal but for rounding, relative to themselves or to the largest of them / 10."""
+    scale = float(one.detach().abs().nan_to_num().max()) if one.numel() else 0.0
+    return torch.allclose(one, other, rtol=tolerance, atol=0.1 * tolerance * scale, equal_nan=True)
+
+
+def _built_in(name: object, key: str) -> ModuleType:
+    if not isinstance(name, str):
+        raise InputError("should be a name", key=f"{key}.name", found=name, valid=", ".join(plugins.module_names(__package__)))
+    try:
+        return plugins.module(__package__, name, "network")
     except InputError as error:
         raise error.located(key=f"{key}.name") from None
 

@@ -113,5 +113,5 @@ class Cnn(torch.nn.Module):
         x = observation.view(-1, *self._shape).permute(self._innermost).contiguous()
         x = x.view(self._convolutions[0].before, -1)
         for layer in self._convolutions:
-            x = self._between(layer(x))
+            x = self._between(layer.forward(x))
         return dense(x.view(self._flat, -1).t(), joint, self._layers, self._between)
