@@ -180,8 +180,8 @@ def _split(model: type[Options], table: dict[str, Any], basis: dict[str, Any], o
 
 def _seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:
     """The usual network of R(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
-    spec = dict(critic_spec) if "name" in critic_spec else _usual(observation)
-    return spec if spec.get("hidden") else spec | {"hidden": [64]}
+    spec = critic_spec if "name" in critic_spec else complete(_usual(observation), "reward_model")
+    return spec | {"hidden": [64]} if spec.get("hidden") == [] else spec
 
 
 def _usual(observation: tuple[int, ...]) -> dict[str, Any]:
