@@ -116,7 +116,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
               "uninterrupted one", file=sys.stderr, flush=True)
     step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings, range(start, T))
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
-    world, agents, t = parts.world, parts.placement.local, start
+    rewards, agents, t = parts.world.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
     with progress, book, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
         if start == 0:
@@ -124,7 +124,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         try:
             for t in range(start, T):
                 next(step)
-                refuse_bad_numbers(x.flat, world.rewards, x.layout, agents, t)
+                refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
                 book.add(t)
                 done = t + 1
                 if done % log_every == 0 or done == T:

@@ -54,6 +54,7 @@ class Book:
         env, T = parts.setting.environment, parts.setting.experiment.iterations
         self._efficient = getattr(env, "efficient", None)
         self.rewards = Average(T, min(T, env.EFFICIENT_OVER) if self._efficient else 0)
+        self._tally = parts.world.tally
         self._episodes = getattr(parts.world, "episodes", None)
         self.returns, self.lengths, self._finished = Average(T), Average(T), 0
         self.columns = COLUMNS + (EXACT_COLUMNS if parts.setting.mdp is not None else ()) + (
@@ -108,8 +109,7 @@ class Book:
 
     def add(self, t: int) -> None:
         """What iteration t brought."""
-        world = self.parts.world
-        self.rewards.add(t, *world.take_reward())
+        self.rewards.add(t, *self._tally.take())
         if self._episodes is not None:
             finished, returns, lengths = self._episodes.take()
             self.returns.add(t, returns, finished)

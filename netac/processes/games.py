@@ -20,7 +20,7 @@ from netac.processes.channels import Everyone
 from netac.processes.hosts import AtRoot, Outcome, Replicated, View
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
-from netac.processes.world import RUNNING, SECOND, Features
+from netac.processes.world import RUNNING, SECOND, Features, Tally
 from netac.streams import Purpose, Stream, student_t4
 
 
@@ -98,7 +98,7 @@ class Games:
                  state: bool = False, own_first: bool = False, normalise_observations: bool = False,
                  normalise_rewards: bool = False):
         self.policy, self.placement, self.ledger = policy, placement, ledger
-        self._make, self._seed, self._gamma, self._features, self._comm = make, seed, gamma, features, comm
+        self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
         self._replicated, self._with_state = replicated or comm is None, state
         self._agents = placement.local
         self.environment = environment = make()
@@ -121,8 +121,7 @@ class Games:
         self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
         self.learning = True                                   # running statistics learn
         self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
-        self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
-        self.team_reward, self.team_samples = 0.0, 0
+        self.tally = Tally()
         self.feeds = [self.feed(RUNNING, environment)]
         if double:
             self.feeds.append(self.feed(SECOND, make(), restarting=True))
@@ -143,7 +142,7 @@ class Games:
         """`samples` joint steps of all games with the policies at `theta` (n, d): M = samples E joint samples."""
         steps = [self._sample(theta, self.feeds[feed], feed == RUNNING) for _ in range(samples)]
         batch = steps[0] if samples == 1 else Transitions.joined(steps)
-        self.rewards.append(batch.r)
+        self.tally.rewards.append(batch.r)
         return batch
 
     def _sample(self, theta: np.ndarray, source: Feed, running: bool) -> Transitions:
@@ -159,8 +158,8 @@ class Games:
         r = outcome.r if self._rewards is None else self._rewards.apply(
             outcome.r, again, active, learn=running and self.learning)
         if running:
-            self.team_reward += float(outcome.team.sum())
-            self.team_samples += self.games
+            self.tally.team += float(outcome.team.sum())
+            self.tally.samples += self.games
             self.episodes.add(outcome.team, outcome.over)
             self.episodes.forget(cut)
         encoded = self._encode(joint, view.active)
@@ -256,13 +255,6 @@ class Games:
     def privacy_noise(self, samples: int) -> np.ndarray:
         """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
         return self.feeds[-1].privacy.take(samples).T
-
-    def take_reward(self) -> tuple[float, int]:
-        """Sum of the team-mean rewards of the running chain since the last call, and of how many samples."""
-        taken = self.team_reward, self.team_samples
-        self.team_reward, self.team_samples = 0.0, 0
-        self.rewards.clear()
-        return taken
 
     def close(self) -> None:
         """Give back what games and exchange hold."""

@@ -8,7 +8,7 @@ the same samples as drawing one after the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -26,6 +26,27 @@ from netac.streams import Purpose, Stream, student_t4
 Sampling = Literal["markov", "double", "stationary", "iid"]
 RUNNING, SECOND = 0, 1      # the critics' chain; the actor's own chain under "double" and "iid"
 TABLE_STATES = 64           # with more states, samples are drawn one after the other
+
+
+@dataclass
+class Tally:
+    """Rewards since the last `take`.
+
+    Attributes:
+        rewards: own rewards (n, M) of each batch, always the same list.
+        team, samples: sum of the team-mean rewards (no observation noise) drawn on the running chain, and how many.
+    """
+
+    rewards: list[np.ndarray] = field(default_factory=list)
+    team: float = 0.0
+    samples: int = 0
+
+    def take(self) -> tuple[float, int]:
+        """`team` and `samples`; counting begins anew."""
+        taken = self.team, self.samples
+        self.team, self.samples = 0.0, 0
+        self.rewards.clear()
+        return taken
 
 
 @dataclass
@@ -75,8 +96,7 @@ class World:
         self._all_states = np.arange(environment.states)
         self.games = 1                                         # joint samples drawn side by side
         self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
-        self.rewards: list[np.ndarray] = []                    # own rewards (n, M) of each batch since `take_reward`
-        self.team_reward, self.team_samples = 0.0, 0           # of the running chain, since the last `take_reward`
+        self.tally = Tally()
         chains = (RUNNING, SECOND) if sampling in ("double", "iid") else (RUNNING,)
         self.feeds = [self.feed(index, self._chain(index, sampling)) for index in chains]
 
@@ -112,10 +132,11 @@ class World:
         r, team = environment.rewards(states, joint, next_states, self._agents)
         if source.noise is not None:
             r = r + source.noise.take(samples).T
-        self.rewards.append(r)
+        tally = self.tally
+        tally.rewards.append(r)
         if feed == RUNNING:
-            self.team_reward += team.item() if samples == 1 else float(team.sum())
-            self.team_samples += samples
+            tally.team += team.item() if samples == 1 else float(team.sum())
+            tally.samples += samples
         phi = self._phi if states is self._all_states else self._phi.take(states, axis=0)
         phi_next = phi if next_states is states else self._phi.take(next_states, axis=0)
         batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
@@ -130,13 +151,6 @@ class World:
     def privacy_noise(self, samples: int) -> np.ndarray:
         """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
         return self.feeds[-1].privacy.take(samples).T
-
-    def take_reward(self) -> tuple[float, int]:
-        """Sum of the team-mean rewards (no observation noise) drawn on the running chain since the last call, and how many."""
-        taken = self.team_reward, self.team_samples
-        self.team_reward, self.team_samples = 0.0, 0
-        self.rewards.clear()
-        return taken
 
     def play(self, theta: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`samples` steps of the running chain without rewards: states (M,), next states (M,), joint actions (N, M)."""

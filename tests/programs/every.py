@@ -1,0 +1,28 @@
+"""Runs experiments that have at least as many agents as this launch has processes; process 0 prints what came out."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from variants import fingerprint
+
+import netac
+from netac.processes import launch
+
+
+def run_every(names: Iterable[str], experiment: Callable[[str], dict], keys: Iterable[str], folder: Path | None = None) -> None:
+    """Print, for every name, the fingerprint of its run and `keys` of its summary.
+
+    Args:
+        folder: holds run folders, by name, to be resumed; None: runs are begun, and nothing is written.
+    """
+    comm = launch.communicator()
+    processes, root = (1, True) if comm is None else (comm.size, comm.rank == 0)
+    found = {}
+    for name in names:
+        tables = experiment(name)
+        if processes <= tables["agents"]:
+            result = netac.run(tables, out=folder and folder / name, resume=folder is not None)
+            found[name] = {"fingerprint": fingerprint(result), **{key: result.summary[key] for key in keys}}
+    if root:
+        print(json.dumps(found))
