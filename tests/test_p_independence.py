@@ -37,7 +37,7 @@ def test_every_variant_gives_the_same_bits(mpirun, in_one_process, processes):
             assert found[name]["wire_bytes"] == per_agent * processes, name
 
 
-def test_an_mpi_without_persistent_collectives_gives_the_same(mpirun, in_one_process):
+def test_an_mpi_without_persistent_collectives_and_shared_memory_gives_the_same(mpirun, in_one_process):
     done = mpirun(3, [sys.executable, PROGRAMS / "every_variant.py", "old-mpi"])
     assert done.returncode == 0, done.stderr
     assert {name: run["fingerprint"] for name, run in json.loads(done.stdout).items()} == in_one_process
@@ -47,12 +47,14 @@ def test_variants_differ(in_one_process):
     assert len(set(in_one_process.values())) == len(NAMES)
 
 
-@pytest.mark.parametrize("mpi", ["mpi-4", "old-mpi"])
-def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, mpi):
-    done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", mpi])
+@pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("messages", {"neighbourhoods"}),
+                                               ("no-windows", {"neighbourhoods"}), ("old-mpi", {"shared", "neighbourhoods"})])
+def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, way, expected):
+    done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", way])
     assert done.returncode == 0, done.stderr
     checked = json.loads(done.stdout)
-    assert checked["graphs"] > 64 and checked["neighbourhoods"] > 0 and checked["point_to_point"] > 0, checked
+    assert checked["graphs"] > 64 and checked["point_to_point"] > 0, checked
+    assert {kind for kind in ("shared", "neighbourhoods") if checked[kind]} == expected, checked
 
 
 T, N = 20, 8

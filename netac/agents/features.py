@@ -45,8 +45,8 @@ class ActionsOneHot:
         return (np.arange(self.agents) * self.actions)[:, None]
 
     @cached_property
-    def _scale(self) -> float:
-        return float(1.0 / np.sqrt(self.agents))
+    def _scale(self) -> np.ndarray:
+        return np.array(1.0 / np.sqrt(self.agents))       # of no dimension: faster to assign than a float
 
 
 @dataclass(frozen=True)

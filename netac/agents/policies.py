@@ -58,8 +58,8 @@ class _Softmax:
         """(n, M) weights -> (n, M, A): the weighted derivative of log pi_i(a_e|s_e) with respect to the logits."""
         weight = weights.reshape(()) if weights.size == 1 else weights[:, :, None]
         pull = _onehot(b.pi.shape[2]).take(b.own, axis=0)
+        pull -= b.pi
         pull *= weight
-        pull -= weight * b.pi
         return pull
 
     def score_products(self, theta: np.ndarray, b: Batch, h: np.ndarray) -> np.ndarray:

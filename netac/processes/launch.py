@@ -47,6 +47,7 @@ def communicator():
     try:
         import mpi4py
         mpi4py.rc.thread_level = "funneled"
+        os.environ.setdefault("OMPI_MCA_osc", "^ucx")      # Open MPI 5's complains of itself at every shared window
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise _found_by_all(InputError(

@@ -12,21 +12,23 @@ from netac.processes.channels import Channel, Neighbourhood, PointToPoint, Withi
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
 from netac.processes.plan import Plan, digest, make_plan
+from netac.processes.shared_memory import Host
 
 CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
 
 
 class _Route:
-    """The plan of one weight matrix with its channels; the second use earns it a neighbourhood communicator."""
+    """The plan of one weight matrix with its channels; the second use earns it shared memory, or a neighbourhood
+    communicator."""
 
-    def __init__(self, plan: Plan, comm):
-        self.plan, self._comm, self._graph = plan, comm, None
+    def __init__(self, plan: Plan, comm, host: Host | None):
+        self.plan, self._comm, self._host, self._graph = plan, comm, host, None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
         self.uses = 0
 
     def channel(self, width: int, dtype: np.dtype) -> Channel:
         channel = self._channels.get((width, dtype.char))
-        if channel is None or (self.uses == 2 and not isinstance(channel, Neighbourhood) and self._comm is not None):
+        if channel is None or (self.uses == 2 and isinstance(channel, PointToPoint)):
             channel = self._channels[width, dtype.char] = self._open(width, dtype)
         return channel
 
@@ -35,6 +37,9 @@ class _Route:
             return Within(self.plan, width, dtype)
         if self.uses < 2:
             return PointToPoint(self.plan, width, dtype, self._comm)
+        return self._host.channel(self.plan, width, dtype) or self._neighbourhood(width, dtype)
+
+    def _neighbourhood(self, width: int, dtype: np.dtype) -> Neighbourhood:
         if self._graph is None:
             self._graph = self._comm.Create_dist_graph_adjacent([rank for rank, _ in self.plan.sources],
                                                                 [rank for rank, _ in self.plan.targets], reorder=False)
@@ -59,9 +64,11 @@ class Network:
 
     def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None):
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
+        self._host = None if comm is None else Host(comm, placement)
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()
         self._keys: dict[int, tuple[csr_array, bytes]] = {}      # by id of the matrix, for `_routes`
         self._now: int | None = None                 # the iteration of the last exchange, and its route
+        self._last: csr_array | None = None
         self._here: _Route | None = None
         self._pending: Channel | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
@@ -76,20 +83,15 @@ class Network:
             return
         self._pending = channel = route.channel(values.shape[1], values.dtype)
         self._ledger.consensus(plan.degrees, values.itemsize * channel.width)
-        channel.load(values)
-        if self._comm is not None:
+        if channel.messages:
             self._ledger.wire(channel.messages, channel.bytes)
-            channel.start()
+        channel.post(values)
 
     def wait(self) -> np.ndarray:
         """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself."""
         values, channel = self._values, self._pending
         self._values = self._pending = None
-        if channel is None:
-            return values
-        if self._comm is not None:
-            channel.finish()
-        return channel.plan.apply(channel.values)
+        return values if channel is None else channel.mixture()
 
     def settle(self) -> None:
         """Complete an exchange that is under way, in place: the posted values become their mixture."""
@@ -113,12 +115,13 @@ class Network:
 
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
-            matrix = self._matrix(t)
-            known, key = self._keys.get(id(matrix), (None, b""))
-            if known is not matrix:
-                key = self._learn(matrix)
-            self._routes.move_to_end(key)
-            self._now, self._here = t, self._routes[key]
+            self._now, matrix = t, self._matrix(t)
+            if matrix is not self._last:             # and the next one the same graph
+                known, key = self._keys.get(id(matrix), (None, b""))
+                if known is not matrix:
+                    key = self._learn(matrix)
+                self._routes.move_to_end(key)
+                self._last, self._here = matrix, self._routes[key]
         route = self._here
         if route.uses < 2:
             route.uses += 1
@@ -128,7 +131,7 @@ class Network:
         """The key of a matrix that is a new object, its digest: graphs that recur are known again, however they were made."""
         key = digest(matrix)
         if key not in self._routes:
-            self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm)
+            self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm, self._host)
         if len(self._routes) > CACHE or len(self._keys) >= CACHE:
             self._keys.clear()
         if len(self._routes) > CACHE:

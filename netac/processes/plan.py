@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,7 +29,7 @@ class Plan:
         degrees: (N,) how many other agents each agent sends to, in the whole network.
         silent: no agent of the whole network sends anything.
         whole: wherever a process of the launch hears another one, it needs all of that one's agents.
-        needed: how many agents' values take part, ghosts and own.
+        agents: which agents' values take part, ghosts and own, ascending.
         own: where the own agents stand among them.
         sources: (process, slice of the needed agents) for each process that is heard.
         targets: (process, own agents it needs, counted from 0) for each process that is told.
@@ -39,7 +39,7 @@ class Plan:
     degrees: np.ndarray
     silent: bool
     whole: bool
-    needed: int
+    agents: np.ndarray
     own: slice
     sources: tuple[tuple[int, slice], ...]
     targets: tuple[tuple[int, np.ndarray], ...]
@@ -47,12 +47,22 @@ class Plan:
     indices: np.ndarray
     weights: np.ndarray
 
+    @property
+    def needed(self) -> int:
+        """How many agents' values take part."""
+        return len(self.agents)
+
+    def among_all(self, placement: Placement) -> Plan:
+        """The same sums over an array that holds all agents' values."""
+        return replace(self, agents=np.arange(placement.agents), own=slice(placement.local.start, placement.local.stop),
+                       indices=self.agents[self.indices])
+
     def apply(self, values: np.ndarray) -> np.ndarray:
         """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d)."""
         n = self.own.stop - self.own.start
         mixed = np.zeros((n, values.shape[1]), values.dtype)
         weights = self.weights if values.dtype.char == "d" else self._single
-        csr_matvecs(n, self.needed, values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
+        csr_matvecs(n, len(values), values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
         return mixed
 
     @cached_property
@@ -85,7 +95,7 @@ def make_plan(matrix: csr_array, placement: Placement) -> Plan:
     number = np.bincount(listener * placement.processes + owners[agent], minlength=placement.processes**2)
     blocks = np.tile(placement.counts, placement.processes)
     return Plan(degrees=np.bincount(columns[off], minlength=N), silent=not off.any(),
-                whole=bool(((number == 0) | (number == blocks)).all()), needed=len(needed),
+                whole=bool(((number == 0) | (number == blocks)).all()), agents=needed.astype(np.int64),
                 own=slice(first, first + len(own)), sources=tuple(sources), targets=tuple(targets),
                 indptr=(rows[own.start:own.stop + 1] - rows[own.start]).astype(np.int64),
                 indices=np.searchsorted(needed, columns[mine]).astype(np.int64), weights=matrix.data[mine].copy())

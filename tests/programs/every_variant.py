@@ -8,9 +8,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from every import run_every
 from variants import NAMES, experiment
 
-from netac.processes import launch
+from netac.processes import launch, shared_memory
 
 if "old-mpi" in sys.argv:
     import old_mpi
     launch.communicator = old_mpi.communicator
+    shared_memory.BUDGET = 0
 run_every(NAMES, experiment, ("parameters_sha256", "wire_messages", "wire_bytes"))

@@ -1,20 +1,34 @@
-"""Mixing between processes against dense algebra: random doubly stochastic matrices, recurring and not, of every width."""
+"""Mixing between processes against dense algebra: random doubly stochastic matrices, recurring and not, of every width.
+
+The argument says how values travel: "shared" memory; "messages"; "no-windows", an MPI without shared memory; "old-mpi", one
+without persistent collectives, and with little memory to share.
+"""
 
 import json
 import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
-from mpi4py import MPI
-from old_mpi import communicator
 from scipy.sparse import csr_array
 
+from netac.processes import launch, shared_memory
 from netac.processes.channels import Neighbourhood, PointToPoint
 from netac.processes.ledger import Ledger
 from netac.processes.network import CACHE, Network
 from netac.processes.placement import Placement
 
-comm = communicator() if "old-mpi" in sys.argv else MPI.COMM_WORLD
-opened = {Neighbourhood: 0, PointToPoint: 0}
+way = sys.argv[1]
+comm = launch.communicator()
+shared_memory.BUDGET = {"messages": 0, "old-mpi": 200_000}.get(way, shared_memory.BUDGET)
+if way == "old-mpi":
+    import old_mpi
+    comm = old_mpi.communicator()
+if way == "no-windows":
+    import old_mpi
+    old_mpi.MPI.Win = SimpleNamespace(Allocate_shared=old_mpi.missing)
+sys.excepthook = lambda *error: (sys.__excepthook__(*error), comm.Abort(1))      # others may be waiting
+opened = {Neighbourhood: 0, PointToPoint: 0, shared_memory.Shared: 0}
 
 
 def doubly_stochastic(rng: np.random.Generator, agents: int, permutations: int, isolated: int) -> csr_array:
@@ -39,6 +53,19 @@ def count(kind: type) -> None:
     kind.__init__ = counted
 
 
+def dawdle(kind: type, now_and_then: np.random.Generator) -> None:
+    """Lets a process be late now and then to read what its neighbours have posted."""
+    read = kind.mixture
+
+    def late(self):
+        self._announcement.wait()
+        if now_and_then.random() < 0.02:
+            time.sleep(0.003)
+        return read(self)
+
+    kind.mixture = late
+
+
 def same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
     error = np.abs(found - expected).max(initial=0.0)
     assert found.shape == expected.shape and error <= 1e-12 * max(1.0, np.abs(expected).max(initial=0.0)), (what, error)
@@ -46,6 +73,7 @@ def same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
 
 for kind in opened:
     count(kind)
+dawdle(shared_memory.Shared, np.random.default_rng(comm.rank))
 graphs = 0
 for agents in (comm.size, comm.size + 3, 17):
     rng = np.random.default_rng(agents)
@@ -83,4 +111,5 @@ for agents in (comm.size, comm.size + 3, 17):
         assert 0 < wire < ledger.consensus_bytes.sum(), "agents of one process need no wire"
     network.close()
 if comm.rank == 0:
-    print(json.dumps({"graphs": graphs, "neighbourhoods": opened[Neighbourhood], "point_to_point": opened[PointToPoint]}))
+    print(json.dumps({"graphs": graphs, "neighbourhoods": opened[Neighbourhood], "point_to_point": opened[PointToPoint],
+                      "shared": opened[shared_memory.Shared]}))

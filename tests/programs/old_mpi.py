@@ -11,7 +11,7 @@ def missing(*arguments):
 class OldGraph(MPI.Distgraphcomm):
     """A neighbourhood communicator without persistent collectives."""
 
-    Neighbor_allgatherv_init = Neighbor_alltoallv_init = missing
+    Neighbor_allgather_init = Neighbor_allgatherv_init = Neighbor_alltoallv_init = missing
 
 
 class OldComm(MPI.Intracomm):
