@@ -42,7 +42,7 @@ $(env)/.installed-run: $(requirements) | $(bin)/python
 	@touch $@
 
 $(env)/.installed-all: $(requirements) | $(bin)/python
-	$(install) ".[mpi,test,fastest,torch,pettingzoo,tensorboard]"
+	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,tensorboard]"
 	@touch $(env)/.installed-run $@
 
 $(bin)/python:

@@ -11,8 +11,11 @@ import numpy as np
 
 from netac import linear, plugins, topology
 from netac.agents.parameters import Layout
+from netac.agents.steps import Common
+from netac.centralized._base import Agents as TrainedAgents
+from netac.centralized._base import TrainerRequirements
 from netac.config import ALGORITHMS, NETWORKS, Experiment
-from netac.decentralized._base import Agents, Common
+from netac.decentralized._base import Agents
 from netac.environments import Environment, GamesSource, make_environment
 from netac.errors import InputError, did_you_mean
 from netac.exact import FiniteMDP
@@ -21,9 +24,11 @@ from netac.processes.agreement import agreed
 from netac.processes.ledger import Ledger
 from netac.processes.network import Network
 from netac.processes.placement import Placement
+from netac.processes.star import Star
 from netac.processes.world import World
 
 if TYPE_CHECKING:                # loads torch
+    from netac.central import Central
     from netac.neural import Neural
     from netac.processes.games import Games
 
@@ -38,7 +43,8 @@ class Setting:
     Attributes:
         experiment: complete, with all defaults filled in.
         environment: made and checked.
-        model: what agents are made of: `netac.linear.Linear` or `netac.neural.Neural`.
+        model: what agents are made of: a `netac.linear.Linear`, `netac.neural.Neural` or, with a trainer,
+            `netac.central.Central`.
         topology: loaded.
         settings: the algorithm's options, gamma known.
         algorithm: the algorithm's module.
@@ -46,7 +52,7 @@ class Setting:
 
     experiment: Experiment
     environment: Environment
-    model: Linear | Neural
+    model: Linear | Neural | Central
     topology: topology.Topology
     settings: Common
     algorithm: ModuleType
@@ -60,6 +66,20 @@ class Setting:
     def plays_games(self) -> bool:
         """Whether the agents live in `netac.processes.games.Games`: networks do."""
         return not isinstance(self.model, Linear)
+
+    @property
+    def trains_centrally(self) -> bool:
+        """Whether there is a central trainer."""
+        return isinstance(self.algorithm.requirements(self.settings), TrainerRequirements)
+
+    @property
+    def efficient_over(self) -> int:
+        """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of as many
+        samples as they are iterations of other algorithms."""
+        wanted = self.environment.EFFICIENT_OVER
+        if self.trains_centrally:
+            wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
+        return min(self.experiment.iterations, wanted)
 
     @property
     def mdp(self) -> FiniteMDP | None:
@@ -81,17 +101,21 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     environment = make_environment(experiment.env, N, experiment.envs)
     module = plugins.module(ALGORITHMS, experiment.algorithm["name"], "algorithm")
     settings = module.Settings(**{k: v for k, v in experiment.algorithm.items() if k != "name"})
-    networks = _networks_wanted(experiment, environment)
+    needs = module.requirements(settings)
+    central = isinstance(needs, TrainerRequirements)
+    networks = central or _networks_wanted(experiment, environment)
     settings = settings.model_copy(update={
         "gamma": settings.gamma if settings.gamma is not None else 0.95 if environment.gamma is None else environment.gamma,
         "optimizer": settings.optimizer or ("adam" if networks else "plain")})
     if environment.mdp is not None:
         environment.mdp = replace(environment.mdp, gamma=settings.gamma)
-    if settings.sampling in EXACT_SAMPLING and (networks or environment.mdp is None):
+    if central:
+        from netac.central import make_central
+        model = make_central(experiment, environment, needs, settings)
+    elif settings.sampling in EXACT_SAMPLING and (networks or environment.mdp is None):
         raise InputError("exact distributions are known for tabular policies in finite MDPs only", key="algorithm.sampling",
                          found=settings.sampling, valid='"markov" or "double" here')
-    needs = module.requirements(settings)
-    if networks:
+    elif networks:
         from netac.neural import make_neural
         model = make_neural(experiment, environment, needs)
     else:
@@ -141,27 +165,44 @@ class Parts:
 
     setting: Setting
     placement: Placement
-    agents: Agents
+    agents: Agents | TrainedAgents
     world: World | Games
-    network: Network
+    network: Network | Star
     ledger: Ledger
     comm: object
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that a checkpoint keeps besides agents' rows, whole on process 0."""
+        return self.world.state() | self.ledger.state() | self.agents.state()
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up."""
+        for each in (self.world, self.ledger, self.agents):
+            each.restore(kept)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
         """By name."""
         optimizer = self.agents.optimizer
-        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.world.rows}
+        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.world.rows, **self.agents.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
-def assemble(setting: Setting, comm=None) -> Parts:
-    """The parts of this process, parameters at their initial values."""
+def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
+    """The parts of this process, parameters at their initial values.
+
+    Args:
+        play: whether agents shall only be played, without a trainer.
+    """
     experiment, model = setting.experiment, setting.model
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
     ledger = Ledger(experiment.agents)
     agents = model.agents(placement.local, experiment.seed, setting.settings)
-    world = model.world(agents, placement, ledger, experiment.seed, setting.settings, comm)
+    central = isinstance(agents, TrainedAgents)
+    world = model.world(agents, placement, ledger, experiment.seed, setting.settings, comm,
+                        **({"trainer": not play} if central else {}))
+    if central:
+        return Parts(setting, placement, agents, world, Star(placement, ledger, comm), ledger, comm)
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)

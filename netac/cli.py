@@ -190,10 +190,12 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
 @click.option("--steps", type=click.IntRange(1),
               help="The most steps of an episode; by default all it has, 200 where the environment has no end.")
 @click.option("--greedy", is_flag=True, help="Agents take their most probable action, or the mean, instead of drawing it.")
+@click.option("--which", type=click.Choice(["last", "best"]), default="last", show_default=True,
+              help="The policies that training ended with, or those that did best in its evaluations (evaluate_every).")
 @click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif",
               help="Draw the first episode: as the environment draws itself; where it does not, who takes which action, and a "
                    "note says so.")
-def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, render: Path | None) -> None:
+def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json
 
@@ -204,7 +206,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, ren
     if render is not None:
         from netac.results import animation
         launch.agree(comm, lambda: animation.check_place(render))
-    found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True)
+    found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True, which=which)
     if comm is None or comm.rank == 0:
         summary = found.summary()
         atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
@@ -240,10 +242,11 @@ def list_command(what: str | None) -> None:
     """What there is: algorithms, envs, networks, topologies, weights."""
     from netac import build, config, plugins, topology
 
-    def described(package: str) -> list[tuple[str, str]]:
-        return [(name, _headline(f"{package}.{name.replace('-', '_')}")) for name in plugins.module_names(package)]
+    def described(*packages: str) -> list[tuple[str, str]]:
+        return [(name, _headline(f"{package}.{name.replace('-', '_')}"))
+                for package in packages for name in plugins.module_names(package)]
 
-    kinds = {"algorithms": lambda: described(config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
+    kinds = {"algorithms": lambda: described(*config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
              "networks": lambda: described(build.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
              "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()]}

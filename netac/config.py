@@ -21,10 +21,11 @@ from netac.errors import InputError, did_you_mean
 from netac.options import Options, checked, spelled_out
 from netac.results.files import read_text
 
-ALGORITHMS = "netac.decentralized"
+ALGORITHMS = ("netac.decentralized", "netac.centralized")
 ENVIRONMENTS = "netac.envs"
 NETWORKS = "netac.agents.networks"
 PARTS = ("policy", "critic", "reward_model")                              # the tables that may hold networks
+LENGTH = ("iterations", "log_every", "checkpoint_every", "evaluate_every")      # may stand in [algorithm.NAME], too
 CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
            **dict.fromkeys(("env", *PARTS), ("name", "factory"))}
 
@@ -62,6 +63,14 @@ class Experiment(Options):
     algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
     log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
     checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
+    evaluate_every: int = Field(0, ge=0, le=10**12, description=(
+        "iterations between evaluations, >= 0: the policies are played in games of their own, at the start and end, too, as "
+        "evaluations.csv tells; 0: never"))
+    evaluate_episodes: int = Field(32, ge=1, le=10**4, description="episodes of an evaluation, always the same ones, >= 1")
+    evaluate_greedy: bool = Field(False, description=(
+        "true: agents are evaluated with their most probable action, or the mean, instead of a draw"))
+    evaluate_steps: int | None = Field(None, ge=1, le=10**6, description=(
+        "the most steps of an evaluation's episode; without it all it has, 200 where the environment has no end"))
     tensorboard: bool = Field(False, description="true: TensorBoard event files in the run folder's tensorboard/, too")
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
 
@@ -130,6 +139,9 @@ class Source:
         file_table, set_table = (_table(tables.get("algorithm", {}), "algorithm") for tables in (self.tables, self.overrides))
         name = algorithm or set_table.get("name", file_table.get("name"))
         if name is not None:
+            file_table, in_file = _length(file_table, name)
+            set_table, in_set = _length(set_table, name)
+            merged |= {key: value for key, value in in_file.items() if key not in self.overrides} | in_set
             merged["algorithm"] = algorithm_options(name, file_table, set_table, compared)
         if seed is not None:
             merged["seed"] = seed
@@ -239,7 +251,18 @@ def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Se
     return {"name": name, **checked(module.Settings, options, "algorithm").model_dump()}
 
 
-def chosen(package: str, name: object, what: str, key: str) -> ModuleType:
+def _length(table: dict, name: str) -> tuple[dict, dict]:
+    """The table [algorithm] without what it says of the length of runs, and what it says of those of algorithm `name`.
+
+    Algorithms differ by far in the samples of an iteration, so that [algorithm.NAME] may say how many there are.
+    """
+    others = {key: {k: v for k, v in value.items() if k not in LENGTH} if isinstance(value, Mapping) else value
+              for key, value in table.items()}
+    own = table.get(name) if isinstance(name, str) else None
+    return others, {k: v for k, v in own.items() if k in LENGTH} if isinstance(own, Mapping) else {}
+
+
+def chosen(package: str | Sequence[str], name: object, what: str, key: str) -> ModuleType:
     """The module that a name in an experiment file stands for."""
     if not isinstance(name, str):
         raise InputError("should be a name", key=key, found=name, valid=", ".join(plugins.module_names(package)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Evaluation:
         greedy: whether agents took their most probable actions instead of drawing them.
         J: exact normalised objective of the policies where the model is known, else None.
         frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
+        iteration: how many iterations the agents have learned for.
     """
 
     rewards: np.ndarray
@@ -52,6 +54,12 @@ class Evaluation:
     greedy: bool = False
     J: float | None = None
     frames: tuple[np.ndarray, ...] = ()
+    iteration: int = 0
+
+    @property
+    def sums(self) -> np.ndarray:
+        """(episodes,) plain sums of the team-mean rewards."""
+        return self.rewards.sum(axis=1)
 
     def summary(self) -> dict[str, float | int | bool]:
         """Means over episodes with standard errors.
@@ -59,24 +67,24 @@ class Evaluation:
         `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an end
         of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it.
         """
-        sums = self.rewards.sum(axis=1)
-        mean = sums / self.lengths
+        sums, mean = self.sums, self.sums / self.lengths
         returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
-        found = {"episodes": len(mean), "steps": int(self.lengths.max()), "greedy": self.greedy,
-                 "reward": float(mean.mean()), "reward_stderr": _stderr(mean),
-                 "return": float(returns.mean()), "return_stderr": _stderr(returns)}
+        found = {"iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()), "greedy": self.greedy,
+                 "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
+                 "return": float(returns.mean()), "return_stderr": standard_error(returns)}
         if self.ended is not None:
-            found |= {"episode_return": float(sums.mean()), "episode_return_stderr": _stderr(sums),
+            found |= {"episode_return": float(sums.mean()), "episode_return_stderr": standard_error(sums),
                       "episode_length": float(self.lengths.mean()), "ended": int(self.ended.sum())}
         return found if self.J is None else found | {"J": self.J}
 
 
-def _stderr(x: np.ndarray) -> float:
+def standard_error(x: np.ndarray) -> float:
+    """Of the mean of x (M,); 0 for a single value."""
     return float(x.std(ddof=1) / np.sqrt(len(x))) if len(x) > 1 else 0.0
 
 
 def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, frames: bool = False,
-             greedy: bool = False, progress: bool = False) -> Evaluation:
+             greedy: bool = False, progress: bool = False, which: str = "last") -> Evaluation:
     """Play the agents of a finished run for `episodes` episodes, each from the initial distribution.
 
     Under mpirun every process plays its own agents and gets the same answer; equal calls give equal numbers.
@@ -88,15 +96,17 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
             the environment does not draw, which is said if its actions can be drawn instead.
         greedy: agents take their most probable action, or the mean of action vectors.
         progress: show progress on process 0 of a terminal.
+        which: "last", the policies that training ended with, or "best", those that did best in an evaluation during training.
 
     Raises:
-        InputError: `run_dir` is not the folder of a finished run, or neither its environment nor its actions can be drawn.
+        InputError: `run_dir` is not the folder of a finished run, it has not kept the best policies, or neither its
+            environment nor its actions can be drawn.
         RunError: the environment fails.
         KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
     """
     comm = launch.communicator()
     try:
-        return _evaluate(run_dir, episodes, steps, frames, greedy, progress, comm)
+        return _evaluate(run_dir, Wanted(episodes, steps, greedy, frames), which, progress, comm)
     except SystemExit as error:      # of a user's environment
         raise RunError(f"the environment fails: SystemExit: {error}") from error
     except KeyboardInterrupt as error:
@@ -105,67 +115,118 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         raise
 
 
-def _evaluate(run_dir: str | Path, episodes: int, steps: int | None, frames: bool, greedy: bool, progress: bool,
-              comm) -> Evaluation:
+def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
     setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
-    kept = launch.agree(comm, lambda: checkpoints.final(record.folder / "checkpoints", setting.experiment.iterations))
-    play = _play_games if setting.plays_games else _play_chain
-    with Progress(episodes, progress and (comm is None or comm.rank == 0), "episodes") as bar:
-        return play(setting, kept, episodes, steps, frames, greedy, bar, comm)
+    kept = launch.agree(comm, lambda: checkpoints.policies(
+        record.folder / "checkpoints", setting.experiment.iterations, which))
+    stage = Stage(setting, wanted, comm)
+    local = stage.agents
+    own = {name: rows[local.start:local.stop] for name, rows in kept.items() if name.startswith("rows_")}
+    with Progress(wanted.episodes, progress and (comm is None or comm.rank == 0), "episodes") as bar:
+        found = stage.play(kept["parameters"][local.start:local.stop], own, bar)
+    stage.close()
+    exact = None if setting.mdp is None or wanted.greedy else exact_measures(setting, kept["parameters"])["J"]
+    found = replace(found, J=exact, iteration=int(kept["progress"][0]))
+    return found if comm is None else replace(comm.bcast(replace(found, frames=()), root=0), frames=found.frames)
 
 
-def _begin(parts: Parts, kept: dict[str, np.ndarray], greedy: bool) -> None:
-    """The trained agents in the place of the new ones."""
-    local = parts.placement.local
-    parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
-    if greedy:
-        parts.world.policy = Greedy(parts.world.policy)
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be played: `episodes` of at most `steps`, greedily or not, the first one with pictures or without.
+
+    Attributes:
+        streams: the first chain index of the random streams.
+    """
+
+    episodes: int
+    steps: int | None = None
+    greedy: bool = False
+    frames: bool = False
+    streams: int = STREAMS
 
 
-def _play_chain(setting: Setting, kept: dict[str, np.ndarray], episodes: int, steps: int | None, frames: bool,
-                greedy: bool, bar: Progress, comm) -> Evaluation:
-    parts = assemble(setting, comm)
-    _begin(parts, kept, greedy)
-    world, env, steps = parts.world, setting.environment, steps or STEPS
-    feed = world.feeds[0] = world.feed(STREAMS, Chain(setting.experiment.seed, STREAMS, env.initial))
+class Stage:
+    """Where the agents of this process are played without learning, in games of their own.
+
+    Args:
+        setting: the experiment.
+        wanted: what shall be played, the same at every `play`.
+        comm: the launch's communicator, or None.
+
+    Attributes:
+        agents: those of this process.
+        rows: names of what each agent keeps that playing needs.
+
+    Raises:
+        InputError: pictures are wanted, and neither the environment nor the actions can be drawn.
+    """
+
+    def __init__(self, setting: Setting, wanted: Wanted, comm):
+        self._wanted, self._play = wanted, _play_chain
+        if setting.plays_games:
+            self._play = _play_games
+            rounds = -(-wanted.episodes // AT_ONCE)
+            setting = prepare(_to_play(setting.experiment, -(-wanted.episodes // rounds), wanted.frames))
+        self._parts = parts = assemble(setting, comm, play=True)
+        if wanted.greedy:
+            parts.world.policy = Greedy(parts.world.policy)
+        if setting.plays_games:
+            parts.world.learning = False
+            if wanted.frames and not _endless(parts) and not _draws(parts.world.environment):
+                launch.agree(comm, lambda: _draw_actions([space.kinds for space in parts.world.environment.actions]))
+        self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.world.rows)
+
+    def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
+        """The agents with parameters `flat` (n, D); equal calls give equal answers, whole on process 0.
+
+        Args:
+            rows: what else each agent keeps, (n, K) each, under the names of a checkpoint: the world takes what it needs.
+        """
+        self._parts.agents.parameters.flat[:] = flat
+        for name, own in self._parts.world.rows.items():
+            own[:] = rows[f"rows_{name}"]
+        return self._play(self._parts, self._wanted, bar)
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        self._parts.world.close()
+
+
+def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
+    world, setting = parts.world, parts.setting
+    env, steps = setting.environment, wanted.steps or STEPS
+    feed = world.feeds[0] = world.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
     rewards, actions = [], []
-    for episode in range(episodes):
+    for episode in range(wanted.episodes):
         if episode and env.states > 1:
             feed.chain.begin()
         states, next_states, joint = world.play(parts.agents.parameters.theta, steps)
         rewards.append(env.rewards(states, joint, next_states, range(1))[1])
         actions.append(joint.T)
         bar.show(episode + 1)
-    world.close()
-    J = None if setting.mdp is None or greedy else exact_measures(setting, kept["parameters"])["J"]
-    return Evaluation(np.array(rewards), np.full(episodes, steps), None, np.array(actions), env.actions,
-                      setting.settings.gamma, greedy, J)
+    return Evaluation(np.array(rewards), np.full(wanted.episodes, steps), None, np.array(actions), env.actions,
+                      setting.settings.gamma, wanted.greedy)
 
 
-def _play_games(setting: Setting, kept: dict[str, np.ndarray], episodes: int, steps: int | None, frames: bool,
-                greedy: bool, bar: Progress, comm) -> Evaluation:
-    rounds = -(-episodes // AT_ONCE)
-    endless = not isinstance(setting.environment, GamesSource)
-    parts = assemble(prepare(_to_play(setting.experiment, -(-episodes // rounds), frames)), comm)
-    _begin(parts, kept, greedy)
-    parts.world.adopt(kept, parts.placement.local)
-    environment = parts.world.environment
-    kinds = [space.kinds for space in environment.actions]
-    if frames and not endless and not _draws(environment):
-        launch.agree(comm, lambda: _draw_actions(kinds))
-    longest = steps or (STEPS if endless else LONGEST)
-    played = [_play_together(parts, STREAMS + k, longest, frames and not k, bar, k * parts.world.games)
-              for k in range(rounds)]
-    parts.world.close()
+def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
+    world, episodes, endless = parts.world, wanted.episodes, _endless(parts)
+    kinds = [space.kinds for space in world.environment.actions]
+    longest = wanted.steps or (STEPS if endless else LONGEST)
+    played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * world.games)
+              for k in range(-(-episodes // AT_ONCE))]
     steps = max(len(each.rewards) for each in played)
     rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
                         for name in ("rewards", "actions"))
     lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes] for name in ("lengths", "ended"))
-    found = Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(kinds) else None,
-                       max(kinds) if all(kinds) else 0, setting.settings.gamma, greedy)
-    found = found if comm is None else comm.bcast(found, root=0)
-    return replace(found, frames=tuple(played[0].pictures))
+    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(kinds) else None,
+                      max(kinds) if all(kinds) else 0, parts.setting.settings.gamma, wanted.greedy,
+                      frames=tuple(played[0].pictures))
+
+
+def _endless(parts: Parts) -> bool:
+    """Whether the games are those of an environment with finitely many states, which have no end."""
+    return not isinstance(parts.setting.environment, GamesSource)
 
 
 def _draw_actions(kinds: list[int]) -> None:

@@ -122,6 +122,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         if start == 0:
             book.log(0)
         try:
+            if start == 0:
+                book.evaluate(0)
             for t in range(start, T):
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
@@ -130,6 +132,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
                 if done % log_every == 0 or done == T:
                     book.log(done)
                     progress.show(done, book.shown)
+                book.evaluate(done)
                 if done % checkpoint_every == 0 or done == T:
                     book.checkpoint(done)
         except RunError as error:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular, shared_first
-from netac.decentralized._base import Agents, Common, Requirements
+from netac.agents.steps import Common
+from netac.decentralized._base import Agents, Requirements
 from netac.envs import TabularEnvironment
 from netac.errors import InputError
 from netac.options import Options, checked

@@ -19,8 +19,9 @@ from netac.agents.neural import (
     neural_policy,
 )
 from netac.agents.parameters import Layout, Parameters
+from netac.agents.steps import Common
 from netac.config import Experiment, Factory, Normalise
-from netac.decentralized._base import Agents, Common, Requirements
+from netac.decentralized._base import Agents, Requirements
 from netac.environments import Environment, GamesSource
 from netac.envs._batched import BatchedEnvironment
 from netac.envs._onehot import TabularGames
@@ -46,11 +47,29 @@ class NetworkPolicy(Options):
 class NetworkCritic(Options):
     """The table [critic], besides the network's own options."""
 
-    input: Literal["observation", "state"] = Field("observation", description=(
-        "what V, Q and R see: the agent's own observation, or the environment's global state"))
+    input: Literal["observation", "state"] | None = Field(None, description=(
+        "what V, Q and R see: the agent's own observation (the default), or the environment's global state; the trainers know "
+        "for themselves"))
     joint: Literal["own-first", "agents"] | None = Field(None, description=(
         "order of the joint action that Q and R see: the agent's own first, then the others', or agent 0, 1, ...; by default "
         "own-first with observations, if all agents have the same actions: what is mixed must mean the same to all agents"))
+
+
+@dataclass(frozen=True)
+class Playground:
+    """Where networks play.
+
+    Attributes:
+        make: makes E games.
+        probe: games to ask for their spaces.
+        replicated: whether every process may step them.
+        stagger: steps over which first episodes are cut short.
+    """
+
+    make: Callable[[], BatchedEnvironment]
+    probe: BatchedEnvironment
+    replicated: bool
+    stagger: int
 
 
 @dataclass(frozen=True)
@@ -58,8 +77,7 @@ class Neural:
     """What agents with networks are made of.
 
     Attributes:
-        make: makes E games; `replicated` if every process may step them.
-        stagger: steps over which first episodes are cut short.
+        ground: where they play.
         policy: the policies of all agents.
         value: V, or Q of the joint action; reward_model: R, None where the algorithm has none.
         needs: what the algorithm asks for.
@@ -67,9 +85,7 @@ class Neural:
         normalise: what is normalised.
     """
 
-    make: Callable[[], BatchedEnvironment]
-    replicated: bool
-    stagger: int
+    ground: Playground
     policy: NeuralPolicy
     value: NeuralStateValue | NeuralActionValue
     reward_model: NeuralRewardModel | None
@@ -103,8 +119,9 @@ class Neural:
 
     def world(self, agents: Agents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> Games:
         """Where they live."""
-        return Games(self.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
-                     self.needs.features, comm, replicated=self.replicated, stagger=self.stagger,
+        ground = self.ground
+        return Games(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
+                     self.needs.features, comm, replicated=ground.replicated, stagger=ground.stagger,
                      state=self.tables["critic"]["input"] == "state", own_first=self.tables["critic"]["joint"] == "own-first",
                      normalise_observations=self.normalise.observations, normalise_rewards=self.normalise.rewards)
 
@@ -115,12 +132,9 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
     """
-    if isinstance(environment, GamesSource):
-        make, games, replicated = environment.make, environment.probe, environment.replicated
-    else:
-        make, replicated = partial(TabularGames, environment, experiment.envs), True
-        games = make()
-    wanted, policy_spec = _split(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
+    ground = playground(experiment, environment)
+    games = ground.probe
+    wanted, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
     if needs.h and wanted.entropy:
         raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
     policy = neural_policy(policy_spec, games.observations, games.actions, games.names, **wanted.model_dump())
@@ -129,7 +143,8 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
         if games.state_shape is None:
             raise InputError("this environment has no global state", key="critic.input", found="state", valid='"observation"')
         seen = (games.state_shape,) * games.agents
-    critic, critic_spec = _split(NetworkCritic, experiment.critic, policy_spec, seen[0], "critic")
+    critic, critic_spec = network_table(NetworkCritic, experiment.critic, policy_spec, seen[0], "critic")
+    critic = critic.model_copy(update={"input": critic.input or "observation"})
     alike = len(set(games.actions)) == 1
     if critic.joint == "own-first" and not alike:
         raise InputError("agents with different actions have no common order of them", key="critic.joint", found="own-first",
@@ -148,13 +163,22 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
         for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
             raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
                              found=experiment.reward_model[key], valid=f"critic.{key}")
-        _, spec = _split(Options, experiment.reward_model, _seeing_actions(critic_spec, seen[0]), seen[0], "reward_model")
+        _, spec = network_table(Options, experiment.reward_model, _seeing_actions(critic_spec, seen[0]), seen[0],
+                                "reward_model")
         model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
         tables["reward_model"] = spec
-    return Neural(make, replicated, experiment.stagger, policy, value, model, needs, tables, experiment.normalise)
+    return Neural(ground, policy, value, model, needs, tables, experiment.normalise)
 
 
-def _split(model: type[Options], table: dict[str, Any], basis: dict[str, Any], observation: tuple[int, ...],
+def playground(experiment: Experiment, environment: Environment) -> Playground:
+    """The games of an experiment; those of an environment with finitely many states show them one-hot."""
+    if isinstance(environment, GamesSource):
+        return Playground(environment.make, environment.probe, environment.replicated, experiment.stagger)
+    make = partial(TabularGames, environment, experiment.envs)
+    return Playground(make, make(), True, experiment.stagger)
+
+
+def network_table(model: type[Options], table: dict[str, Any], basis: dict[str, Any], observation: tuple[int, ...],
            key: str) -> tuple[Any, dict[str, Any]]:
     """The options of `model` in a table, and the network that the rest of it describes, complete.
 

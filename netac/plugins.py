@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -19,21 +19,31 @@ from typing import Any
 
 from netac.errors import InputError, NetacError, did_you_mean
 
-EXTRAS = dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo")     # what brings a package
+EXTRAS = {**dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo"),         # what brings a package
+          **dict.fromkeys(("gymnasium_robotics", "mujoco"), "mamujoco")}
 
 
-def module_names(package: str) -> list[str]:
-    """Names of what `package` offers, sorted."""
-    folder = importlib.import_module(package).__path__
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
+def module_names(packages: str | Sequence[str]) -> list[str]:
+    """Names of what a package, or several, offer; sorted package by package."""
+    return list(_places(packages))
 
 
-def module(package: str, name: str, what: str) -> ModuleType:
+def module(packages: str | Sequence[str], name: str, what: str) -> ModuleType:
     """The module called `name`; InputError with the nearest name where there is none (`what` says what it is)."""
-    known = module_names(package)
-    if name not in known:
-        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, known)}", valid=", ".join(known))
-    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
+    places = _places(packages)
+    if name not in places:
+        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}", valid=", ".join(places))
+    return importlib.import_module(f"{places[name]}.{name.replace('-', '_')}")
+
+
+def _places(packages: str | Sequence[str]) -> dict[str, str]:
+    """The package of every name."""
+    found = {}
+    for package in [packages] if isinstance(packages, str) else packages:
+        folder = importlib.import_module(package).__path__
+        names = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
+        found |= dict.fromkeys(names, package)
+    return found
 
 
 def first_line(loaded: ModuleType) -> str:

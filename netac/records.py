@@ -8,7 +8,8 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ import numpy as np
 from netac import config
 from netac.agents.parameters import Parameters
 from netac.build import Parts, Setting, prepare
+from netac.diagnoses import Diagnoses
 from netac.errors import InputError
+from netac.evaluations import Evaluations
 from netac.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, Average, disagreement, exact_measures
 from netac.processes import checkpoints
 from netac.results.metrics import MetricsWriter, read_metrics
-from netac.results.runs import EXPERIMENT, METRICS, load_summary, write_summary
+from netac.results.runs import EXPERIMENT, METRICS, load_evaluations, load_summary, write_summary
 from netac.results.tensorboard import EventWriter
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
-OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2")     # where the run has loaded them
+OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2", "gymnasium_robotics", "mujoco")     # where loaded
 RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # set by `netac compare`: seconds mean little where runs share the machine
 
 
@@ -38,12 +41,14 @@ class RunResult:
         summary: what `summary.json` holds.
         metrics: the columns of `metrics.csv`, each (logged rows,).
         parameters: theta (N, d), omega (N, K), lambda (N, L), mu (N, 0 or 1) of all agents, in agent order.
+        evaluations: the columns of `evaluations.csv`, each (evaluations,); without columns where there were none.
     """
 
     folder: Path | None
     summary: dict[str, Any]
     metrics: dict[str, np.ndarray]
     parameters: dict[str, np.ndarray]
+    evaluations: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Book:
@@ -53,7 +58,7 @@ class Book:
         self.parts, self.folder = parts, folder
         env, T = parts.setting.environment, parts.setting.experiment.iterations
         self._efficient = getattr(env, "efficient", None)
-        self.rewards = Average(T, min(T, env.EFFICIENT_OVER) if self._efficient else 0)
+        self.rewards = Average(T, parts.setting.efficient_over if self._efficient else 0)
         self._tally = parts.world.tally
         self._episodes = getattr(parts.world, "episodes", None)
         self.returns, self.lengths, self._finished = Average(T), Average(T), 0
@@ -64,6 +69,9 @@ class Book:
         self._kept, self._before, self._started = 0, 0.0, time.perf_counter()
         self._wire_before = np.zeros(2, dtype=np.int64)
         self._done = 0
+        self._evaluations = Evaluations(parts, folder) if parts.setting.experiment.evaluate_every else None
+        self._diagnoses = Diagnoses(parts, folder) if parts.setting.trains_centrally else None
+        self._besides = [each for each in (self._evaluations, self._diagnoses) if each is not None]
         self._writer: MetricsWriter | None = None
         self._events: EventWriter | None = None
 
@@ -76,11 +84,12 @@ class Book:
         parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
         for name, rows in parts.rows.items():
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
-        parts.world.restore(kept)
-        parts.ledger.restore(kept)
+        parts.restore(kept)
         for name, average in self._averages.items():
             average.restore(kept[name])
         self._finished = int(kept["finished"])
+        for each in self._besides:
+            each.restore(kept)
         self._done, self._kept = kept["progress"].tolist()
         self._before = float(kept["seconds"])
         self._wire_before = kept["wire"]
@@ -91,11 +100,13 @@ class Book:
             self._writer = MetricsWriter(self.folder / METRICS, self.columns, self._kept)
             if self.parts.setting.experiment.tensorboard:
                 self._events = EventWriter(self.folder / "tensorboard", self._done, self.parts.ledger.samples)
+        for each in self._besides:
+            each.open()
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, *error: object) -> None:
-        for writer in filter(None, (self._writer, self._events)):
+        for writer in filter(None, (self._writer, self._events, *self._besides)):
             writer.close()
 
     @property
@@ -136,12 +147,25 @@ class Book:
         if self._episodes is not None:
             row |= finished
         self.shown = "" if reward is None else f"reward {reward:.4g}"
+        if self._diagnoses is not None:
+            self._diagnoses.log(iteration)
         if self._writer is not None:
             self._writer.write(row)
             if self._events is not None:
                 self._events.write(row)
         else:
             self.rows.append(row)
+
+    def evaluate(self, iteration: int) -> None:
+        """One row of evaluations.csv, where the experiment wants one now; the time it takes is not the training's."""
+        experiment = self.parts.setting.experiment
+        if self._evaluations is None or (iteration % experiment.evaluate_every and iteration != experiment.iterations):
+            return
+        flat, seconds = self._gather(), self.seconds
+        row = self._evaluations.add(iteration, seconds, flat)
+        self._started = time.perf_counter() - (seconds - self._before)
+        if self._events is not None:
+            self._events.write({name if name == "iteration" else f"evaluation/{name}": cell for name, cell in row.items()})
 
     def checkpoint(self, iteration: int) -> None:
         """Everything needed to go on from here."""
@@ -155,11 +179,14 @@ class Book:
             **{name: average.state() for name, average in self._averages.items()}, "finished": np.int64(self._finished),
             "seconds": np.float64(self.seconds), "wire": wire,
             "progress": np.array([iteration, self._writer.rows]),
-            **parts.world.state(), **parts.ledger.state()})
+            **{name: array for each in self._besides for name, array in each.state().items()},
+            **parts.state()})
 
     def result(self) -> RunResult | None:
         """The finished run; writes summary.json."""
         parts, seconds = self.parts, self.seconds
+        if self._evaluations is not None:
+            self._evaluations.finish()
         flat, wire = self._gather(), self._wire()
         if flat is None:
             return None
@@ -167,8 +194,9 @@ class Book:
         if self.folder is not None:
             write_summary(self.folder, summary)
             return load_result(self.folder, parts.setting)
-        return RunResult(None, summary, {name: _column([row.get(name) for row in self.rows]) for name in self.columns},
-                         _by_name(flat, parts.setting))
+        evaluations = self._evaluations.rows if self._evaluations else []
+        return RunResult(None, summary, _columns(self.rows, self.columns), _by_name(flat, parts.setting),
+                         _columns(evaluations, evaluations[0] if evaluations else ()))
 
     def _wire(self) -> np.ndarray:
         """Messages and bytes between all processes, those before a resume included."""
@@ -194,6 +222,8 @@ class Book:
             "runs_at_a_time": int(os.environ.get(RUNS_AT_A_TIME, "1"))}
         if self._episodes is not None:
             summary |= {"episode_return": self.returns.final, "episode_length": self.lengths.final}
+        if self._evaluations is not None:
+            summary |= self._evaluations.summary()
         if self._efficient:
             summary["efficient"] = self._efficient(self.rewards.last)
         if self.parts.setting.mdp is not None:
@@ -213,14 +243,16 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
         return None
     if "parameters" not in found or found["parameters"].shape != expected:
         raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
-    if "rows_optimizer_counts" not in found:
+    if "ledger_trainer" not in found:
         raise InputError("the checkpoint was written by an older netac", file=folder / "checkpoints", valid="another --out")
     return found
 
 
-def _column(cells: list[float | int | None]) -> np.ndarray:
-    """A column of metrics, of the type `read_metrics` gives it."""
-    return np.array(cells, dtype=np.int64 if all(isinstance(cell, int) for cell in cells) else float)
+def _columns(rows: list[dict[str, Any]], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Rows as columns, of the types `read_metrics` gives them."""
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return {name: np.array(cells, dtype=np.int64 if all(isinstance(cell, int) for cell in cells) else float)
+            for name, cells in columns.items()}
 
 
 def _by_name(flat: np.ndarray, setting: Setting) -> dict[str, np.ndarray]:
@@ -234,7 +266,8 @@ def load_result(folder: str | Path, setting: Setting | None = None) -> RunResult
     folder = Path(folder)
     setting = setting or prepare(config.read(folder / EXPERIMENT).experiment())
     kept = checkpoints.final(folder / "checkpoints", setting.experiment.iterations)
-    return RunResult(folder, load_summary(folder), read_metrics(folder / METRICS), _by_name(kept["parameters"], setting))
+    return RunResult(folder, load_summary(folder), read_metrics(folder / METRICS), _by_name(kept["parameters"], setting),
+                     load_evaluations(folder))
 
 
 def versions() -> dict[str, str]:

@@ -24,6 +24,13 @@ class Purpose(IntEnum):
     PRIVACY_NOISE = 3
     INITIAL = 4
     RESTART = 5
+    SHUFFLE = 6
+    ORDER = 7
+
+
+def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
+    """A generator of its own for one use, such as a permutation of one iteration: nothing of it need be saved."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key))))
 
 
 def gumbel(u: np.ndarray) -> np.ndarray:

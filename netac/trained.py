@@ -3,6 +3,8 @@
     policies = netac.load("runs/pursuit-cac-seed0")
     observations, infos = env.reset(seed=0)
     actions = policies(observations)          # {agent: action}, ready for env.step
+
+Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode begins.
 """
 
 from __future__ import annotations
@@ -34,15 +36,20 @@ class Greedy:
 
     policy: Any
 
+    @property
+    def memory(self) -> int:
+        """How many numbers a network remembers; 0: none."""
+        return getattr(self.policy, "memory", 0)
+
     def logits(self, theta: np.ndarray, states: np.ndarray) -> np.ndarray:
         """Of linear policies, (n, M, A): 0 for the most probable action, -inf for the others."""
         logits = self.policy.logits(theta, states)
         return np.where(np.arange(logits.shape[-1]) == logits.argmax(axis=-1)[..., None], 0.0, -np.inf)
 
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
-            keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+            keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions of networks and their probabilities."""
-        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep)      # the median is the mean
+        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep, memory)      # the median is the mean
         return [own if chances is None else chances.argmax(axis=-1) for own, chances in zip(drawn, pi, strict=True)], pi
 
 
@@ -51,7 +58,8 @@ class TrainedPolicies:
 
     Observations and actions are those of the environment of the run, by the names it gives its agents; netac's `pursuit`
     has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of its own, so
-    what an agent does does not depend on who else is asked.
+    what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which it was asked,
+    since the last `reset`.
 
     Attributes:
         names: what the agents are called, in agent order.
@@ -69,6 +77,12 @@ class TrainedPolicies:
             self._normaliser = ObservationNormaliser(list(self._shapes))
             self._normaliser.rows[:] = kept["rows_observation_statistics"]
         self._uniforms = np.random.default_rng(seed)
+        self._memory = np.zeros((len(self.names), 1, policy.memory), dtype=np.float32) if policy.memory else None
+
+    def reset(self) -> None:
+        """A new episode begins: forget the last one.  Policies without memory have nothing to forget."""
+        if self._memory is not None:
+            self._memory[:] = 0.0
 
     def __call__(self, observations: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """An action for each agent that has an observation.
@@ -87,7 +101,11 @@ class TrainedPolicies:
         if self._normaliser is not None:
             obs = self._normaliser.apply(obs)
         uniforms = self._uniforms.random((len(obs), 1, max(space.size for space in self._actions)))
-        own, _ = self._policy.act(self._theta, obs, uniforms, keep=False)
+        before = None if self._memory is None else self._memory.copy()
+        own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory)
+        if before is not None:
+            absent = [agent for name, agent in self._index.items() if name not in observations]
+            self._memory[absent] = before[absent]
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
@@ -97,16 +115,17 @@ class TrainedPolicies:
         return self._environment.taken(agent, drawn)
 
 
-def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0) -> TrainedPolicies:
+def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
     """The trained agents of a finished run, to act in a PettingZoo environment or any other with the same agents.
 
     Args:
         run_dir: a run folder whose agents are networks.
         greedy: the most probable action, or the mean of action vectors, instead of a draw.
         seed: of the random numbers with which actions are drawn.
+        which: "last", as training left them, or "best", as they did best in an evaluation during training.
 
     Raises:
-        InputError: it is not the folder of a finished run, or its agents are linear.
+        InputError: it is not the folder of a finished run, its agents are linear, or it has not kept the best.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError("should be a whole number", key="seed", found=seed, valid="0, 1, 2, ...")
@@ -115,7 +134,7 @@ def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0) -> Trained
     if not setting.plays_games:
         raise InputError("the agents of this run are linear: they act in states, not on observations", file=record.folder,
                          valid="a run of networks; netac.evaluate plays linear agents, netac.load_result has their parameters")
-    kept = checkpoints.final(record.folder / "checkpoints", setting.experiment.iterations)
+    kept = checkpoints.policies(record.folder / "checkpoints", setting.experiment.iterations, which)
     return TrainedPolicies(setting, kept, greedy, seed)
 
 
@@ -148,6 +167,6 @@ class _Arrays:
 
 def _environment(setting: Setting) -> Any:
     """What knows the observations and actions of the run's agents; its games are not played."""
-    games = setting.environment.probe if isinstance(setting.environment, GamesSource) else setting.model.make()
+    games = setting.environment.probe if isinstance(setting.environment, GamesSource) else setting.model.ground.make()
     getattr(games, "close", lambda: None)()
     return games if hasattr(games, "shown") and hasattr(games, "taken") else _Arrays(games)

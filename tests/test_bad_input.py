@@ -20,6 +20,7 @@ SHARED = Path(__file__).parents[1] / "examples" / "data" / "networked_mdp_6x5.np
 COORDINATION = {
     "agents": 4, "iterations": 5, "seed": 0, "log_every": 10, "checkpoint_every": 1000, "allow_disconnected": False,
     "stagger": 0, "tensorboard": False, "envs": 1, "critic": {}, "reward_model": {},
+    "evaluate_every": 0, "evaluate_episodes": 32, "evaluate_greedy": False, "evaluate_steps": 10,
     "normalise": {"observations": False, "rewards": False},
     "env": {"name": "coordination", "features": "onehot", "noise": True},
     "topology": {"name": "periodic-complete", "period": 2, "weights": "metropolis"},
@@ -30,7 +31,14 @@ COORDINATION = {
                   "mdac": {"batch": 5, "critic_batch": 5, "critic_rounds": 1, "mixing_rounds": 0, "reward_rounds": 1,
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},
-                  "dnac": {"natural_step": 0.1, "inner_steps": 1, "inner_rounds": 1}}}
+                  "dnac": {"natural_step": 0.1, "inner_steps": 1, "inner_rounds": 1},
+                  "mappo": {"parameters": "shared"}, "hatrpo": {
+                      "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10, "backtracks": 10, "accept": 0.1},
+                  "happo": {
+                      "gae_lambda": 0.95, "rollout": 10, "epochs": 2, "critic_epochs": 2, "minibatches": 1,
+                      "critic_minibatches": 1, "entropy": 0.01, "decay": "none", "team_reward": "mean", "advantages": "joint",
+                      "value_normalisation": True, "huber": 10.0, "value_clip": 0.2, "clip_range": 0.2,
+                      "clip_over_agents": False, "order": "random"}}}
 MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},
     "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5, "features": "onehot"}}

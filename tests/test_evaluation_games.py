@@ -174,7 +174,7 @@ def test_agents_with_different_numbers_of_actions(tmp_path):
 
 # --- pictures ---
 
-@pytest.mark.parametrize(("name", "size"), [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)), ("spread", (700, 700)),
+@pytest.mark.parametrize(("name", "size"), [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)), ("spread", (480, 480)),
                                             ("networks", (640, 480)), ("tabular", (640, 480))])
 def test_pictures_of_every_environment(runs, tmp_path, name, size):
     said = command(runs / name, "--episodes", 2, "--steps", 5, "--render", tmp_path / "out.gif")

@@ -79,6 +79,10 @@ def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agent
         joint = joint_action(rng, spaces, games)
         for rank, (one, other) in enumerate(zip(told, shown, strict=True)):
             mine, theirs = one.step(joint), other.step(joint)
+            if rank == 0:
+                assert_same(mine.everyone, theirs.everyone)
+            assert rank == 0 or mine.everyone is None
+            mine.everyone = theirs.everyone = None
             assert_same(mine, theirs)
             np.testing.assert_array_equal(mine.team, theirs.team if rank == 0 else np.zeros(games))
             over = theirs.over

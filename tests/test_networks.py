@@ -22,7 +22,7 @@ from netac.agents.transitions import Transitions
 from netac.build import prepare
 from netac.envs._batched import ActionSpace
 from netac.errors import InputError
-from netac.neural import NetworkCritic, _split
+from netac.neural import NetworkCritic, network_table
 
 
 def shifted(rows):
@@ -218,7 +218,7 @@ def test_a_squeezed_output_is_told_to_stay():
     ({"factory": "user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR, r"policy.kwargs: cannot be called: .*depth"),
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
-    ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, mlp"),
+    ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, gru, mlp"),
     ({"name": "cnn"}, VECTOR, r'policy: cnn needs an image .*\(6,\).*"mlp"'),
     ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2, which gets 2 x 2 pixels")])
 def test_networks_that_cannot_be_made(spec, observation, told):
@@ -252,7 +252,7 @@ def test_a_critic_that_sees_vectors_beside_a_policy_that_sees_images():
             "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2}}
     made = prepare(config.read(hunt | {"critic": {"input": "state"}}).experiment()).experiment
     assert made.critic["name"] == "cnn" and made.critic["channels"] == CNN["channels"]
-    assert _split(NetworkCritic, {"input": "state"}, made.policy, (9,), "critic")[1]["name"] == "mlp"
+    assert network_table(NetworkCritic, {"input": "state"}, made.policy, (9,), "critic")[1]["name"] == "mlp"
 
 
 def test_reward_models_of_a_users_own():
@@ -278,7 +278,7 @@ def test_every_mlp_can_serve(hidden, activation):
 
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     program = ("import sys; sys.modules['torch'] = None\nfrom netac import plugins\nfrom netac.errors import InputError\n"
-               "assert plugins.module_names('netac.agents.networks') == ['cnn', 'mlp']\n"
+               "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
                "try:\n    import netac.agents.neural\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert 'pip install "netac[torch]"' in done.stdout, done.stderr

@@ -1,7 +1,5 @@
 """Environments of others through the adapter, beside the same environments alone: mpe2's simple_spread, pursuit."""
 
-import builtins
-import inspect
 import subprocess
 import sys
 import textwrap
@@ -14,23 +12,21 @@ pytest.importorskip("pettingzoo")
 
 from pettingzoo.sisl import pursuit_v5
 
-from netac.envs import spread
 from netac.envs._batched import ActionSpace
 from netac.envs._pettingzoo import ParallelGames
-from netac.errors import InputError
 from netac.streams import Purpose
 
 
 @pytest.mark.parametrize("agents", [1, 2, 3])
 @pytest.mark.parametrize("continuous", [False, True])
-def test_spread_is_simple_spread_v3(agents, continuous):
+def test_simple_spread_of_mpe2(agents, continuous):
     from mpe2 import simple_spread_v3
-    chosen = spread.Settings(continuous_actions=continuous, max_cycles=4, local_ratio=0.75)
-    games = spread.make(chosen, agents, 2)
+    make = partial(simple_spread_v3.parallel_env, N=agents, local_ratio=0.75, max_cycles=4, continuous_actions=continuous)
+    games = ParallelGames(partial(make, render_mode="rgb_array"), agents, 2, "mpe2.simple_spread_v3:parallel_env")
     games.begin(7, 0)
     assert games.warnings == () and games.actions == (
         ActionSpace(0, (0.0,) * 5, (1.0,) * 5) if continuous else ActionSpace(5),) * agents
-    twin = simple_spread_v3.parallel_env(N=agents, local_ratio=0.75, max_cycles=4, continuous_actions=continuous)
+    twin = make()
     key = (Purpose.ENVIRONMENT, 0, 1, 1)
     observations, _ = twin.reset(seed=int(np.random.SeedSequence(7, spawn_key=key).generate_state(1)[0]) >> 1)
     rng = np.random.default_rng(0)
@@ -47,27 +43,15 @@ def test_spread_is_simple_spread_v3(agents, continuous):
     assert games.render(1).dtype == np.uint8
 
 
-def test_spread_options_are_those_of_mpe2():
-    from mpe2.simple_spread.simple_spread import raw_env
-    known = inspect.signature(raw_env).parameters
-    assert {name: known[name].default for name in spread.Settings.model_fields} == spread.Settings().model_dump()
-
-
-def test_spread_without_mpe2(monkeypatch):
-    real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *rest: real("no_such_package" if name == "mpe2" else name, *rest))
-    with pytest.raises(InputError, match=r'env.name: .*valid: pip install "netac\[pettingzoo\]"'):
-        spread.make(spread.Settings(), 2, 1)
-
-
-def test_packages_are_loaded_when_an_environment_is_made():
+def test_packages_are_loaded_when_an_environment_is_checked():
     program = """
         import sys
-        from netac.envs import spread
+        from netac import environments
+        from netac.envs import pursuit, spread
         assert not {"gymnasium", "pettingzoo", "mpe2", "torch"} & set(sys.modules)
         sys.modules["gymnasium"] = None
         try:
-            spread.make(spread.Settings(), 2, 1)
+            from netac.envs._pettingzoo import ParallelGames
         except ValueError as error:
             print(error)
         """

@@ -13,6 +13,7 @@ import numpy as np
 from netac.agents._neural_layout import Tensors
 from netac.agents._neural_memory import BOUNDARY, aligned, is_aligned, same_memory
 from netac.agents.networks._torch import torch
+from netac.agents.sequences import Sequences
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class _Kept:
 
     observations: list[np.ndarray]
     joint: list[np.ndarray] | None
+    sequences: Sequences | None
     outputs: list[torch.Tensor]
 
 
@@ -74,24 +76,43 @@ class Modules:
         self._views = views
 
     def forward(self, rows: np.ndarray, observations: list[np.ndarray],
-                joint: list[np.ndarray] | None = None, keep: bool = False) -> list[torch.Tensor]:
+                joint: list[np.ndarray] | None = None, keep: bool = False,
+                sequences: Sequences | None = None) -> list[torch.Tensor]:
         """Every agent's output for its own observations, (M, outputs_i); kept for `outputs` if `keep`.
 
         Args:
             joint: (n) joint actions (M, F) that the modules see besides.
+            sequences: of modules with memory, which are unrolled over them: how the observations follow each other.
         """
         self.bind(rows)
         seen = [(tensor(own),) for own in observations]
         if joint is not None:
             seen = [(*own, tensor(other)) for own, other in zip(seen, joint, strict=True)]
         with torch.set_grad_enabled(keep):
-            outputs = [module(*own) for module, own in zip(self._modules, seen, strict=True)]
+            outputs = [module(*own) for module, own in zip(self._modules, seen, strict=True)] if sequences is None else [
+                _unrolled(module, *own, sequences, row)
+                for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
         if keep:
-            self._kept = _Kept(list(observations), joint, outputs)
+            self._kept = _Kept(list(observations), joint, sequences, outputs)
+        return outputs
+
+    def step(self, rows: np.ndarray, observations: list[np.ndarray], memory: np.ndarray) -> list[torch.Tensor]:
+        """The outputs (M, outputs_i) of modules with memory, without a graph.
+
+        Args:
+            memory: (n, M, H) what they remember before; in place, what they do afterwards.
+        """
+        self.bind(rows)
+        outputs = []
+        with torch.no_grad():
+            for module, own, kept in zip(self._modules, observations, memory, strict=True):
+                output, after = module(tensor(own), tensor(kept))
+                outputs.append(output)
+                kept[:] = after.numpy()
         return outputs
 
     def outputs(self, rows: np.ndarray, observations: list[np.ndarray], joint: list[np.ndarray] | None = None,
-                last: bool = True) -> list[torch.Tensor]:
+                last: bool = True, sequences: Sequences | None = None) -> list[torch.Tensor]:
         """As `forward`, with a graph: that of the pass kept for the same arrays if there is one.
 
         Args:
@@ -99,9 +120,9 @@ class Modules:
         """
         self.bind(rows)
         kept = self._kept
-        if kept is None or kept.joint is not joint or any(
+        if kept is None or kept.joint is not joint or kept.sequences is not sequences or any(
                 one is not other for one, other in zip(kept.observations, observations, strict=True)):
-            self.forward(rows, observations, joint, keep=True)
+            self.forward(rows, observations, joint, True, sequences)
             kept = self._kept
         if last:
             self._kept = None
@@ -116,13 +137,15 @@ class Modules:
             torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
         return self.gradient
 
-    def tangents(self, rows: np.ndarray, observations: list[np.ndarray], direction: np.ndarray) -> list[np.ndarray]:
+    def tangents(self, rows: np.ndarray, observations: list[np.ndarray], direction: np.ndarray,
+                 sequences: Sequences | None = None) -> list[np.ndarray]:
         """The derivative of every agent's outputs along its row of `direction` (n, width): (M, outputs_i), double.
 
         It is the derivative with respect to v of direction' (J'v), J'v being a backward pass: any module will do whose
         backward pass can be differentiated.
         """
-        outputs, directions, found = self.outputs(rows, observations, last=False), aligned(*self.gradient.shape), []
+        outputs = self.outputs(rows, observations, last=False, sequences=sequences)
+        directions, found = aligned(*self.gradient.shape), []
         directions[:] = direction
         for output, own, row in zip(outputs, self._parameters, directions, strict=True):
             numbers, v = torch.from_numpy(row), torch.zeros_like(output, requires_grad=True)
@@ -134,6 +157,17 @@ class Modules:
             along, = torch.autograd.grad([pull for pull, _ in used], v, [along for _, along in used])
             found.append(along.numpy().astype(float))
         return found
+
+
+def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Sequences, row: int) -> torch.Tensor:
+    """The outputs (M, outputs) of a module with memory, that of an agent, along its chunks; the memory before is a constant."""
+    order, places = (torch.from_numpy(index) for index in (sequences.order, sequences.places))
+    steps = observations.index_select(0, order).unflatten(0, sequences.steps.shape)
+    memory, outputs = tensor(sequences.memory[row]), []
+    for now, kept in zip(steps, sequences.kept, strict=True):
+        output, memory = module(now, memory if kept is None else memory * tensor(kept))
+        outputs.append(output)
+    return torch.cat(outputs).index_select(0, places)
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:

@@ -12,8 +12,9 @@ import numpy as np
 
 from netac.agents._neural_layout import Tensors, arrange
 from netac.agents._neural_modules import Modules
-from netac.agents.networks._factory import make_module, refuse_large, try_out
+from netac.agents.networks._factory import make_module, memory_size, refuse_large, try_out
 from netac.agents.networks._torch import torch
+from netac.errors import InputError
 from netac.streams import Purpose
 
 Initial = Literal["common", "independent"]
@@ -34,6 +35,7 @@ class Networks:
         tensors: (N) their tensors in stored order.
         initial: "common": what is shared, and whole critics, begin equal in all agents; "independent": nothing does.
         agents: those whose networks these are.
+        memory: H, how many numbers each remembers; 0: none.
     """
 
     key: str
@@ -45,6 +47,7 @@ class Networks:
     tensors: tuple[Tensors, ...]
     initial: Initial
     agents: range
+    memory: int = 0
 
     @property
     def shared(self) -> int:
@@ -120,15 +123,30 @@ def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], 
     """
     kinds = list(zip(inputs, outputs, besides or [{}] * len(names), strict=True))
     shapes: list[dict[str, tuple[int, ...]]] = []
+    memories: set[int] = set()
     for agent, kind in enumerate(kinds):
         if kind in kinds[:agent]:
             shapes.append(shapes[kinds.index(kind)])
             continue
         refuse_large(spec, *kind[:2], key=key, joint=joint)
         module = make_module(spec, *kind[:2], key=key, joint=joint, gain=gain)
+        memories.add(memory_size(module))
+        _refuse_memories(memories, spec, key)
         try_out(module, spec, *kind[:2], key=key, joint=joint)
         shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])
     hint = ("only layers whose shape does not depend on an agent's spaces, e.g. shared = []" if key == "policy" else
             'agents that see the same, since critics are mixed as a whole: input = "state"')
     tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key, hint)
-    return Networks(key, spec, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial, range(len(tensors)))
+    return Networks(key, spec, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial, range(len(tensors)),
+                    memories.pop())
+
+
+def _refuse_memories(memories: set[int], spec: dict[str, Any], key: str) -> None:
+    """Refuse critics that remember, and policies that remember differently much."""
+    named = "name" if "name" in spec else "factory"
+    if key != "policy" and any(memories):
+        raise InputError("a critic has no memory", key=f"{key}.{named}", found=spec[named],
+                         valid='"mlp", "cnn", or a network without memory')
+    if len(memories) > 1:
+        raise InputError("the agents' networks remember differently many numbers", key=key,
+                         found=", ".join(map(str, sorted(memories))), valid="one `memory` for all agents")

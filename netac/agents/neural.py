@@ -5,12 +5,16 @@ more.  Values are (n, M), double; gradients are (n, width), single precision, in
 object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`emphasis`) that
 dividing a gradient by M gives the mean over them; values of s' are multiplied by `alive`.
 
+Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are unrolled
+over its chunks, from what was remembered when the samples were drawn.
+
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
 parameters nor the observations may change their values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,13 +24,17 @@ import numpy as np
 
 from netac.agents._neural_layout import Tensors, describe
 from netac.agents._neural_networks import Initial, Networks, networks
+from netac.agents.curvature import categorical_fisher, normal_fisher
 from netac.agents.networks._torch import torch
 from netac.agents.policies import choose
+from netac.agents.sequences import Sequences
 from netac.agents.transitions import Transitions
 from netac.envs._batched import ActionSpace
+from netac.errors import InputError
 from netac.streams import normal
 
 LOG_STD = "log_std"
+HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,11 @@ class NeuralPolicy:
         """How many coordinates of theta are shared; they come first."""
         return self.networks.shared
 
+    @property
+    def memory(self) -> int:
+        """H, how many numbers an agent remembers in a game; 0: none."""
+        return self.networks.memory
+
     def of(self, agents: range) -> NeuralPolicy:
         """The policies of some of the agents."""
         return replace(self, networks=replace(self.networks, agents=agents))
@@ -74,7 +87,7 @@ class NeuralPolicy:
         return rows
 
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
-            keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+            keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Draw actions by inversion.
 
         Args:
@@ -82,13 +95,15 @@ class NeuralPolicy:
             obs: (n) arrays (M, *shape_i).
             uniforms: (n, M, D) in [0, 1), D the largest size of an action.
             keep: whether a gradient for these observations will be asked for.
+            memory: (n, M, H) what policies with memory remember, changed in place.
 
         Returns:
             (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
         """
         own: list = [None] * len(obs)
         pi: list = [None] * len(obs)
-        outputs = self.networks.modules.forward(theta, obs, keep=keep)
+        modules = self.networks.modules
+        outputs = modules.forward(theta, obs, keep=keep) if memory is None else modules.step(theta, obs, memory)
         for space, rows, values in self._grouped(outputs):
             if space.kinds:
                 chances, drawn = choose(values, uniforms[rows, :, :1])
@@ -100,10 +115,37 @@ class NeuralPolicy:
                     own[row] = a
         return own, pi
 
+    def log_prob(self, theta: np.ndarray, b: Transitions, keep: bool = True) -> np.ndarray:
+        """log pi_i(a_e|o_e), or the logarithm of its density, (n, M), double.
+
+        Args:
+            keep: whether a gradient for these observations will be asked for.
+        """
+        found = np.empty((len(b.obs), len(b.own[0])))
+        outputs = self.networks.modules.forward(theta, b.obs, keep=keep, sequences=self._sequences(b))
+        for space, rows, values in self._grouped(outputs):
+            own = np.stack([b.own[row] for row in rows])
+            if space.kinds:
+                found[rows] = np.take_along_axis(log_softmax(values), own[:, :, None], axis=2)[:, :, 0]
+            else:
+                log_std = self._log_std(theta, rows)
+                z = (own - values) * np.exp(-log_std)
+                found[rows] = -0.5 * np.vecdot(z, z) - (log_std + HALF_LOG_2_PI).sum(axis=2)
+        return found
+
+    def distributions(self, theta: np.ndarray, b: Transitions) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """What agents draw from, (n): log probabilities (M, A_i) and None, or means (M, d_i) and log deviations (d_i,)."""
+        found: list = [None] * len(b.obs)
+        for space, rows, values in self._grouped(self.networks.modules.forward(theta, b.obs, sequences=self._sequences(b))):
+            log_std = None if space.kinds else self._log_std(theta, rows)
+            for k, row in enumerate(rows):
+                found[row] = (log_softmax(values[k]), None) if space.kinds else (values[k], log_std[k, 0])
+        return found
+
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
         """sum_e emphasis[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
         modules, besides = self.networks.modules, []
-        outputs = modules.outputs(theta, b.obs)
+        outputs = modules.outputs(theta, b.obs, sequences=self._sequences(b))
         pulls: list = [None] * len(outputs)
         emphasis = b.emphasis
         bonus = self.entropy * (np.ones_like(weights) if emphasis is None else emphasis)
@@ -130,10 +172,10 @@ class NeuralPolicy:
 
     def score_products(self, theta: np.ndarray, b: Transitions, h: np.ndarray) -> np.ndarray:
         """grad log pi_i(a_e|o_e)'h_i for every sample e, times active, (n, M)."""
-        modules = self.networks.modules
-        moved = modules.tangents(theta, b.obs, h)
+        modules, sequences = self.networks.modules, self._sequences(b)
+        moved = modules.tangents(theta, b.obs, h, sequences)
         products = np.empty((len(moved), len(moved[0])))
-        for space, rows, values in self._grouped(modules.outputs(theta, b.obs, last=False)):
+        for space, rows, values in self._grouped(modules.outputs(theta, b.obs, last=False, sequences=sequences)):
             own, along = np.stack([b.own[row] for row in rows]), np.stack([moved[row] for row in rows])
             if space.kinds:
                 products[rows] = np.vecdot(one_hot(own, space.kinds) - probabilities(values), along)
@@ -142,6 +184,32 @@ class NeuralPolicy:
                 products[rows] = np.vecdot(deviation / variance, along)
                 products[rows] += np.vecdot(deviation**2 / variance - 1.0, self._log_std(h, rows))
         return products if b.active is None else products * b.active
+
+    def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
+        """sum_e emphasis[i, e] H_e v_i, (n, d), with H_e the Hessian of KL(pi_i(.|o_e) || pi_theta(.|o_e)) at theta_i."""
+        modules, besides, sequences = self.networks.modules, [], self._sequences(b)
+        moved = modules.tangents(theta, b.obs, v, sequences)
+        outputs = modules.outputs(theta, b.obs, sequences=sequences)
+        pulls: list = [None] * len(outputs)
+        emphasis = np.ones((len(outputs), len(moved[0]))) if b.emphasis is None else b.emphasis
+        for space, rows, values in self._grouped(outputs):
+            along, weight = np.stack([moved[row] for row in rows]), emphasis[rows, :, None]
+            if space.kinds:
+                pull = weight * categorical_fisher(probabilities(values), along)
+            else:
+                bent, beside = normal_fisher(self._log_std(theta, rows), along, self._log_std(v, rows)[:, 0])
+                pull = weight * bent
+                besides.append((rows, weight.sum(axis=1) * beside))
+            for row, each in zip(rows, pull.astype(np.float32), strict=True):
+                pulls[row] = each
+        product = modules.backward(outputs, pulls)
+        for rows, pull in besides:
+            for row, each in zip(rows, pull, strict=True):
+                product[row, self._tensors(row).places[LOG_STD]] = each
+        return product
+
+    def _sequences(self, b: Transitions) -> Sequences | None:
+        return b.sequences if self.memory else None
 
     def _grouped(self, outputs: list[torch.Tensor]) -> Iterator[tuple[ActionSpace, list[int], np.ndarray]]:
         """Agents with equally many actions: a space, their rows, and their outputs side by side (g, M, outputs), double."""
@@ -166,11 +234,19 @@ class NeuralPolicy:
 
 def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
                   names: Sequence[str], shared: Sequence[str] = (), initial: Initial = "common", entropy: float = 0.0,
-                  log_std: float = -0.5) -> NeuralPolicy:
-    """The policies of all N agents; arguments and errors as those of `networks`."""
+                  log_std: float = -0.5, recurrent: bool = False) -> NeuralPolicy:
+    """The policies of all N agents; arguments and errors as those of `networks`.
+
+    Args:
+        recurrent: whether they may have a memory, which needs an algorithm that learns from sequences.
+    """
     besides = [{} if space.kinds else {LOG_STD: (space.size,)} for space in actions]
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
                     initial=initial, besides=besides)
+    if made.memory and not recurrent:
+        named = "name" if "name" in spec else "factory"
+        raise InputError("a policy with memory is for trainers that learn from sequences", key=f"policy.{named}",
+                         found=spec[named], valid='"mlp", "cnn", or a trainer: algorithm.name = "happo", "mappo", ...')
     return NeuralPolicy(made, tuple(actions), entropy, log_std)
 
 
@@ -272,6 +348,12 @@ def neural_critic(what: Literal["state_value", "reward_model", "action_value"], 
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax along the last axis, with the bits of `choose`."""
     return choose(logits, np.zeros((*logits.shape[:-1], 1)))[0]
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of the softmax along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def one_hot(actions: np.ndarray, kinds: int) -> np.ndarray:

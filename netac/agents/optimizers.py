@@ -7,6 +7,7 @@ sample, makes no step of that part, and its moments and count stay as they are.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,14 @@ class Optimizer:
         moments = [self.rows[:, ends[k]:ends[k + 1]] for k in range(2 * len(PARTS))]
         self._moments = list(zip(moments[::2], moments[1::2], strict=True))
         self._scratch = [np.empty((agents, size), layout.dtype) for size in sizes]
+
+    def of(self, row: int) -> Optimizer:
+        """The optimizer of one agent, the one in that row: its state is this one's."""
+        own, one = copy.copy(self), slice(row, row + 1)
+        own.rows, own.counts = self.rows[one], self.counts[one]
+        own._moments = [(m[one], v[one]) for m, v in self._moments]
+        own._scratch = [scratch[one] for scratch in self._scratch]
+        return own
 
     def over(self, samples: int) -> Directions:
         """Directions from gradients summed over `samples` samples; the result of one may be overwritten by its next call."""

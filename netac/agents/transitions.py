@@ -48,9 +48,7 @@ class Transitions:
 
         They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.
         """
-        if self.active is None:
-            return None
-        return self.active * (self.active.shape[1] / np.maximum(self.active.sum(axis=1, keepdims=True), 1.0))
+        return None if self.active is None else emphasis(self.active)
 
     @staticmethod
     def joined(steps: list[Transitions]) -> Transitions:
@@ -63,6 +61,11 @@ class Transitions:
         for first in range(0, self.r.shape[1], size):
             yield Transitions(**{each.name: _cut(each.name, getattr(self, each.name), slice(first, first + size))
                                  for each in fields(self)})
+
+
+def emphasis(active: np.ndarray) -> np.ndarray:
+    """(n, M) of `active` (n, M): it times M / (how many samples the agent took part in)."""
+    return active * (active.shape[1] / np.maximum(active.sum(axis=1, keepdims=True), 1.0))
 
 
 def _cut(name: str, value, part: slice):

@@ -7,58 +7,20 @@ An algorithm is one module with `Settings` (its options), `requirements(settings
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from netac.agents.critics import ActionValue, RewardModel, StateValue
 from netac.agents.optimizers import Optimizer
-from netac.agents.parameters import Layout, Parameters
+from netac.agents.parameters import Parameters
 from netac.agents.policies import LogLinear, Tabular
-from netac.options import Options
+from netac.agents.steps import Common
 from netac.processes.world import Features, Sampling
 
 if TYPE_CHECKING:
     from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralRewardModel, NeuralStateValue
-
-
-class TDependent(Options):
-    """A step size c / T^sigma, T being the number of iterations (Proposition 1 of Zeng et al.)."""
-
-    c: float = Field(gt=0, le=1e6, allow_inf_nan=False, description="c in c / T^sigma")
-    sigma: float = Field(ge=0, le=1, allow_inf_nan=False, description="sigma in c / T^sigma")
-
-    def at(self, T: int) -> float:
-        """The step size of a run of T iterations."""
-        return self.c / T**self.sigma
-
-
-NonNegative = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-Step = NonNegative | TDependent
-Radius = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)] | None
-
-
-class Common(Options):
-    """Options every decentralized algorithm has."""
-
-    gamma: float | None = Field(None, ge=0, lt=1, allow_inf_nan=False,
-                                description="discount; by default the environment's own, else 0.95")
-    actor_step: Step = Field(0.05, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
-    critic_step: Step = Field(0.1, description="beta, the step size of omega")
-    optimizer: Literal["plain", "adam"] | None = Field(None, description=(
-        "plain: the papers' steps; adam: local moments, never mixed; by default adam for networks, else plain "
-        "(DNAC: the critic only)"))
-    adam_beta1: float = Field(0.9, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's first moment")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, allow_inf_nan=False, description="decay rate of Adam's second moment")
-    adam_epsilon: float = Field(1e-5, gt=0, le=1, allow_inf_nan=False, description="epsilon of Adam")
-    clip: Radius = Field(None, description=(
-        "largest norm of an agent's gradient, part by part (DNAC: the critic's only); off by default"))
-
-    def make_optimizer(self, layout: Layout, agents: int) -> Optimizer:
-        """The local optimizers of `agents` agents."""
-        adam = (self.adam_beta1, self.adam_beta2, self.adam_epsilon) if self.optimizer == "adam" else None
-        return Optimizer(layout, agents, adam, self.clip)
 
 
 class SingleSample(Common):
@@ -67,11 +29,6 @@ class SingleSample(Common):
     sampling: Sampling = Field("markov", description=(
         'markov: one running chain; double: a second, restarting chain for the actor (Algorithm 2); stationary and iid: '
         "independent draws from exact distributions, finite MDPs only"))
-
-
-def step_size(step: float | TDependent, T: int, x: Parameters) -> np.ndarray:
-    """A step size as a number of the parameters' type: of no dimension, by which NumPy multiplies faster than by a float."""
-    return np.array(step.at(T) if isinstance(step, TDependent) else step, x.flat.dtype)
 
 
 def project(x: np.ndarray, radius: float) -> None:
@@ -113,3 +70,12 @@ class Agents:
     V: StateValue | NeuralStateValue = StateValue()
     R: RewardModel | NeuralRewardModel = RewardModel()
     Q: ActionValue | NeuralActionValue = ActionValue()
+
+    rows: ClassVar[dict[str, np.ndarray]] = {}      # what agents hold besides, by name
+
+    def state(self) -> dict[str, np.ndarray]:
+        """There is nothing that is no agent's."""
+        return {}
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Nothing."""

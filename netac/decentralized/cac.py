@@ -20,7 +20,8 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import Field
 
-from netac.decentralized._base import Agents, Radius, Requirements, SingleSample, Step, project, step_size
+from netac.agents.steps import Radius, Step, step_size
+from netac.decentralized._base import Agents, Requirements, SingleSample, project
 from netac.processes.network import Network
 from netac.processes.world import RUNNING, SECOND, Features, World
 

@@ -28,7 +28,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from netac.decentralized._base import Agents, Requirements, SingleSample, Step, step_size
+from netac.agents.steps import Step, step_size
+from netac.decentralized._base import Agents, Requirements, SingleSample
 from netac.processes.network import Network
 from netac.processes.world import RUNNING, SECOND, Features, World
 

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import Field
 
+from netac.agents.steps import NonNegative, step_size
 from netac.decentralized import mdac
-from netac.decentralized._base import Agents, NonNegative, Requirements, step_size
+from netac.decentralized._base import Agents, Requirements
 from netac.processes.network import Network
 from netac.processes.world import SECOND, World
 

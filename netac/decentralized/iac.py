@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netac.decentralized._base import Agents, Requirements, SingleSample, step_size
+from netac.agents.steps import step_size
+from netac.decentralized._base import Agents, Requirements, SingleSample
 from netac.processes.network import Network
 from netac.processes.world import RUNNING, SECOND, World
 

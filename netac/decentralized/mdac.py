@@ -22,7 +22,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from netac.agents.batch import Batch
-from netac.decentralized._base import Agents, Common, NonNegative, Requirements, step_size
+from netac.agents.steps import Common, NonNegative, step_size
+from netac.decentralized._base import Agents, Requirements
 from netac.processes.network import Network
 from netac.processes.world import RUNNING, SECOND, World
 

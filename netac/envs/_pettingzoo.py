@@ -199,7 +199,7 @@ class ParallelGames:
     @property
     def drawable(self) -> bool:
         """Whether the first game was made for pictures."""
-        return getattr(self._envs[0], "render_mode", None) == "rgb_array"
+        return _render_mode(self._envs[0]) == "rgb_array"
 
     def render(self, game: int = 0) -> np.ndarray:
         """A picture of one game as it stands: (height, width, 3), bytes.
@@ -209,9 +209,9 @@ class ParallelGames:
             RunError: what it draws is no picture.
         """
         env = self._envs[game]
-        if getattr(env, "render_mode", None) != "rgb_array":
+        if _render_mode(env) != "rgb_array":
             raise InputError(f"{self._source} was not made for pictures", key="env.kwargs",
-                             found=getattr(env, "render_mode", None),
+                             found=_render_mode(env),
                              valid='an environment that takes render_mode = "rgb_array" and has it as an attribute')
         picture = self._asked(game, "render", env.render)
         if not isinstance(picture, np.ndarray) or picture.shape[2:] != (3,) or picture.dtype != np.uint8:
@@ -224,3 +224,8 @@ class ParallelGames:
         for env in self._envs:
             with suppress(Exception, SystemExit):
                 env.close()
+
+
+def _render_mode(env: Any) -> str | None:
+    """What an environment was made to draw, as it or the robot that it divides among its agents (MAMuJoCo) says."""
+    return getattr(env, "render_mode", getattr(getattr(env, "single_agent_env", None), "render_mode", None))

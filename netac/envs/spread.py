@@ -1,27 +1,42 @@
-"""Cooperative navigation: `simple_spread_v3` of MPE, where N agents spread over N landmarks without colliding.
+"""Cooperative navigation, many games at once: mpe2's `simple_spread_v3`, step for step.
 
-The environment is that of the package mpe2 (1.1), through the adapter for PettingZoo environments; Lowe et al., 2017.
-Rewards are each agent's own, not the team's sum:
+N agents spread over N landmarks without colliding (Lowe et al., 2017, "Multi-agent actor-critic for mixed
+cooperative-competitive environments").  Observations, rewards, terminations, truncations and the state are those of
+`mpe2.simple_spread_v3.parallel_env` (mpe2 1.1) from the same positions: in double precision, with mpe2's operations in its
+order.  With u_i agent i's action and d = |p_i - p_j|, in every step
+
+    F_i = 5 u_i + sum over j != i of 100 (p_i - p_j) / d * k log(1 + exp((0.3 - d) / k)),    k = 0.001,
+    p_i <- p_i + 0.1 v_i,    v_i <- 0.75 v_i + 0.1 F_i,
+
+and agents less than 0.3 apart collide.  Rewards are each agent's own, not the team's sum:
 
     r_i = (1 - local_ratio) * global + local_ratio * local_i,
     global = - sum over landmarks of the distance to the nearest agent, local_i = - #{agents that i collides with}.
 
-Version 3 does not count an agent's collision with itself, as version 2 did: numbers published for v2 are lower by
-local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  Episodes are truncated, never
-terminated, after `max_cycles` steps, unless `terminate_on_success`.
+Version 3 does not count an agent's collision with itself, as version 2 did: with `scoring = "v2"` rewards are lower by
+local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  Nothing else differs between the two.
+Episodes are truncated, never terminated, after `max_cycles` steps, unless `terminate_on_success`.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
-from netac.envs._batched import BatchedEnvironment
-from netac.errors import InputError
+from netac.envs._batched import ActionSpace, Step
+from netac.envs._spread_picture import picture
 from netac.options import Options
+from netac.streams import Purpose, Stream
 
-REPLICATED = False     # one process steps it: it is slow
+DT, KEPT = 0.1, 0.75                     # seconds of a step; the share of its velocity that an agent keeps
+PUSH = 5.0                               # force of an action
+CONTACT = 0.3                            # distance of two agents that touch
+CONTACT_FORCE, CONTACT_MARGIN = 100.0, 1e-3
+CAPTURE = 0.1                            # a landmark with an agent nearer than that is covered
+MOVES = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+BLOCK = 32                               # starts of a game that are drawn at a time
 
 
 class Settings(Options):
@@ -35,19 +50,204 @@ class Settings(Options):
         None, ge=1, le=10_000, description="an agent sees only so many of the nearest other agents")
     num_landmark_neighbors: int | None = Field(
         None, ge=1, le=10_000, description="an agent sees only so many of the nearest landmarks")
+    scoring: Literal["v3", "v2"] = Field(
+        "v3", description="v2: as in simple_spread_v2, an agent collides with itself in every step; v3: it does not")
 
 
-def make(settings: Settings, agents: int, games: int) -> BatchedEnvironment:
-    """`games` copies with `agents` agents each.
+def make(settings: Settings, agents: int, games: int) -> Spread:
+    """`games` games with `agents` agents, and as many landmarks, each."""
+    return Spread(settings, agents, games)
 
-    Raises:
-        InputError: mpe2 is not installed.
+
+class Spread:
+    """See the module; the interface is `netac.envs._batched.BatchedEnvironment`.
+
+    What agents see is kept as it comes from the dynamics, games last: an agent's velocity and position, the landmarks and
+    the other agents relative to it, and zeros where mpe2 shows messages, which nobody sends.  The distances of one step are
+    those that collisions of the next one need.
+
+    Args:
+        settings: what is played.
+        agents, games: N of each of E games.
     """
-    from netac.envs._pettingzoo import ParallelGames
-    try:
-        from mpe2 import simple_spread_v3
-    except ModuleNotFoundError as error:
-        raise InputError("the environment needs a package that is not installed", key="env.name", found=error.name,
-                         valid='pip install "netac[pettingzoo]"') from None
-    return ParallelGames(partial(simple_spread_v3.parallel_env, N=agents, render_mode="rgb_array", **settings.model_dump()),
-                         agents, games, "spread")
+
+    gamma = None
+    resumable = True
+
+    def __init__(self, settings: Settings, agents: int, games: int):
+        landmarks, others = settings.num_landmark_neighbors or agents, settings.num_agent_neighbors or agents - 1
+        numbers = 4 + 2 * landmarks + 4 * others
+        self.agents, self.games, self.active = agents, games, np.ones((agents, games), dtype=bool)
+        self.names = tuple(f"agent_{i}" for i in range(agents))
+        self.observations = ((numbers,),) * agents
+        self.actions = (ActionSpace(low=(0.0,) * 5, high=(1.0,) * 5) if settings.continuous_actions
+                        else ActionSpace(kinds=len(MOVES)),) * agents
+        self.state_shape = (agents * numbers,)
+        self._settings = settings
+        self._seen = np.zeros((agents, numbers, games))
+        self._velocities, self._positions = self._seen[:, :2], self._seen[:, 2:4]        # (N, 2, E) views
+        shown = self._seen[:, 4:].reshape(agents, -1, 2, games, copy=False).swapaxes(0, 1)
+        self._parts = ((slice(agents), settings.num_landmark_neighbors, shown[:landmarks]),
+                       (slice(agents, None), settings.num_agent_neighbors, shown[landmarks:landmarks + others]))
+        things = 2 * agents - 1                              # landmarks, then the other agents by number
+        self._limited = any(limit for _, limit, _ in self._parts)
+        self._targets = np.zeros((things, agents, 2, games))                             # where things are, once per agent
+        self._relative = np.empty_like(self._targets) if self._limited else shown[:things]
+        self._squares, self._distances = np.empty_like(self._targets), np.empty((things, agents, games))
+        self._forces = np.zeros((agents, agents, 2, games))                              # of actions, then contact
+        self._others = np.array([[j for j in range(agents) if j != i] for i in range(agents)], dtype=np.intp).T
+        self._moves = PUSH * np.array(MOVES, dtype=float).T
+        self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
+
+    @property
+    def _landmarks(self) -> np.ndarray:
+        return self._targets[:self.agents, 0]
+
+    def begin(self, seed: int, chain: int) -> None:
+        """Begin all games anew, with the random streams of the run's seed and of chain `chain`."""
+        self._starts = Starts(seed, chain, self.games, 4 * self.agents)
+        self._episodes[:] = -1
+        self.restart(np.ones(self.games, dtype=bool))
+
+    def restart(self, games: np.ndarray) -> None:
+        """Begin the games of the mask (E,) anew: everything anywhere in [-1, 1] x [-1, 1], the agents at rest."""
+        places = np.flatnonzero(games)
+        self._episodes[places] += 1
+        start = 2.0 * self._starts.take(places, self._episodes[places]) - 1.0
+        self._place(places, *start.reshape(2, self.agents, 2, -1))
+        self._velocities[..., places] = 0.0
+        self._steps[places] = 0
+        self._look()
+
+    def _place(self, games: np.ndarray | slice, positions: np.ndarray, landmarks: np.ndarray) -> None:
+        self._positions[..., games] = positions
+        self._targets[:self.agents, ..., games] = landmarks[:, None]
+
+    def _look(self) -> None:
+        """Where everything is, seen from the agents."""
+        self._positions.take(self._others, axis=0, out=self._targets[self.agents:], mode="clip")
+        np.subtract(self._targets, self._positions, out=self._relative)
+        np.multiply(self._relative, self._relative, out=self._squares)
+        np.add(self._squares[:, :, 0], self._squares[:, :, 1], out=self._distances)
+        np.sqrt(self._distances, out=self._distances)
+        if self._limited:
+            for part, limit, shown in self._parts:
+                self._show(self._relative[part], self._distances[part], limit, shown)
+
+    def _show(self, relative: np.ndarray, distances: np.ndarray, limit: int | None, shown: np.ndarray) -> None:
+        """All things of a kind, or the `limit` nearest ones, nearest first; where there are fewer the rest stays 0."""
+        if limit is None:
+            shown[:] = relative
+        else:
+            nearest = distances.argsort(axis=0, kind="stable")[:limit]
+            shown[:len(nearest)] = np.take_along_axis(relative, nearest[:, :, None], axis=0)
+
+    def observe(self, agents: range) -> list[np.ndarray]:
+        """What `agents` see: (E, 18) each for three agents, see the class."""
+        return list(self._seen[agents.start:agents.stop].swapaxes(1, 2).astype(np.float32, order="C"))
+
+    def state(self) -> np.ndarray:
+        """All agents' observations, one after the other: (E, 54) for three agents."""
+        return self._seen.reshape(-1, self.games).T.astype(np.float32, order="C")
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Move all games on.
+
+        Args:
+            actions: (N, E) whole numbers 0..4 (stay, left, right, down, up), or (N, E, 5) doubles in [0, 1], of which the
+                first does nothing and the others push left, right, down and up.
+        """
+        self._move(self._push(actions))
+        self._look()
+        self._steps += 1
+        nearest, over = self._distances[:self.agents].min(axis=1), self._steps >= self._settings.max_cycles
+        terminated = np.zeros((self.agents, self.games), dtype=bool)
+        if self._settings.terminate_on_success:
+            covered = (nearest < CAPTURE).all(axis=0)
+            terminated[:] = covered & ~over
+            over |= covered
+        return Step(self._rewards(nearest), terminated, over)
+
+    def _push(self, actions: np.ndarray) -> np.ndarray:
+        """Forces of the agents' actions, with the axes of two coordinates, N agents and E games."""
+        if self._settings.continuous_actions:
+            return ((actions[..., 2::2] - actions[..., 1::2]) * PUSH).transpose(2, 0, 1)
+        return self._moves.take(actions, axis=1)
+
+    def _move(self, push: np.ndarray) -> None:
+        """Positions and velocities after a step.  NumPy adds up a leading axis in order, as mpe2 does its forces."""
+        gaps, contact = self._distances[self.agents:], self._forces[1:]
+        depth = np.logaddexp(0.0, (CONTACT - gaps) / CONTACT_MARGIN) * CONTACT_MARGIN
+        self._forces[0].swapaxes(0, 1)[:] = push
+        np.multiply(self._relative[self.agents:], -CONTACT_FORCE, out=contact)
+        contact /= gaps[:, :, None]
+        contact *= depth[:, :, None]
+        self._positions += self._velocities * DT
+        self._velocities *= KEPT
+        self._velocities += self._forces.sum(axis=0) * DT
+
+    def _rewards(self, nearest: np.ndarray) -> np.ndarray:
+        """(N, E) rewards.
+
+        Args:
+            nearest: (N, E) distances of the landmarks to the agents nearest to them.
+        """
+        ratio = self._settings.local_ratio
+        team = nearest.cumsum(axis=0)[-1]                   # in order, also where there is a single game
+        collisions = (self._distances[self.agents:] < CONTACT).sum(axis=0, dtype=float)
+        if self._settings.scoring == "v2":
+            collisions += 1.0
+        return -(team * (1.0 - ratio)) - collisions * ratio
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Positions, velocities and landmarks (N, E, 2); steps and episodes (E,)."""
+        arrays = {"positions": self._positions, "velocities": self._velocities, "landmarks": self._landmarks}
+        return {name: array.swapaxes(1, 2).copy() for name, array in arrays.items()} | {
+            "steps": self._steps.copy(), "episodes": self._episodes.copy()}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from there, after `begin` with the same seed and chain."""
+        self._place(slice(None), state["positions"].swapaxes(1, 2), state["landmarks"].swapaxes(1, 2))
+        self._velocities[:] = state["velocities"].swapaxes(1, 2)
+        self._steps[:], self._episodes[:] = state["steps"], state["episodes"]
+        self._starts.seek(self._episodes)
+        self._look()
+
+    def render(self, game: int = 0) -> np.ndarray:
+        """A picture of one game: landmarks, agents, and which of them collide."""
+        colliding = (self._distances[self.agents:, :, game] < CONTACT).any(axis=0)
+        return picture(self._positions[..., game], self._landmarks[..., game], colliding)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Starts:
+    """Uniforms that games begin with: episode k of game e takes numbers k * size, ... of the stream (seed, chain, e).
+
+    Args:
+        seed, chain: of the run's seed and of chain `chain`.
+        games: E.
+        size: uniforms of an episode.
+    """
+
+    def __init__(self, seed: int, chain: int, games: int, size: int):
+        self._streams = [Stream(seed, Purpose.ENVIRONMENT, chain, range(game, game + 1)) for game in range(games)]
+        self._drawn = np.empty((games, BLOCK, size))
+
+    def take(self, games: np.ndarray, episodes: np.ndarray) -> np.ndarray:
+        """(size, K) uniforms of the episodes (K,) of the games (K,): a game's episodes in order, from 0 or from `seek`."""
+        places = episodes % BLOCK
+        for game in games[places == 0].tolist():
+            self._draw(game)
+        return self._drawn[games, places].T
+
+    def seek(self, episodes: np.ndarray) -> None:
+        """Continue as if the episodes 0, ..., k had been taken, for the numbers k (E,) of all games."""
+        size = self._drawn.shape[2]
+        for game, block in enumerate((episodes // BLOCK).tolist()):
+            self._streams[game].seek(block * BLOCK * size)
+            self._draw(game)
+
+    def _draw(self, game: int) -> None:
+        self._drawn[game] = self._streams[game].take(BLOCK * self._drawn.shape[2]).reshape(BLOCK, -1)

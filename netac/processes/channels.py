@@ -71,6 +71,27 @@ class Everyone:
         self._exchange.free()
 
 
+class ToTrainer:
+    """One Gather of `width` numbers per agent to process 0."""
+
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+        self._sent = np.empty((len(placement.local), width), dtype)
+        self._received = np.empty((placement.agents, width), dtype) if placement.rank == 0 else None
+        self.messages = int(placement.rank != 0)
+        self.bytes = self.messages * self._sent.nbytes
+        counts, self._comm = [count * width for count in placement.counts], comm
+        self._into = None if self._received is None else [self._received, counts]
+
+    def gather(self, own: np.ndarray) -> np.ndarray | None:
+        """(n, width) of this process's agents -> (N, width) of all on process 0, in a buffer that the next call overwrites."""
+        self._sent[:] = own
+        self._comm.Gatherv(self._sent, self._into, root=0)
+        return self._received
+
+    def close(self) -> None:
+        """MPI holds nothing for it."""
+
+
 class Channel:
     """What one plan sends at one width and type of numbers: `messages` of `bytes` in all, to other processes."""
 

@@ -15,6 +15,8 @@ from netac.processes.placement import Placement
 from netac.results.files import atomic_savez, load_npz
 
 KEPT = 2     # the newest checkpoints that are kept
+BEST = "best.npz"                # beside them: the policies that did best in an evaluation during training
+CHOICES = ("last", "best")
 
 
 def gather(values: np.ndarray, placement: Placement, comm) -> np.ndarray | None:
@@ -60,3 +62,23 @@ def final(folder: Path, iterations: int) -> dict[str, np.ndarray]:
         raise InputError("the final checkpoint is missing or damaged", file=folder,
                          valid="netac run ... --resume makes it again")
     return found
+
+
+def policies(folder: Path, iterations: int, which: str = "last") -> dict[str, np.ndarray]:
+    """What acting needs of a finished run's agents: "last", as training left them, or "best", as they did best in evaluations.
+
+    Returns:
+        at least `parameters` (N, D), `progress`, which begins with the iterations they have learned for, and statistics of
+        normalisation, `rows_observation_statistics`, where there are any.
+
+    Raises:
+        InputError: `which` is something else, there are none, or the file is damaged.
+    """
+    if which not in CHOICES:
+        raise InputError("there are no such policies", key="which", found=which, valid=", ".join(CHOICES))
+    if which == "last":
+        return final(folder, iterations)
+    if not (folder / BEST).exists():
+        raise InputError("no evaluation during training has kept the best policies", file=folder, key="which", found=which,
+                         valid='"last"; a run with evaluate_every > 0 keeps the best')
+    return load_npz(folder / BEST)

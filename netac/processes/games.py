@@ -14,10 +14,11 @@ import numpy as np
 
 from netac.agents.normalisation import ObservationNormaliser, RewardNormaliser
 from netac.agents.transitions import Transitions
-from netac.envs._batched import ActionSpace, BatchedEnvironment
+from netac.envs._batched import BatchedEnvironment
 from netac.errors import RunError
-from netac.processes.channels import Everyone
-from netac.processes.hosts import AtRoot, Outcome, Replicated, View
+from netac.processes.channels import Everyone, ToTrainer
+from netac.processes.encoding import Encoding
+from netac.processes.hosts import AtRoot, Outcome, Replicated, View, state_shape
 from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
 from netac.processes.world import RUNNING, SECOND, Features, Tally
@@ -33,6 +34,7 @@ class Feed:
         restarts: decides which games of the actor's own chain begin anew; None for the running chain.
         pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
         steps: joint steps made since all games began.
+        memory: (n, E, H) what policies with memory remember of the games under way; None of those without.
     """
 
     host: Replicated | AtRoot
@@ -42,6 +44,12 @@ class Feed:
     restarts: Stream | None = None
     pending: np.ndarray | None = None
     steps: int = 0
+    memory: np.ndarray | None = None
+
+    def forget(self, games: np.ndarray) -> None:
+        """The games of the mask (E,) begin anew, and nothing is remembered of what was before."""
+        if self.memory is not None:
+            self.memory[:, games] = 0.0
 
 
 @dataclass
@@ -75,6 +83,30 @@ class Episodes:
         return taken
 
 
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One joint step of E games.
+
+    Attributes:
+        view, after: what the agents were shown in s and in s'.
+        own, pi: their actions, and the probabilities of discrete ones.
+        joint: (N, E) or (N, E, size) joint action; None where nobody is told.
+        active: (n, E) who took part.
+        r: (n, E) rewards, normalised where that is asked for.
+        again: (E,) games that begin anew.
+    """
+
+    view: View
+    own: list[np.ndarray]
+    pi: list[np.ndarray | None]
+    joint: np.ndarray | None
+    active: np.ndarray
+    r: np.ndarray
+    outcome: Outcome
+    after: View
+    again: np.ndarray
+
+
 class Games:
     """Draws batches of joint samples for the agents of this process.
 
@@ -89,17 +121,19 @@ class Games:
         replicated: whether every process may step the games; else process 0 does.
         stagger: steps over which the games' first episodes are cut short; 0: all begin together.
         state: whether critics see the global state instead of the agent's own observation.
+        trainer: whether a central trainer plays: process 0 steps the games, and it alone is told joint actions and states.
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
                  double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, stagger: int = 0,
-                 state: bool = False, own_first: bool = False, normalise_observations: bool = False,
+                 state: bool = False, trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
                  normalise_rewards: bool = False):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
-        self._replicated, self._with_state = replicated or comm is None, state
+        self._replicated, self._with_state = comm is None or (replicated and not trainer), state
+        self.trainer = trainer
         self._agents = placement.local
         self.environment = environment = make()
         environment.resumable = getattr(environment, "resumable", False)       # a user's games may leave it out
@@ -110,13 +144,14 @@ class Games:
         self._size = max(space.size for space in spaces)
         self._wire = np.min_scalar_type(max(*(space.kinds for space in spaces), 2) - 1) if self._discrete else np.dtype("f4")
         ledger.action_bytes = self._wire.itemsize * self._size
-        self._exchange: Everyone | None = None
+        self._exchange: Everyone | ToTrainer | None = None
         self._encode, self._own_first = Encoding(spaces), own_first
         n = len(self._agents)
         shapes = list(environment.observations)
         self._observations = ObservationNormaliser(
             shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
-        self._states = ObservationNormaliser([environment.state_shape]) if normalise_observations and state else None
+        self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
+        self._octets = 4 * sum(map(prod, shapes))              # of what a game shows all agents at once
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
         self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
         self.learning = True                                   # running statistics learn
@@ -129,12 +164,15 @@ class Games:
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> Feed:
         """`environment` begun with the random streams of number `index`."""
         host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
-            environment, self.placement, self.ledger, self._with_state, self._comm)
+            environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
         seed, agents = self._seed, self._agents
         restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
         view = self._seen(host.begin(seed, index), index == RUNNING)
+        self._count(self.games)
+        size = getattr(self.policy, "memory", 0)
         return Feed(host, view, Stream(seed, Purpose.ACTION, index, agents),
-                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4), restarts)
+                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4), restarts,
+                    memory=np.zeros((len(agents), self.games, size), dtype=np.float32) if size else None)
 
     # --- sampling ---
 
@@ -146,11 +184,34 @@ class Games:
         return batch
 
     def _sample(self, theta: np.ndarray, source: Feed, running: bool) -> Transitions:
+        step = self.advance(theta, source, running)
+        view, after, outcome = step.view, step.after, step.outcome
+        encoded = self._encode(step.joint, view.active)
+        batch = Transitions(
+            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=step.own,
+            pi=step.pi, joint=self._shown(encoded), r=step.r, active=None if step.active.all() else step.active.astype(float),
+            alive=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
+        if self._features.psi_own:
+            batch.alternatives = self._shown(encoded, self._encode.alternatives)
+        if self._features.psi_next:
+            following = self._act(theta, source, after.obs)[2]
+            batch.next_joint = self._shown(self._encode(following, outcome.valued))
+            source.pending = following if source.restarts is None else None
+        self.renew(step, source, running)
+        return batch
+
+    def advance(self, theta: np.ndarray, source: Feed, running: bool = True, keep: bool = True) -> Advance:
+        """One joint step of all games; `renew` must follow before the next.
+
+        Args:
+            keep: whether gradients for what was seen will be asked for.
+        """
         view = source.view
-        own, pi, joint = self._act(theta, source, view.obs, source.pending)
+        own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
-        outcome = source.host.step(self._encode.within(joint))
+        outcome = source.host.step(None if joint is None else self._encode.within(joint))
         self.ledger.samples += self.games
+        self._count(self.games)
         after = self._seen(outcome.view, running)
         source.steps += 1
         cut = (self._cuts == source.steps) & ~outcome.over
@@ -162,25 +223,25 @@ class Games:
             self.tally.samples += self.games
             self.episodes.add(outcome.team, outcome.over)
             self.episodes.forget(cut)
-        encoded = self._encode(joint, view.active)
-        batch = Transitions(
-            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=own, pi=pi,
-            joint=self._shown(encoded), r=r, active=None if active.all() else active.astype(float),
-            alive=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
-        if self._features.psi_own:
-            batch.alternatives = self._shown(encoded, self._encode.alternatives)
-        if self._features.psi_next:
-            following = self._act(theta, source, after.obs)[2]
-            batch.next_joint = self._shown(self._encode(following, outcome.valued))
-            source.pending = following if source.restarts is None else None
+        return Advance(view, own, pi, joint, active, r, outcome, after, again)
+
+    def renew(self, step: Advance, source: Feed, running: bool = True) -> None:
+        """Let the games that are over, or cut short, begin anew."""
+        again, after = step.again, step.after
         if source.restarts is not None:
             again |= source.restarts.take()[0] >= self._gamma
         if again.any():
             after = self._seen(source.host.restart(again), running, again)
+            source.forget(again)
+            self._count(int(again.sum()))
             if source.pending is not None:
                 source.pending[:, again] = -1
         source.view = after
-        return batch
+
+    def _count(self, games: int) -> None:
+        """The trainer has shown every agent what it sees of so many games."""
+        if self.trainer:
+            self.ledger.trainer(self.placement.agents, games * self._octets)
 
     def play(self, theta: np.ndarray, source: Feed) -> tuple[np.ndarray, Outcome]:
         """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
@@ -188,9 +249,11 @@ class Games:
         outcome = source.host.step(self._encode.within(joint))
         view = source.host.restart(outcome.over) if outcome.over.any() else outcome.view
         source.view = self._seen(view, learn=False)
+        source.forget(outcome.over)
         return joint, outcome
 
-    def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray], pending: np.ndarray | None = None):
+    def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray], pending: np.ndarray | None = None,
+             keep: bool = True):
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
         Of actions that were chosen before, `pending` as in `Feed`, only the probabilities at `theta` are new: they are not
@@ -198,8 +261,9 @@ class Games:
         """
         new = None if pending is None else pending[0] < 0
         n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
-        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size))
-        self.ledger.announced += self.games if new is None else int(new.sum())
+        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size), keep, source.memory)
+        if not self.trainer:
+            self.ledger.announced += self.games if new is None else int(new.sum())
         if new is not None:
             joint = np.where(new, self._gather(np.stack(own)), pending) if new.any() else pending
             return list(joint[self._agents.start:self._agents.stop]), pi, joint
@@ -211,14 +275,21 @@ class Games:
                 mine[row, :, :space.size] = actions.reshape(self.games, space.size)
         return own, pi, self._gather(mine)
 
-    def _gather(self, own: np.ndarray) -> np.ndarray:
-        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...)."""
+    def _gather(self, own: np.ndarray) -> np.ndarray | None:
+        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...); with a trainer, None but on process 0."""
         sent = own.astype(self._wire)
+        if self.trainer:
+            agents = self.placement.agents
+            self.ledger.trainer(agents, agents * sent[0].nbytes)
         if self._comm is not None:
             if self._exchange is None:
-                self._exchange = Everyone(self.placement, sent[0].size, self._wire, self._comm)
+                self._exchange = (ToTrainer if self.trainer else Everyone)(
+                    self.placement, sent[0].size, self._wire, self._comm)
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
-            sent = self._exchange.gather(sent.reshape(len(sent), -1)).reshape(-1, *sent.shape[1:])
+            gathered = self._exchange.gather(sent.reshape(len(sent), -1))
+            if gathered is None:
+                return None
+            sent = gathered.reshape(-1, *sent.shape[1:])
         return sent.astype(np.int64 if self._discrete else float)
 
     def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
@@ -247,9 +318,9 @@ class Games:
             return view
         if learn and self.learning:
             self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
-            if self._states is not None:
+            if view.state is not None:
                 self._states.update([view.state], np.ones((1, self.games), dtype=bool) & games)
-        state = view.state if self._states is None else self._states.apply([view.state])[0]
+        state = view.state if view.state is None else self._states.apply([view.state])[0]
         return View(self._observations.apply(view.obs), state, view.active)
 
     def privacy_noise(self, samples: int) -> np.ndarray:
@@ -269,8 +340,10 @@ class Games:
     @property
     def rows(self) -> dict[str, np.ndarray]:
         """What each agent of this process keeps for itself, (n, D) each: arrays that may be assigned into."""
+        memory = self.feeds[0].memory if self.learning else None      # games that nobody learns from begin anew
         kept = {"observation_statistics": self._observations, "reward_statistics": self._rewards}
-        return {name: each.rows for name, each in kept.items() if each is not None}
+        rows = {name: each.rows for name, each in kept.items() if each is not None}
+        return rows if memory is None else {**rows, "memory": memory.reshape(len(memory), -1)}
 
     def state(self) -> dict[str, np.ndarray]:
         """Positions of all streams and games, whole on process 0."""
@@ -284,14 +357,6 @@ class Games:
                 kept[f"feed{k}_pending"] = feed.pending
             kept |= {f"feed{k}_games_{name}": array for name, array in feed.host.get_state().items()}
         return kept
-
-    def adopt(self, state: dict[str, np.ndarray], agents: range) -> None:
-        """Take up a checkpoint's statistics of normalisation, for good: they learn no more."""
-        self.learning = False
-        for name, rows in self.rows.items():
-            rows[:] = state[f"rows_{name}"][agents.start:agents.stop]
-        if self._states is not None:
-            self._states.rows[:] = state["state_statistics"]
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Take up the positions of a checkpoint; the agents' statistics of normalisation have been taken up before."""
@@ -313,54 +378,8 @@ class Games:
             feed.pending = state.get(f"feed{k}_pending")
             if feed.pending is not None and not self.environment.resumable:
                 feed.pending = np.full_like(feed.pending, -1)
+            if not self.environment.resumable:
+                feed.forget(np.ones(self.games, dtype=bool))
             prefix = f"feed{k}_games_"
             games = {name[len(prefix):]: array for name, array in state.items() if name.startswith(prefix)}
             feed.view = self._seen(feed.host.set_state(games), learn=False)
-
-
-class Encoding:
-    """Joint actions as numbers for reward models: one-hot or vector, agent after agent."""
-
-    def __init__(self, spaces: tuple[ActionSpace, ...]):
-        self._spaces = spaces
-        ends = np.cumsum([0, *(space.outputs for space in spaces)])
-        self._first, self.size = ends[:-1], int(ends[-1])
-        self._discrete = all(space.kinds for space in spaces)
-        size = max(space.size for space in spaces)
-        self._low, self._high = np.full((2, len(spaces), 1, size), np.array([-np.inf, np.inf])[:, None, None, None])
-        for agent, space in enumerate(spaces):
-            if not space.kinds:
-                self._low[agent, 0, :space.size], self._high[agent, 0, :space.size] = space.low, space.high
-
-    def within(self, joint: np.ndarray) -> np.ndarray:
-        """The joint action as the environment takes it: vectors clipped to their bounds."""
-        return joint if self._discrete else np.clip(joint, self._low, self._high)
-
-    def __call__(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(N, E) or (N, E, size), and who took part, (N, E) -> (E, F), single precision."""
-        games = joint.shape[1]
-        encoded = np.zeros((games, self.size), np.float32)
-        if self._discrete:
-            agents, played = np.nonzero(active)
-            encoded[played, self._first[agents] + joint[agents, played]] = 1.0
-            return encoded
-        joint = self.within(joint)
-        for agent, space in enumerate(self._spaces):
-            if space.kinds:
-                encoded[np.arange(games), self._first[agent] + joint[agent, :, 0].astype(int)] = active[agent]
-            else:
-                first = self._first[agent]
-                encoded[:, first:first + space.size] = joint[agent, :, :space.size] * active[agent][:, None]
-        return encoded
-
-    def alternatives(self, encoded: np.ndarray, agent: int) -> np.ndarray:
-        """(E, F) with the action of `agent` replaced by each of its A: (E, A, F)."""
-        kinds, first = self._spaces[agent].kinds, self._first[agent]
-        others = np.repeat(encoded[:, None], kinds, axis=1)
-        others[:, :, first:first + kinds] = np.eye(kinds, dtype=np.float32)
-        return others
-
-    def own_first(self, encoded: np.ndarray, agent: int) -> np.ndarray:
-        """(..., F) with the numbers of `agent` before those of the others."""
-        first, last = self._first[agent], self._first[agent] + self._spaces[agent].outputs
-        return np.concatenate([encoded[..., first:last], encoded[..., :first], encoded[..., last:]], axis=-1)

@@ -22,7 +22,7 @@ class View:
 
     Attributes:
         obs: one (E, *shape_i) array per agent, single precision.
-        state: (E, *shape) global state, None where nobody asks for it.
+        state: (E, *shape) global state, None where nobody asks for it, or where only the trainer is told.
         active: (N, E) bool, who takes part in the next step.
     """
 
@@ -40,6 +40,7 @@ class Outcome:
         over: (E,) games that must be restarted.
         valued: (N, E) bool: s' has a value for the agent, which goes on or was truncated with this step.
         team: (E,) team-mean rewards (zeros on processes that are not told).
+        everyone: the step of all agents; None on processes that do not step the games.
         view: what is shown in s', also of games that are over.
     """
 
@@ -49,6 +50,7 @@ class Outcome:
     valued: np.ndarray
     team: np.ndarray
     view: View
+    everyone: Step | None = None
 
 
 class Replicated:
@@ -66,7 +68,7 @@ class Replicated:
         """One joint step: actions as `BatchedEnvironment.step` takes them."""
         step, valued = _moved(self._environment, actions)
         own = slice(self._agents.start, self._agents.stop)
-        return Outcome(step.r[own], step.terminated[own], step.over, valued, step.team_mean(), self._view())
+        return Outcome(step.r[own], step.terminated[own], step.over, valued, step.team_mean(), self._view(), step)
 
     def restart(self, games: np.ndarray) -> View:
         """The games of the mask (E,) anew."""
@@ -75,7 +77,7 @@ class Replicated:
 
     def _view(self) -> View:
         environment = self._environment
-        return View(environment.observe(self._agents), environment.state() if self._with_state else None,
+        return View(environment.observe(self._agents), global_state(environment) if self._with_state else None,
                     environment.active.copy())
 
     def get_state(self) -> dict[str, np.ndarray]:
@@ -99,13 +101,16 @@ class AtRoot:
     Args:
         environment: the games, on process 0; elsewhere one that is only asked for its spaces.
         with_state: whether the global state is shown.
+        trainer: whether it is shown to process 0 alone, and what travels is counted as the trainer's traffic.
     """
 
-    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm):
+    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm,
+                 trainer: bool = False):
         self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
         games, shapes = environment.games, environment.observations
         self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)] for rank in range(placement.processes)]
-        self._state = (games, *environment.state_shape) if with_state else None
+        self._trainer_sees = trainer and with_state and placement.rank == 0
+        self._state = (games, *environment.state_shape) if with_state and not trainer else None
         self._active = (placement.agents, games)
         self._counts = [self._floats(rank) for rank in range(placement.processes)]
         self._received = np.empty(self._counts[placement.rank])
@@ -135,17 +140,17 @@ class AtRoot:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps; nothing but on process 0."""
-        return self._environment.get_state() if self._root else {}
+        return getattr(self._environment, "get_state", dict)() if self._root else {}
 
     def set_state(self, state: dict[str, np.ndarray]) -> View:
         """Go on from a checkpoint, after `begin`."""
-        if self._root:
+        if self._root and hasattr(self._environment, "set_state"):
             self._environment.set_state(state)
         return self._told().view
 
     def close(self) -> None:
         """Give back what the games hold."""
-        self._environment.close()
+        getattr(self._environment, "close", bool)()
 
     def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
         """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active and valued, observations,
@@ -157,7 +162,9 @@ class AtRoot:
             sizes = self._counts[1:]
             self._ledger.wire(len(sizes), 8 * sum(sizes))
             if step is not None:
-                outcome.team = step.team_mean()
+                outcome.team, outcome.everyone = step.team_mean(), step
+        if self._trainer_sees:
+            outcome.view.state = global_state(self._environment)
         return outcome
 
     def _packed(self, step: Step | None, valued: np.ndarray | None) -> np.ndarray:
@@ -192,6 +199,19 @@ class AtRoot:
         state = shown.pop() if self._state else None
         return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
                        np.zeros(games), View(shown, state, going_on > 1))
+
+
+def state_shape(environment: BatchedEnvironment) -> tuple[int, ...]:
+    """Of `global_state`."""
+    return environment.state_shape or (sum(int(np.prod(shape)) for shape in environment.observations),)
+
+
+def global_state(environment: BatchedEnvironment) -> np.ndarray:
+    """The environment's state, (E, *shape); where it has none, all agents' observations side by side."""
+    if environment.state_shape:
+        return environment.state()
+    games = environment.games
+    return np.concatenate([own.reshape(games, -1) for own in environment.observe(range(environment.agents))], axis=1)
 
 
 def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:

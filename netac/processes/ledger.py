@@ -20,6 +20,7 @@ class Ledger:
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
         action_bytes: bytes of one action.
         games: joint actions announced in one message.
+        trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn, in all.
         wire_messages, wire_bytes: what this process sent to others.
     """
 
@@ -28,6 +29,8 @@ class Ledger:
     games: int = 1
     samples: int = 0
     announced: int = 0
+    trainer_messages: int = 0
+    trainer_bytes: int = 0
     wire_messages: int = 0
     wire_bytes: int = 0
     _sent: np.ndarray = field(init=False, repr=False)        # (2, N) messages and bytes, without `_recent`
@@ -65,6 +68,11 @@ class Ledger:
         """(N,) bytes each agent sent to its neighbours."""
         return self._add_recent()[1]
 
+    def trainer(self, messages: int, size: int) -> None:
+        """`messages` messages of `size` bytes in all between the trainer and agents, or from agent to agent."""
+        self.trainer_messages += messages
+        self.trainer_bytes += size
+
     def wire(self, messages: int, size: int) -> None:
         """This process sent `messages` messages of `size` bytes in all."""
         self.wire_messages += messages
@@ -73,17 +81,19 @@ class Ledger:
     def logical(self) -> dict[str, float]:
         """Cumulative means per agent, under the names of the columns of metrics.csv."""
         shown = self.announced * (self.agents - 1)
-        return {"messages": shown // self.games + float(self.consensus_messages.mean()),
+        return {"messages": shown // self.games + float(self.consensus_messages.mean()) + self.trainer_messages / self.agents,
                 "bytes_environment": shown * self.action_bytes,
-                "bytes_consensus": float(self.consensus_bytes.mean()), "bytes_trainer": 0}
+                "bytes_consensus": float(self.consensus_bytes.mean()), "bytes_trainer": self.trainer_bytes / self.agents}
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""
-        return {"ledger_samples": np.array([self.samples, self.announced]), "ledger_messages": self.consensus_messages,
-                "ledger_bytes": self.consensus_bytes}
+        return {"ledger_samples": np.array([self.samples, self.announced]),
+                "ledger_trainer": np.array([self.trainer_messages, self.trainer_bytes]),
+                "ledger_messages": self.consensus_messages, "ledger_bytes": self.consensus_bytes}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Take up the counts of a checkpoint."""
         self.samples, self.announced = state["ledger_samples"].tolist()
+        self.trainer_messages, self.trainer_bytes = state["ledger_trainer"].tolist()
         self.consensus_messages[:] = state["ledger_messages"]
         self.consensus_bytes[:] = state["ledger_bytes"]

@@ -25,11 +25,13 @@ _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _KNOWN = ("cac", "dac", "mdac", "iac", "dnac")  # these keep their colour in every picture
 _LABELS = {
     "reward": "team-mean reward per step",
+    "evaluation": "return of an evaluation's episodes",
     "J": "$J(\\theta)$",
     "grad_norm_sq": "$\\Vert\\nabla J(\\theta)\\Vert^2$",
     "critic_error": "critic error",
     "consensus_error": "consensus error",
 }
+EVALUATION = "evaluation"    # a column that no metrics have
 _LOGARITHMIC = ("grad_norm_sq", "critic_error", "consensus_error")  # and their parts, e.g. consensus_error_omega
 _STYLE = {
     "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "legend.fontsize": 9, "figure.dpi": 150,
@@ -69,8 +71,8 @@ def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[
     Args:
         records: runs, of any environments and algorithms.
         file: where to write; the ending says the format (.png, .pdf, .svg).
-        columns: columns of `metrics.csv`; by default reward and, where they exist, J, grad_norm_sq, critic_error and
-            consensus_error.
+        columns: columns of `metrics.csv`, and evaluation, the episode_return of `evaluations.csv`; by default reward and,
+            where they exist, evaluation, J, grad_norm_sq, critic_error and consensus_error.
 
     Raises:
         InputError: no run has such a column, or the ending of `file` is no format.
@@ -107,7 +109,8 @@ def draw_comparison(curves: Mapping[str, Curve], title: str | None = None,
 def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None) -> Figure:
     """The figure of `plot_runs`."""
     groups = _grouped(records)
-    present = list(dict.fromkeys(name for record in records for name in record.metrics if _has(record, name)))
+    present = list(dict.fromkeys(name for record in records
+                                 for name in (*record.metrics, EVALUATION) if _has(record, name)))
     columns = [name for name in _LABELS if name in present] if columns is None else list(columns)
     for name in columns:
         if name not in present or name in AXES:
@@ -122,7 +125,7 @@ def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None
     figure, axes = _panels(len(columns), None)
     for (label, runs), (dash, colour) in zip(groups.items(), _line_styles(groups.values()), strict=False):
         for panel, column in zip(axes, columns, strict=True):
-            having = [record.metrics for record in runs if _has(record, column)]
+            having = [_curves(record, column) for record in runs if _has(record, column)]
             for k, part in enumerate(_stackable(having, column)):
                 curve = thin(stack_curves(part, column))
                 _draw_band(panel, curve["iteration"], curve[column], colour, label if k == 0 else None, dash,
@@ -211,7 +214,15 @@ def _count(number: int, what: str) -> str:
 
 
 def _has(record: RunRecord, column: str) -> bool:
-    return column in record.metrics and bool(np.isfinite(record.metrics[column]).any())
+    return bool(np.isfinite(_curves(record, column).get(column, np.nan)).any())
+
+
+def _curves(record: RunRecord, column: str) -> Curve:
+    """The table that has the column: of metrics, or of evaluations."""
+    if column != EVALUATION:
+        return record.metrics
+    table = record.evaluations
+    return table and {"iteration": table["iteration"], "env_steps": table["env_steps"], EVALUATION: table["episode_return"]}
 
 
 def _grouped(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
@@ -219,7 +230,7 @@ def _grouped(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
         settings = {key: value for key, value in record.experiment.items()
-                    if key not in ("seed", "log_every", "checkpoint_every")}
+                    if key not in ("seed", "log_every", "checkpoint_every") and not key.startswith("evaluate_")}
         groups.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(record)
     several_envs = len({_env(record) for record in records}) > 1
     names = [_algorithm(runs[0]) + (f" on {_env(runs[0])}" if several_envs else "") for runs in groups.values()]

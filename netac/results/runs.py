@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from netac.results.files import atomic_write, read_text
 from netac.results.metrics import read_metrics
 
 EXPERIMENT, METRICS, SUMMARY = "experiment.toml", "metrics.csv", "summary.json"
+EVALUATIONS = "evaluations.csv"      # of a run that was evaluated while it trained
+DIAGNOSTICS = "diagnostics.csv"      # of a run with a central trainer
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class RunRecord:
         summary: `summary.json`.
         metrics: the columns of `metrics.csv`, each of shape (logged rows,).
         experiment: `experiment.toml`, with all defaults filled in.
+        evaluations: the columns of `evaluations.csv`, each of shape (evaluations,); without columns where there were none.
     """
 
     folder: Path
     summary: dict
     metrics: dict[str, np.ndarray]
     experiment: dict
+    evaluations: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def load_run(folder: str | Path) -> RunRecord:
@@ -53,7 +57,17 @@ def load_run(folder: str | Path) -> RunRecord:
         experiment = tomllib.loads(read_text(folder / EXPERIMENT))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"is not valid TOML: {error}", file=folder / EXPERIMENT) from error
-    return RunRecord(folder, load_summary(folder), read_metrics(folder / METRICS), experiment)
+    return RunRecord(folder, load_summary(folder), read_metrics(folder / METRICS), experiment, load_evaluations(folder))
+
+
+def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:
+    """The columns of `evaluations.csv`, each of shape (evaluations,); without columns where there is no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = Path(folder) / EVALUATIONS
+    return read_metrics(file) if file.exists() else {}
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, object]) -> None:

@@ -60,6 +60,25 @@ def iqm_interval(x: np.ndarray, level: float = 0.95, resamples: int = 2000, seed
     return Interval(estimate, low, high) if values.ndim > 1 else Interval(estimate, float(low), float(high))
 
 
+def mean_interval(x: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean of values (n,) with its percentile bootstrap interval; the same input gives the same answer.
+
+    Args:
+        level, resamples, seed: as in `iqm_interval`.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    values = np.sort(np.asarray(x, dtype=float))
+    n = len(values)
+    if n == 0:
+        raise ValueError("the mean needs at least one value")
+    copies = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    means = np.clip(copies @ values / n, values[0], values[-1])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.clip(values.mean(), values[0], values[-1])), float(low), float(high))
+
+
 def rate_interval(successes: np.ndarray, level: float = 0.95) -> Interval:
     """Share of True in `successes`, shape (runs,), with its Wilson score interval.
 

@@ -34,6 +34,21 @@ def complete(spec: dict[str, Any], key: str, others: Iterable[str] = ()) -> dict
     return {"name": spec["name"], **checked(settings, _options(spec), key, others).model_dump()}
 
 
+def feed_forward(spec: dict[str, Any]) -> dict[str, Any]:
+    """The table of a network without memory that resembles the one of `spec`, a complete table: itself, where that has none."""
+    module = _built_in(spec["name"], "policy") if "name" in spec else None
+    return module.feed_forward(checked(module.Settings, _options(spec))) if hasattr(module, "feed_forward") else spec
+
+
+def memory_size(module: torch.nn.Module) -> int:
+    """H of a module with memory, which is its attribute `memory`; 0 of the others.
+
+    With H > 0 it is `forward(observation (M, *shape), memory (M, H))` that gives (M, outputs) and the memory afterwards.
+    """
+    size = getattr(module, "memory", 0)
+    return size if isinstance(size, int) else 0
+
+
 def make_module(spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str, seed: int = 0, joint: int = 0,
                 gain: float = 1.0) -> torch.nn.Module:
     """The module of a table, with initial values drawn from `seed`; torch's own random state stays as it is.
@@ -82,7 +97,7 @@ def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[in
     Raises:
         InputError: it cannot; the message says how to mend it.
     """
-    called = spec.get("factory") or spec["name"]
+    called, memory = spec.get("factory") or spec["name"], memory_size(module)
 
     def refuse(problem: str, valid: str) -> InputError:
         return InputError(f"{called}: {problem}", key=key, valid=valid)
@@ -95,7 +110,8 @@ def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[in
                      "tensors computed from parameters made in forward, not kept as attributes; weight_norm and spectral_norm "
                      "from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
     draw = torch.Generator().manual_seed(0)
-    taken = [torch.rand(SAMPLES, *shape, generator=draw) for shape in (observation, *([(joint,)] if joint else []))]
+    shapes = (observation, *((size,) for size in (joint, memory) if size))
+    taken = [torch.rand(SAMPLES, *shape, generator=draw) for shape in shapes]
     for each in taken:
         each[0] = 0.0
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -130,7 +146,7 @@ def _inspect(module: torch.nn.Module, refuse: Refusal) -> None:
 
 
 def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, refuse: Refusal) -> torch.Tensor:
-    """The module's output for a batch, (M, outputs)."""
+    """The module's output for a batch, (M, outputs); of one with memory with that beside it, (M, outputs + H)."""
     given, wanted = [each.clone() for each in taken], (len(taken[0]), outputs)
     shapes = " and ".join(str(tuple(each.shape)) for each in taken)
     try:
@@ -138,6 +154,8 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
     except (Exception, SystemExit) as error:
         raise refuse(f"forward fails on a batch of {wanted[0]}: {type(error).__name__}: {error}",
                      f"a module that takes {shapes} and gives {wanted}, and so for any number of samples") from error
+    if memory := memory_size(module):
+        output, wanted = _beside(output, [wanted, (len(taken[0]), memory)], refuse), (len(taken[0]), outputs + memory)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
     if shape != wanted:
         squeezed = isinstance(shape, tuple) and 1 in wanted and [n for n in shape if n > 1] == [n for n in wanted if n > 1]
@@ -148,6 +166,16 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
     if not all(map(torch.equal, given, taken)):
         raise refuse("forward changes its input, which netac uses again", "operations that are not in place")
     return output
+
+
+def _beside(found: object, wanted: list[tuple[int, int]], refuse: Refusal) -> torch.Tensor:
+    """Outputs and memory, the two that a module with memory gives, side by side."""
+    pair = isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, torch.Tensor) for each in found)
+    shapes = [tuple(each.shape) for each in found] if pair else f"a {type(found).__name__}"
+    if shapes != wanted:
+        raise refuse(f"the module has an attribute `memory`, but forward gives {shapes}",
+                     f"the tuple (outputs, memory), of shapes {wanted[0]} and {wanted[1]}")
+    return torch.cat(found, dim=1)
 
 
 def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, buffers: dict[str, torch.Tensor],

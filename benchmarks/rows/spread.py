@@ -1,0 +1,54 @@
+"""Cooperative navigation, 64 games at once: joint steps a second, with everybody's observations, against mpe2's."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from benchmarks.timing import Row, compare, race
+from netac.envs import spread
+from netac.options import checked
+
+PROCESSES = 1
+AGENTS, GAMES = 3, 64
+STEPS, FLOOR_STEPS, BLOCKS = 2_000, 500, 7
+
+
+def measure(comm) -> list[Row]:
+    """Two rows: discrete and continuous actions; the other settings are mpe2's defaults."""
+    what = f"cooperative navigation, {AGENTS} agents, {GAMES} games: joint steps a second / mpe2's `simple_spread_v3`, one game"
+    return [_row(f"{what}; {note} actions", continuous) for note, continuous in (("discrete", False), ("continuous", True))]
+
+
+def _row(what: str, continuous: bool) -> Row:
+    from mpe2 import simple_spread_v3
+    options, rng = {"continuous_actions": continuous}, np.random.default_rng(0)
+    if continuous:
+        actions = rng.random((STEPS, AGENTS, GAMES, 5))
+        theirs_actions = rng.random((FLOOR_STEPS, AGENTS, 5), dtype=np.float32)
+    else:
+        actions = rng.integers(5, size=(STEPS, AGENTS, GAMES))
+        theirs_actions = rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist()
+    mine, theirs = spread.make(checked(spread.Settings, options), AGENTS, GAMES), simple_spread_v3.parallel_env(**options)
+    mine.begin(0, 0)
+    theirs.reset(seed=0)
+
+    def netac() -> float:
+        started = time.perf_counter()
+        for joint in actions:
+            step = mine.step(joint)
+            mine.observe(range(AGENTS))
+            if step.over.any():
+                mine.restart(step.over)
+        return (time.perf_counter() - started) / (STEPS * GAMES)
+
+    def mpe2() -> float:
+        started = time.perf_counter()
+        for joint in theirs_actions:
+            if not theirs.agents:
+                theirs.reset()
+            theirs.step(dict(zip(theirs.agents, joint, strict=True)))
+        return (time.perf_counter() - started) / FLOOR_STEPS
+
+    return compare(what, race(netac, mpe2, BLOCKS), lambda seconds: f"{1 / seconds:,.0f} steps/s", 30, inverse=True)

@@ -1,0 +1,102 @@
+"""One iteration of a trainer, up to the point where policies learn: trajectories, rewards of the team, advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.agents.steps import step_size
+from netac.centralized._advantages import deviation, normalised
+from netac.centralized._base import Agents, OnPolicy
+from netac.centralized._critics import Judgement
+from netac.errors import RunError
+from netac.processes.games import Games
+from netac.processes.rollouts import Rollout, Rollouts
+from netac.processes.star import Star
+
+
+@dataclass(frozen=True)
+class Session:
+    """What iteration k has to learn from.
+
+    Attributes:
+        k: the iteration.
+        b: trajectories of pi_k.
+        A: (critics, M) advantages: the trainer's, of no rows on other processes, or each agent's own.
+        alpha: the step size of policies.
+    """
+
+    k: int
+    b: Rollout
+    A: np.ndarray
+    alpha: np.ndarray
+    _beta: np.ndarray
+    _agents: Agents
+    _star: Star
+    _judged: Judgement
+    _scale: float                # of the advantages, on the trainer
+
+    def fit(self) -> None:
+        """Regress the critics on the returns, and draw up what the iteration did."""
+        agents, everyone = self._agents, self.b.everyone
+        agents.critics.fit(self.b, self._judged, self._beta, self.k, self._star.mean if agents.critics_are_shared else None)
+        agents.report.close(self._star, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
+
+
+def sessions(agents: Agents, world: Games, star: Star, settings: OnPolicy, times: range) -> Iterator[Session]:
+    """Iterations k in `times`."""
+    critics, dtype = agents.critics, agents.parameters.flat.dtype
+    rollouts = Rollouts(world, settings.rollout, "observation" if agents.critics_are_local else "state", settings.chunk)
+    alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
+    for k in times:
+        b = rollouts.collect(agents.parameters.theta)
+        judged = critics.judge(b, _rewards(b, star, settings, agents.critics_are_local))
+        A, scale = judged.advantages.reshape(len(judged.advantages), b.over.size), 1.0
+        if settings.advantages == "joint":
+            A, scale = _jointly(A, b, star, agents.critics_are_local)
+        left = np.array(1.0 - k / times.stop if settings.decay == "linear" else 1.0, dtype)
+        yield Session(k, b, A, alpha * left, beta * left, agents, star, judged, scale)
+
+
+def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy) -> tuple[np.ndarray, np.ndarray]:
+    """The advantages (n, M) as each agent uses them, by its own samples where that is asked for, and their scales (n,)."""
+    if settings.advantages != "agent":
+        return A, np.ones(len(A))
+    return normalised(A, active, joint=False), deviation(A, active)
+
+
+def _jointly(A: np.ndarray, b: Rollout, star: Star, local: bool) -> tuple[np.ndarray, float]:
+    """To mean 0 and deviation 1 over all samples in which any agent took part, or over those of all agents' critics."""
+    part = b.taking_part.reshape(len(b.taking_part), b.over.size)
+    if not local:
+        together = part.max(axis=0, keepdims=True) if len(part) else part
+        return (normalised(A, together), deviation(A, together).item()) if len(A) else (A, 1.0)
+    total, count = star.sum(np.stack([(part * A).sum(axis=1), part.sum(axis=1)], axis=1))
+    centred = part * (A - total / max(count, 1.0))
+    squares, = star.sum((centred**2).sum(axis=1, keepdims=True))
+    spread = float(np.sqrt(squares / max(count, 1.0)))
+    return centred / (spread + 1e-5), spread
+
+
+def _rewards(b: Rollout, star: Star, settings: OnPolicy, local: bool) -> np.ndarray:
+    """What critics judge by, (critics, T, E): the team's reward, or where each agent has a critic and nothing is said its own.
+
+    Raises:
+        RunError: agents' rewards differ, and which of them is the team's is not said.
+    """
+    if local and settings.team_reward is None:
+        return b.r
+    everyone = b.everyone
+    if settings.team_reward is None:
+        if len(everyone) and (everyone != everyone[:1]).any():
+            raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = \"mean\" or \"sum\"")
+        team = everyone[:1]
+    else:
+        team = getattr(everyone, settings.team_reward)(axis=0, keepdims=True) if len(everyone) else everyone
+    if not local:
+        return team
+    T, E = b.over.shape
+    rows = np.repeat(team.reshape(1, -1), star.placement.agents, axis=0) if star.is_trainer else None
+    return star.hand_out(rows, T * E).reshape(-1, T, E)

@@ -1,0 +1,36 @@
+"""IPPO: independent proximal policy optimisation (de Witt et al., 2020; paper 002, eq. 3).
+
+All agents learn at once, each with the clipped surrogate of its own ratio and the advantage that its own critic, of its own
+observations, estimates.  With `parameters = "shared"` they have one policy and one critic (paper 002, eq. 4): the trainer
+averages their gradients; with "separate" each learns for itself, and the trainer only plays the games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from netac.centralized._base import Agents, Clipped, Shareable, TrainerRequirements
+from netac.centralized._sessions import sessions
+from netac.centralized._simultaneous import at_once
+from netac.centralized._surrogates import clip_range, clipped
+from netac.processes.games import Games
+from netac.processes.star import Star
+
+
+class Settings(Clipped, Shareable):
+    """Options of IPPO."""
+
+
+def requirements(settings: Settings) -> TrainerRequirements:
+    """Critics of the agents' own observations."""
+    return TrainerRequirements("observation", shared=settings.parameters == "shared")
+
+
+def iterations(agents: Agents, world: Games, star: Star, settings: Settings, times: range) -> Iterator[None]:
+    """Iterations k in `times`."""
+    epsilon = clip_range(settings.clip_range, star.placement.agents, settings.clip_over_agents)
+    for session in sessions(agents, world, star, settings, times):            # trajectories of pi_k, advantages by GAE
+        at_once(session, agents, star, settings, partial(clipped, epsilon=epsilon), epsilon)
+        session.fit()                                                         # V on the returns
+        yield

@@ -1,0 +1,14 @@
+"""Runs every trainer's variants that have as many agents as this launch has processes; process 0 prints what came out.
+
+Given a folder, the runs in its subfolders are resumed instead of begun.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from every import run_every
+from trainer_variants import NAMES, experiment
+
+run_every(NAMES, experiment, ("wire_bytes",), Path(sys.argv[1]) if len(sys.argv) > 1 else None)
