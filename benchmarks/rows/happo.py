@@ -21,9 +21,11 @@ PUBLISHED = 5                              # passes over the samples for the cri
 
 def measure(comm) -> list[Row]:
     """The published settings, and the example's, whose critic learns longer."""
-    example = tomllib.loads(EXPERIMENT.read_text())
-    return [_row(example | {"algorithm": example["algorithm"] | {"critic_epochs": epochs}})
-            for epochs in dict.fromkeys((PUBLISHED, example["algorithm"]["critic_epochs"]))]
+    example = tomllib.loads(EXPERIMENT.read_text()) | {"evaluate_every": 0}
+    general = {key: value for key, value in example["algorithm"].items() if not isinstance(value, dict)}
+    options = general | example["algorithm"]["happo"]
+    return [_row(example | {"algorithm": options | {"critic_epochs": epochs}})
+            for epochs in dict.fromkeys((PUBLISHED, options["critic_epochs"]))]
 
 
 def _row(example: dict[str, Any]) -> Row:
@@ -48,8 +50,7 @@ def _netac(table: dict[str, Any]) -> float:
 def _floor(example: dict[str, Any]) -> Happo:
     """The script with the example's options; it knows those of its settings, and no minibatches."""
     options = {name: value for name, value in example["env"].items() if name != "name"}
-    settings = {name: value for name, value in example["algorithm"].items() if not isinstance(value, dict)}
     fixed = {"name": "happo", "team_reward": "mean", "minibatches": 1}
-    settings = {name: value for name, value in settings.items() if value != fixed.get(name)}
+    settings = {name: value for name, value in example["algorithm"].items() if value != fixed.get(name)}
     games = spread.make(checked(spread.Settings, options), example["agents"], example["envs"])
     return Happo(games, example["policy"]["hidden"], Settings(**settings))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import numpy as np
 
-from benchmarks.timing import Row, compare, race
+from benchmarks.playing import steps_a_second
+from benchmarks.timing import Row
 from netac.envs import pursuit
 from netac.options import checked
 
@@ -30,24 +30,4 @@ def _row(what: str, options: dict) -> Row:
     rng = np.random.default_rng(0)
     actions, theirs_actions = rng.integers(5, size=(STEPS, AGENTS, GAMES)), rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist()
     mine, theirs = pursuit.make(checked(pursuit.Settings, options), AGENTS, GAMES), pursuit_v5.parallel_env(**options)
-    mine.begin(0, 0)
-    theirs.reset(seed=0)
-
-    def netac() -> float:
-        started = time.perf_counter()
-        for joint in actions:
-            step = mine.step(joint)
-            mine.observe(range(AGENTS))
-            if step.over.any():
-                mine.restart(step.over)
-        return (time.perf_counter() - started) / (STEPS * GAMES)
-
-    def pettingzoo() -> float:
-        started = time.perf_counter()
-        for joint in theirs_actions:
-            if not theirs.agents:
-                theirs.reset()
-            theirs.step(dict(zip(theirs.agents, joint, strict=True)))
-        return (time.perf_counter() - started) / FLOOR_STEPS
-
-    return compare(what, race(netac, pettingzoo, BLOCKS), lambda seconds: f"{1 / seconds:,.0f} steps/s", 60, inverse=True)
+    return steps_a_second(what, mine, theirs, actions, theirs_actions, BLOCKS, 60)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
-from benchmarks.timing import Row, compare, race
+from benchmarks.playing import steps_a_second
+from benchmarks.timing import Row
 from netac.envs import spread
 from netac.options import checked
 
@@ -31,24 +30,4 @@ def _row(what: str, continuous: bool) -> Row:
         actions = rng.integers(5, size=(STEPS, AGENTS, GAMES))
         theirs_actions = rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist()
     mine, theirs = spread.make(checked(spread.Settings, options), AGENTS, GAMES), simple_spread_v3.parallel_env(**options)
-    mine.begin(0, 0)
-    theirs.reset(seed=0)
-
-    def netac() -> float:
-        started = time.perf_counter()
-        for joint in actions:
-            step = mine.step(joint)
-            mine.observe(range(AGENTS))
-            if step.over.any():
-                mine.restart(step.over)
-        return (time.perf_counter() - started) / (STEPS * GAMES)
-
-    def mpe2() -> float:
-        started = time.perf_counter()
-        for joint in theirs_actions:
-            if not theirs.agents:
-                theirs.reset()
-            theirs.step(dict(zip(theirs.agents, joint, strict=True)))
-        return (time.perf_counter() - started) / FLOOR_STEPS
-
-    return compare(what, race(netac, mpe2, BLOCKS), lambda seconds: f"{1 / seconds:,.0f} steps/s", 30, inverse=True)
+    return steps_a_second(what, mine, theirs, actions, theirs_actions, BLOCKS, 30)

@@ -22,6 +22,8 @@ def one_after_the_other(session: Session, agents: Agents, star: Star, settings: 
                         epsilon: float | None = None) -> None:
     """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
 
+    Where the trainer's process would wait for agents of others, it fits its critic.
+
     Args:
         improve: called with the agent's number, itself, its samples, log pi before, and M (1, samples); changes theta.
         epsilon: of the clip range, for the diagnosis.
@@ -42,7 +44,7 @@ def one_after_the_other(session: Session, agents: Agents, star: Star, settings: 
         return np.stack([log_factor + log_ratio[0], A])
 
     load = np.stack([np.zeros(samples), session.A[0]]) if star.is_trainer else None
-    star.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn)
+    star.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn, session.fit_critics)
 
 
 def in_turn(session: Session, agents: Agents, star: Star, settings: Sequential, weigh: Callable[..., Surrogate],

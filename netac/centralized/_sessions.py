@@ -17,7 +17,7 @@ from netac.processes.rollouts import Rollout, Rollouts
 from netac.processes.star import Star
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
     """What iteration k has to learn from.
 
@@ -37,12 +37,21 @@ class Session:
     _star: Star
     _judged: Judgement
     _scale: float                # of the advantages, on the trainer
+    _fitted: bool = False
+
+    def fit_critics(self) -> None:
+        """Regress the critics on the returns, once: policies and critics have no use for each other's changes."""
+        if not self._fitted:
+            self._fitted = True
+            self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
+                                     self._star.mean if self._agents.critics_are_shared else None)
 
     def fit(self) -> None:
-        """Regress the critics on the returns, and draw up what the iteration did."""
-        agents, everyone = self._agents, self.b.everyone
-        agents.critics.fit(self.b, self._judged, self._beta, self.k, self._star.mean if agents.critics_are_shared else None)
-        agents.report.close(self._star, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
+        """Regress the critics on the returns, if that was not done meanwhile, and draw up what the iteration did."""
+        self.fit_critics()
+        self._star.meet()
+        everyone = self.b.everyone
+        self._agents.report.close(self._star, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
 
 
 def sessions(agents: Agents, world: Games, star: Star, settings: OnPolicy, times: range) -> Iterator[Session]:

@@ -6,6 +6,7 @@ travel, and are rounded, in single precision for every placement.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -14,6 +15,7 @@ from netac.processes.ledger import Ledger
 from netac.processes.placement import Placement
 
 TAG = 11
+PAUSE = 1e-4     # seconds between looks at what takes long: who waits in MPI would keep a core from those who work
 WIRE = np.dtype("f4")
 
 
@@ -77,12 +79,13 @@ class Star:
         return np.repeat((self.sum(rows) / self.placement.agents)[None].astype(rows.dtype), len(rows), axis=0)
 
     def relay(self, order: Iterable[int], load: np.ndarray | None, size: tuple[int, ...],
-              turn: Callable[[int, np.ndarray], np.ndarray]) -> None:
+              turn: Callable[[int, np.ndarray], np.ndarray], meanwhile: Callable[[], None]) -> None:
         """The trainer's `load` of shape `size` travels from agent to agent: what `turn(agent, load)` makes of it goes on.
 
         Args:
             order: all agents.
             turn: called in the process of each agent.
+            meanwhile: what the trainer's process has to do, of no effect on turns: when it would wait, or at the end.
         """
         placement, comm, here = self.placement, self._comm, 0
         load = load.astype(WIRE) if self.is_trainer else None
@@ -96,13 +99,29 @@ class Star:
                     self._ledger.wire(1, octets)
                 else:
                     load = np.empty(size, WIRE)
-                    comm.Recv(load, source=here, tag=TAG)
+                    request = comm.Irecv(load, source=here, tag=TAG)
+                    if self.is_trainer:
+                        meanwhile()
+                    _politely(request)
             here = owner
             if placement.rank == owner:
                 load = turn(agent, load.astype(float)).astype(WIRE)
+        if self.is_trainer:
+            meanwhile()
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self._comm is not None:
+            _politely(self._comm.Ibarrier())
 
     def settle(self) -> None:
         """Nothing is under way between iterations."""
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _politely(request) -> None:
+    """Wait for a request without keeping a core busy."""
+    while not request.Test():
+        time.sleep(PAUSE)
