@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("pettingzoo")
 
 from neural_variants import NAMES, experiment
+from run_folders import all_checkpoints, stopped_copy
 from variants import fingerprint
 
 import netac
@@ -28,28 +29,14 @@ STOPPED_AT = 10
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """Every variant's run folder with all its checkpoints, made in a single process, and what it came to."""
-    folder, kept = tmp_path_factory.mktemp("runs"), checkpoints.KEPT
-    checkpoints.KEPT = 1000
-    try:
-        return folder, {name: fingerprint(netac.run(experiment(name), out=folder / name)) for name in NAMES}
-    finally:
-        checkpoints.KEPT = kept
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, all_checkpoints(NAMES, experiment, folder)
 
 
 @pytest.fixture
 def stopped(folders, tmp_path):
     """`stopped(name, iteration)`: a folder like that of a run killed before the first checkpoint after `iteration`."""
-    def copy(name: str, iteration: int, folder: Path = tmp_path) -> Path:
-        whole, part = folders[0] / name, folder / name
-        (part / "checkpoints").mkdir(parents=True)
-        for path in checkpoints.existing(whole / "checkpoints"):
-            if int(path.stem) <= iteration:
-                (part / "checkpoints" / path.name).write_bytes(path.read_bytes())
-        for file in ("experiment.toml", "metrics.csv"):
-            (part / file).write_bytes((whole / file).read_bytes())
-        return part
-
-    return copy
+    return lambda name, iteration, folder=tmp_path: stopped_copy(folders[0] / name, folder / name, iteration)
 
 
 def launched(done) -> dict[str, dict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from batched_games import check_resuming, check_seeds, equal, play
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,25 +18,6 @@ SMALL = {"x_size": 6, "y_size": 5, "n_evaders": 3, "max_cycles": 40}
 
 def make(agents: int, games: int = 1, **options) -> pursuit.Pursuit:
     return pursuit.make(pursuit.Settings(**options), agents, games)
-
-
-def snapshot(env: pursuit.Pursuit) -> list[np.ndarray]:
-    return [*env.observe(range(env.agents)), env.state(), *env.get_state().values()]
-
-
-def play(env: pursuit.Pursuit, steps: int, seed: int) -> list[np.ndarray]:
-    """Everything seen while `env` is played with random actions, which do not depend on the number of games."""
-    actions, seen = np.random.default_rng(seed).integers(5, size=(steps, 8, 8)), []
-    for now in actions:
-        step = env.step(now[:env.agents, :env.games])
-        seen += [step.r, step.terminated, step.over, *snapshot(env)]
-        env.restart(step.over)
-        seen += snapshot(env)
-    return seen
-
-
-def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(first, second, strict=True))
 
 
 agents_and_options = st.tuples(st.integers(1, 4), st.fixed_dictionaries({
@@ -72,31 +54,14 @@ def test_agents_are_conserved_and_stay_on_the_map(agents_options, seed, games):
 @settings(max_examples=25, deadline=None)
 def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, chain):
     agents, options = agents_options
-    first, second = make(agents, 3, **options), make(agents, 3, **options)
-    first.begin(seed, chain)
-    second.begin(seed, chain + 1)
-    play(second, 5, seed)
-    other = play(second, 10, seed)
-    second.begin(seed, chain)
-    assert equal(snapshot(first), snapshot(second))
-    same = play(first, 10, seed)
-    assert equal(same, play(second, 10, seed))
-    assert not equal(same, other)
+    check_seeds(lambda: make(agents, 3, **options), seed, chain)
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(0, 15))
 @settings(max_examples=25, deadline=None)
 def test_resumed_games_go_on_bit_for_bit(agents_options, seed, steps):
     agents, options = agents_options
-    env, resumed = make(agents, 3, **options), make(agents, 3, **options)
-    env.begin(seed, 1)
-    play(env, steps, 0)
-    saved = {name: np.array(value) for name, value in env.get_state().items()}
-    expected = [*snapshot(env), *play(env, 15, 1)]
-    resumed.begin(seed, 1)
-    play(resumed, 3, 2)
-    resumed.set_state(saved)
-    assert equal(expected, [*snapshot(resumed), *play(resumed, 15, 1)])
+    check_resuming(lambda: make(agents, 3, **options), seed, steps)
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(1, 3))

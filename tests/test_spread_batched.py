@@ -10,6 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import tomli_w
+from batched_games import check_resuming, check_seeds, equal, play, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -34,26 +35,6 @@ def placed(positions: list, landmarks: list, **options) -> spread.Spread:
     return env
 
 
-def snapshot(env: spread.Spread) -> list[np.ndarray]:
-    return [*env.observe(range(env.agents)), env.state(), *env.get_state().values()]
-
-
-def play(env: spread.Spread, steps: int, seed: int) -> list[np.ndarray]:
-    """Everything seen while `env` is played with random actions, which do not depend on the number of games."""
-    rng, seen = np.random.default_rng(seed), []
-    for _ in range(steps):
-        whole, vectors = rng.integers(5, size=(8, 8)), rng.random((8, 8, 5))
-        step = env.step((whole if env.actions[0].kinds else vectors)[:env.agents, :env.games])
-        seen += [step.r, step.terminated, step.over, *snapshot(env)]
-        env.restart(step.over)
-        seen += snapshot(env)
-    return seen
-
-
-def equal(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
-    return all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(first, second, strict=True))
-
-
 agents_and_options = st.tuples(st.integers(1, 8), st.fixed_dictionaries({
     "continuous_actions": st.booleans(), "max_cycles": st.integers(1, 12), "terminate_on_success": st.booleans(),
     "local_ratio": st.floats(0.0, 1.0), "num_agent_neighbors": st.none() | st.integers(1, 3),
@@ -73,16 +54,7 @@ def test_the_interface_is_kept(agents_options, games):
 @settings(max_examples=25, deadline=None)
 def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, chain):
     agents, options = agents_options
-    first, second = make(agents, 3, **options), make(agents, 3, **options)
-    first.begin(seed, chain)
-    second.begin(seed, chain + 1)
-    play(second, 5, seed)
-    other = play(second, 10, seed)
-    second.begin(seed, chain)
-    assert equal(snapshot(first), snapshot(second))
-    same = play(first, 10, seed)
-    assert equal(same, play(second, 10, seed))
-    assert not equal(same, other)
+    check_seeds(lambda: make(agents, 3, **options), seed, chain)
 
 
 @given(agents_and_options, seeds, st.integers(0, 2 * spread.BLOCK))
@@ -90,15 +62,7 @@ def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, ch
 def test_resumed_games_go_on_bit_for_bit(agents_options, seed, steps):
     """Also where the next game's start is the first of a block, or the last one."""
     agents, options = agents_options
-    env, resumed = make(agents, 3, **options), make(agents, 3, **options)
-    env.begin(seed, 1)
-    play(env, steps, 0)
-    saved = {name: np.array(value) for name, value in env.get_state().items()}
-    expected = [*snapshot(env), *play(env, 15, 1)]
-    resumed.begin(seed, 1)
-    play(resumed, 3, 2)
-    resumed.set_state(saved)
-    assert equal(expected, [*snapshot(resumed), *play(resumed, 15, 1)])
+    check_resuming(lambda: make(agents, 3, **options), seed, steps)
 
 
 @pytest.mark.parametrize("games", [1, 2, 3])

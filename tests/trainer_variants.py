@@ -57,8 +57,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
 def trainer_bytes(name: str, width: int) -> float:
     """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
 
-    Observations go to agents when games begin, after every step and when a game begins anew; actions (one octet each) to the
-    trainer.  Numbers are of four octets.
+    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and when a
+    game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
 
     Args:
         width: numbers in theta.
@@ -67,7 +67,7 @@ def trainer_bytes(name: str, width: int) -> float:
     options, envs = tables["algorithm"], tables["envs"]
     steps = options["rollout"] * tables["iterations"]
     samples = options["rollout"] * envs
-    seen = 4 * (NUMBERS + 2)
+    seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo"))
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)

@@ -151,7 +151,8 @@ class Games:
         self._observations = ObservationNormaliser(
             shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
         self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
-        self._octets = 4 * sum(map(prod, shapes))              # of what a game shows all agents at once
+        own_critics = 0 if state else len(shapes)              # which learn from the agents' rewards
+        self._octets = 4 * (sum(map(prod, shapes)) + own_critics)     # of what a trainer shows all agents of a game
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
         self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
         self.learning = True                                   # running statistics learn
