@@ -243,7 +243,7 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
         return None
     if "parameters" not in found or found["parameters"].shape != expected:
         raise InputError("the checkpoint does not fit the experiment", file=folder / "checkpoints")
-    if "ledger_trainer" not in found:
+    if not {"rows_optimizer_counts", "ledger_trainer"} <= found.keys():
         raise InputError("the checkpoint was written by an older netac", file=folder / "checkpoints", valid="another --out")
     return found
 
