@@ -26,8 +26,6 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural import NeuralPolicy
     from netac.centralized._critics import Critics
 
-Positive = Field(ge=1, le=10**6)
-
 
 class OnPolicy(Common):
     """Options of the trainers that learn from what the current policies did."""
