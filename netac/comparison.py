@@ -137,7 +137,7 @@ def _perform(job: Job) -> SeedResult:
             _launch(job)
         else:
             run(job.experiment, out=job.folder, resume=True)
-        return SeedResult.from_record(load_run(job.folder))
+        return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder)))
     except InputError:
         raise
     except Exception as error:
