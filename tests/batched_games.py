@@ -54,3 +54,15 @@ def check_resuming(make: Callable[[], BatchedEnvironment], seed: int, steps: int
     play(resumed, 3, 2)
     resumed.set_state(saved)
     assert equal(expected, [*snapshot(resumed), *play(resumed, 15, 1)])
+
+
+def check_views(env: BatchedEnvironment) -> None:
+    """Agents 1 to 3 of 5 see by themselves what they see among all, and what they were shown stays as it was."""
+    env.begin(0, 0)
+    everybody, some = env.observe(range(5)), env.observe(range(1, 4))
+    assert equal(some, everybody[1:4])
+    state = env.state()
+    kept, kept_state = [each.copy() for each in some], state.copy()
+    play(env, 5, 0)
+    assert equal([*some, state], [*kept, kept_state])
+    assert not equal(env.observe(range(1, 4)), kept)

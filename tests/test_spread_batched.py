@@ -10,7 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import tomli_w
-from batched_games import check_resuming, check_seeds, equal, play, snapshot
+from batched_games import check_resuming, check_seeds, check_views, equal, play, snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -79,14 +79,7 @@ def test_a_game_does_not_depend_on_how_many_are_played(agents, games, options):
 
 def test_some_agents_see_what_they_see_among_all_and_keep_it():
     env = make(5, 3)
-    env.begin(0, 0)
-    everybody, some = env.observe(range(5)), env.observe(range(1, 4))
-    assert equal(some, everybody[1:4])
-    state = env.state()
-    kept, kept_state = [each.copy() for each in some], state.copy()
-    play(env, 5, 0)
-    assert equal([*some, state], [*kept, kept_state])
-    assert not equal(env.observe(range(1, 4)), kept)
+    check_views(env)
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=80), seeds)
