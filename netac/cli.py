@@ -236,11 +236,45 @@ def plot_command(run_dirs: tuple[Path, ...], out: Path, columns: str | None) -> 
     click.echo(f"written: {out}")
 
 
+@cli.command("theory")
+@click.argument("name")
+@click.option("--quick", is_flag=True, help="The quick form, of seconds; the full one takes minutes.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all random numbers come from.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that share the work; by default one per core.")
+@click.option("--game", type=click.Path(path_type=Path), metavar="FILE.npz",
+              help="A finite game of yours (P, r, xi, gamma: see netac run --help, finite-mdp), for experiments that take one.")
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Where claims.csv, tables, picture.png and report.md go.  [runs/theory/NAME]")
+def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Path | None, out: Path | None) -> None:
+    """Put the papers' theorems to the test: the experiment NAME, as in `netac list theory`.
+
+    It ends in tables, a picture, and a line for every claim: "holds" or "FAILS"; a claim that is known to be wrong is
+    "refuted" if its counter-example reproduces. Exit status 1 if a claim fails.
+    """
+    from rich.console import Console
+
+    from netac import theory
+    from netac.processes import launch
+    from netac.theory._report import screen
+    if launch.is_mpi_launch():
+        raise InputError("is not for mpirun", key="netac theory", valid="--jobs, to share the work among processes")
+    out = out or Path("runs") / "theory" / name
+    finding = theory.run(name, quick=quick, seed=seed, jobs=jobs, game=theory.read_game(game) if game else None, out=out,
+                         progress=True)
+    console = Console(highlight=False)
+    for part in screen(finding):
+        console.print(part, soft_wrap=isinstance(part, str))
+    click.echo(f"written: {out}")
+    if not finding.passes:
+        raise SystemExit(1)
+
+
 @cli.command("list")
-@click.argument("what", required=False, type=click.Choice(["algorithms", "envs", "networks", "topologies", "weights"]))
+@click.argument("what", required=False,
+                type=click.Choice(["algorithms", "envs", "networks", "topologies", "weights", "theory"]))
 def list_command(what: str | None) -> None:
-    """What there is: algorithms, envs, networks, topologies, weights."""
-    from netac import build, config, plugins, topology
+    """What there is: algorithms, envs, networks, topologies, weights, theory experiments."""
+    from netac import build, config, plugins, theory, topology
 
     def described(*packages: str) -> list[tuple[str, str]]:
         return [(name, _headline(f"{package}.{name.replace('-', '_')}"))
@@ -249,7 +283,8 @@ def list_command(what: str | None) -> None:
     kinds = {"algorithms": lambda: described(*config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
              "networks": lambda: described(build.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
-             "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()]}
+             "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()],
+             "theory": lambda: described(theory.PACKAGE)}
     for kind in [what] if what else kinds:
         _print_table(kind, kinds[kind]())
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,12 +20,10 @@ from netac.processes import launch
 from netac.processes.mpirun import command
 from netac.processes.placement import Placement
 from netac.progress import Progress
-from netac.records import RUNS_AT_A_TIME
 from netac.results.comparison import Comparison, SeedResult, compare_results, comparison_curves, efficient_runs
 from netac.results.files import make_run_folder
 from netac.results.runs import load_run
-
-_launches: list[subprocess.Popen] = []     # what this worker process waits for
+from netac.workers import Workers, children, cores
 
 
 @dataclass(frozen=True)
@@ -85,11 +78,7 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
         todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes))
-        if comm is not None:
-            work = (_perform(job) for job in todo)
-        else:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            work = _in_parallel(todo, max(1, jobs or cores // processes))
+        work = map(_perform, todo) if comm is not None else _in_parallel(todo, max(1, jobs or cores() // processes))
         with Progress(len(todo), progress, "runs") as bar:
             results = []
             for result in work:
@@ -154,40 +143,12 @@ def _launch(job: Job) -> None:
         argv += [sys.executable, "-m", "netac", "run", str(file), "--out", str(job.folder), "--resume"]
         launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.PIPE, text=True)
-        _launches.append(launched)
+        children.append(launched)
         _, told = launched.communicate()
-        _launches.remove(launched)
+        children.remove(launched)
     if launched.returncode:
         said = [line.removeprefix("netac: error: ") for line in told.splitlines() if line.startswith("netac: error: ")]
         raise NetacError(said[0] if said else f"mpirun ended with {launched.returncode}")
-
-
-class _Workers:
-    """Processes that perform jobs and end when this one does, however it ends."""
-
-    def __init__(self, number: int):
-        start = multiprocessing.get_context("spawn")
-        reader, self._alive = start.Pipe(duplex=False)      # our end closes when we close it, or die
-        self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin_worker, initargs=(reader, number))
-
-    def close(self) -> None:
-        """Ends them, whatever they are doing."""
-        self._alive.close()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _begin_worker(parent: Connection, number: int) -> None:
-    """Leaves ^C to the comparing process, and watches for its end."""
-    os.environ[RUNS_AT_A_TIME] = str(number)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Connection) -> None:
-    parent.poll(None)
-    for launched in _launches:
-        launched.terminate()
-    os._exit(1)
 
 
 def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
@@ -197,7 +158,7 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
     as failed if its process dies then.
     """
     pending, running, suspects = deque(todo), {}, set()
-    workers, broken = _Workers(number), False
+    workers, broken = Workers(number), False
 
     def may_start() -> bool:
         if not pending or broken or len(running) == number:
@@ -208,7 +169,7 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
         while pending or running:
             if broken and not running:
                 workers.close()
-                workers, broken = _Workers(number), False
+                workers, broken = Workers(number), False
             while may_start():
                 try:
                     running[workers.pool.submit(_perform, pending[0])] = pending[0]

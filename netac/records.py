@@ -26,10 +26,10 @@ from netac.processes import checkpoints
 from netac.results.metrics import MetricsWriter, read_metrics
 from netac.results.runs import EXPERIMENT, METRICS, load_evaluations, load_summary, write_summary
 from netac.results.tensorboard import EventWriter
+from netac.workers import RUNS_AT_A_TIME
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
 OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2", "gymnasium_robotics", "mujoco")     # where loaded
-RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # set by `netac compare`: seconds mean little where runs share the machine
 
 
 @dataclass(frozen=True)

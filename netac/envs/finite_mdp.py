@@ -84,8 +84,12 @@ def random_mdp(seed: int, agents: int, states: int, actions: int, recipe: str, g
     return FiniteMDP(P / P.sum(axis=-1, keepdims=True), r, np.full(states, 1.0 / states), gamma)
 
 
-def read_mdp(path: Path, agents: int) -> tuple[FiniteMDP, np.ndarray, np.ndarray | None]:
-    """The MDP of an .npz file, its rewards (S, J, S' or 1, N), and its theta0 (N, S, A) if it has one."""
+def read_mdp(path: Path, agents: int | None = None) -> tuple[FiniteMDP, np.ndarray, np.ndarray | None]:
+    """The MDP of an .npz file, its rewards (S, J, S' or 1, N), and its theta0 (N, S, A) if it has one.
+
+    Args:
+        agents: how many there should be; None: any number.
+    """
     arrays = load_npz(path)
     missing = [name for name in ("P", "r", "xi") if name not in arrays]
     if missing:
@@ -98,14 +102,14 @@ def read_mdp(path: Path, agents: int) -> tuple[FiniteMDP, np.ndarray, np.ndarray
         mdp = FiniteMDP(arrays["P"], arrays["r"], arrays["xi"], arrays.get("gamma", 0.95))
     except InputError as error:
         raise error.located(file=path) from None
-    if mdp.agents != agents:
+    if agents not in (None, mdp.agents):
         raise InputError("the MDP has another number of agents than the experiment", file=path, key="r",
                          found=mdp.agents, valid=f"{agents} agents, or `agents = {mdp.agents}` in the experiment")
     theta0 = arrays.get("theta0")
-    expected = (agents, mdp.states, mdp.actions)
+    expected = (mdp.agents, mdp.states, mdp.actions)
     if theta0 is not None and (theta0.shape != expected or not finite_numbers(theta0)):
         raise InputError("wrong shape or not finite", file=path, key="theta0", found=theta0.shape, valid=f"{expected}")
-    return mdp, arrays["r"].astype(float).reshape(*mdp.P.shape[:2], -1, agents), theta0
+    return mdp, arrays["r"].astype(float).reshape(*mdp.P.shape[:2], -1, mdp.agents), theta0
 
 
 def read_features(path: Path, mdp: FiniteMDP) -> tuple[np.ndarray, JointTable]:

@@ -1,4 +1,5 @@
-"""Exact quantities of finite networked MDPs: distributions, values, J with its gradient, critics' fixed points.
+"""Exact quantities of finite networked MDPs: distributions, values and advantages, J with its gradient, critics' fixed
+points, best responses and the Nash gap.
 
 Pure functions of arrays: a `FiniteMDP` and the agents' local policies `pi` (N, S, A).
 """
@@ -12,8 +13,11 @@ from netac.exact.distributions import (
     transition,
     visitation_distribution,
 )
+from netac.exact.equilibrium import best_response, nash_gap
 from netac.exact.fixed_points import action_value_fixed_point, reward_fixed_point, td_fixed_point
+from netac.exact.limits import refuse_large
 from netac.exact.mdp import FiniteMDP
+from netac.exact.subsets import subset_action_value, subset_advantage
 from netac.exact.values import (
     action_value,
     average_reward,
@@ -31,16 +35,21 @@ __all__ = [
     "action_value",
     "action_value_fixed_point",
     "average_reward",
+    "best_response",
     "induced_chain",
     "joint_policy",
+    "nash_gap",
     "objective",
     "objective_and_gradient",
     "optimal_joint_actions",
     "optimal_objective",
     "recurrent_classes",
+    "refuse_large",
     "reward_fixed_point",
     "softmax_gradient",
     "stationary_distribution",
+    "subset_action_value",
+    "subset_advantage",
     "td_fixed_point",
     "transition",
     "value_function",

@@ -13,6 +13,15 @@ from netac.results.files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Okabe and Ito's palette, which colour-blind readers can tell apart, in an order of falling contrast to white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
+STYLE = {
+    "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "legend.fontsize": 9, "figure.dpi": 150,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False, "axes.formatter.useoffset": False,
+    "pdf.fonttype": 42, "svg.hashsalt": "netac",
+}
+
 
 def save_figure(draw: Callable[[], Figure], file: str | Path, style: Mapping[str, object] | None = None) -> None:
     """Draw and write the picture atomically, in the format its ending names.

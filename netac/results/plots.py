@@ -12,7 +12,7 @@ import numpy as np
 
 from netac.errors import InputError, did_you_mean
 from netac.results.curves import AXES, BYTES, Curve, stack_curves, thin
-from netac.results.pictures import save_figure
+from netac.results.pictures import PALETTE, STYLE, save_figure
 from netac.results.runs import EXPERIMENT, RunRecord
 from netac.results.statistics import iqm_interval, rate_interval
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, in an order of falling contrast to white.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D1F")
 _KNOWN = ("cac", "dac", "mdac", "iac", "dnac")  # these keep their colour in every picture
 _LABELS = {
     "reward": "team-mean reward per step",
@@ -33,12 +31,6 @@ _LABELS = {
 }
 EVALUATION = "evaluation"    # a column that no metrics have
 _LOGARITHMIC = ("grad_norm_sq", "critic_error", "consensus_error")  # and their parts, e.g. consensus_error_omega
-_STYLE = {
-    "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "legend.fontsize": 9, "figure.dpi": 150,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.7, "axes.axisbelow": True, "legend.frameon": False, "axes.formatter.useoffset": False,
-    "pdf.fonttype": 42, "svg.hashsalt": "netac",
-}
 _HEIGHT, _WIDTH = 3.6, 4.3  # of a panel, inches
 
 
@@ -61,7 +53,7 @@ def plot_comparison(curves: Mapping[str, Curve], file: str | Path, title: str | 
         InputError: the ending of `file` is no format.
         RunError: `file` cannot be written.
     """
-    save_figure(lambda: draw_comparison(curves, title, efficient), file, _STYLE)
+    save_figure(lambda: draw_comparison(curves, title, efficient), file, STYLE)
 
 
 def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[str] | None = None) -> None:
@@ -78,7 +70,7 @@ def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[
         InputError: no run has such a column, or the ending of `file` is no format.
         RunError: `file` cannot be written.
     """
-    save_figure(lambda: draw_runs(records, columns), file, _STYLE)
+    save_figure(lambda: draw_runs(records, columns), file, STYLE)
 
 
 def draw_comparison(curves: Mapping[str, Curve], title: str | None = None,
@@ -196,17 +188,17 @@ def _logarithmic(panel: Axes) -> None:
 
 
 def _colours(algorithms: Iterable[str]) -> dict[str, str]:
-    known = dict(zip(_KNOWN, _PALETTE, strict=False))
-    free = itertools.cycle(_PALETTE[len(_KNOWN):])
+    known = dict(zip(_KNOWN, PALETTE, strict=False))
+    free = itertools.cycle(PALETTE[len(_KNOWN):])
     return {name: known.get(name) or next(free) for name in algorithms}
 
 
 def _line_styles(groups: Iterable[Sequence[RunRecord]]) -> Iterable[tuple[str, str]]:
     """Dash and colour of each group: its algorithm's own colour where every algorithm occurs once."""
     algorithms = [_algorithm(runs[0]).lower() for runs in groups]
-    if len(set(algorithms)) == len(algorithms) <= len(_PALETTE):
+    if len(set(algorithms)) == len(algorithms) <= len(PALETTE):
         return [("-", colour) for colour in _colours(algorithms).values()]
-    return itertools.cycle(itertools.product(("-", "--", ":", "-."), _PALETTE))
+    return itertools.cycle(itertools.product(("-", "--", ":", "-."), PALETTE))
 
 
 def _count(number: int, what: str) -> str:
