@@ -225,14 +225,26 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
 
 
 @cli.command("plot")
-@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, required=True, metavar="RUN_DIR...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("curves.png"), show_default=True, help="Picture to write.")
 @click.option("--columns", metavar="NAME,NAME,...", help="Columns of metrics.csv; by default those of interest.")
-def plot_command(run_dirs: tuple[Path, ...], out: Path, columns: str | None) -> None:
-    """Draw the learning curves of finished runs; runs that differ in nothing but the seed become one line."""
+def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> None:
+    """Draw the learning curves of finished runs; runs that differ in nothing but the seed become one line.
+
+    Of folders that netac compare has written it draws the comparisons, below each other.
+    """
+    from netac.results.comparison import RUNS, load_comparison
+    from netac.results.comparison_plots import plot_comparisons
     from netac.results.plots import plot_runs
     from netac.results.runs import load_run
-    plot_runs([load_run(folder) for folder in run_dirs], out, columns.split(",") if columns else None)
+    compared = [folder for folder in folders if (folder / RUNS).is_dir()]
+    if not compared:
+        plot_runs([load_run(folder) for folder in folders], out, columns.split(",") if columns else None)
+    elif columns or len(compared) < len(folders):
+        raise InputError("is the folder of a comparison, which is drawn as netac compare draws it", file=compared[0],
+                         valid="folders of comparisons alone and no --columns, or folders of runs alone")
+    else:
+        plot_comparisons([load_comparison(folder) for folder in folders], out)
     click.echo(f"written: {out}")
 
 

@@ -20,7 +20,7 @@ from netac.processes import launch
 from netac.processes.mpirun import command
 from netac.processes.placement import Placement
 from netac.progress import Progress
-from netac.results.comparison import Comparison, SeedResult, compare_results, comparison_curves, efficient_runs
+from netac.results.comparison import RUNS, Comparison, SeedResult, Shown, compare_results
 from netac.results.files import make_run_folder
 from netac.results.runs import load_run
 from netac.workers import Workers, children, cores
@@ -42,14 +42,17 @@ class ComparisonResult(Comparison):
     """A comparison with its learning curves.
 
     Attributes:
-        curves: per algorithm, "iteration" and "env_steps" (points,), "reward" (seeds, points).
-        efficient: per algorithm, which runs of the coordination game were efficient (seeds,).
+        shown: what its picture shows.
         folder: where it was written, None if nowhere.
     """
 
-    curves: dict[str, dict]
-    efficient: dict[str, Any]
+    shown: Shown
     folder: Path | None
+
+    @property
+    def curves(self) -> dict[str, dict]:
+        """Per algorithm, "iteration" and "env_steps" (points,), "reward" (seeds, points)."""
+        return self.shown.curves
 
 
 def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str], seeds: int = 10, *,
@@ -87,10 +90,10 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     order = {(job.algorithm, job.seed): k for k, job in enumerate(todo)}
     results.sort(key=lambda result: order[result.algorithm, result.seed])
     table = compare_results(results)
-    found = ComparisonResult(table.rows, table.runs, comparison_curves(results), efficient_runs(results),
-                             Path(out) if out else None)
+    env, agents = _names(source, algorithms)
+    found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"), Path(out) if out else None)
     if out is not None:
-        launch.agree(comm, lambda: _write(found, source))
+        launch.agree(comm, lambda: _write(found))
     return found
 
 
@@ -108,7 +111,7 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
     found = []
     for name in algorithms:
         first = checked_setting(source, algorithm=name, compared=algorithms).experiment
-        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / "runs" / name / f"seed-{seed:03d}", processes)
+        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes)
                   for seed in range(first.seed, first.seed + seeds)]
     if processes > 1:
         Placement(first.agents, processes)
@@ -191,12 +194,11 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
         workers.close()
 
 
-def _write(found: ComparisonResult, source: config.Source) -> None:
+def _write(found: ComparisonResult) -> None:
     found.write(found.folder)
     if found.curves:
-        from netac.results.plots import plot_comparison
-        env, agents = _names(source, [row["algorithm"] for row in found.rows])
-        plot_comparison(found.curves, found.folder / "comparison.png", f"{env}, {agents} agents", found.efficient)
+        from netac.results.comparison_plots import plot_comparisons
+        plot_comparisons([found.shown], found.folder / "comparison.png")
 
 
 def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:

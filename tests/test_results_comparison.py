@@ -16,12 +16,13 @@ from rich.console import Console
 from netac.errors import InputError, RunError
 from netac.results.comparison import (
     SeedResult,
+    Shown,
     compare_results,
-    comparison_curves,
-    efficient_runs,
     format_table,
+    load_comparison,
 )
-from netac.results.plots import draw_comparison, draw_runs, plot_comparison, plot_runs
+from netac.results.comparison_plots import draw_comparisons, plot_comparisons
+from netac.results.plots import draw_runs, plot_runs
 from netac.results.runs import RunRecord
 from netac.results.statistics import iqm_interval, rate_interval
 
@@ -143,11 +144,11 @@ def test_a_result_comes_from_a_run_folder():
 
 
 def test_the_comparison_picture_shows_every_algorithm_against_iterations_and_samples(results):
-    curves, efficient = comparison_curves(results), efficient_runs(results)
-    assert curves["mdac"]["reward"].shape == (5, 200)
-    assert {name: outcomes.tolist() for name, outcomes in efficient.items()} == {
+    shown = Shown.of(results, "title")
+    assert shown.curves["mdac"]["reward"].shape == (5, 200)
+    assert {name: outcomes.tolist() for name, outcomes in shown.efficient.items()} == {
         "cac": [True] * 6, "mdac": [False, False, True, True, True]}
-    figure = draw_comparison(curves, "title", efficient)
+    figure = draw_comparisons([shown])
     iterations, samples, rates = figure.axes
     assert figure.get_suptitle() == "title"
     assert [text.get_text() for text in iterations.get_legend().get_texts()] == ["CAC (6 seeds)", "MDAC (5 seeds)"]
@@ -158,7 +159,7 @@ def test_the_comparison_picture_shows_every_algorithm_against_iterations_and_sam
     colours = [to_rgba(line.get_color()) for line in iterations.lines]
     assert colours == [bar.get_facecolor() for bar in rates.patches]
     assert len(set(colours)) == 2
-    assert len(draw_comparison({"cac": curves["cac"]}).axes) == 2
+    assert len(draw_comparisons([Shown({"cac": shown.curves["cac"]})]).axes) == 2
 
 
 def test_bytes_that_all_runs_counted_are_a_panel_and_an_axis(results):
@@ -168,19 +169,20 @@ def test_bytes_that_all_runs_counted_are_a_panel_and_an_axis(results):
                                                   "bytes_consensus": samples * 2.0 * rate})
 
     counted = [with_bytes(each, 5 if each.algorithm == "cac" else 1) for each in results if each.status == "ok"]
-    curves = comparison_curves(counted)
+    shown = Shown.of(counted)
+    curves = shown.curves
     np.testing.assert_allclose(curves["cac"]["bytes"], 15 * curves["cac"]["env_steps"])
-    figure = draw_comparison(curves, None, efficient_runs(counted))
+    figure = draw_comparisons([shown])
     assert len(figure.axes) == 4
     sent = figure.axes[2]
     assert (sent.get_xlabel(), sent.get_xscale()) == ("bytes sent per agent", "log")
     assert [line.get_xdata()[-1] for line in sent.lines] == [curve["bytes"][-1] for curve in curves.values()]
-    assert "bytes" not in comparison_curves([counted[0], results[1]])["cac"]
+    assert "bytes" not in Shown.of([counted[0], results[1]]).curves["cac"]
 
 
 def test_an_algorithm_keeps_its_colour_whatever_it_is_compared_with(results):
-    curves = comparison_curves(results)
-    both, alone = draw_comparison(curves).axes[0], draw_comparison({"mdac": curves["mdac"]}).axes[0]
+    shown = Shown.of(results)
+    both, alone = draw_comparisons([shown]).axes[0], draw_comparisons([Shown({"mdac": shown.curves["mdac"]})]).axes[0]
     assert both.lines[1].get_color() == alone.lines[0].get_color() != both.lines[0].get_color()
 
 
@@ -243,7 +245,7 @@ def test_a_column_no_run_has_is_an_error_with_a_suggestion(tmp_path):
 
 def test_pictures_are_written_whole_and_the_same_each_time(results, tmp_path):
     for name in ("a.png", "b.png"):
-        plot_comparison(comparison_curves(results), tmp_path / name, "title", efficient_runs(results))
+        plot_comparisons([Shown.of(results, "title")], tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     plot_runs([record("cac", 0)], tmp_path / "c.pdf")
@@ -256,12 +258,13 @@ def test_pictures_are_written_whole_and_the_same_each_time(results, tmp_path):
 
 
 def test_drawing_leaves_pyplot_and_the_settings_alone(tmp_path):
-    program = ("import sys, numpy as np, matplotlib\nfrom netac.results.plots import plot_comparison\n"
+    program = ("import sys, numpy as np, matplotlib\nfrom netac.results.comparison import Shown\n"
+               "from netac.results.comparison_plots import plot_comparisons\n"
                "names = ('font.size', 'axes.grid', 'svg.hashsalt')\n"
                "before = [matplotlib.rcParams[name] for name in names]\n"
                "x = np.arange(1, 4)\n"
                "curve = {'iteration': x, 'env_steps': x, 'reward': np.ones((2, 3))}\n"
-               "plot_comparison({'cac': curve}, sys.argv[1])\n"
+               "plot_comparisons([Shown({'cac': curve})], sys.argv[1])\n"
                "print('matplotlib.pyplot' in sys.modules, "
                "before == [matplotlib.rcParams[name] for name in names])")
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "a.png"], capture_output=True, text=True)
@@ -269,7 +272,56 @@ def test_drawing_leaves_pyplot_and_the_settings_alone(tmp_path):
 
 
 def test_a_curve_that_begins_after_the_samples_all_drew_is_left_out_of_that_panel(results):
-    curves = comparison_curves([*results[:6], result("mappo", 0, batch=1000)])
-    iterations, samples = draw_comparison(curves).axes
-    assert [len(line.get_xdata()) > 0 for line in iterations.lines] == [True, True]
-    assert [len(line.get_xdata()) > 0 for line in samples.lines] == [True, False]
+    shown = Shown.of([*results[:6], result("mappo", 0, batch=20, iterations=2), result("happo", 0, iterations=10)])
+    iterations, samples, _ = draw_comparisons([shown]).axes
+    assert [len(line.get_xdata()) > 0 for line in iterations.lines] == [True, True, True]
+    assert [len(line.get_xdata()) > 0 for line in samples.lines] == [True, False, True]
+
+
+def test_iterations_that_are_not_alike_are_not_put_side_by_side(results):
+    first, *_ = draw_comparisons([Shown.of([results[0], result("mappo", 0, batch=1000)])]).axes
+    assert first.get_xlabel() == "joint samples drawn (as far as all did)"
+
+
+def timed(result, runs_at_a_time):
+    summary = {"algorithm": result.algorithm, "seed": result.seed, "final_reward": 1.0, "env_steps": 200, "bytes_per_agent": 8,
+               "wall_seconds": 2.0, "runs_at_a_time": runs_at_a_time}
+    evaluations = {"iteration": np.array([0, 200]), "env_steps": np.array([0, 200]),
+                   "episode_return": np.array([-80.0, -40.0 + result.seed])}
+    metrics = {**result.curve, "seconds": result.curve["iteration"] / 100}
+    return SeedResult.from_record(RunRecord(Path("x"), summary, metrics, {}, evaluations))
+
+
+def test_seconds_are_a_panel_where_runs_had_the_machine_to_themselves(results):
+    alone, beside = ([timed(each, number) for each in (results[0], results[6])] for number in (1, 2))
+    assert "seconds" in Shown.of(alone).curves["cac"] and "seconds" not in Shown.of(beside).curves["cac"]
+    *_, seconds, _ = draw_comparisons([Shown.of(alone)]).axes
+    assert seconds.get_xlabel() == "seconds of training"
+    assert [line.get_xdata()[-1] for line in seconds.lines] == [2.0, 2.0]
+    assert not [axes for axes in draw_comparisons([Shown.of(beside)]).axes if axes.get_xlabel() == "seconds of training"]
+
+
+def test_evaluations_are_a_panel_and_columns_of_the_table(results):
+    group = [timed(each, 2) for each in results[:6]]
+    panel = draw_comparisons([Shown.of(group)]).axes[-1]
+    assert panel.get_ylabel() == "return of an evaluation's episodes"
+    assert panel.lines[0].get_ydata().tolist() == [-80.0, -40.0 + 2.5]
+    row, = compare_results(group).rows
+    names = ("evaluation", "evaluation_low", "evaluation_high")
+    assert tuple(row[name] for name in names) == iqm_interval(-40 + np.arange(6.0))
+    console = Console(width=80, record=True)
+    console.print(format_table(compare_results(group)))
+    assert "evaluated" in console.export_text()
+    assert "evaluation" not in compare_results(results).rows[0]
+
+
+def test_several_comparisons_are_rows_of_one_picture(results):
+    figure = draw_comparisons([Shown.of(results, "one"), Shown.of(results[:6], "other")])
+    assert [part.get_suptitle() for part in figure.subfigs] == ["one", "other"]
+    assert [len(part.axes) for part in figure.subfigs] == [3, 3]
+
+
+def test_a_folder_without_finished_runs_is_no_comparison(tmp_path):
+    (tmp_path / "runs" / "cac" / "seed-000").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no finished runs of a comparison"):
+        load_comparison(tmp_path)

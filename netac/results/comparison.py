@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.errors import InputError
-from netac.results.curves import Curve, reward_at, stack_curves
-from netac.results.files import atomic_write
+from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
+from netac.results.files import atomic_write, read_text
 from netac.results.metrics import Cell, csv_text
-from netac.results.runs import SUMMARY, RunRecord
+from netac.results.runs import SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+TABLE, RUN_TABLE = "comparison.csv", "comparison_runs.csv"
+RUNS = "runs"                 # the folder of its runs: RUNS/ALGORITHM/seed-000
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _COSTS = ("env_steps", "bytes_per_agent", "wall_seconds")
 _RUN_COLUMNS = ("algorithm", "seed", "status", "final_reward", *_COSTS, "efficient", "reward_at_samples", "error")
@@ -39,7 +41,10 @@ class SeedResult:
         wall_seconds: duration.
         efficient: whether the coordination game ended in an efficient equilibrium; None in other environments.
         error: why the run failed.
-        curve: the columns of its `metrics.csv`, with at least `iteration`, `env_steps` and `reward`.
+        curve: the columns of its `metrics.csv`, with at least `iteration`, `env_steps` and `reward`; `seconds` only where it
+            had the machine to itself.
+        evaluations: `iteration`, `env_steps` and `evaluation`, the mean return of the episodes of each evaluation; empty
+            without any.
     """
 
     algorithm: str
@@ -52,6 +57,7 @@ class SeedResult:
     efficient: bool | None = None
     error: str | None = None
     curve: Curve = field(default_factory=dict, repr=False, compare=False)
+    evaluations: Curve = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_record(cls, record: RunRecord) -> SeedResult:
@@ -60,8 +66,66 @@ class SeedResult:
         if missing := {"algorithm", "seed", *numbers} - set(summary):
             raise InputError(f"has no {', '.join(sorted(missing))}", file=record.folder / SUMMARY)
         numbers = {name: math.nan if summary[name] is None else summary[name] for name in numbers}
-        return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"),
-                   curve=record.metrics, **numbers)
+        shared = summary.get("runs_at_a_time", 1) > 1
+        curve = {name: column for name, column in record.metrics.items() if name != SECONDS} if shared else record.metrics
+        return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"), curve=curve,
+                   evaluations=evaluation_curve(record), **numbers)
+
+    @property
+    def evaluation(self) -> float:
+        """The return of its last evaluation's episodes; NaN without any."""
+        return float(self.evaluations["evaluation"][-1]) if self.evaluations else math.nan
+
+
+def evaluation_curve(record: RunRecord) -> dict[str, np.ndarray]:
+    """The evaluations of a run: "iteration", "env_steps" and "evaluation", the mean return of their episodes; {} if none."""
+    table = record.evaluations
+    return table and {"iteration": table["iteration"], "env_steps": table["env_steps"], "evaluation": table["episode_return"]}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a picture shows of a comparison.
+
+    Attributes:
+        curves: for each algorithm "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and "reward",
+            shape (seeds, points).
+        efficient: for each algorithm, which of its runs were efficient, shape (runs,); empty where the environment cannot tell.
+        evaluations: for each algorithm "env_steps" (points,) and "evaluation" (seeds, points); empty where there were none.
+        title: above the panels.
+    """
+
+    curves: dict[str, dict[str, np.ndarray]]
+    efficient: dict[str, np.ndarray] = field(default_factory=dict)
+    evaluations: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    title: str | None = None
+
+    @classmethod
+    def of(cls, results: Sequence[SeedResult], title: str | None = None) -> Shown:
+        """Of the runs that succeeded, stacked for each algorithm."""
+        succeeded = _groups(result for result in results if result.status == "ok")
+        known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
+        evaluated = [(name, [result.evaluations for result in group if result.evaluations]) for name, group in succeeded]
+        return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
+                   {name: np.array([result.efficient for result in group]) for name, group in known if group},
+                   {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title)
+
+
+def load_comparison(folder: str | Path) -> Shown:
+    """What the picture shows of a comparison, from its folder: of the runs in it that have finished.
+
+    Raises:
+        InputError: it is not the folder of a comparison, or none of its runs has finished.
+    """
+    folder = Path(folder)
+    runs = [file.parent for file in sorted(folder.glob(f"{RUNS}/*/*/{SUMMARY}"))]
+    if not runs:
+        raise InputError("holds no finished runs of a comparison", file=folder, valid="a folder that netac compare has written")
+    records = [load_run(run) for run in runs]
+    order = _algorithms(folder / TABLE)
+    results = [SeedResult.from_record(record) for record in records]
+    results.sort(key=lambda result: order.index(result.algorithm) if result.algorithm in order else len(order))
+    return Shown.of(results, f"{records[0].summary.get('env', '?')}, {records[0].summary.get('agents', '?')} agents")
 
 
 @dataclass(frozen=True)
@@ -82,7 +146,7 @@ class Comparison:
 
     def write(self, folder: str | Path) -> None:
         """Write `comparison.csv` and `comparison_runs.csv` into `folder`; RunError where that fails."""
-        for name, rows in (("comparison.csv", self.rows), ("comparison_runs.csv", self.runs)):
+        for name, rows in ((TABLE, self.rows), (RUN_TABLE, self.runs)):
             atomic_write(Path(folder) / name, csv_text(tuple(rows[0]), rows))
 
 
@@ -90,7 +154,8 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     """Put the results of several algorithms and seeds side by side, algorithms in the order of their first result.
 
     Numbers are interquartile means over the seeds that succeeded, `_low` and `_high` the bounds of 95 % intervals:
-    bootstrap for rewards, Wilson for `efficient_rate`.  `samples_compared` is the largest number of joint samples that
+    bootstrap for rewards, Wilson for `efficient_rate`.  `evaluation` is the return of
+    the last evaluation's episodes.  `samples_compared` is the largest number of joint samples that
     every run drew; `reward_at_samples` is the reward there (see `curves.reward_at`), so that algorithms that draw
     several samples in an iteration are held against the others fairly.
 
@@ -104,20 +169,12 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     rewards = {id(result): reward_at(result.curve, samples) if samples else math.nan for result in succeeded}
     has_rate = any(result.efficient is not None for result in succeeded)
     rows = [_algorithm_row(algorithm, group, samples, rewards, has_rate) for algorithm, group in _groups(results)]
+    if any(result.evaluations for result in succeeded):
+        rows = [row | _interval_cells("evaluation", _estimate(
+            [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
+                rows, _groups(results), strict=True)]
     runs = [_run_row(result, rewards.get(id(result), math.nan), has_rate) for result in results]
     return Comparison(tuple(rows), tuple(runs))
-
-
-def comparison_curves(results: Iterable[SeedResult], column: str = "reward") -> dict[str, dict[str, np.ndarray]]:
-    """The curves of the runs that succeeded, stacked for each algorithm, as `plots.plot_comparison` takes them."""
-    succeeded = [result for result in results if result.status == "ok"]
-    return {name: stack_curves([result.curve for result in group], column) for name, group in _groups(succeeded)}
-
-
-def efficient_runs(results: Iterable[SeedResult]) -> dict[str, np.ndarray]:
-    """For each algorithm, which of its runs were efficient, shape (runs,); empty where the environment cannot tell."""
-    known = [result for result in results if result.status == "ok" and result.efficient is not None]
-    return {name: np.array([result.efficient for result in group]) for name, group in _groups(known)}
 
 
 def format_table(comparison: Comparison, title: str | None = None) -> Table:
@@ -135,6 +192,8 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
         columns["efficient"] = lambda row: _with_interval(row, "efficient_rate")
     if samples and any(row["env_steps"] not in (samples, None) for row in comparison.rows):
         columns[f"reward at\n{samples:,} samples"] = lambda row: _with_interval(row, "reward_at_samples")
+    if "evaluation" in first:
+        columns["evaluated\nreturn"] = lambda row: _with_interval(row, "evaluation")
     columns["samples\ndrawn"] = lambda row: _rounded(row["env_steps"], decimals=0)
     columns["kB per\nagent"] = lambda row: _rounded(row["bytes_per_agent"], 1e3)
     columns["wall\ntime"] = lambda row: _rounded(row["wall_seconds"], unit="s")
@@ -145,6 +204,11 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
     for row in comparison.rows:
         table.add_row(*(escape(text(row)) for text in columns.values()))
     return table
+
+
+def _algorithms(table: Path) -> list[str]:
+    """The first column of `comparison.csv`, in its order; none where there is no such file yet."""
+    return [line.partition(",")[0] for line in read_text(table).splitlines()[1:]] if table.exists() else []
 
 
 def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:

@@ -13,6 +13,7 @@ import numpy as np
 Curve = Mapping[str, np.ndarray]
 AXES = ("iteration", "env_steps")
 BYTES = "bytes"                     # sent per agent, of all purposes: a third axis where runs have counted them
+SECONDS = "seconds"                 # of training: a fourth, where runs had the machine to themselves
 
 
 def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
@@ -22,7 +23,7 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     others are interpolated linearly at all logged iterations of the range they share.
 
     Returns:
-        "iteration", "env_steps" and, if all runs counted them, "bytes" of shape (points,), the column of shape
+        "iteration", "env_steps" and, if all runs have them, "bytes" and "seconds" of shape (points,), the column of shape
         (runs, points).
 
     Raises:
@@ -48,6 +49,8 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     purposes = {name for curve in curves for name in curve if name.startswith("bytes_")}
     if purposes and all(name in curve for name in purposes for curve in curves):
         stacked[BYTES] = sum(on_grid(name).mean(axis=0) for name in sorted(purposes))
+    if all(SECONDS in curve for curve in curves):
+        stacked[SECONDS] = on_grid(SECONDS).mean(axis=0)
     return stacked
 
 
@@ -93,5 +96,5 @@ def thin(curve: Curve, points: int = 150) -> dict[str, np.ndarray]:
     ends = np.unique(np.linspace(0, len(drawn) - 1, points + 1).astype(int)[1:])
     ends = ends[np.diff(drawn[ends], prepend=0.0) > 0]
     edges = np.concatenate([[0.0], drawn[ends]])
-    return {name: values[ends] if name in (*AXES, BYTES) else interval_means(drawn, values, edges)
+    return {name: values[ends] if name in (*AXES, BYTES, SECONDS) else interval_means(drawn, values, edges)
             for name, values in curve.items()}

@@ -1,0 +1,101 @@
+"""Pictures of comparisons: algorithms side by side against iterations, samples, bytes and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.results.comparison import Shown
+from netac.results.curves import AXES, BYTES, SECONDS, thin
+from netac.results.panels import LABELS, colours, counted, draw_band, finish, panels
+from netac.results.pictures import STYLE, save_figure
+from netac.results.statistics import rate_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
+
+
+def plot_comparisons(shown: Sequence[Shown], file: str | Path) -> None:
+    """Draw comparisons, below each other if there are several.
+
+    Reward against iterations (unless those of some algorithms are many times as long as those of others), against joint
+    samples, against bytes sent by an agent where those were counted, and against seconds where runs had the machine to
+    themselves; the return of evaluations; the share of efficient runs.  Lines are interquartile means over seeds, bands
+    their 95 % bootstrap intervals.  The panel of samples ends where every algorithm got to, where `comparison.csv`
+    compares them.
+
+    Args:
+        shown: what to draw.
+        file: where to write; the ending says the format (.png, .pdf, .svg).
+
+    Raises:
+        InputError: the ending of `file` is no format.
+        RunError: `file` cannot be written.
+    """
+    save_figure(lambda: draw_comparisons(shown), file, STYLE)
+
+
+def draw_comparisons(shown: Sequence[Shown]) -> Figure:
+    """The figure of `plot_comparisons`."""
+    names = [_panel_names(each) for each in shown]
+    figure, axes = panels([len(present) for present in names], [each.title for each in shown])
+    for each, present, own in zip(shown, names, axes, strict=True):
+        _draw(dict(zip(present, own, strict=True)), each)
+    return figure
+
+
+def _panel_names(shown: Shown) -> list[str]:
+    curves = shown.curves.values()
+    pace = [float(curve["env_steps"][-1] / max(curve["iteration"][-1], 1)) for curve in curves]
+    found = ["iteration"] if max(pace) <= UNLIKE * min(pace) else []
+    found.append("env_steps")
+    found += [BYTES] if all(BYTES in curve and (curve[BYTES] > 0).any() for curve in curves) else []
+    found += [SECONDS] if all(SECONDS in curve for curve in curves) else []
+    found += ["evaluation"] if shown.evaluations else []
+    return found + (["efficient"] if shown.efficient else [])
+
+
+def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
+    tints = colours(shown.curves)
+    drawn = [float(curve["env_steps"][-1]) for curve in shown.curves.values()]
+    for name, curve in shown.curves.items():
+        label = f"{name.upper()} ({counted(len(curve['reward']), 'seed')})"
+        for axis, panel in axes.items():
+            if axis not in (*AXES, BYTES, SECONDS):
+                continue
+            part = np.ones(len(curve["env_steps"]), dtype=bool)
+            if axis in ("env_steps", BYTES):
+                part = curve[BYTES] > 0 if axis == BYTES else curve["env_steps"] <= min(drawn)
+            line = thin({key: curve[key][..., part] for key in (*AXES, axis, "reward")})
+            draw_band(panel, line[axis], line["reward"], tints[name], label)
+    for name, curve in shown.evaluations.items():
+        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], tints[name], None)
+    samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
+    for axis, words in {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training"}.items():
+        if axis in axes:
+            finish(axes[axis], words, "reward", whole=axis != SECONDS)
+    if BYTES in axes:
+        axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=LABELS["reward"])
+    if "evaluation" in axes:
+        finish(axes["evaluation"], "joint samples drawn", "evaluation")
+    if "efficient" in axes:
+        _draw_rates(axes["efficient"], shown.efficient, tints)
+    next(iter(axes.values())).legend(loc="best")
+
+
+def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], tints: Mapping[str, str]) -> None:
+    names = list(efficient)
+    rates = [rate_interval(outcomes) for outcomes in efficient.values()]
+    heights = [rate.estimate for rate in rates]
+    whiskers = [[rate.estimate - rate.low for rate in rates], [rate.high - rate.estimate for rate in rates]]
+    panel.bar(range(len(names)), heights, color=[tints.get(name, "#777777") for name in names], width=0.62)
+    panel.errorbar(range(len(names)), heights, yerr=whiskers, fmt="none", color="#222222", linewidth=1.1, capsize=4)
+    panel.set(ylim=(0, 1.04), ylabel="share of efficient runs", xticks=range(len(names)),
+              xticklabels=[f"{name.upper()}\n{int(np.sum(efficient[name]))}/{len(efficient[name])}" for name in names])
+    panel.grid(False, axis="x")

@@ -1,0 +1,87 @@
+"""What the pictures of learning curves are made of: panels, lines with their bands, axes, colours."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.results.pictures import PALETTE
+from netac.results.statistics import iqm_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+KNOWN = ("cac", "dac", "mdac", "iac", "dnac")  # these keep their colour in every picture
+LABELS = {
+    "reward": "team-mean reward per step",
+    "evaluation": "return of an evaluation's episodes",
+    "J": "$J(\\theta)$",
+    "grad_norm_sq": "$\\Vert\\nabla J(\\theta)\\Vert^2$",
+    "critic_error": "critic error",
+    "consensus_error": "consensus error",
+}
+HEIGHT, WIDTH = 3.6, 4.3  # of a panel, inches
+
+
+def panels(counts: Sequence[int], titles: Sequence[str | None]) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with groups of panels, below each other: one group at most three in a row, several a row each.
+
+    Args:
+        counts: how many panels each group has.
+        titles: above each.
+    """
+    from matplotlib.figure import Figure
+
+    most = max(counts)
+    wide = most if len(counts) > 1 else 2 if most == 4 else min(most, 3)
+    high = -(-most // wide)
+    figure = Figure(figsize=(wide * WIDTH, len(counts) * (high * HEIGHT + 0.3)), layout="constrained")
+    parts = [figure] if len(counts) == 1 else figure.subfigures(len(counts), 1)
+    for part, title in zip(parts, titles, strict=True):
+        if title:
+            part.suptitle(title, fontsize=11)
+    return figure, [[part.add_subplot(high, wide, k + 1) for k in range(count)]
+                    for part, count in zip(parts, counts, strict=True)]
+
+
+def draw_band(panel: Axes, x: np.ndarray, values: np.ndarray, colour: str, label: str | None, dash: str = "-",
+              positive: bool = False) -> None:
+    """The interquartile mean over seeds of values, shape (seeds, points), and its 95 % interval.
+
+    With `positive` points of value 0 are left out, as long as others remain: a logarithmic axis has no place for them.
+    """
+    estimate, low, high = iqm_interval(values)
+    if positive and (shown := estimate > 0).any():
+        x, estimate, low, high = x[shown], estimate[shown], low[shown], high[shown]
+    panel.plot(x, estimate, dash, color=colour, linewidth=1.6, label=label, marker="o" if len(x) == 1 else None)
+    if len(values) > 1:
+        panel.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
+def finish(panel: Axes, x_label: str, column: str, whole: bool = True) -> None:
+    """Names of the axes, x from 0 on; `whole`: numbers along x are."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    panel.set(xlabel=x_label, ylabel=LABELS.get(column, column.replace("_", " ")))
+    panel.set_xlim(left=0)
+    if not whole:
+        return
+    panel.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=(1, 2, 5, 10)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+
+
+def colours(algorithms: Iterable[str]) -> dict[str, str]:
+    """A colour for each."""
+    known = dict(zip(KNOWN, PALETTE, strict=False))
+    names = list(algorithms)
+    free = itertools.cycle([*PALETTE[len(KNOWN):], *(colour for name, colour in known.items() if name not in names)])
+    return {name: known.get(name) or next(free) for name in names}
+
+
+def counted(number: int, what: str) -> str:
+    """"1 seed", "5 seeds"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
