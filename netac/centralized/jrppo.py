@@ -17,7 +17,7 @@ import numpy as np
 from netac.centralized._base import Agents, Clipped, Shareable, TrainerRequirements
 from netac.centralized._sessions import sessions
 from netac.centralized._simultaneous import at_once
-from netac.centralized._surrogates import Surrogate, clip_range, clipped
+from netac.centralized._surrogates import Surrogate, clipped
 from netac.processes.games import Games
 from netac.processes.star import Star
 
@@ -33,7 +33,7 @@ def requirements(settings: Settings) -> TrainerRequirements:
 
 def iterations(agents: Agents, world: Games, star: Star, settings: Settings, times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    epsilon = clip_range(settings.clip_range, star.placement.agents, settings.clip_over_agents)
+    epsilon = settings.epsilon(star.placement.agents)
 
     def weigh(log_ratio: np.ndarray, A: np.ndarray, active: np.ndarray | None) -> Surrogate:
         joint = star.sum(log_ratio if active is None else log_ratio * active)
