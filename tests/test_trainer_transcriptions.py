@@ -103,6 +103,11 @@ CASES = {
                                                      "advantages": "agent"}, wrong=("no factor", "plain gradient", "no mask")),
     "hatrpo-gaussian": Case("hatrpo", BOX | LASTING, options={"entropy": 0.0, "conjugate_gradients": 200, "delta": 0.5},
                             wrong=("no factor", "plain gradient", "no search")),
+    "hatrpo-entropy": Case("hatrpo", LEAVING, options={"entropy": 0.5, "conjugate_gradients": 200, "delta": 0.5, "accept": 0.8},
+                           wrong=("no entropy", "search without entropy", "no factor", "no mask")),
+    "hatrpo-gaussian-entropy": Case("hatrpo", BOX | LASTING, agents=2, options={
+        "entropy": 1.0, "conjugate_gradients": 200, "delta": 0.2, "accept": 0.9, "damping": 0.3},
+                                    wrong=("no entropy", "search without entropy")),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }

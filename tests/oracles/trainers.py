@@ -257,6 +257,14 @@ class Trainer:
     def log_prob(self, i, b):
         return self.logs(i, b, np.arange(b.over.size))[0]
 
+    def entropy(self, i, b):
+        """H(pi_i(.|o)) of every sample."""
+        net, x = self.job.policy[i], b.obs[i].reshape(b.over.size, -1).astype(float)
+        if self.spaces[i].kinds:
+            log_pi = log_softmax(forward(net, self.theta[i], x)[-1])
+            return -(np.exp(log_pi) * log_pi).sum(axis=1)
+        return np.full(len(x), (net.of(self.theta[i], "log_std") + 0.5 * np.log(2 * np.pi * np.e)).sum())
+
     def climb(self, i, b, part, weights):
         """Mean over the agent's own samples of weights grad log pi + entropy grad H."""
         _, of_out, of_std, H_out, H_std, layers = self.logs(i, b, part)
@@ -311,13 +319,15 @@ class Trainer:
         """Equation 8 and the line search."""
         everything, start, o = np.arange(b.over.size), self.theta[i], self.o
         mean = self.mean_over(b.active[i].ravel())
-        g = self.climb(i, b, everything, M)
+        g, H = self.climb(i, b, everything, M), self.entropy(i, b)
         net, spaces = self.job.policy[i], self.spaces[i]
         layers = forward(net, start, b.obs[i].reshape(len(mean), -1).astype(float))
         step, kl = natural_step(net, start, layers, mean, bool(spaces.kinds), g, o, self.wrong)
         for j in range(o["backtracks"]):
             self.theta[i] = start + 0.5**j * step
             gain = mean @ (np.exp(self.log_prob(i, b) - old) * M - M)
+            if self.wrong != "search without entropy":
+                gain += o["entropy"] * (mean @ (self.entropy(i, b) - H))
             if kl(self.theta[i]) <= o["delta"] and gain > 0 and gain >= o["accept"] * 0.5**j * (g @ step):
                 return
             if self.wrong == "no search":
