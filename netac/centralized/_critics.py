@@ -95,7 +95,7 @@ class Critics:
             if mean is not None:
                 self.statistics[:] = mean(self.statistics)
             targets = np.stack([each.normalise(row) for each, row in zip(self.normalisers, targets, strict=True)])
-        samples = Samples(seen=b.seen, active=None if active.all() else active)
+        samples = b.among(Samples(seen=b.seen, active=None if active.all() else active), "own" if mean is None else "all")
         size = b.over.size // settings.critic_minibatches
         omega, direction = self.omega, self.optimizer.over(size).omega
         for part in self._parts(b.over.size, t):

@@ -5,7 +5,8 @@ whole, and the joint advantage A(s, a):
 
     max E[min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon) A)]
 
-The trainer adds the logarithms of the agents' ratios up before every step and tells all agents the sum.
+The mean is over the samples in which any agent took part; those that did not have ratio 1.  The trainer adds the logarithms
+of the agents' ratios up before every step and tells all agents the sum.
 """
 
 from __future__ import annotations
@@ -40,6 +41,6 @@ def iterations(agents: Agents, world: Games, star: Star, settings: Settings, tim
         return clipped(np.repeat(joint[None], len(log_ratio), axis=0), A, active, epsilon=epsilon)
 
     for session in sessions(agents, world, star, settings, times):            # roll out, centralized advantages
-        at_once(session, agents, star, settings, weigh, epsilon)              # eq. 6
+        at_once(session, agents, star, settings, weigh, epsilon, joint=True)  # eq. 6
         session.fit()
         yield

@@ -1,8 +1,8 @@
 """MAPPO: multi-agent proximal policy optimisation with a critic of the global state (Yu et al., 2021; paper 001, eq. 5).
 
 All agents learn at once, each with the clipped surrogate of its own ratio and the joint advantage.  With
-`parameters = "shared"` they have one policy: the trainer averages their gradients (paper 001, eq. 5: the sum over agents of
-their objectives); with "separate" each climbs its own.
+`parameters = "shared"` they have one policy: the trainer averages their gradients (paper 001, eq. 5: a mean over all
+samples of all agents); with "separate" each climbs its own.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ M = T E samples, step after step: sample t E + e is step t of game e.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -23,6 +23,7 @@ class Samples:
 
     Attributes:
         sequences: how the samples follow each other, for policies with memory; None for the others.
+        shares: (M,) how much of the team each sample stands for where means are not those of agents by themselves.
     """
 
     obs: list[np.ndarray] = field(default_factory=list)
@@ -30,6 +31,7 @@ class Samples:
     seen: list[np.ndarray] = field(default_factory=list)
     active: np.ndarray | None = None
     sequences: Sequences | None = None
+    shares: np.ndarray | None = None
 
     @property
     def chunks(self) -> np.ndarray | None:
@@ -38,14 +40,18 @@ class Samples:
 
     @property
     def emphasis(self) -> np.ndarray | None:
-        """(n, M) weights that make means over M samples means over those an agent took part in; None where it did in all."""
+        """(n, M) weights that make means over M samples means over those an agent took part in, or with `shares` means over
+        so many as these sum up to; None where all took part in all."""
+        if self.shares is not None:
+            return self.active * (len(self.shares) / (self.shares.sum() or 1.0))
         return None if self.active is None else emphasis(self.active)
 
     def take(self, part: np.ndarray) -> Samples:
         """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
         obs, own, seen = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen))
         return Samples(obs, own, seen, None if self.active is None else self.active[:, part],
-                       None if self.sequences is None else self.sequences.take(part))
+                       None if self.sequences is None else self.sequences.take(part),
+                       None if self.shares is None else self.shares[part])
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Rollout:
         over: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
+        present: (M,) the fraction of all N agents that took part; None where all did in all.
     """
 
     obs: list[np.ndarray]
@@ -85,6 +92,7 @@ class Rollout:
     over: np.ndarray
     ends: np.ndarray
     sequences: Sequences | None = None
+    present: np.ndarray | None = None
 
     def of(self, row: int) -> Samples:
         """The samples of one agent of this process."""
@@ -96,6 +104,19 @@ class Rollout:
     def samples(self) -> Samples:
         """The samples of all agents of this process."""
         return Samples(self.obs, self.own, active=self.active, sequences=self.sequences)
+
+    def among(self, samples: Samples, whose: Literal["own", "all", "any"]) -> Samples:
+        """Of this process's agents, or critics, such that the mean over agents of their means is one over
+
+        - "own": the samples of each agent by itself, then over agents;
+        - "all": all samples of all agents alike (shared parameters: paper 001, eq. 5; paper 002, eq. 4);
+        - "any": the samples in which any agent took part, in which there is a joint ratio (paper 002, eq. 6).
+        """
+        if whose == "own" or self.present is None:
+            return samples
+        return replace(samples, active=np.ones((len(samples.obs or samples.seen), self.over.size))
+                       if samples.active is None else samples.active,
+                       shares=self.present if whose == "all" else np.ceil(self.present))
 
     def next_values(self, values: np.ndarray, beyond: np.ndarray) -> np.ndarray:
         """V(s') from V(s) (critics, M) and V of what is `beyond`, (critics, K + E): (critics, T, E)."""
@@ -131,7 +152,7 @@ class Rollouts:
         seen = self._states if central else self._obs
         own: list[list[np.ndarray]] = [[] for _ in theta]
         beyond: list[list[np.ndarray]] = [[] for _ in seen]
-        active, over, ended = np.empty((len(theta), T, E)), np.empty((T, E)), []
+        active, over, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], np.empty((T, E))
         r, everyone, worthless, part, left, memories = [], [], [], [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
@@ -142,7 +163,7 @@ class Rollouts:
                 block[now] = shown
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
-            active[:, t], over[t] = step.active, step.again
+            active[:, t], over[t], present[t] = step.active, step.again, step.view.active.mean(axis=0)
             r.append(step.r)
             if trainer:
                 everyone.append(step.outcome.everyone.r)
@@ -169,7 +190,8 @@ class Rollouts:
             everyone=_by_agent(everyone, T, E), alive=1.0 - _by_agent(worthless, T, E),
             taking_part=_by_agent(part, T, E) if central else active, over=over,
             ends=over[None] if central else _by_agent(left, T, E),
-            sequences=self._sequences(memories, over) if memories else None)
+            sequences=self._sequences(memories, over) if memories else None,
+            present=None if (present == 1.0).all() else present.ravel())
 
     def _sequences(self, memories: list[np.ndarray], over: np.ndarray) -> Sequences:
         """Of T / L memories (n, E, H) at the start of the chunks."""

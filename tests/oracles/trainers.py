@@ -209,7 +209,8 @@ class Trainer:
             for c, omega in enumerate(self.omega):
                 x = (b.obs[c] if self.local else b.state).reshape(M, -1)[part].astype(float)
                 pull = self.value_pull(self.value(c, omega, x), wanted[c][part], values[c].ravel()[part])
-                pull = pull * self.mean_over(masks[c].ravel()[part])
+                pull = pull * self.mean_over(masks[c].ravel()[part], self.local and self.shared and b.active.reshape(
+                    self.N, -1)[:, part])
                 gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x), pull[:, None]))
             if self.local and self.shared and self.wrong != "apart":
                 gradients = [np.mean(gradients, axis=0)] * len(gradients)
@@ -228,8 +229,13 @@ class Trainer:
         held, _ = loss(target - np.clip(v, old - c, old + c))
         return np.where((held > free) & (np.abs(v - old) > c), 0.0, pull)
 
-    def mean_over(self, mask):
-        return np.full(len(mask), 1 / len(mask)) if self.wrong == "no mask" else mask / max(mask.sum(), 1)
+    def mean_over(self, mask, all_masks=False, joint=False):
+        """Weights of an agent's samples: means over its own, over those of all agents, or over those any took part in."""
+        if self.wrong == "no mask":
+            return np.full(len(mask), 1 / len(mask))
+        if all_masks is False or self.wrong == "own means":
+            return mask / max(mask.sum(), 1)
+        return mask / max(all_masks.any(axis=0).sum() if joint else all_masks.sum() / self.N, 1 / self.N)
 
     # --- policies ---
 
@@ -268,7 +274,9 @@ class Trainer:
     def climb(self, i, b, part, weights):
         """Mean over the agent's own samples of weights grad log pi + entropy grad H."""
         _, of_out, of_std, H_out, H_std, layers = self.logs(i, b, part)
-        mean = self.mean_over(b.active[i].ravel()[part])[:, None]
+        together = self.shared or self.job.algorithm == "jrppo"
+        mean = self.mean_over(b.active[i].ravel()[part], together and b.active.reshape(self.N, -1)[:, part],
+                              self.job.algorithm == "jrppo")[:, None]
         c = 0.0 if self.wrong == "no entropy" else self.o["entropy"]
         deviations = None if of_std is None else (mean * (weights[:, None] * of_std + c * H_std)).sum(axis=0)
         return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out), deviations)
