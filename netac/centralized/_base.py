@@ -88,10 +88,12 @@ class TrainerRequirements:
     Attributes:
         critics: "state": one critic, the trainer's, of the global state; "observation": each agent its own, of what it sees.
         shared: whether all agents have the same policy (and critic) parameters.
+        value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
     """
 
     critics: Literal["state", "observation"] = "state"
     shared: bool = False
+    value: Literal["state", "action"] = "state"
 
 
 @dataclass(frozen=True)

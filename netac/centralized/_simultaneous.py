@@ -28,7 +28,7 @@ def at_once(session: Session, agents: Agents, star: Star, settings: Shareable, w
     """
     b, samples, minibatches, together = session.b, session.b.over.size, settings.minibatches, agents.together
     shared = settings.parameters == "shared"
-    A, scales = own_advantages(_told(session, agents, star), b.active, settings)
+    A, scales = own_advantages(_told(session, star), b.active, settings)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
     before = together.policy.distributions(together.theta, own)
     old = _log_densities(before, b.own)
@@ -48,9 +48,9 @@ def _log_densities(distributions: list[Distribution], own: list[np.ndarray]) -> 
     return np.stack([log_density(each, actions) for each, actions in zip(distributions, own, strict=True)])
 
 
-def _told(session: Session, agents: Agents, star: Star) -> np.ndarray:
+def _told(session: Session, star: Star) -> np.ndarray:
     """(n, M) advantages: the agents' own, or the trainer's handed out to all."""
-    if agents.critics_are_local:
+    if session.own:
         return session.A
     rows = np.repeat(session.A, star.placement.agents, axis=0) if star.is_trainer else None
     return star.hand_out(rows, session.b.over.size)

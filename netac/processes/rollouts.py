@@ -14,6 +14,7 @@ import numpy as np
 from netac.agents._neural_memory import aligned
 from netac.agents.sequences import Sequences, chunked
 from netac.agents.transitions import emphasis
+from netac.processes.encoding import Encoding
 from netac.processes.games import Games
 
 
@@ -22,6 +23,7 @@ class Samples:
     """What networks are asked about: attributes as those of `netac.agents.transitions.Transitions`, of the same names.
 
     Attributes:
+        joint: (critics) joint actions (M, F) as numbers, for critics that see them.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         shares: (M,) how much of the team each sample stands for where means are not those of agents by themselves.
     """
@@ -29,6 +31,7 @@ class Samples:
     obs: list[np.ndarray] = field(default_factory=list)
     own: list[np.ndarray] = field(default_factory=list)
     seen: list[np.ndarray] = field(default_factory=list)
+    joint: list[np.ndarray] = field(default_factory=list)
     active: np.ndarray | None = None
     sequences: Sequences | None = None
     shares: np.ndarray | None = None
@@ -48,8 +51,8 @@ class Samples:
 
     def take(self, part: np.ndarray) -> Samples:
         """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
-        obs, own, seen = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen))
-        return Samples(obs, own, seen, None if self.active is None else self.active[:, part],
+        lists = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen, self.joint))
+        return Samples(*lists, None if self.active is None else self.active[:, part],
                        None if self.sequences is None else self.sequences.take(part),
                        None if self.shares is None else self.shares[part])
 
@@ -77,6 +80,8 @@ class Rollout:
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         present: (M,) the fraction of all N agents that took part; None where all did in all.
+        joint, beyond_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the policies
+            drew, for the critic alone, in what is `beyond`; zeros for agents that took no part, or have none in s'.
     """
 
     obs: list[np.ndarray]
@@ -93,6 +98,8 @@ class Rollout:
     ends: np.ndarray
     sequences: Sequences | None = None
     present: np.ndarray | None = None
+    joint: list[np.ndarray] = field(default_factory=list)
+    beyond_joint: list[np.ndarray] = field(default_factory=list)
 
     def of(self, row: int) -> Samples:
         """The samples of one agent of this process."""
@@ -133,10 +140,13 @@ class Rollouts:
         steps: T.
         critics: whether critics see the global state, or each its own agent's observations.
         chunk: L, the steps over which policies with memory are unrolled; T is a multiple of it.
+        actions: whether the critic, of the state, sees the joint action, too.
     """
 
-    def __init__(self, world: Games, steps: int, critics: Literal["state", "observation"], chunk: int = 1):
+    def __init__(self, world: Games, steps: int, critics: Literal["state", "observation"], chunk: int = 1,
+                 actions: bool = False):
         self._world, self._steps, self._critics, self._chunk = world, steps, critics, chunk
+        self._encode = Encoding(world.environment.actions) if actions else None
         self._obs: list[np.ndarray] | None = None
         self._states: list[np.ndarray] = []
 
@@ -153,7 +163,7 @@ class Rollouts:
         own: list[list[np.ndarray]] = [[] for _ in theta]
         beyond: list[list[np.ndarray]] = [[] for _ in seen]
         active, over, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], np.empty((T, E))
-        r, everyone, worthless, part, left, memories = [], [], [], [], [], []
+        r, everyone, worthless, part, left, memories, joint, foreseen = [], [], [], [], [], [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
                 memories.append(source.memory.copy())
@@ -171,6 +181,8 @@ class Rollouts:
                 self._states[0][now] = step.view.state
                 worthless.append(~step.outcome.valued)
                 part.append(step.view.active)
+                if self._encode is not None:
+                    joint.append(self._encode(step.joint, step.view.active))
             elif not central:
                 worthless.append(step.outcome.terminated)
                 left.append(step.again | ~step.after.active[world.placement.local.start:world.placement.local.stop])
@@ -182,6 +194,12 @@ class Rollouts:
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)
+                if self._encode is not None:
+                    after = world.foreseen(theta, source, step.after)
+                    if after is not None:
+                        playing = np.where(step.outcome.over, step.outcome.valued, step.after.active)
+                        numbers = self._encode(after, playing)
+                        foreseen += [numbers[games], *([numbers] if t == T - 1 else [])]
             world.renew(step, source)
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
@@ -191,6 +209,8 @@ class Rollouts:
             taking_part=_by_agent(part, T, E) if central else active, over=over,
             ends=over[None] if central else _by_agent(left, T, E),
             sequences=self._sequences(memories, over) if memories else None,
+            joint=[np.concatenate(joint)] if joint else [],
+            beyond_joint=[np.concatenate(foreseen)] if foreseen else [],
             present=None if (present == 1.0).all() else present.ravel())
 
     def _sequences(self, memories: list[np.ndarray], over: np.ndarray) -> Sequences:

@@ -58,6 +58,7 @@ class Play:
     terminated: np.ndarray | None = None
     goes_on: np.ndarray | None = None
     over: np.ndarray | None = None
+    foreseen: np.ndarray | None = None
 
 
 class Adam:
@@ -104,11 +105,13 @@ class Trainer:
     def run(self):
         for k in range(self.job.iterations):
             left = 1 - k / self.job.iterations if self.o["decay"] == "linear" and self.wrong != "no decay" else 1.0
-            b = self.play()
-            A, targets, values = self.judge(b)
-            self.learn(k, b, A, self.o["actor_step"] * left)
-            self.fit(k, b, targets, values, self.o["critic_step"] * left)
+            self.iteration(k, self.play(), self.o["actor_step"] * left, self.o["critic_step"] * left)
         return self.theta, self.omega
+
+    def iteration(self, k, b, alpha, beta):
+        A, targets, values = self.judge(b)
+        self.learn(k, b, A, alpha)
+        self.fit(k, b, targets, values, beta)
 
     # --- trajectories ---
 
@@ -132,18 +135,23 @@ class Trainer:
     def play(self):
         """T steps of all games with the current policies; games that are over begin anew."""
         games, agents, told = self.games, range(self.N), []
-        for _ in range(self.o["rollout"]):
+        for t in range(self.o["rollout"]):
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
             a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i])) for i in agents]
             step = games.step(self.packed(a))
             told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.over,
-                         *games.observe(agents), games.state()))
+                         *games.observe(agents), games.state(), self.foreseen(t, active, step)))
             if step.over.any():
                 games.restart(step.over)
         columns = [np.stack(column) for column in zip(*told, strict=True)]
         N, rest = self.N, columns[2 * self.N:]
         by_agent = [np.moveaxis(rest[j], 0, 1) for j in (1, 2, 3, 4)]
-        return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5])
+        return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5],
+                    rest[7 + N])
+
+    def foreseen(self, t, active, step):
+        """What else is drawn in s'."""
+        return np.zeros((self.E, 0))
 
     # --- critics ---
 
@@ -296,10 +304,11 @@ class Trainer:
     def learn(self, k, b, A, alpha):
         masks = b.active.reshape(self.N, -1)
         A = A.reshape(len(A), -1)
+        own = self.local or self.job.algorithm == "coma"
         if self.o["advantages"] == "joint":
-            among = masks if self.local else masks.any(axis=0, keepdims=True)
+            among = masks if own else masks.any(axis=0, keepdims=True)
             A = (A - A[among].mean()) / (A[among].std() + SMALL)
-        if not self.local:
+        if not own:
             A = np.repeat(A, self.N, axis=0)
         A = np.stack([self.own(A[i], masks[i]) for i in range(self.N)])
         (self.in_turn if self.job.algorithm in SEQUENTIAL else self.at_once)(k, b, A, masks, alpha)
