@@ -49,7 +49,7 @@ class Session:
             self.A, self._scale = _jointly(advantages, self.b, self._star, own)
 
     def fit_critics(self) -> None:
-        """Regress the critics on the returns, once: policies and critics have no use for each other's changes."""
+        """Regress the critics on the returns, once: at any time, if policies do not ask what critics have learnt."""
         if not self._fitted:
             self._fitted = True
             self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
