@@ -130,7 +130,7 @@ BAD = {
     "actions in another order": (trainer("coma") | {"critic": {"name": "mlp", "joint": "own-first"}}, "critic.joint",
                                  ["one critic for all agents", "'own-first'", '"agents"']),
     "no such baseline": (trainer("coma", baseline="best"), "algorithm.baseline", ["'best'", "optimal"]),
-    "nothing to average": (trainer("coma", baseline_samples=0), "algorithm.baseline_samples", ["found 0"]),
+    "nothing to average": (trainer("coma", baseline_pairs=1), "algorithm.baseline_pairs", ["found 1"]),
     "actions for COMA's agents": (trainer("coma") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
                                   ["see the state", "found 'observation'"]),
     "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),

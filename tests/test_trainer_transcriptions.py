@@ -111,9 +111,9 @@ CASES = {
                          wrong=("other baseline", "no mask", "own means", "no huber", "no value clip", "never ends")),
     "coma-optimal-mixed-late": Case("coma", MIXED | LATE, options=SEPARATE | TIGHT | {
         "baseline": "optimal", "advantages": "agent"}, wrong=("other baseline", "no mask", "no clip", "no next action")),
-    "coma-gaussian": Case("coma", BOX, options=SHARED | {"baseline_samples": 3, "decay": "linear"},
+    "coma-gaussian": Case("coma", BOX, options=SHARED | {"baseline_pairs": 2, "decay": "linear"},
                           wrong=("other baseline", "no next action", "no decay", "no entropy")),
-    "coma-optimal-gaussian": Case("coma", BOX | LEAVING, options=SEPARATE | {"baseline": "optimal", "baseline_samples": 2},
+    "coma-optimal-gaussian": Case("coma", BOX | LEAVING, options=SEPARATE | {"baseline": "optimal", "baseline_pairs": 3},
                                   wrong=("other baseline", "no mask", "critic of before")),
     "coma-none-gaussian": Case("coma", BOX, agents=2, options=SEPARATE | {"baseline": "none", "team_reward": "sum"},
                                wrong=("other baseline",)),

@@ -34,7 +34,7 @@ def baseline(which: Baseline, pi: Distribution, q: np.ndarray, z: np.ndarray | N
         (M,).
     """
     values, log_std = pi
-    chances = np.exp(values) if log_std is None else np.full(q.shape, 1.0 / max(q.shape[1], 1))
+    chances = np.exp(values) if log_std is None else np.full(q.shape, 1.0 / max(1, q.shape[1]))
     if which == "counterfactual":
         return np.vecdot(chances, q)
     if which == "optimal":
@@ -42,23 +42,27 @@ def baseline(which: Baseline, pi: Distribution, q: np.ndarray, z: np.ndarray | N
     return 0.0
 
 
-def own_draws(seed: int, k: int, agent: int, shape: tuple[int, int, int]) -> np.ndarray:
-    """z of iteration k, standard normal, (M, K, d): of nothing but the run's seed and these numbers."""
-    return normal(generator(seed, Purpose.BASELINE, k, agent).random(shape))
+def own_draws(seed: int, k: int, agent: int, samples: int, pairs: int, size: int) -> np.ndarray:
+    """z of an agent in iteration k, standard normal, and then -z: (M, 2 pairs, d).
+
+    What Q has of a slope along the action cancels in the mean over a pair, and the score's norm is the same for both.
+    """
+    z = normal(generator(seed, Purpose.BASELINE, k, agent).random((samples, pairs, size)))
+    return np.concatenate([z, -z], axis=1)
 
 
-def counterfactual_advantages(session: Session, agents: Agents, star: Star, which: Baseline, draws: int) -> np.ndarray:
+def counterfactual_advantages(session: Session, agents: Agents, star: Star, which: Baseline, pairs: int) -> np.ndarray:
     """X_i = Q(s, a) - b_i(s, a_-i) of this process's agents, (n, M), in units of returns.
 
     The trainer tells each agent what Q is with each of its own actions in the place of the one it took: all of discrete ones,
-    K = `draws` vectors that the agent told it before.  The agent knows its policy, and thus its baseline.
+    K = 2 `pairs` vectors that the agent told it before.  The agent knows its policy, and thus its baseline.
     """
     b, M, together = session.b, session.b.over.size, agents.together
     spaces = together.policy.actions
     pi = together.policy.distributions(together.theta, b.samples)
-    K = 0 if which == "none" else draws
-    z = {row: own_draws(agents.seed, session.k, agent, (M, K, spaces[agent].size))
-         for row, agent in enumerate(agents.local) if not spaces[agent].kinds}
+    K = 0 if which == "none" else 2 * pairs
+    z = {row: own_draws(agents.seed, session.k, agent, M, pairs, spaces[agent].size)
+         for row, agent in enumerate(agents.local) if K and not spaces[agent].kinds}
     vectors = None
     if K and not all(space.kinds for space in spaces):
         size = max(space.size for space in spaces)

@@ -14,8 +14,12 @@ rollout stops, its sum stops, and a_{t+1} is drawn from pi_k and not played.  Th
     "none":            b_i = 0
 
 The optimal baseline is that of the least variance of X_i grad log pi_i, the gradient being that with respect to the policy's
-outputs.  One step on all samples is that of the policy gradient; several of them climb PPO's clipped surrogate, with X_i in
-the place of the joint advantage: with `epochs`, `baseline = "optimal"` is MAPPO with the optimal baseline.
+outputs.  Of discrete actions both are exact.  Of action vectors they are means over other draws than the one that was played,
+so that the gradient stays unbiased; from few draws the optimal one is noisy, and may leave more variance than the
+counterfactual one.
+
+One step on all samples is that of the policy gradient; several of them climb PPO's clipped surrogate, with X_i in the place of
+the joint advantage: with `epochs`, `baseline = "optimal"` is MAPPO with the optimal baseline.
 """
 
 from __future__ import annotations
@@ -39,8 +43,8 @@ class Settings(Clipped, Shareable):
 
     baseline: Baseline = Field("counterfactual", description=(
         "b_i(s, a_-i): what the agent expects over its own action, what makes the gradient's variance least, or 0"))
-    baseline_samples: int = Field(8, ge=1, le=1000, description=(
-        "action vectors: how many own actions a baseline is a mean over"))
+    baseline_pairs: int = Field(4, ge=2, le=1000, description=(
+        "action vectors: a baseline is a mean over so many pairs of own actions, mean + deviation z and mean - deviation z"))
     gae_lambda: float = Field(0.8, ge=0, le=1, description="lambda of the critic's returns, TD(lambda)")
     epochs: int = Field(1, ge=1, le=10**4, description="passes over the samples for the policies")
 
@@ -55,7 +59,7 @@ def iterations(agents: Agents, world: Games, star: Star, settings: Settings, tim
     epsilon = settings.epsilon(star.placement.agents)
     for session in sessions(agents, world, star, settings, times):            # trajectories of pi_k, returns y
         session.fit_critics()                                                 # Q on the returns
-        X = counterfactual_advantages(session, agents, star, settings.baseline, settings.baseline_samples)
+        X = counterfactual_advantages(session, agents, star, settings.baseline, settings.baseline_pairs)
         session.use(X, own=True)
         at_once(session, agents, star, settings, partial(clipped, epsilon=epsilon), epsilon)
         session.fit()

@@ -65,8 +65,9 @@ class Coma(Trainer):
                 own = [np.tile(np.eye(width)[c], (M, 1)) for c in range(width)]
                 scores = [np.eye(width)[c] - chances for c in range(width)]
             else:
-                log_std, K = net.of(theta, "log_std"), self.o["baseline_samples"]
-                z = ndtri(np.maximum(self.drawn(k, BASELINE, i).random((M, K, width)), SMALLEST_UNIFORM))
+                log_std, K = net.of(theta, "log_std"), 2 * self.o["baseline_pairs"]
+                z = ndtri(np.maximum(self.drawn(k, BASELINE, i).random((M, K // 2, width)), SMALLEST_UNIFORM))
+                z = np.stack([z[:, c // 2] * (-1) ** c for c in range(K)], axis=1)
                 own = [self.bounded(i, out + np.exp(log_std) * z[:, c]) for c in range(K)]
                 chances = np.full((M, K), 1 / K)
                 scores = [np.concatenate([z[:, c] / np.exp(log_std), z[:, c] ** 2 - 1], axis=1) for c in range(K)]
