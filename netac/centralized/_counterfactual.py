@@ -15,7 +15,7 @@ from netac.processes.encoding import Encoding
 from netac.processes.star import Star
 from netac.streams import Purpose, generator, normal
 
-AT_ONCE = 2**16      # joint actions that the critic is asked about at a time
+AT_ONCE = 2**15      # joint actions that the critic is asked about at a time
 
 Baseline = Literal["counterfactual", "optimal", "none"]
 
@@ -74,6 +74,7 @@ def counterfactual_advantages(session: Session, agents: Agents, star: Star, whic
         vectors = vectors.reshape(len(spaces), M, K, size) if star.is_trainer else None
     width = 1 + (0 if which == "none" else max(space.kinds or K for space in spaces))
     answers = _answers(session, agents, spaces, vectors, width) if star.is_trainer else None
+    star.meet()                                     # the trainer is busy for long: nobody should keep a core from it
     told = star.hand_out(answers, M * width).reshape(len(pi), M, width)
     return np.stack([q[:, 0] - baseline(which, own, q[:, 1:1 + (spaces[agent].kinds or K)], z.get(row))
                      for row, (agent, own, q) in enumerate(zip(agents.local, pi, told, strict=True))])

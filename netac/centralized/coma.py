@@ -19,7 +19,8 @@ so that the gradient stays unbiased; from few draws the optimal one is noisy, an
 counterfactual one.
 
 One step on all samples is that of the policy gradient; several of them climb PPO's clipped surrogate, with X_i in the place of
-the joint advantage: with `epochs`, `baseline = "optimal"` is MAPPO with the optimal baseline.
+the joint advantage: with `epochs`, `baseline = "optimal"` is MAPPO with the optimal baseline.  X_i are brought to one scale as
+`advantages` says, which takes off their mean, too; "raw" leaves them as they are.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from netac.agents._neural_memory import aligned
 from netac.agents.sequences import Sequences, chunked
 from netac.agents.transitions import emphasis
 from netac.processes.encoding import Encoding
-from netac.processes.games import Games
+from netac.processes.games import Advance, Feed, Games
 
 
 @dataclass(frozen=True)
@@ -194,12 +194,9 @@ class Rollouts:
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)
-                if self._encode is not None:
-                    after = world.foreseen(theta, source, step.after)
-                    if after is not None:
-                        playing = np.where(step.outcome.over, step.outcome.valued, step.after.active)
-                        numbers = self._encode(after, playing)
-                        foreseen += [numbers[games], *([numbers] if t == T - 1 else [])]
+                following = self._following(theta, source, step)
+                if following is not None:
+                    foreseen += [following[games], *([following] if t == T - 1 else [])]
             world.renew(step, source)
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
@@ -212,6 +209,15 @@ class Rollouts:
             joint=[np.concatenate(joint)] if joint else [],
             beyond_joint=[np.concatenate(foreseen)] if foreseen else [],
             present=None if (present == 1.0).all() else present.ravel())
+
+    def _following(self, theta: np.ndarray, source: Feed, step: Advance) -> np.ndarray | None:
+        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were truncated with
+        this step; None where no critic of actions is told."""
+        if self._encode is None:
+            return None
+        joint = self._world.foreseen(theta, source, step.after)
+        outcome = step.outcome
+        return None if joint is None else self._encode(joint, np.where(outcome.over, outcome.valued, step.after.active))
 
     def _sequences(self, memories: list[np.ndarray], over: np.ndarray) -> Sequences:
         """Of T / L memories (n, E, H) at the start of the chunks."""
