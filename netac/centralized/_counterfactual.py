@@ -63,21 +63,25 @@ def counterfactual_advantages(session: Session, agents: Agents, star: Star, whic
     K = 0 if which == "none" else 2 * pairs
     z = {row: own_draws(agents.seed, session.k, agent, M, pairs, spaces[agent].size)
          for row, agent in enumerate(agents.local) if K and not spaces[agent].kinds}
-    vectors = None
-    if K and not all(space.kinds for space in spaces):
-        size = max(space.size for space in spaces)
-        sent = np.zeros((len(pi), M, K, size))
-        for row, own in z.items():
-            mean, log_std = pi[row]
-            sent[row, :, :, :own.shape[2]] = mean[:, None] + np.exp(log_std) * own
-        vectors = star.collect(sent.reshape(len(pi), -1))
-        vectors = vectors.reshape(len(spaces), M, K, size) if star.is_trainer else None
+    vectors = None if not K or all(space.kinds for space in spaces) else _collected(
+        pi, z, (M, K, max(space.size for space in spaces)), star)
     width = 1 + (0 if which == "none" else max(space.kinds or K for space in spaces))
     answers = _answers(session, agents, spaces, vectors, width) if star.is_trainer else None
     star.meet()                                     # the trainer is busy for long: nobody should keep a core from it
     told = star.hand_out(answers, M * width).reshape(len(pi), M, width)
     return np.stack([q[:, 0] - baseline(which, own, q[:, 1:1 + (spaces[agent].kinds or K)], z.get(row))
                      for row, (agent, own, q) in enumerate(zip(agents.local, pi, told, strict=True))])
+
+
+def _collected(pi: list[Distribution], z: dict[int, np.ndarray], shape: tuple[int, int, int],
+               star: Star) -> np.ndarray | None:
+    """The vectors mean + deviation z of all agents, padded with zeros, (N, *shape), told to the trainer; None elsewhere."""
+    sent = np.zeros((len(pi), *shape))
+    for row, own in z.items():
+        mean, log_std = pi[row]
+        sent[row, :, :, :own.shape[2]] = mean[:, None] + np.exp(log_std) * own
+    found = star.collect(sent.reshape(len(pi), -1))
+    return None if found is None else found.reshape(-1, *shape)
 
 
 def _answers(session: Session, agents: Agents, spaces: tuple[ActionSpace, ...], vectors: np.ndarray | None,
