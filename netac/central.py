@@ -9,7 +9,7 @@ import numpy as np
 
 from netac.agents._neural_memory import aligned
 from netac.agents.networks._factory import feed_forward
-from netac.agents.neural import NeuralPolicy, NeuralStateValue, neural_critic, neural_policy
+from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralStateValue, neural_critic, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.centralized._base import Agents, OnPolicy, TrainerRequirements
 from netac.centralized._critics import Critics
@@ -19,6 +19,7 @@ from netac.environments import Environment
 from netac.envs._batched import BatchedEnvironment
 from netac.errors import InputError
 from netac.neural import NetworkCritic, NetworkPolicy, Playground, network_table, playground
+from netac.processes.encoding import Encoding
 from netac.processes.games import Games
 from netac.processes.hosts import state_shape
 from netac.processes.ledger import Ledger
@@ -35,7 +36,7 @@ class Central:
     Attributes:
         ground: where they play.
         policy: the policies of all agents.
-        value: V of the global state (of one critic), or of observations (of all agents).
+        value: V of the global state, or Q of it and the joint action (of one critic), or V of observations (of all agents).
         needs: what the trainer asks for.
         tables: the tables of the experiment that say how the agents are made, complete.
         normalise: what is normalised.
@@ -43,7 +44,7 @@ class Central:
 
     ground: Playground
     policy: NeuralPolicy
-    value: NeuralStateValue
+    value: NeuralStateValue | NeuralActionValue
     needs: TrainerRequirements
     tables: dict[str, Any]
     normalise: Normalise
@@ -73,7 +74,7 @@ class Central:
             omega[:] = self.value.initial(seed, mine)
             critics = Critics(self.value.of(mine), omega, settings.make_optimizer(
                 Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32"), len(mine)),
-                np.zeros((len(mine), 3)), settings, seed)
+                np.zeros((len(mine), 3)), settings, seed, self.needs.value == "action")
         own = self.needs.critics == "observation"
         return Agents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
                       Report(np.zeros((len(local), len(COLUMNS)))))
@@ -117,6 +118,9 @@ def make_central(experiment: Experiment, environment: Environment, needs: Traine
     if experiment.critic.get("input", needs.critics) != needs.critics:
         raise InputError(f"the critics of {experiment.algorithm['name']} see the {needs.critics}", key="critic.input",
                          found=experiment.critic["input"], valid=f'"{needs.critics}", or without it')
+    if needs.value == "action" and experiment.critic.get("joint") not in (None, "agents"):
+        raise InputError("the trainer has one critic for all agents", key="critic.joint", found=experiment.critic["joint"],
+                         valid='"agents", or without it')
     seen = games.observations if local else (state_shape(games),)
     critic, critic_spec = network_table(NetworkCritic, experiment.critic, feed_forward(policy_spec), seen[0], "critic")
     tables = {"policy": {**policy.model_dump(), **policy_spec},
@@ -126,7 +130,8 @@ def make_central(experiment: Experiment, environment: Environment, needs: Traine
     if policies.memory:
         _refuse_chunks(experiment.envs, settings)
     return Central(ground, policies,
-                   neural_critic("state_value", critic_spec, seen, names, 0, local and needs.shared, policy.initial),
+                   neural_critic(f"{needs.value}_value", critic_spec, seen, names, Encoding(games.actions).size,
+                                 local and needs.shared, policy.initial),
                    needs, tables, experiment.normalise)
 
 

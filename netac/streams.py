@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     RESTART = 5
     SHUFFLE = 6
     ORDER = 7
+    BASELINE = 10
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

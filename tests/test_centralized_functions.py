@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac.centralized._advantages import gae, normalised
+from netac.centralized._base import Clipped
 from netac.centralized._masks import average, kept
 from netac.centralized._surrogates import (
-    clip_range,
     clipped,
     effective_sample_size,
     logit_score_norms,
@@ -223,7 +223,8 @@ def test_effective_sample_size_is_its_formula(seed, n, M, spread):
 
 
 def test_clip_range_is_divided_among_the_agents_only_if_scaled():
-    assert [clip_range(0.3, N, True) for N in (1, 2, 3)] == [0.3, 0.15, 0.3 / 3] and clip_range(0.3, 3, False) == 0.3
+    divided, whole = (Clipped(clip_range=0.3, clip_over_agents=each) for each in (True, False))
+    assert [divided.epsilon(N) for N in (1, 2, 3)] == [0.3, 0.15, 0.3 / 3] and whole.epsilon(3) == 0.3
 
 
 def score_variance(b, pi, q, scores):

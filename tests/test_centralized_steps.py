@@ -18,6 +18,7 @@ from netac.centralized._divergences import (
     categorical_kl,
     categorical_tv,
     divergences,
+    entropy,
     joint_tv_bound,
     normal_kl,
     normal_tv,
@@ -58,6 +59,15 @@ def test_impossible_actions_and_probabilities_that_underflow():
     assert categorical_kl(half, p) == np.inf
     assert categorical_kl(np.array([0.0, -900.0]), np.array([-900.0, 0.0])) == 900
     assert categorical_kl(np.array([0.0, -900.0]), np.array([0.0, -np.inf])) == 0
+
+
+def test_entropies_are_those_of_scipy():
+    rng = np.random.default_rng(2)
+    log_p, log_std = log_softmax(rng.normal(size=(4, 3))), rng.normal(size=2)
+    np.testing.assert_allclose(entropy((log_p, None)), scipy.stats.entropy(np.exp(log_p), axis=-1))
+    assert entropy((np.array([[-np.inf, 0.0]]), None)) == 0
+    expected = scipy.stats.multivariate_normal(cov=np.diag(np.exp(2 * log_std))).entropy()
+    np.testing.assert_allclose(entropy((rng.normal(size=(4, 2)), log_std)), np.full(4, expected))
 
 
 def line_tv(mean, std, new_mean, new_std):

@@ -205,6 +205,7 @@ CASES = {
     "mappo": ("mappo", {}, arena(), {}),
     "ippo": ("ippo", {"minibatches": 4}, arena(), {}),
     "jrppo": ("jrppo", {"parameters": "separate"}, arena(actions="mixed", extra=1), {}),
+    "coma": ("coma", {"baseline": "optimal"}, arena(late=True), {}),
     "user": ("haa2c", {}, arena(actions="different"), {"policy": user()}),
     "alone": ("happo", {"chunk": 1}, arena(), {"agents": 1}),
 }
@@ -222,12 +223,14 @@ def parts_of(name: str):
     return assemble(prepare(read(experiment(name)).experiment()))
 
 
-def test_rollouts_say_the_same_in_chunks_of_any_length():
-    """... as when the actions were drawn: memories, and where games begin anew, fit together."""
+@pytest.mark.parametrize("actions", [False, True])
+def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
+    """... as when the actions were drawn: memories, and where games begin anew, fit together; what a critic of actions is
+    shown besides leaves them as they are."""
     found = {}
     for chunk in (1, 2, 8):
         parts = parts_of("mappo")
-        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.world, 8, "state", chunk)
+        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.world, 8, "state", chunk, actions)
         theta += 0.5 * np.random.default_rng(0).standard_normal(theta.shape).astype(np.float32)
         kept, advance = [], parts.world.advance
 

@@ -127,6 +127,12 @@ BAD = {
     "no such team reward": (trainer("happo", team_reward="max"), "algorithm.team_reward", ["'max'", "mean"]),
     "negative lambda": (trainer("mappo", gae_lambda=-0.1), "algorithm.gae_lambda", ["-0.1"]),
     "no steps": (trainer("ippo", rollout=0), "algorithm.rollout", ["found 0"]),
+    "actions in another order": (trainer("coma") | {"critic": {"name": "mlp", "joint": "own-first"}}, "critic.joint",
+                                 ["one critic for all agents", "'own-first'", '"agents"']),
+    "no such baseline": (trainer("coma", baseline="best"), "algorithm.baseline", ["'best'", "optimal"]),
+    "nothing to average": (trainer("coma", baseline_pairs=1), "algorithm.baseline_pairs", ["found 1"]),
+    "actions for COMA's agents": (trainer("coma") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
+                                  ["see the state", "found 'observation'"]),
     "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),
 }
 
@@ -154,7 +160,7 @@ def test_what_cannot_be_is_refused_at_the_start(what, refused):
     refused(tables, [key, *parts])
 
 
-@pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo"])
+@pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo", "coma"])
 def test_rewards_that_differ_ask_for_those_of_the_team(name, refused):
     refused(trainer(name, team_reward=None), ["algorithm.team_reward", "rewards differ", '"mean"', '"sum"'])
 

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from oracles.counterfactual import Coma
 from oracles.neural_games import Net
 from oracles.trainers import LOCAL, Job, Trainer
 from programs.arena import NUMBERS, SPACES, Arena
@@ -25,6 +26,7 @@ from netac.experiment import iterate
 from netac.progress import Progress
 
 PROGRAMS = str(Path(__file__).parent / "programs")
+MADE = {"coma": Coma}
 HIDDEN = {"policy": 4, "critic": 5}
 SEED, ITERATIONS = 5, 3
 CLOSE, FAR = 2e-4, 2e-2
@@ -80,7 +82,7 @@ CASES = {
                                    wrong=("no factor", "other order", "no mask")),
     "mappo-shared": Case("mappo", LASTING, options=SHARED | TIGHT, wrong=("apart", "no clip", "no entropy", *EVERY_END)),
     "mappo-shared-leaving": Case("mappo", LEAVING, options=SHARED | {"minibatches": 3, "critic_minibatches": 3},
-                                 wrong=("apart", "no mask")),
+                                 wrong=("apart", "no mask", "own means")),
     "mappo-separate": Case("mappo", MIXED, options=SEPARATE | TIGHT | {"advantages": "agent"},
                            wrong=("no clip", "no mask", "no entropy")),
     "mappo-separate-two": Case("mappo", LASTING | BOX, agents=2, options=SEPARATE | {"minibatches": 2, "clip_over_agents": True}
@@ -92,17 +94,42 @@ CASES = {
     "ippo-separate-late": Case("ippo", LATE, options=SEPARATE | {"advantages": "raw", "actor_step": 0.01},
                                wrong=("no mask", *EVERY_END)),
     "ippo-shared": Case("ippo", LASTING, options=SHARED | {"value_normalisation": False}, wrong=("apart", *EVERY_END)),
+    "ippo-shared-leaving": Case("ippo", LEAVING | BOX, options=SHARED | {"minibatches": 2, "value_normalisation": False},
+                                wrong=("apart", "no mask", "own means")),
     "ippo-shared-alone": Case("ippo", LEAVING, agents=1, options=SHARED, wrong=EVERY_END),
     "jrppo": Case("jrppo", LASTING, options=SEPARATE | TIGHT, wrong=("own ratios", "no clip", *EVERY_END)),
     "jrppo-shared-leaving": Case("jrppo", LEAVING | BOX, options=SHARED | {"minibatches": 2, "clip_range": 0.1},
-                                 wrong=("apart", "own ratios", "no mask")),
-    "jrppo-two": Case("jrppo", LEAVING, agents=2, options=SEPARATE | TIGHT, wrong=("own ratios", "no clip")),
+                                 wrong=("apart", "own ratios", "no mask", "own means")),
+    "jrppo-two": Case("jrppo", LEAVING, agents=2, options=SEPARATE | TIGHT, wrong=("own ratios", "no clip", "own means")),
+    "coma": Case("coma", LASTING, options=SHARED, wrong=("other baseline", "critic of before", "no next action", "apart",
+                                                         "no entropy", *EVERY_END)),
+    "coma-optimal": Case("coma", LASTING, options=SEPARATE | {"baseline": "optimal", "advantages": "raw"},
+                         wrong=("other baseline", "critic of before", *EVERY_END)),
+    "coma-none": Case("coma", LASTING, options=SEPARATE | {"baseline": "none", "value_normalisation": False, "epochs": 1},
+                      wrong=("other baseline", *EVERY_END)),
+    "coma-leaving": Case("coma", LEAVING, envs=3, options=SHARED | VALUES | {"minibatches": 2, "critic_minibatches": 2},
+                         wrong=("other baseline", "no mask", "own means", "no huber", "no value clip", "never ends")),
+    "coma-optimal-mixed-late": Case("coma", MIXED | LATE, options=SEPARATE | TIGHT | {
+        "baseline": "optimal", "advantages": "agent"}, wrong=("other baseline", "no mask", "no clip", "no next action")),
+    "coma-gaussian": Case("coma", BOX, options=SHARED | {"baseline_pairs": 2, "decay": "linear"},
+                          wrong=("other baseline", "no next action", "no decay", "no entropy")),
+    "coma-optimal-gaussian": Case("coma", BOX | LEAVING, options=SEPARATE | {"baseline": "optimal", "baseline_pairs": 3},
+                                  wrong=("other baseline", "no mask", "critic of before")),
+    "coma-none-gaussian": Case("coma", BOX, agents=2, options=SEPARATE | {"baseline": "none", "team_reward": "sum"},
+                               wrong=("other baseline",)),
+    "coma-alone": Case("coma", LEAVING, agents=1, options=SHARED | {"baseline": "optimal"},
+                       wrong=("other baseline", *EVERY_END)),
     "hatrpo": Case("hatrpo", LASTING, options={"entropy": 0.0, "conjugate_gradients": 6},
                    wrong=("no factor", "plain gradient", "other order", *EVERY_END)),
     "hatrpo-exact": Case("hatrpo", LEAVING, options={"entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "damping": 0.2,
                                                      "advantages": "agent"}, wrong=("no factor", "plain gradient", "no mask")),
     "hatrpo-gaussian": Case("hatrpo", BOX | LASTING, options={"entropy": 0.0, "conjugate_gradients": 200, "delta": 0.5},
                             wrong=("no factor", "plain gradient", "no search")),
+    "hatrpo-entropy": Case("hatrpo", LEAVING, options={"entropy": 0.5, "conjugate_gradients": 200, "delta": 0.5, "accept": 0.8},
+                           wrong=("no entropy", "search without entropy", "no factor", "no mask")),
+    "hatrpo-gaussian-entropy": Case("hatrpo", BOX | LASTING, agents=2, options={
+        "entropy": 1.0, "conjugate_gradients": 200, "delta": 0.2, "accept": 0.9, "damping": 0.3},
+                                    wrong=("no entropy", "search without entropy")),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }
@@ -142,7 +169,8 @@ def job(name: str, wrong: str = "") -> Job:
     own = [spaces[i % len(spaces)] for i in range(case.agents)]
     policy = [Net([width, HIDDEN["policy"], space.kinds or space.size], 0 if space.kinds else space.size)
               for width, space in zip(wide, own, strict=True)]
-    value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [NUMBERS])]
+    judged = NUMBERS + sum(space.outputs for space in own) * (case.trainer == "coma")
+    value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [judged])]
     numbers = {part: [row[:net.size] for row, net in zip(start[part], nets, strict=True)]
                for part, nets in (("theta", policy), ("omega", value))}
     return Job(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, SEED, ITERATIONS, options, policy, value,
@@ -152,7 +180,7 @@ def job(name: str, wrong: str = "") -> Job:
 def distance(name: str, wrong: str = "") -> float:
     """The largest distance of any agent's tensor, in units of how far it moved."""
     task, (_, start, found) = job(name, wrong), netac(name)
-    expected, distances = dict(zip(("theta", "omega"), Trainer(task).run(), strict=True)), []
+    expected, distances = dict(zip(("theta", "omega"), MADE.get(task.algorithm, Trainer)(task).run(), strict=True)), []
     for part, nets in (("theta", task.policy), ("omega", task.value)):
         for i, net in enumerate(nets):
             for tensor, place in net.places.items():

@@ -36,6 +36,14 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "jrppo": (3, arena(**LASTING), "jrppo", SHARED, {}),
     "jrppo-separate": (3, arena(**LASTING), "jrppo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
     "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS}, {}),
+    "coma": (3, arena(**LASTING), "coma", SHARED, {}),
+    "coma-optimal": (3, arena(**LASTING), "coma", SEPARATE | {"baseline": "optimal", "minibatches": 2, **CRITICS}, {}),
+    "coma-none": (3, arena(**LASTING), "coma", SHARED | {"baseline": "none", "advantages": "agent"}, {}),
+    "coma-leaving": (5, arena(late=True), "coma", SHARED | {"minibatches": 3, "epochs": 1}, OBSERVATIONS),
+    "coma-five": (5, arena(actions="mixed", extra=1), "coma", SEPARATE | {"baseline": "optimal", "baseline_pairs": 3,
+                                                                          "decay": "linear"}, {}),
+    "coma-root": (3, arena(ROOT, actions="box", late=True), "coma", SHARED | {"baseline_pairs": 2}, {}),
+    "coma-alone": (1, arena(), "coma", {"baseline": "optimal", "advantages": "raw"}, {}),
     "happo-alone": (1, arena(), "happo", {"minibatches": 2, **CRITICS}, {}),
     "restarting-happo": (3, arena("arena:forgetful"), "happo", {}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
@@ -69,12 +77,17 @@ def trainer_bytes(name: str, width: int) -> float:
     samples = options["rollout"] * envs
     seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo"))
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
+    if options["name"] == "coma":                        # actions for its critic where games or rollouts end
+        playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)
     learning = (2 if options["name"] in ("happo", "hatrpo", "haa2c") else 1) * 4 * samples
     if options["name"] == "jrppo":
         learning += climbs * 2 * 4 * M
-    if options["name"] == "ippo":                        # the team's rewards are handed out, three numbers summed
+    if options["name"] == "coma" and options.get("baseline") != "none":      # Q of the three actions, too
+        learning += 3 * 4 * samples
+    own = options["name"] == "ippo" or (options["name"] == "coma" and options.get("advantages") != "agent")
+    if own:                                              # three numbers summed; of IPPO the team's rewards are handed out
         learning += 2 * 4 * 3
     if options.get("parameters") == "shared":
         learning += climbs * 2 * 4 * width

@@ -323,11 +323,15 @@ class NeuralActionValue(NeuralRewardModel):
 
     def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
-        seen = [np.repeat(own, pi.shape[1], axis=0) for own, pi in zip(b.seen, b.pi, strict=True)]
-        joint = [others.reshape(-1, others.shape[2]) for others in b.alternatives]
-        values = self.networks.modules.forward(omega, seen, joint)
-        return np.stack([np.vecdot(pi, value.detach().numpy().reshape(pi.shape).astype(float))
-                         for pi, value in zip(b.pi, values, strict=True)])
+        return np.stack([np.vecdot(pi, q) for pi, q in zip(b.pi, self.of_each(omega, b.seen, b.alternatives), strict=True)])
+
+    def of_each(self, omega: np.ndarray, seen: list[np.ndarray], alternatives: list[np.ndarray]) -> list[np.ndarray]:
+        """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
+        repeated = [np.repeat(own, others.shape[1], axis=0) for own, others in zip(seen, alternatives, strict=True)]
+        joint = [others.reshape(-1, others.shape[2]) for others in alternatives]
+        values = self.networks.modules.forward(omega, repeated, joint)
+        return [value.detach().numpy().reshape(others.shape[:2]).astype(float)
+                for value, others in zip(values, alternatives, strict=True)]
 
 
 def neural_critic(what: Literal["state_value", "reward_model", "action_value"], spec: dict[str, Any],

@@ -60,6 +60,14 @@ class Clipped(OnPolicy):
     clip_range: float = Field(0.2, gt=0, le=100, description="epsilon: ratios beyond 1 +- epsilon are clipped")
     clip_over_agents: bool = Field(False, description="epsilon / N instead of epsilon (paper 002)")
 
+    def epsilon(self, agents: int) -> float:
+        """Half the width of the clip range of `agents` = N agents.
+
+        With epsilon / N, ratios within 1 +- epsilon / N of all of them keep the total variation of the joint policy below
+        epsilon (paper 002, theorem 3 and the text after it).
+        """
+        return self.clip_range / agents if self.clip_over_agents else self.clip_range
+
 
 class Sequential(OnPolicy):
     """Options of the trainers whose agents learn one after the other."""
@@ -80,10 +88,12 @@ class TrainerRequirements:
     Attributes:
         critics: "state": one critic, the trainer's, of the global state; "observation": each agent its own, of what it sees.
         shared: whether all agents have the same policy (and critic) parameters.
+        value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
     """
 
     critics: Literal["state", "observation"] = "state"
     shared: bool = False
+    value: Literal["state", "action"] = "state"
 
 
 @dataclass(frozen=True)

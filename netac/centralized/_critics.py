@@ -15,7 +15,7 @@ from netac.centralized._values import ValueNormaliser, value_loss
 from netac.processes.rollouts import Rollout, Samples
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralStateValue
+    from netac.agents.neural import NeuralActionValue, NeuralStateValue
 
 Mean = Callable[[np.ndarray], np.ndarray]      # (n, width) -> (n, width), over all agents
 CRITICS = 2**31     # stands for them where samples are shuffled for an agent of some number
@@ -26,7 +26,7 @@ class Judgement:
     """What critics say of a rollout.
 
     Attributes:
-        advantages: (critics, T, E), unnormalised.
+        advantages: (critics, T, E), unnormalised; of critics of actions, how far their returns are from what they said.
         targets: (critics, M) returns.
         values: (critics, M) what they said of s, in their own units.
     """
@@ -41,18 +41,20 @@ class Critics:
     """The critics of this process (there may be none).
 
     Attributes:
-        V: their networks.
+        V: their networks, V(s) or Q(s, a).
         omega: (critics, K) parameters.
         optimizer: turns gradients into directions.
         statistics: (critics, 3) of the normalisers of values.
+        of_actions: whether they are Q(s, a).
     """
 
-    V: NeuralStateValue
+    V: NeuralStateValue | NeuralActionValue
     omega: np.ndarray
     optimizer: Optimizer
     statistics: np.ndarray
     settings: OnPolicy
     seed: int
+    of_actions: bool = False
 
     @property
     def normalisers(self) -> list[ValueNormaliser]:
@@ -60,17 +62,29 @@ class Critics:
         return [ValueNormaliser(self.statistics[k:k + 1]) for k in range(len(self.omega))]
 
     def judge(self, b: Rollout, r: np.ndarray) -> Judgement:
-        """Generalised advantage estimates (Schulman et al., 2016) of rewards r (critics, T, E)."""
+        """Generalised advantage estimates (Schulman et al., 2016) of rewards r (critics, T, E), and returns TD(lambda).
+
+        Of Q(s, a), with Q(s', a') in the place of V(s'), the latter are the returns of Sarsa(lambda).
+        """
         if not len(self.omega):
             return Judgement(*(np.empty((0, *shape)) for shape in (b.over.shape, (b.over.size,), (b.over.size,))))
-        values, settings = self.V(self.omega, Samples(seen=b.seen)), self.settings
-        beyond = self.V(self.omega, Samples(seen=b.beyond))
+        values, settings = self.V(self.omega, Samples(seen=b.seen, joint=b.joint)), self.settings
+        beyond = self.V(self.omega, Samples(seen=b.beyond, joint=b.beyond_joint))
         v, v_beyond = self._returns(values), self._returns(beyond)
         together = len(r) != len(b.alive)                   # one critic of them all
         alive = b.alive.max(axis=0, keepdims=True) if together else b.alive
         advantages, targets = gae(r, v.reshape(-1, *b.over.shape), b.next_values(v, v_beyond), alive, b.ends, settings.gamma,
                                   settings.gae_lambda)
         return Judgement(advantages, targets.reshape(values.shape), values)
+
+    def returns(self, b: Rollout) -> np.ndarray:
+        """What they say now of what was judged, in units of returns: (critics, M)."""
+        return self._returns(self.V(self.omega, Samples(seen=b.seen, joint=b.joint)))
+
+    def of_each(self, b: Rollout, alternatives: np.ndarray, part: slice) -> np.ndarray:
+        """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) for m of the samples: (m, A)."""
+        found, = self.V.of_each(self.omega, [b.seen[0][part]], [alternatives])
+        return self._returns(found[None])[0]
 
     def _returns(self, values: np.ndarray) -> np.ndarray:
         """The critics' outputs in units of returns."""
@@ -95,7 +109,8 @@ class Critics:
             if mean is not None:
                 self.statistics[:] = mean(self.statistics)
             targets = np.stack([each.normalise(row) for each, row in zip(self.normalisers, targets, strict=True)])
-        samples = Samples(seen=b.seen, active=None if active.all() else active)
+        samples = b.among(Samples(seen=b.seen, joint=b.joint, active=None if active.all() else active),
+                          "own" if mean is None else "all")
         size = b.over.size // settings.critic_minibatches
         omega, direction = self.omega, self.optimizer.over(size).omega
         for part in self._parts(b.over.size, t):

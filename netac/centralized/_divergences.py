@@ -1,4 +1,4 @@
-"""How far a policy has moved: Kullback-Leibler divergence, total variation and the curvature of the former.
+"""How far a policy has moved, Kullback-Leibler divergence and total variation, and its entropy.
 
 Total variation is half the L1 distance, the largest difference in the probability of any event.
 """
@@ -88,6 +88,15 @@ def log_density(distribution: Distribution, actions: np.ndarray) -> np.ndarray:
         return np.take_along_axis(values, actions[:, None], axis=1)[:, 0]
     z = (actions - values) * np.exp(-log_std)
     return -0.5 * np.vecdot(z, z) - (log_std + 0.5 * np.log(2.0 * np.pi)).sum()
+
+
+def entropy(distribution: Distribution) -> np.ndarray:
+    """H(pi(.|o_e)) = -E[log pi] of what an agent draws from, exact: (M,)."""
+    values, log_std = distribution
+    if log_std is None:
+        p = np.exp(np.asarray(values, dtype=float))
+        return -(p * np.where(p > 0, values, 0.0)).sum(axis=-1)
+    return np.full(len(values), (log_std + 0.5 * np.log(2.0 * np.pi * np.e)).sum())
 
 
 def divergences(before: Distribution, after: Distribution) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,23 +24,32 @@ class Session:
     Attributes:
         k: the iteration.
         b: trajectories of pi_k.
-        A: (critics, M) advantages: the trainer's, of no rows on other processes, or each agent's own.
         alpha: the step size of policies.
+        A: (critics, M) advantages: the trainer's, of no rows on other processes, or (n, M) each agent's own.
+        own: whether they are each agent's own.
     """
 
     k: int
     b: Rollout
-    A: np.ndarray
     alpha: np.ndarray
     _beta: np.ndarray
     _agents: Agents
     _star: Star
+    _settings: OnPolicy
     _judged: Judgement
-    _scale: float                # of the advantages, on the trainer
+    A: np.ndarray = field(init=False)
+    own: bool = field(init=False)
+    _scale: float = 1.0          # of the advantages, on the trainer
     _fitted: bool = False
 
+    def use(self, advantages: np.ndarray, own: bool) -> None:
+        """Let policies learn from `advantages`, as `A`, which are brought to one scale if that is asked for."""
+        self.A, self.own = advantages, own
+        if self._settings.advantages == "joint":
+            self.A, self._scale = _jointly(advantages, self.b, self._star, own)
+
     def fit_critics(self) -> None:
-        """Regress the critics on the returns, once: policies and critics have no use for each other's changes."""
+        """Regress the critics on the returns, once: at any time, if policies do not ask what critics have learnt."""
         if not self._fitted:
             self._fitted = True
             self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
@@ -55,18 +64,19 @@ class Session:
 
 
 def sessions(agents: Agents, world: Games, star: Star, settings: OnPolicy, times: range) -> Iterator[Session]:
-    """Iterations k in `times`."""
+    """Iterations k in `times`; with a critic of actions, the trainer says with `Session.use` what the advantages are."""
     critics, dtype = agents.critics, agents.parameters.flat.dtype
-    rollouts = Rollouts(world, settings.rollout, "observation" if agents.critics_are_local else "state", settings.chunk)
+    rollouts = Rollouts(world, settings.rollout, "observation" if agents.critics_are_local else "state", settings.chunk,
+                        critics.of_actions)
     alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
     for k in times:
         b = rollouts.collect(agents.parameters.theta)
         judged = critics.judge(b, _rewards(b, star, settings, agents.critics_are_local))
-        A, scale = judged.advantages.reshape(len(judged.advantages), b.over.size), 1.0
-        if settings.advantages == "joint":
-            A, scale = _jointly(A, b, star, agents.critics_are_local)
         left = np.array(1.0 - k / times.stop if settings.decay == "linear" else 1.0, dtype)
-        yield Session(k, b, A, alpha * left, beta * left, agents, star, judged, scale)
+        session = Session(k, b, alpha * left, beta * left, agents, star, settings, judged)
+        if not critics.of_actions:
+            session.use(judged.advantages.reshape(len(judged.advantages), b.over.size), agents.critics_are_local)
+        yield session
 
 
 def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy) -> tuple[np.ndarray, np.ndarray]:
@@ -76,12 +86,13 @@ def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy)
     return normalised(A, active, joint=False), deviation(A, active)
 
 
-def _jointly(A: np.ndarray, b: Rollout, star: Star, local: bool) -> tuple[np.ndarray, float]:
-    """To mean 0 and deviation 1 over all samples in which any agent took part, or over those of all agents' critics."""
-    part = b.taking_part.reshape(len(b.taking_part), b.over.size)
-    if not local:
+def _jointly(A: np.ndarray, b: Rollout, star: Star, own: bool) -> tuple[np.ndarray, float]:
+    """To mean 0 and deviation 1 over all samples in which any agent took part, or over those of all agents by themselves."""
+    if not own:
+        part = b.taking_part.reshape(len(b.taking_part), b.over.size)
         together = part.max(axis=0, keepdims=True) if len(part) else part
         return (normalised(A, together), deviation(A, together).item()) if len(A) else (A, 1.0)
+    part = np.ones(A.shape) if b.active is None else b.active
     total, count = star.sum(np.stack([(part * A).sum(axis=1), part.sum(axis=1)], axis=1))
     centred = part * (A - total / max(count, 1.0))
     squares, = star.sum((centred**2).sum(axis=1, keepdims=True))

@@ -62,12 +62,6 @@ def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = 
     return Surrogate(kept(objective, active), value, average(gain, active), np.zeros_like(value))
 
 
-def clip_range(alpha: float, agents: int, scaled: bool) -> float:
-    """epsilon: alpha, or if `scaled` alpha / N, with which ratios within 1 +- epsilon of all N agents keep the total
-    variation of the joint policy below alpha (paper 002, theorem 3 and the text after it)."""
-    return alpha / agents if scaled else alpha
-
-
 def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
     """(..., M) -> (...): (sum f)^2 / (M sum f^2) of f = exp(log_factor) over the active samples (Kong, 1992).
 

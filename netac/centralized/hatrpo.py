@@ -6,7 +6,8 @@ divergence from its old policy:
     theta <- theta + alpha^j sqrt(2 delta / g'H^-1 g) H^-1 g,   g = E[M grad log pi],  H the Hessian of E[KL]     (eq. 8)
 
 H^-1 g comes from conjugate gradients on products with H, and alpha^j is the first of 1, 1/2, 1/4, ... at which the exact KL
-divergence is at most delta and E[(ratio - 1) M] improves as it should.
+divergence is at most delta and E[(ratio - 1) M] improves as it should.  With an entropy bonus, c E[H(pi)] belongs to the
+objective: to g, and to what should improve.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from netac.agents.steps import NonNegative
 from netac.centralized._base import Agents, Learner, Sequential, TrainerRequirements
-from netac.centralized._divergences import divergences
+from netac.centralized._divergences import divergences, entropy
 from netac.centralized._masks import average
 from netac.centralized._sequential import one_after_the_other
 from netac.centralized._sessions import sessions
@@ -36,7 +37,7 @@ class Settings(Sequential):
     damping: float = Field(0.1, ge=0, le=100, description="added to the diagonal of H")
     conjugate_gradients: int = Field(10, ge=1, le=1000, description="iterations of the method of conjugate gradients")
     backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
-    accept: float = Field(0.1, ge=0, le=1, description="least improvement of the surrogate, over the expected one")
+    accept: float = Field(0.1, ge=0, le=1, description="least improvement of the objective, over the expected one")
     entropy: NonNegative = Field(0.0, description="coefficient of the entropy bonus")
 
 
@@ -61,8 +62,10 @@ def iterations(agents: Agents, world: Games, star: Star, settings: Settings, tim
         def evaluate(scale: float) -> tuple[float, float]:
             theta[:] = start + scale * step
             surrogate = unclipped(policy.log_prob(theta, own, keep=False) - old, M, own.active)
-            kl, _ = divergences(before, policy.distributions(theta, own)[0])
-            return surrogate.improvement.item(), average(kl[None], own.active).item()
+            after = policy.distributions(theta, own)[0]
+            kl, _ = divergences(before, after)
+            bonus = settings.entropy * average((entropy(after) - entropy(before))[None], own.active).item()
+            return surrogate.improvement.item() + bonus, average(kl[None], own.active).item()
 
         scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
         theta[:] = start + scale * step

@@ -13,7 +13,7 @@ from functools import partial
 from netac.centralized._base import Agents, Clipped, Shareable, TrainerRequirements
 from netac.centralized._sessions import sessions
 from netac.centralized._simultaneous import at_once
-from netac.centralized._surrogates import clip_range, clipped
+from netac.centralized._surrogates import clipped
 from netac.processes.games import Games
 from netac.processes.star import Star
 
@@ -29,7 +29,7 @@ def requirements(settings: Settings) -> TrainerRequirements:
 
 def iterations(agents: Agents, world: Games, star: Star, settings: Settings, times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    epsilon = clip_range(settings.clip_range, star.placement.agents, settings.clip_over_agents)
+    epsilon = settings.epsilon(star.placement.agents)
     for session in sessions(agents, world, star, settings, times):            # trajectories of pi_k, advantages by GAE
         at_once(session, agents, star, settings, partial(clipped, epsilon=epsilon), epsilon)
         session.fit()                                                         # V on the returns

@@ -5,7 +5,8 @@ whole, and the joint advantage A(s, a):
 
     max E[min(ratio A, clip(ratio, 1 - epsilon, 1 + epsilon) A)]
 
-The trainer adds the logarithms of the agents' ratios up before every step and tells all agents the sum.
+The mean is over the samples in which any agent took part; those that did not have ratio 1.  The trainer adds the logarithms
+of the agents' ratios up before every step and tells all agents the sum.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from netac.centralized._base import Agents, Clipped, Shareable, TrainerRequirements
 from netac.centralized._sessions import sessions
 from netac.centralized._simultaneous import at_once
-from netac.centralized._surrogates import Surrogate, clip_range, clipped
+from netac.centralized._surrogates import Surrogate, clipped
 from netac.processes.games import Games
 from netac.processes.star import Star
 
@@ -33,13 +34,13 @@ def requirements(settings: Settings) -> TrainerRequirements:
 
 def iterations(agents: Agents, world: Games, star: Star, settings: Settings, times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    epsilon = clip_range(settings.clip_range, star.placement.agents, settings.clip_over_agents)
+    epsilon = settings.epsilon(star.placement.agents)
 
     def weigh(log_ratio: np.ndarray, A: np.ndarray, active: np.ndarray | None) -> Surrogate:
         joint = star.sum(log_ratio if active is None else log_ratio * active)
         return clipped(np.repeat(joint[None], len(log_ratio), axis=0), A, active, epsilon=epsilon)
 
     for session in sessions(agents, world, star, settings, times):            # roll out, centralized advantages
-        at_once(session, agents, star, settings, weigh, epsilon)              # eq. 6
+        at_once(session, agents, star, settings, weigh, epsilon, joint=True)  # eq. 6
         session.fit()
         yield

@@ -44,9 +44,17 @@ class Encoding:
 
     def alternatives(self, encoded: np.ndarray, agent: int) -> np.ndarray:
         """(E, F) with the action of `agent` replaced by each of its A: (E, A, F)."""
-        kinds, first = self._spaces[agent].kinds, self._first[agent]
-        others = np.repeat(encoded[:, None], kinds, axis=1)
-        others[:, :, first:first + kinds] = np.eye(kinds, dtype=np.float32)
+        return self._replaced(encoded, agent, np.eye(self._spaces[agent].kinds, dtype=np.float32))
+
+    def other_vectors(self, encoded: np.ndarray, agent: int, own: np.ndarray) -> np.ndarray:
+        """(E, F) with the vector of `agent` replaced by each of K others, (E, K, d), within its bounds: (E, K, F)."""
+        size = self._spaces[agent].size
+        return self._replaced(encoded, agent, np.clip(own, self._low[agent, :, :size], self._high[agent, :, :size]))
+
+    def _replaced(self, encoded: np.ndarray, agent: int, own: np.ndarray) -> np.ndarray:
+        first = self._first[agent]
+        others = np.repeat(encoded[:, None], own.shape[-2], axis=1)
+        others[:, :, first:first + own.shape[-1]] = own
         return others
 
     def own_first(self, encoded: np.ndarray, agent: int) -> np.ndarray:

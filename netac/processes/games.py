@@ -253,6 +253,14 @@ class Games:
         source.forget(outcome.over)
         return joint, outcome
 
+    def foreseen(self, theta: np.ndarray, source: Feed, after: View) -> np.ndarray | None:
+        """A joint action drawn where it will not be played, and which no memory keeps; None on processes that are not told."""
+        memory = None if source.memory is None else source.memory.copy()
+        joint = self._act(theta, source, after.obs, keep=False)[2]
+        if memory is not None:
+            source.memory[:] = memory
+        return joint
+
     def _act(self, theta: np.ndarray, source: Feed, obs: list[np.ndarray], pending: np.ndarray | None = None,
              keep: bool = True):
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).

@@ -5,7 +5,7 @@ M = T E samples, step after step: sample t E + e is step t of game e.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -14,7 +14,8 @@ import numpy as np
 from netac.agents._neural_memory import aligned
 from netac.agents.sequences import Sequences, chunked
 from netac.agents.transitions import emphasis
-from netac.processes.games import Games
+from netac.processes.encoding import Encoding
+from netac.processes.games import Advance, Feed, Games
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,18 @@ class Samples:
     """What networks are asked about: attributes as those of `netac.agents.transitions.Transitions`, of the same names.
 
     Attributes:
+        joint: (critics) joint actions (M, F) as numbers, for critics that see them.
         sequences: how the samples follow each other, for policies with memory; None for the others.
+        shares: (M,) how much of the team each sample stands for where means are not those of agents by themselves.
     """
 
     obs: list[np.ndarray] = field(default_factory=list)
     own: list[np.ndarray] = field(default_factory=list)
     seen: list[np.ndarray] = field(default_factory=list)
+    joint: list[np.ndarray] = field(default_factory=list)
     active: np.ndarray | None = None
     sequences: Sequences | None = None
+    shares: np.ndarray | None = None
 
     @property
     def chunks(self) -> np.ndarray | None:
@@ -38,14 +43,18 @@ class Samples:
 
     @property
     def emphasis(self) -> np.ndarray | None:
-        """(n, M) weights that make means over M samples means over those an agent took part in; None where it did in all."""
+        """(n, M) weights that make means over M samples means over those an agent took part in, or with `shares` means over
+        so many as these sum up to; None where all took part in all."""
+        if self.shares is not None:
+            return self.active * (len(self.shares) / (self.shares.sum() or 1.0))
         return None if self.active is None else emphasis(self.active)
 
     def take(self, part: np.ndarray) -> Samples:
         """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
-        obs, own, seen = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen))
-        return Samples(obs, own, seen, None if self.active is None else self.active[:, part],
-                       None if self.sequences is None else self.sequences.take(part))
+        lists = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen, self.joint))
+        return Samples(*lists, None if self.active is None else self.active[:, part],
+                       None if self.sequences is None else self.sequences.take(part),
+                       None if self.shares is None else self.shares[part])
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,9 @@ class Rollout:
         over: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
+        present: (M,) the fraction of all N agents that took part; None where all did in all.
+        joint, beyond_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the policies
+            drew, for the critic alone, in what is `beyond`; zeros for agents that took no part, or have none in s'.
     """
 
     obs: list[np.ndarray]
@@ -85,6 +97,9 @@ class Rollout:
     over: np.ndarray
     ends: np.ndarray
     sequences: Sequences | None = None
+    present: np.ndarray | None = None
+    joint: list[np.ndarray] = field(default_factory=list)
+    beyond_joint: list[np.ndarray] = field(default_factory=list)
 
     def of(self, row: int) -> Samples:
         """The samples of one agent of this process."""
@@ -96,6 +111,19 @@ class Rollout:
     def samples(self) -> Samples:
         """The samples of all agents of this process."""
         return Samples(self.obs, self.own, active=self.active, sequences=self.sequences)
+
+    def among(self, samples: Samples, whose: Literal["own", "all", "any"]) -> Samples:
+        """Of this process's agents, or critics, such that the mean over agents of their means is one over
+
+        - "own": the samples of each agent by itself, then over agents;
+        - "all": all samples of all agents alike (shared parameters: paper 001, eq. 5; paper 002, eq. 4);
+        - "any": the samples in which any agent took part, in which there is a joint ratio (paper 002, eq. 6).
+        """
+        if whose == "own" or self.present is None:
+            return samples
+        return replace(samples, active=np.ones((len(samples.obs or samples.seen), self.over.size))
+                       if samples.active is None else samples.active,
+                       shares=self.present if whose == "all" else np.ceil(self.present))
 
     def next_values(self, values: np.ndarray, beyond: np.ndarray) -> np.ndarray:
         """V(s') from V(s) (critics, M) and V of what is `beyond`, (critics, K + E): (critics, T, E)."""
@@ -112,10 +140,13 @@ class Rollouts:
         steps: T.
         critics: whether critics see the global state, or each its own agent's observations.
         chunk: L, the steps over which policies with memory are unrolled; T is a multiple of it.
+        actions: whether the critic, of the state, sees the joint action, too.
     """
 
-    def __init__(self, world: Games, steps: int, critics: Literal["state", "observation"], chunk: int = 1):
+    def __init__(self, world: Games, steps: int, critics: Literal["state", "observation"], chunk: int = 1,
+                 actions: bool = False):
         self._world, self._steps, self._critics, self._chunk = world, steps, critics, chunk
+        self._encode = Encoding(world.environment.actions) if actions else None
         self._obs: list[np.ndarray] | None = None
         self._states: list[np.ndarray] = []
 
@@ -131,8 +162,8 @@ class Rollouts:
         seen = self._states if central else self._obs
         own: list[list[np.ndarray]] = [[] for _ in theta]
         beyond: list[list[np.ndarray]] = [[] for _ in seen]
-        active, over, ended = np.empty((len(theta), T, E)), np.empty((T, E)), []
-        r, everyone, worthless, part, left, memories = [], [], [], [], [], []
+        active, over, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], np.empty((T, E))
+        r, everyone, worthless, part, left, memories, joint, foreseen = [], [], [], [], [], [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
                 memories.append(source.memory.copy())
@@ -142,7 +173,7 @@ class Rollouts:
                 block[now] = shown
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
-            active[:, t], over[t] = step.active, step.again
+            active[:, t], over[t], present[t] = step.active, step.again, step.view.active.mean(axis=0)
             r.append(step.r)
             if trainer:
                 everyone.append(step.outcome.everyone.r)
@@ -150,6 +181,8 @@ class Rollouts:
                 self._states[0][now] = step.view.state
                 worthless.append(~step.outcome.valued)
                 part.append(step.view.active)
+                if self._encode is not None:
+                    joint.append(self._encode(step.joint, step.view.active))
             elif not central:
                 worthless.append(step.outcome.terminated)
                 left.append(step.again | ~step.after.active[world.placement.local.start:world.placement.local.stop])
@@ -161,6 +194,9 @@ class Rollouts:
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)
+                following = self._following(theta, source, step)
+                if following is not None:
+                    foreseen += [following[games], *([following] if t == T - 1 else [])]
             world.renew(step, source)
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
@@ -169,7 +205,19 @@ class Rollouts:
             everyone=_by_agent(everyone, T, E), alive=1.0 - _by_agent(worthless, T, E),
             taking_part=_by_agent(part, T, E) if central else active, over=over,
             ends=over[None] if central else _by_agent(left, T, E),
-            sequences=self._sequences(memories, over) if memories else None)
+            sequences=self._sequences(memories, over) if memories else None,
+            joint=[np.concatenate(joint)] if joint else [],
+            beyond_joint=[np.concatenate(foreseen)] if foreseen else [],
+            present=None if (present == 1.0).all() else present.ravel())
+
+    def _following(self, theta: np.ndarray, source: Feed, step: Advance) -> np.ndarray | None:
+        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were truncated with
+        this step; None where no critic of actions is told."""
+        if self._encode is None:
+            return None
+        joint = self._world.foreseen(theta, source, step.after)
+        outcome = step.outcome
+        return None if joint is None else self._encode(joint, np.where(outcome.over, outcome.valued, step.after.active))
 
     def _sequences(self, memories: list[np.ndarray], over: np.ndarray) -> Sequences:
         """Of T / L memories (n, E, H) at the start of the chunks."""

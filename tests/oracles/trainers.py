@@ -58,6 +58,7 @@ class Play:
     terminated: np.ndarray | None = None
     goes_on: np.ndarray | None = None
     over: np.ndarray | None = None
+    foreseen: np.ndarray | None = None
 
 
 class Adam:
@@ -104,11 +105,13 @@ class Trainer:
     def run(self):
         for k in range(self.job.iterations):
             left = 1 - k / self.job.iterations if self.o["decay"] == "linear" and self.wrong != "no decay" else 1.0
-            b = self.play()
-            A, targets, values = self.judge(b)
-            self.learn(k, b, A, self.o["actor_step"] * left)
-            self.fit(k, b, targets, values, self.o["critic_step"] * left)
+            self.iteration(k, self.play(), self.o["actor_step"] * left, self.o["critic_step"] * left)
         return self.theta, self.omega
+
+    def iteration(self, k, b, alpha, beta):
+        A, targets, values = self.judge(b)
+        self.learn(k, b, A, alpha)
+        self.fit(k, b, targets, values, beta)
 
     # --- trajectories ---
 
@@ -132,18 +135,23 @@ class Trainer:
     def play(self):
         """T steps of all games with the current policies; games that are over begin anew."""
         games, agents, told = self.games, range(self.N), []
-        for _ in range(self.o["rollout"]):
+        for t in range(self.o["rollout"]):
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
             a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i])) for i in agents]
             step = games.step(self.packed(a))
             told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.over,
-                         *games.observe(agents), games.state()))
+                         *games.observe(agents), games.state(), self.foreseen(t, active, step)))
             if step.over.any():
                 games.restart(step.over)
         columns = [np.stack(column) for column in zip(*told, strict=True)]
         N, rest = self.N, columns[2 * self.N:]
         by_agent = [np.moveaxis(rest[j], 0, 1) for j in (1, 2, 3, 4)]
-        return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5])
+        return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5],
+                    rest[7 + N])
+
+    def foreseen(self, t, active, step):
+        """What else is drawn in s'."""
+        return np.zeros((self.E, 0))
 
     # --- critics ---
 
@@ -209,7 +217,8 @@ class Trainer:
             for c, omega in enumerate(self.omega):
                 x = (b.obs[c] if self.local else b.state).reshape(M, -1)[part].astype(float)
                 pull = self.value_pull(self.value(c, omega, x), wanted[c][part], values[c].ravel()[part])
-                pull = pull * self.mean_over(masks[c].ravel()[part])
+                pull = pull * self.mean_over(masks[c].ravel()[part], self.local and self.shared and b.active.reshape(
+                    self.N, -1)[:, part])
                 gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x), pull[:, None]))
             if self.local and self.shared and self.wrong != "apart":
                 gradients = [np.mean(gradients, axis=0)] * len(gradients)
@@ -228,8 +237,13 @@ class Trainer:
         held, _ = loss(target - np.clip(v, old - c, old + c))
         return np.where((held > free) & (np.abs(v - old) > c), 0.0, pull)
 
-    def mean_over(self, mask):
-        return np.full(len(mask), 1 / len(mask)) if self.wrong == "no mask" else mask / max(mask.sum(), 1)
+    def mean_over(self, mask, all_masks=False, joint=False):
+        """Weights of an agent's samples: means over its own, over those of all agents, or over those any took part in."""
+        if self.wrong == "no mask":
+            return np.full(len(mask), 1 / len(mask))
+        if all_masks is False or self.wrong == "own means":
+            return mask / max(mask.sum(), 1)
+        return mask / max(all_masks.any(axis=0).sum() if joint else all_masks.sum() / self.N, 1 / self.N)
 
     # --- policies ---
 
@@ -257,10 +271,20 @@ class Trainer:
     def log_prob(self, i, b):
         return self.logs(i, b, np.arange(b.over.size))[0]
 
+    def entropy(self, i, b):
+        """H(pi_i(.|o)) of every sample."""
+        net, x = self.job.policy[i], b.obs[i].reshape(b.over.size, -1).astype(float)
+        if self.spaces[i].kinds:
+            log_pi = log_softmax(forward(net, self.theta[i], x)[-1])
+            return -(np.exp(log_pi) * log_pi).sum(axis=1)
+        return np.full(len(x), (net.of(self.theta[i], "log_std") + 0.5 * np.log(2 * np.pi * np.e)).sum())
+
     def climb(self, i, b, part, weights):
         """Mean over the agent's own samples of weights grad log pi + entropy grad H."""
         _, of_out, of_std, H_out, H_std, layers = self.logs(i, b, part)
-        mean = self.mean_over(b.active[i].ravel()[part])[:, None]
+        together = self.shared or self.job.algorithm == "jrppo"
+        mean = self.mean_over(b.active[i].ravel()[part], together and b.active.reshape(self.N, -1)[:, part],
+                              self.job.algorithm == "jrppo")[:, None]
         c = 0.0 if self.wrong == "no entropy" else self.o["entropy"]
         deviations = None if of_std is None else (mean * (weights[:, None] * of_std + c * H_std)).sum(axis=0)
         return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out), deviations)
@@ -280,10 +304,11 @@ class Trainer:
     def learn(self, k, b, A, alpha):
         masks = b.active.reshape(self.N, -1)
         A = A.reshape(len(A), -1)
+        own = self.local or self.job.algorithm == "coma"
         if self.o["advantages"] == "joint":
-            among = masks if self.local else masks.any(axis=0, keepdims=True)
+            among = masks if own else masks.any(axis=0, keepdims=True)
             A = (A - A[among].mean()) / (A[among].std() + SMALL)
-        if not self.local:
+        if not own:
             A = np.repeat(A, self.N, axis=0)
         A = np.stack([self.own(A[i], masks[i]) for i in range(self.N)])
         (self.in_turn if self.job.algorithm in SEQUENTIAL else self.at_once)(k, b, A, masks, alpha)
@@ -311,13 +336,15 @@ class Trainer:
         """Equation 8 and the line search."""
         everything, start, o = np.arange(b.over.size), self.theta[i], self.o
         mean = self.mean_over(b.active[i].ravel())
-        g = self.climb(i, b, everything, M)
+        g, H = self.climb(i, b, everything, M), self.entropy(i, b)
         net, spaces = self.job.policy[i], self.spaces[i]
         layers = forward(net, start, b.obs[i].reshape(len(mean), -1).astype(float))
         step, kl = natural_step(net, start, layers, mean, bool(spaces.kinds), g, o, self.wrong)
         for j in range(o["backtracks"]):
             self.theta[i] = start + 0.5**j * step
             gain = mean @ (np.exp(self.log_prob(i, b) - old) * M - M)
+            if self.wrong != "search without entropy":
+                gain += o["entropy"] * (mean @ (self.entropy(i, b) - H))
             if kl(self.theta[i]) <= o["delta"] and gain > 0 and gain >= o["accept"] * 0.5**j * (g @ step):
                 return
             if self.wrong == "no search":
