@@ -16,7 +16,7 @@ from netac.centralized._off_policy import Agents, OffPolicy, ReplayRequirements,
 from netac.config import Experiment
 from netac.environments import Environment
 from netac.errors import InputError
-from netac.neural import NetworkCritic, NetworkPolicy, network_table, playground
+from netac.neural import NetworkCritic, NetworkPolicy, network_table, playground, seeing_actions
 from netac.processes.encoding import Encoding
 from netac.processes.hosts import state_shape
 from netac.processes.replay import Replay, octets
@@ -71,7 +71,11 @@ def make_replaying(experiment: Experiment, environment: Environment, needs: Repl
     policy, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
     policy = policy.model_copy(update={"shared": [], "entropy": 0.0})
     seen = (state_shape(games),) * (games.agents if needs.every else 1)
-    critic, critic_spec = network_table(NetworkCritic, experiment.critic, policy_spec, seen[0], "critic")
+    critic, critic_spec = network_table(NetworkCritic, experiment.critic, seeing_actions(policy_spec, seen[0]), seen[0],
+                                        "critic")
+    if critic_spec.get("hidden") == []:
+        raise InputError("without a hidden layer Q(s, a) were f(s) + g(a), and an action as good or bad in all states",
+                         key="critic.hidden", found=[], valid="widths of hidden layers, e.g. [64]")
     if critic.joint == "own-first":
         raise InputError("a trainer's critics see the joint action in the order of the agents", key="critic.joint",
                          found=critic.joint, valid='"agents", or without it')

@@ -25,14 +25,14 @@ class ActionValues:
     Attributes:
         Q: their networks.
         omega: (critics, K) parameters.
-        target_Q, targets: networks of omega', and omega', (critics, K).
+        Q_target, targets: networks of omega', and omega', (critics, K).
         optimizer: turns gradients into directions.
         every: whether each agent has one.
     """
 
     Q: NeuralActionValue
     omega: np.ndarray
-    target_Q: NeuralActionValue
+    Q_target: NeuralActionValue
     targets: np.ndarray
     optimizer: Optimizer
     every: bool
@@ -58,7 +58,7 @@ class ActionValues:
 
     def returns(self, b: Transitions) -> np.ndarray:
         """y = r + gamma Q'(s', a'), the value of s' being 0 where it is terminal, (critics, M)."""
-        return b.r + self.settings.gamma * self.target_Q.next(self.targets, b)
+        return b.r + self.settings.gamma * self.Q_target.next(self.targets, b)
 
     def regress(self, b: Transitions, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
         """A step down the mean of (y - Q(s, a))^2 / 2: the losses and the mean values before it, (2, critics)."""
