@@ -181,9 +181,14 @@ class Parts:
         return self.world.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up."""
-        for each in (self.world, self.ledger, self.agents):
-            each.restore(kept)
+        """Take it up, and the agents' rows before the world, which needs them; agents know how long their rows are."""
+        local = self.placement.local
+        self.agents.restore(kept)
+        self.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
+        for name, rows in self.rows.items():
+            rows[:] = kept[f"rows_{name}"][local.start:local.stop]
+        self.world.restore(kept)
+        self.ledger.restore(kept)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:

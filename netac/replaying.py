@@ -21,7 +21,7 @@ from netac.processes.encoding import Encoding
 from netac.processes.hosts import state_shape
 from netac.processes.replay import Replay, octets
 
-LARGEST_REPLAY = 2**34           # bytes
+LARGEST_REPLAY = 2**33           # bytes
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ def netac(name: str) -> tuple[dict, dict, dict]:
               "algorithm": {"name": case.trainer, **USUAL, **case.options}}
     parts = assemble(prepare(config.read(tables).experiment()))
     agents, rng = parts.agents, np.random.default_rng(1)
-    held = dict(zip(PARTS, (agents.parameters.theta, agents.critics.omega, agents.targets, agents.critics.targets), strict=True))
+    rows = agents.parameters.theta, agents.critics.omega, agents.targets, agents.critics.targets
+    held = dict(zip(PARTS, rows, strict=True))
     nets = {"theta": agents.policy.networks, "omega": agents.critics.Q.networks}
     for part, rows in held.items():
         for own, row in zip(nets[part.partition("_")[0]].tensors, rows, strict=False):

@@ -61,8 +61,9 @@ class Replay:
         self._shapes = [shapes[agent] for agent in agents]
         self._encode = Encoding(environment.actions)
         n, widest, N = len(agents), max(map(prod, shapes)), environment.agents
-        self._own = {"obs": np.zeros((n, capacity, widest), SINGLE), "next_obs": np.zeros((n, capacity, widest), SINGLE),
-                     "active": np.zeros((n, capacity), bool)}
+        self._rows = {"obs": np.zeros((n, capacity * widest), SINGLE), "next_obs": np.zeros((n, capacity * widest), SINGLE),
+                      "active": np.zeros((n, capacity), bool)}
+        self._own = {name: rows.reshape(n, capacity, -1) for name, rows in self._rows.items()}
         state = (state_shape(environment), SINGLE)
         told = {"state": state, "next_state": state, "joint": ((self._encode.size,), SINGLE), "r": ((N,), np.dtype(float)),
                 "part": ((N,), np.dtype(bool)), "valued": ((N,), np.dtype(bool))}
@@ -84,7 +85,7 @@ class Replay:
             width = prod(obs.shape[1:])
             self._own["obs"][k, slots, :width] = obs[kept].reshape(len(kept), width)
             self._own["next_obs"][k, slots, :width] = after[kept].reshape(len(kept), width)
-        self._own["active"][:, slots] = step.active[:, kept]
+        self._rows["active"][:, slots] = step.active[:, kept]
         if self._told:
             told = {"state": step.view.state, "next_state": step.after.state,
                     "joint": self._encode(step.joint, step.view.active), "r": step.outcome.everyone.r.T,
@@ -106,14 +107,14 @@ class Replay:
                        for ring, shape in zip(self._own[name], self._shapes, strict=True)] for name in ("obs", "next_obs"))
         told = {name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
                 for name, ring in self._told.items()}
-        return Remembered(obs, after, self._own["active"][:, slots].astype(float), **told)
+        return Remembered(obs, after, self._rows["active"][:, slots].astype(float), **told)
 
     # --- checkpoints ---
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """What each agent of this process remembers, (n, D) each: arrays that may be assigned into."""
-        return {f"replay_{name}": ring.reshape(len(ring), -1) for name, ring in self._own.items()}
+        """What each agent of this process remembers, (n, D) each, of the samples held: arrays that may be assigned into."""
+        return {f"replay_{name}": rows[:, :self.held * (rows.shape[1] // self.capacity)] for name, rows in self._rows.items()}
 
     def state(self) -> dict[str, np.ndarray]:
         """How many samples were added, and on process 0 what the trainer remembers."""
@@ -121,7 +122,7 @@ class Replay:
         return {"replay_added": np.array(self.added), **told}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up; the agents' rows are assigned into."""
+        """Take it up; then `rows` are as long as they were, to be assigned into."""
         self.added = int(kept["replay_added"])
         for name, ring in self._told.items():
             ring[:self.held] = kept[f"replay_{name}"]
