@@ -9,8 +9,9 @@ import numpy as np
 
 from netac.agents._neural_memory import aligned
 from netac.agents.networks._factory import feed_forward
-from netac.agents.neural import NeuralPolicy, NeuralStateValue, neural_critic, neural_policy
+from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralStateValue, neural_critic, neural_policy
 from netac.agents.parameters import Layout, Parameters
+from netac.agents.reparametrised import ReparametrisedPolicy
 from netac.agents.steps import Common
 from netac.centralized._base import Agents, OnPolicy, TrainerRequirements
 from netac.centralized._critics import Critics
@@ -44,8 +45,8 @@ class Central:
     """
 
     ground: Playground
-    policy: NeuralPolicy
-    value: NeuralStateValue
+    policy: NeuralPolicy | ReparametrisedPolicy
+    value: NeuralStateValue | NeuralActionValue
     needs: TrainerRequirements
     tables: dict[str, Any]
     normalise: Normalise

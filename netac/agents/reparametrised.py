@@ -4,7 +4,7 @@ A vector is mu_i(o_i): centre + half-range x tanh(output) where both bounds of a
 kept within a single bound by clipping, which gradients pass as if it were not there.  A discrete action is drawn from the
 softmax of the outputs, as the one-hot vector of the largest of l + g with Gumbel noise g; the gradient is that of
 softmax((l + g) / temperature) in its place ("straight-through"; Jang, Gu and Poole, 2017, "Categorical reparameterization with
-Gumbel-softmax"), as Lowe et al. (2017, section 5) have it for discrete actions.
+Gumbel-softmax"), the estimator that Lowe et al. (2017) use for discrete messages.
 
 Samples an agent took no part in have the weight 0, and the others so much more that a gradient divided by M is their mean.
 """

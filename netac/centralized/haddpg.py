@@ -1,8 +1,7 @@
-"""HADDPG: heterogeneous-agent deep deterministic policy gradient (slides 004: an instance of mirror learning; Zhong et al.,
-2024, "Heterogeneous-agent reinforcement learning", section 4.3).
+"""HADDPG: heterogeneous-agent deep deterministic policy gradient (slides 004; Zhong et al., 2024).
 
-The trainer has one critic Q(s, a_1, ..., a_N) of the team's reward.  Of every batch of the replay, in an order i_1, ..., i_N
-that is drawn anew,
+An instance of heterogeneous-agent mirror learning ("Heterogeneous-agent reinforcement learning").  The trainer has one
+critic Q(s, a_1, ..., a_N) of the team's reward.  Of every batch of the replay, in an order i_1, ..., i_N that is drawn anew,
 
     y = r + gamma Q'(s', mu'(o')),    omega descends E[(y - Q(s, a))^2]
     theta_{i_m} climbs E[Q(s, a_{i_1}, ..., a_{i_{m-1}}, mu_{i_m}(o), a_{i_{m+1}}, ..., a_{i_N})]
