@@ -12,8 +12,10 @@ import numpy as np
 from netac import linear, plugins, topology
 from netac.agents.parameters import Layout
 from netac.agents.steps import Common
-from netac.centralized._base import Agents as TrainedAgents
+from netac.centralized._base import Agents as OnPolicyAgents
 from netac.centralized._base import TrainerRequirements
+from netac.centralized._off_policy import Agents as OffPolicyAgents
+from netac.centralized._off_policy import ReplayRequirements
 from netac.config import ALGORITHMS, NETWORKS, Experiment
 from netac.decentralized._base import Agents
 from netac.environments import Environment, GamesSource, make_environment
@@ -109,7 +111,10 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
         "optimizer": settings.optimizer or ("adam" if networks else "plain")})
     if environment.mdp is not None:
         environment.mdp = replace(environment.mdp, gamma=settings.gamma)
-    if central:
+    if isinstance(needs, ReplayRequirements):
+        from netac.replaying import make_replaying
+        model = make_replaying(experiment, environment, needs, settings)
+    elif central:
         from netac.central import make_central
         model = make_central(experiment, environment, needs, settings)
     elif settings.sampling in EXACT_SAMPLING and (networks or environment.mdp is None):
@@ -165,7 +170,7 @@ class Parts:
 
     setting: Setting
     placement: Placement
-    agents: Agents | TrainedAgents
+    agents: Agents | OnPolicyAgents | OffPolicyAgents
     world: World | Games
     network: Network | Star
     ledger: Ledger
@@ -176,9 +181,14 @@ class Parts:
         return self.world.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up."""
-        for each in (self.world, self.ledger, self.agents):
-            each.restore(kept)
+        """Take it up, and the agents' rows before the world, which needs them; agents know how long their rows are."""
+        local = self.placement.local
+        self.agents.restore(kept)
+        self.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
+        for name, rows in self.rows.items():
+            rows[:] = kept[f"rows_{name}"][local.start:local.stop]
+        self.world.restore(kept)
+        self.ledger.restore(kept)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
@@ -198,7 +208,7 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
     ledger = Ledger(experiment.agents)
     agents = model.agents(placement.local, experiment.seed, setting.settings)
-    central = isinstance(agents, TrainedAgents)
+    central = setting.trains_centrally
     world = model.world(agents, placement, ledger, experiment.seed, setting.settings, comm,
                         **({"trainer": not play} if central else {}))
     if central:

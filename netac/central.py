@@ -11,9 +11,12 @@ from netac.agents._neural_memory import aligned
 from netac.agents.networks._factory import feed_forward
 from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralStateValue, neural_critic, neural_policy
 from netac.agents.parameters import Layout, Parameters
+from netac.agents.reparametrised import ReparametrisedPolicy
+from netac.agents.steps import Common
 from netac.centralized._base import Agents, OnPolicy, TrainerRequirements
 from netac.centralized._critics import Critics
 from netac.centralized._diagnostics import COLUMNS, Report
+from netac.centralized._off_policy import OffPolicy
 from netac.config import Experiment, Normalise
 from netac.environments import Environment
 from netac.envs._batched import BatchedEnvironment
@@ -43,7 +46,7 @@ class Central:
     """
 
     ground: Playground
-    policy: NeuralPolicy
+    policy: NeuralPolicy | ReparametrisedPolicy
     value: NeuralStateValue | NeuralActionValue
     needs: TrainerRequirements
     tables: dict[str, Any]
@@ -79,15 +82,15 @@ class Central:
         return Agents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
                       Report(np.zeros((len(local), len(COLUMNS)))))
 
-    def world(self, agents: Agents, placement: Placement, ledger: Ledger, seed: int, settings: OnPolicy, comm,
+    def world(self, agents: Agents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
               trainer: bool = True) -> Games:
         """Where they live.
 
         Args:
-            trainer: False to play without one.
+            trainer: False to play without one, and without what explores.
         """
-        ground = self.ground
-        return Games(ground.make, agents.policy, placement, ledger, seed, False, settings.gamma, Features(), comm,
+        ground, policy = self.ground, agents.policy if trainer else self.policy.of(agents.local)
+        return Games(ground.make, policy, placement, ledger, seed, False, settings.gamma, Features(), comm,
                      replicated=ground.replicated, stagger=ground.stagger, trainer=trainer,
                      state=trainer and self.needs.critics == "state",
                      normalise_observations=self.normalise.observations)
@@ -99,9 +102,6 @@ def make_central(experiment: Experiment, environment: Environment, needs: Traine
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their parameters.
     """
-    if experiment.normalise.rewards:
-        raise InputError("is for decentralized algorithms", key="normalise.rewards", found=True,
-                         valid="false; a trainer's critics normalise returns: algorithm.value_normalisation")
     samples = experiment.envs * settings.rollout
     for key in ("minibatches", "critic_minibatches"):
         if samples % getattr(settings, key):
@@ -109,18 +109,10 @@ def make_central(experiment: Experiment, environment: Environment, needs: Traine
                              key=f"algorithm.{key}", found=getattr(settings, key), valid="a divisor of envs x rollout")
     ground = playground(experiment, environment)
     games = ground.probe
-    if needs.critics == "state" and settings.team_reward is None and _rewards_differ(ground):
-        raise InputError("the agents' rewards differ, and a trainer with one critic learns from the team's",
-                         key="algorithm.team_reward", valid='"mean" or "sum" of the agents\' rewards')
+    local = needs.critics == "observation"
+    refuse_for_trainers(experiment, needs, settings, ground, one_critic=not local)
     policy, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
     policy = policy.model_copy(update={"shared": ["*"] if needs.shared else [], "entropy": settings.entropy})
-    local = needs.critics == "observation"
-    if experiment.critic.get("input", needs.critics) != needs.critics:
-        raise InputError(f"the critics of {experiment.algorithm['name']} see the {needs.critics}", key="critic.input",
-                         found=experiment.critic["input"], valid=f'"{needs.critics}", or without it')
-    if needs.value == "action" and experiment.critic.get("joint") not in (None, "agents"):
-        raise InputError("the trainer has one critic for all agents", key="critic.joint", found=experiment.critic["joint"],
-                         valid='"agents", or without it')
     seen = games.observations if local else (state_shape(games),)
     critic, critic_spec = network_table(NetworkCritic, experiment.critic, feed_forward(policy_spec), seen[0], "critic")
     tables = {"policy": {**policy.model_dump(), **policy_spec},
@@ -133,6 +125,28 @@ def make_central(experiment: Experiment, environment: Environment, needs: Traine
                    neural_critic(f"{needs.value}_value", critic_spec, seen, names, Encoding(games.actions).size,
                                  local and needs.shared, policy.initial),
                    needs, tables, experiment.normalise)
+
+
+def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy, ground: Playground,
+                        one_critic: bool) -> None:
+    """Refuse what no trainer can do.
+
+    Raises:
+        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no one
+            reward to learn from.
+    """
+    if experiment.normalise.rewards:
+        raise InputError("is for decentralized algorithms", key="normalise.rewards", found=True, valid="false" + (
+            "; a trainer's critics normalise returns: algorithm.value_normalisation" if isinstance(settings, OnPolicy) else ""))
+    if experiment.critic.get("input", needs.critics) != needs.critics:
+        raise InputError(f"the critics of {experiment.algorithm['name']} see the {needs.critics}", key="critic.input",
+                         found=experiment.critic["input"], valid=f'"{needs.critics}", or without it')
+    if needs.value == "action" and experiment.critic.get("joint") == "own-first":
+        raise InputError("a trainer's critics see the joint action in the order of the agents", key="critic.joint",
+                         found="own-first", valid='"agents", or without it')
+    if one_critic and settings.team_reward is None and _rewards_differ(ground):
+        raise InputError("the agents' rewards differ, and a trainer with one critic learns from the team's",
+                         key="algorithm.team_reward", valid='"mean" or "sum" of the agents\' rewards')
 
 
 def _refuse_chunks(games: int, settings: OnPolicy) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from netac.build import Parts
-from netac.centralized import _diagnostics
 from netac.results.metrics import Cell, MetricsWriter
 from netac.results.runs import DIAGNOSTICS
 
-COLUMNS = ("iteration", "env_steps", "agent", *_diagnostics.COLUMNS, "expected_gain_before", "measured_gain_before")
+COLUMNS = ("iteration", "env_steps", "agent")      # and what the trainer's report has
 
 
 class Diagnoses:
@@ -37,7 +36,7 @@ class Diagnoses:
     def open(self) -> None:
         """Begin the file, or go on with that of a checkpoint."""
         if self._folder is not None:
-            self._writer = MetricsWriter(self._folder / DIAGNOSTICS, COLUMNS, self._kept)
+            self._writer = MetricsWriter(self._folder / DIAGNOSTICS, COLUMNS + self._parts.agents.report.columns, self._kept)
 
     def log(self, iteration: int) -> None:
         """What the iteration before this number did."""

@@ -163,7 +163,7 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
         for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
             raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
                              found=experiment.reward_model[key], valid=f"critic.{key}")
-        _, spec = network_table(Options, experiment.reward_model, _seeing_actions(critic_spec, seen[0]), seen[0],
+        _, spec = network_table(Options, experiment.reward_model, seeing_actions(critic_spec, seen[0]), seen[0],
                                 "reward_model")
         model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
         tables["reward_model"] = spec
@@ -202,8 +202,8 @@ def network_table(model: type[Options], table: dict[str, Any], basis: dict[str, 
     return checked(model, own, key), complete(spec, key, model.model_fields)
 
 
-def _seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:
-    """The usual network of R(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
+def seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:
+    """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
     spec = critic_spec if "name" in critic_spec else complete(_usual(observation), "reward_model")
     return spec | {"hidden": [64]} if spec.get("hidden") == [] else spec
 

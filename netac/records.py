@@ -79,12 +79,7 @@ class Book:
         """Take up a checkpoint; the number of iterations done."""
         if kept is None:
             return 0
-        parts = self.parts
-        local = parts.placement.local
-        parts.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
-        for name, rows in parts.rows.items():
-            rows[:] = kept[f"rows_{name}"][local.start:local.stop]
-        parts.restore(kept)
+        self.parts.restore(kept)
         for name, average in self._averages.items():
             average.restore(kept[name])
         self._finished = int(kept["finished"])

@@ -26,6 +26,8 @@ class Purpose(IntEnum):
     RESTART = 5
     SHUFFLE = 6
     ORDER = 7
+    REPLAY = 8
+    RELAXATION = 9
     BASELINE = 10
 
 

@@ -128,11 +128,23 @@ BAD = {
     "negative lambda": (trainer("mappo", gae_lambda=-0.1), "algorithm.gae_lambda", ["-0.1"]),
     "no steps": (trainer("ippo", rollout=0), "algorithm.rollout", ["found 0"]),
     "actions in another order": (trainer("coma") | {"critic": {"name": "mlp", "joint": "own-first"}}, "critic.joint",
-                                 ["one critic for all agents", "'own-first'", '"agents"']),
+                                 ["order of the agents", "'own-first'", '"agents"']),
     "no such baseline": (trainer("coma", baseline="best"), "algorithm.baseline", ["'best'", "optimal"]),
     "nothing to average": (trainer("coma", baseline_pairs=1), "algorithm.baseline_pairs", ["found 1"]),
     "actions for COMA's agents": (trainer("coma") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
                                   ["see the state", "found 'observation'"]),
+    "less than a batch": (trainer("maddpg", buffer=100), "algorithm.buffer", ["found 100", "at least", "batch = 256"]),
+    "more than there is": (trainer("haddpg", buffer=10**9), "algorithm.buffer", ["GiB", "at most "]),
+    "a memory": (trainer("maddpg") | {"policy": {"name": "gru"}}, "policy.name", ["memory", "found 'gru'"]),
+    "values without interaction": (trainer("haddpg") | {"critic": {"name": "mlp", "hidden": []}}, "critic.hidden",
+                                   ["f(s) + g(a)", "[64]"]),
+    "own actions first": (trainer("maddpg") | {"critic": {"joint": "own-first"}}, "critic.joint", ['"agents"']),
+    "Q of observations": (trainer("maddpg") | {"critic": {"input": "observation"}}, "critic.input",
+                          ["see the state"]),
+    "rewards of a replay normalised": (trainer("maddpg") | {"normalise": {"rewards": True}}, "normalise.rewards",
+                                       ["decentralized"]),
+    "targets that stay": (trainer("maddpg", tau=0.0), "algorithm.tau", ["found 0"]),
+    "misspelt option of a replay": (trainer("maddpg", bufer=500), "algorithm.bufer", ["did you mean 'buffer'"]),
     "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),
 }
 
@@ -160,11 +172,13 @@ def test_what_cannot_be_is_refused_at_the_start(what, refused):
     refused(tables, [key, *parts])
 
 
-@pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo", "coma"])
+@pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo", "coma", "haddpg"])
 def test_rewards_that_differ_ask_for_those_of_the_team(name, refused):
     refused(trainer(name, team_reward=None), ["algorithm.team_reward", "rewards differ", '"mean"', '"sum"'])
 
 
 def test_alone_and_with_critics_of_their_own_agents_need_no_team():
-    for tables in (trainer("happo", team_reward=None) | {"agents": 1}, trainer("ippo", team_reward=None)):
+    for tables in (trainer("happo", team_reward=None) | {"agents": 1}, trainer("ippo", team_reward=None),
+                   trainer("haddpg", team_reward=None) | {"agents": 1},
+                   trainer("maddpg", team_reward=None)):
         assert netac.run(tables).summary["iterations"] == 2

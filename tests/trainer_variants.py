@@ -11,6 +11,7 @@ EPISODE, ITERATIONS = 4, 4
 LASTING = {"falls": 2.0, "length": EPISODE}
 CRITICS = {"critic_minibatches": 2}
 SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
+REPLAYING = ("maddpg", "haddpg")
 OBSERVATIONS = {"normalise": {"observations": True}}
 
 _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
@@ -46,6 +47,17 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "coma-alone": (1, arena(), "coma", {"baseline": "optimal", "advantages": "raw"}, {}),
     "happo-alone": (1, arena(), "happo", {"minibatches": 2, **CRITICS}, {}),
     "restarting-happo": (3, arena("arena:forgetful"), "happo", {}, {}),
+    "maddpg": (3, arena(**LASTING), "maddpg", {}, {}),
+    "maddpg-five": (5, arena(actions="box", late=True), "maddpg", {"team_reward": None, "buffer": 1000, "warmup": 20},
+                    OBSERVATIONS),
+    "maddpg-different": (3, arena(actions="different", extra=2), "maddpg", {"huber": 0.5, "epsilon": 0.2}, {}),
+    "maddpg-root-mixed": (3, arena(ROOT, actions="mixed", extra=1, late=True), "maddpg", {"noise": 0.5}, {}),
+    "maddpg-alone": (1, arena(), "maddpg", {}, {}),
+    "restarting-maddpg": (2, arena("arena:forgetful"), "maddpg", {}, {}),
+    "haddpg": (3, arena(**LASTING), "haddpg", {"temperature": 0.5}, {}),
+    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1}, {}),
+    "haddpg-box": (3, arena(actions="box"), "haddpg", {"optimizer": "plain"}, OBSERVATIONS),
+    "haddpg-root": (2, arena(ROOT, late=True), "haddpg", {"warmup": 30}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
@@ -55,8 +67,11 @@ COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(*
 def experiment(name: str, seed: int = 11) -> dict[str, Any]:
     """The tables of the variant called `name`; the games of "restarting-..." cannot be saved."""
     agents, env, trainer, options, more = _CASES[name]
-    usual = {"rollout": 6, "epochs": 2, "critic_epochs": 2, "team_reward": "mean", "actor_step": 0.02, "critic_step": 0.02}
-    usual |= {"clip_range": 0.1} if trainer not in ("hatrpo", "haa2c") else {}
+    usual = {"rollout": 6, "team_reward": "mean", "actor_step": 0.02, "critic_step": 0.02}
+    if trainer in REPLAYING:
+        usual |= {"updates": 3, "batch": 8, "buffer": 40, "warmup": 12, "tau": 0.1}
+    else:
+        usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in ("hatrpo", "haa2c") else {})
     return {"agents": agents, "iterations": ITERATIONS, "seed": seed, "envs": 2, "env": env, "topology": "complete",
             "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]},
             "algorithm": {"name": trainer, **usual, **options}, "log_every": 1, "checkpoint_every": 2, **more}
@@ -79,6 +94,9 @@ def trainer_bytes(name: str, width: int) -> float:
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     if options["name"] == "coma":                        # actions for its critic where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
+    if options["name"] in REPLAYING:                     # a' and a to the trainer, dQ/da to the agent (and its new a back)
+        numbers = 3 * (3 if options["name"] == "maddpg" else 4)
+        return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)
     learning = (2 if options["name"] in ("happo", "hatrpo", "haa2c") else 1) * 4 * samples

@@ -137,6 +137,14 @@ class Modules:
             torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
         return self.gradient
 
+    def slopes(self, rows: np.ndarray, observations: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
+        """The derivative of every agent's output, one number per sample, along its joint action: (M, F) each, double."""
+        self.bind(rows)
+        varied = [tensor(own).requires_grad_() for own in joint]
+        outputs = [module(tensor(own), other) for module, own, other in zip(self._modules, observations, varied, strict=True)]
+        found = torch.autograd.grad(outputs, varied, [torch.ones_like(output) for output in outputs])
+        return [slope.numpy().astype(float) for slope in found]
+
     def tangents(self, rows: np.ndarray, observations: list[np.ndarray], direction: np.ndarray,
                  sequences: Sequences | None = None) -> list[np.ndarray]:
         """The derivative of every agent's outputs along its row of `direction` (n, width): (M, outputs_i), double.

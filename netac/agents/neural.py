@@ -15,22 +15,21 @@ parameters nor the observations may change their values.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from netac.agents._neural_layout import Tensors, describe
 from netac.agents._neural_networks import Initial, Networks, networks
+from netac.agents._neural_policies import PolicyNetworks, refuse_memory
 from netac.agents.curvature import categorical_fisher, normal_fisher
 from netac.agents.networks._torch import torch
 from netac.agents.policies import choose
 from netac.agents.sequences import Sequences
 from netac.agents.transitions import Transitions
 from netac.envs._batched import ActionSpace
-from netac.errors import InputError
 from netac.streams import normal
 
 LOG_STD = "log_std"
@@ -38,49 +37,22 @@ HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
-class NeuralPolicy:
+class NeuralPolicy(PolicyNetworks):
     """pi_i(a|o; theta_i): softmax of the module's outputs, or a normal distribution whose means they are.
 
     The standard deviations of a normal distribution are exp(log_std), a tensor beside the module's own.
 
     Attributes:
-        networks: the modules.
-        actions: (N) action spaces.
         entropy: coefficient of the entropy bonus.
         log_std: its initial value.
     """
 
-    networks: Networks
-    actions: tuple[ActionSpace, ...]
     entropy: float = 0.0
     log_std: float = -0.5
 
-    @property
-    def size(self) -> int:
-        """d."""
-        return self.networks.size
-
-    @property
-    def shared(self) -> int:
-        """How many coordinates of theta are shared; they come first."""
-        return self.networks.shared
-
-    @property
-    def memory(self) -> int:
-        """H, how many numbers an agent remembers in a game; 0: none."""
-        return self.networks.memory
-
-    def of(self, agents: range) -> NeuralPolicy:
-        """The policies of some of the agents."""
-        return replace(self, networks=replace(self.networks, agents=agents))
-
-    def describe(self) -> str:
-        """Which tensors are shared and which personal, with shapes and counts."""
-        return describe("policy", self.networks.tensors)
-
     def initial(self, seed: int, agents: range) -> np.ndarray:
         """Initial theta of `agents`, (n, d) single precision."""
-        rows = self.networks.rows(seed, agents)
+        rows = super().initial(seed, agents)
         for row, agent in zip(rows, agents, strict=True):
             if not self.actions[agent].kinds:
                 row[self.networks.tensors[agent].places[LOG_STD]] = self.log_std
@@ -211,19 +183,6 @@ class NeuralPolicy:
     def _sequences(self, b: Transitions) -> Sequences | None:
         return b.sequences if self.memory else None
 
-    def _grouped(self, outputs: list[torch.Tensor]) -> Iterator[tuple[ActionSpace, list[int], np.ndarray]]:
-        """Agents with equally many actions: a space, their rows, and their outputs side by side (g, M, outputs), double."""
-        for rows in self._groups:
-            values = np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
-            yield self.actions[self.networks.agents[rows[0]]], rows, values
-
-    @cached_property
-    def _groups(self) -> list[list[int]]:
-        groups: dict[tuple[int, int], list[int]] = {}
-        for row, agent in enumerate(self.networks.agents):
-            groups.setdefault((self.actions[agent].kinds, self.actions[agent].size), []).append(row)
-        return list(groups.values())
-
     def _tensors(self, row: int) -> Tensors:
         return self.networks.tensors[self.networks.agents[row]]
 
@@ -243,10 +202,8 @@ def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]],
     besides = [{} if space.kinds else {LOG_STD: (space.size,)} for space in actions]
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
                     initial=initial, besides=besides)
-    if made.memory and not recurrent:
-        named = "name" if "name" in spec else "factory"
-        raise InputError("a policy with memory is for trainers that learn from sequences", key=f"policy.{named}",
-                         found=spec[named], valid='"mlp", "cnn", or a trainer: algorithm.name = "happo", "mappo", ...')
+    if not recurrent:
+        refuse_memory(made, spec)
     return NeuralPolicy(made, tuple(actions), entropy, log_std)
 
 
@@ -320,6 +277,10 @@ class NeuralActionValue(NeuralRewardModel):
         """Q_i(s',a'), 0 where the agent terminated, (n, M)."""
         values = _values(self.networks.modules.forward(omega, b.next_seen, b.next_joint))
         return values if b.alive is None else values * b.alive
+
+    def slopes(self, omega: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
+        """d Q_i(s,a) / d a for joint actions (M, F) as numbers: (n) arrays (M, F)."""
+        return self.networks.modules.slopes(omega, seen, joint)
 
     def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""

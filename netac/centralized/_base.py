@@ -19,12 +19,15 @@ from netac.agents.parameters import Parameters
 from netac.agents.steps import Common, NonNegative, Radius, Step
 from netac.centralized._diagnostics import Report
 from netac.centralized._surrogates import Surrogate
+from netac.options import Options
 from netac.processes.rollouts import Samples
 from netac.streams import Purpose, generator
 
 if TYPE_CHECKING:                # loads torch
     from netac.agents.neural import NeuralPolicy
+    from netac.agents.reparametrised import ReparametrisedPolicy
     from netac.centralized._critics import Critics
+    Policy = NeuralPolicy | ReparametrisedPolicy
 
 
 class OnPolicy(Common):
@@ -69,10 +72,14 @@ class Clipped(OnPolicy):
         return self.clip_range / agents if self.clip_over_agents else self.clip_range
 
 
-class Sequential(OnPolicy):
+class InTurn(Options):
     """Options of the trainers whose agents learn one after the other."""
 
-    order: Literal["random", "fixed"] = Field("random", description="of the agents: drawn anew every iteration, or 0, 1, ...")
+    order: Literal["random", "fixed"] = Field("random", description="of the agents: drawn anew every time, or 0, 1, ...")
+
+
+class Sequential(OnPolicy, InTurn):
+    """Options of those that do so from what the current policies did."""
 
 
 class Shareable(OnPolicy):
@@ -104,13 +111,19 @@ class Learner:
         theta: (n, d) their parameters, which learning changes in place.
     """
 
-    policy: NeuralPolicy
+    policy: Policy
     theta: np.ndarray
     optimizer: Optimizer
 
     def direction(self, samples: int) -> Direction:
         """Of theta, from gradients summed over so many samples."""
         return self.optimizer.over(samples).theta
+
+
+def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: range) -> dict[int, Learner]:
+    """The agents of a process each by itself, by its number."""
+    return {agent: Learner(policy.of(range(agent, agent + 1)), theta[row:row + 1], optimizer.of(row))
+            for row, agent in enumerate(agents)}
 
 
 @dataclass(frozen=True)
@@ -143,9 +156,7 @@ class Agents:
     @cached_property
     def apart(self) -> dict[int, Learner]:
         """Each by itself, by its number."""
-        theta = self.parameters.theta
-        return {agent: Learner(self.policy.of(range(agent, agent + 1)), theta[row:row + 1], self.optimizer.of(row))
-                for row, agent in enumerate(self.local)}
+        return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
@@ -200,6 +211,6 @@ def deal(samples: int, minibatches: int, epochs: int, *key: int,
             yield chunks[:, part].ravel()
 
 
-def turns(agents: int, settings: Sequential, seed: int, t: int) -> list[int]:
-    """The order in which the agents learn in iteration t."""
+def turns(agents: int, settings: InTurn, seed: int, t: int) -> list[int]:
+    """The order in which the agents learn in iteration, or update, t."""
     return list(range(agents)) if settings.order == "fixed" else generator(seed, Purpose.ORDER, t).permutation(agents).tolist()

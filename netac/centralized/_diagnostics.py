@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class Report:
     rows: np.ndarray
     whole: np.ndarray | None = None
     trace: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))
+    columns: ClassVar[tuple[str, ...]] = (*COLUMNS, "expected_gain_before", "measured_gain_before")
 
     def close(self, star: Star, reward: float, scale: float) -> None:
         """Collect the rows after an iteration.

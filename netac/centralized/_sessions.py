@@ -11,7 +11,7 @@ from netac.agents.steps import step_size
 from netac.centralized._advantages import deviation, normalised
 from netac.centralized._base import Agents, OnPolicy
 from netac.centralized._critics import Judgement
-from netac.errors import RunError
+from netac.centralized._values import team_reward
 from netac.processes.games import Games
 from netac.processes.rollouts import Rollout, Rollouts
 from netac.processes.star import Star
@@ -108,13 +108,7 @@ def _rewards(b: Rollout, star: Star, settings: OnPolicy, local: bool) -> np.ndar
     """
     if local and settings.team_reward is None:
         return b.r
-    everyone = b.everyone
-    if settings.team_reward is None:
-        if len(everyone) and (everyone != everyone[:1]).any():
-            raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = \"mean\" or \"sum\"")
-        team = everyone[:1]
-    else:
-        team = getattr(everyone, settings.team_reward)(axis=0, keepdims=True) if len(everyone) else everyone
+    team = team_reward(b.everyone, settings.team_reward) if len(b.everyone) else b.everyone
     if not local:
         return team
     T, E = b.over.shape

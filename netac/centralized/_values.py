@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from netac.centralized._masks import average, kept
+from netac.errors import RunError
 
 VARIANCE_FLOOR = 1e-2
+
+
+def team_reward(r: np.ndarray, how: Literal["mean", "sum"] | None) -> np.ndarray:
+    """The team's reward of all agents' (N, ...): (1, ...).
+
+    Raises:
+        RunError: agents' rewards differ, and which of them is the team's is not said.
+    """
+    if how is not None:
+        return getattr(r, how)(axis=0, keepdims=True)
+    if (r != r[:1]).any():
+        raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = \"mean\" or \"sum\"")
+    return r[:1]
 
 
 class ValueNormaliser:

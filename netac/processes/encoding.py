@@ -21,6 +21,11 @@ class Encoding:
             if not space.kinds:
                 self._low[agent, 0, :space.size], self._high[agent, 0, :space.size] = space.low, space.high
 
+    def columns(self, agent: int) -> slice:
+        """Where the numbers of an agent are."""
+        first = int(self._first[agent])
+        return slice(first, first + self._spaces[agent].outputs)
+
     def within(self, joint: np.ndarray) -> np.ndarray:
         """The joint action as the environment takes it: vectors clipped to their bounds."""
         return joint if self._discrete else np.clip(joint, self._low, self._high)
@@ -38,8 +43,7 @@ class Encoding:
             if space.kinds:
                 encoded[np.arange(games), self._first[agent] + joint[agent, :, 0].astype(int)] = active[agent]
             else:
-                first = self._first[agent]
-                encoded[:, first:first + space.size] = joint[agent, :, :space.size] * active[agent][:, None]
+                encoded[:, self.columns(agent)] = joint[agent, :, :space.size] * active[agent][:, None]
         return encoded
 
     def alternatives(self, encoded: np.ndarray, agent: int) -> np.ndarray:
@@ -52,12 +56,11 @@ class Encoding:
         return self._replaced(encoded, agent, np.clip(own, self._low[agent, :, :size], self._high[agent, :, :size]))
 
     def _replaced(self, encoded: np.ndarray, agent: int, own: np.ndarray) -> np.ndarray:
-        first = self._first[agent]
         others = np.repeat(encoded[:, None], own.shape[-2], axis=1)
-        others[:, :, first:first + own.shape[-1]] = own
+        others[:, :, self.columns(agent)] = own
         return others
 
     def own_first(self, encoded: np.ndarray, agent: int) -> np.ndarray:
         """(..., F) with the numbers of `agent` before those of the others."""
-        first, last = self._first[agent], self._first[agent] + self._spaces[agent].outputs
-        return np.concatenate([encoded[..., first:last], encoded[..., :first], encoded[..., last:]], axis=-1)
+        own = self.columns(agent)
+        return np.concatenate([encoded[..., own], encoded[..., :own.start], encoded[..., own.stop:]], axis=-1)

@@ -87,27 +87,52 @@ class Star:
             turn: called in the process of each agent.
             meanwhile: what the trainer's process has to do, of no effect on turns: when it would wait, or at the end.
         """
-        placement, comm, here = self.placement, self._comm, 0
+        placement, here = self.placement, 0
         load = load.astype(WIRE) if self.is_trainer else None
         octets = WIRE.itemsize * int(np.prod(size))
         for agent in order:
             self._ledger.trainer(1, octets)
             owner = placement.owner(agent)
-            if owner != here and placement.rank in (here, owner):
-                if placement.rank == here:
-                    comm.Send(load, dest=owner, tag=TAG)
-                    self._ledger.wire(1, octets)
-                else:
-                    load = np.empty(size, WIRE)
-                    request = comm.Irecv(load, source=here, tag=TAG)
-                    if self.is_trainer:
-                        meanwhile()
-                    _politely(request)
+            load = self._carried(load, size, here, owner, meanwhile)
             here = owner
             if placement.rank == owner:
                 load = turn(agent, load.astype(float)).astype(WIRE)
         if self.is_trainer:
             meanwhile()
+
+    def ask(self, agent: int, load: np.ndarray | None, size: tuple[int, ...],
+            answer: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
+        """The trainer's `load` of shape `size` goes to an agent, and what `answer` makes of it, of the same shape, comes back.
+
+        Args:
+            answer: called in the agent's process.
+
+        Returns:
+            The answer on process 0, double; None elsewhere.
+        """
+        owner = self.placement.owner(agent)
+        self._ledger.trainer(2, 2 * WIRE.itemsize * int(np.prod(size)))
+        load = self._carried(load.astype(WIRE) if self.is_trainer else None, size, 0, owner)
+        if self.placement.rank == owner:
+            load = answer(load.astype(float)).astype(WIRE)
+        load = self._carried(load, size, owner, 0)
+        return load.astype(float) if self.is_trainer else None
+
+    def _carried(self, load: np.ndarray | None, size: tuple[int, ...], source: int, target: int,
+                 meanwhile: Callable[[], None] = bool) -> np.ndarray | None:
+        """What process `source` holds, on process `target`, too; `meanwhile` is what the trainer does where it would wait."""
+        if source == target or self.placement.rank not in (source, target):
+            return load
+        if self.placement.rank == source:
+            self._comm.Send(load, dest=target, tag=TAG)
+            self._ledger.wire(1, load.nbytes)
+            return load
+        received = np.empty(size, WIRE)
+        request = self._comm.Irecv(received, source=source, tag=TAG)
+        if self.is_trainer:
+            meanwhile()
+        _politely(request)
+        return received
 
     def meet(self) -> None:
         """Wait until all processes are here."""
