@@ -132,7 +132,8 @@ def test_help_documents_every_option():
         assert f"  {name} " in said or f"  {name}\n" in said or f'"{name}"' in said, name
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["compare"], ["graph"], ["evaluate"], ["plot"], ["list"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["compare"], ["graph"], ["evaluate"], ["plot"], ["theory"],
+                                     ["list"]])
 def test_every_command_has_help(command):
     assert "--help" in netac(*command, "--help")
 
@@ -142,6 +143,19 @@ def test_list_shows_what_there_is():
     for name in ("cac", "dnac", "coordination", "finite-mdp", "one-peer-exponential", "lazy-metropolis"):
         assert name in everything
     assert "cac" not in netac("list", "envs") and "coordination" in netac("list", "envs")
+
+
+def test_comparisons_are_drawn_again_below_each_other_and_not_with_runs(here):
+    for out in ("one", "two"):
+        netac("compare", "game.toml", "--algorithms", "iac,cac", "--seeds", "1", "--jobs", "1", "--out", out)
+    netac("plot", "one", "--out", "again.png")
+    assert (here / "again.png").read_bytes() == (here / "one" / "comparison.png").read_bytes()
+    netac("plot", "one", "two", "--out", "both.png")
+    assert (here / "both.png").read_bytes().startswith(b"\x89PNG")
+    for mixed in (["one", "one/runs/cac/seed-000"], ["one", "--columns", "reward"]):
+        found = CliRunner().invoke(cli.cli, ["plot", *mixed, "--out", "none.png"])
+        assert "is the folder of a comparison" in str(found.exception)
+    assert not (here / "none.png").exists()
 
 
 def test_graph_evaluate_and_plot(here):
