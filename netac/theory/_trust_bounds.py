@@ -70,8 +70,8 @@ def local_transition(game: DecMDP, agent: int, chain: np.ndarray, weights: np.nd
 
 
 def one_agent_shift(game: DecMDP, j: int, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(S, S') sum_a p(s'|s, a) new_{<j} (new_j - old_j) old_{>j}: what agent j's update alone does to the transition, the agents
-    before it having been updated."""
+    """(S, S') sum_a p(s'|s, a) new_{<j} (new_j - old_j) old_{>j}: what agent j's update alone does to the transition, the
+    agents before it having been updated."""
     factors = np.concatenate([new[:j], new[j:j + 1] - old[j:j + 1], old[j + 1:]])
     return np.matmul(joint_policy(factors)[:, None, :], game.mdp.P)[:, 0]
 
@@ -132,7 +132,12 @@ class Improvement:
     @property
     def corrected(self) -> float:
         """(sum of the agents' surrogates - J(new)) / (penalty + crossing), epsilon over joint actions; at most 1."""
-        return _share(self.local - self.gain, self.penalty(self.largest[0]) + self.crossing)
+        return _share(self.local - self.gain, self.local - self.lowest)
+
+    @property
+    def lowest(self) -> float:
+        """J(new) - J(old) is at least this, by the corrected bound."""
+        return self.local - self.penalty(self.largest[0]) - self.crossing
 
 
 def improvement(game: DecMDP, old: np.ndarray, new: np.ndarray) -> Improvement:

@@ -115,7 +115,7 @@ def shift_claims(found: Sequence[Shift], own_games: bool) -> list[Claim]:
     slow = _lifted(*slow_belief())
     if own_games:
         claims += [
-            Claim("... and as each joint policy itself distributes the others' local states", f"{PAPER}, section 4.3",
+            Claim("... as each joint policy itself distributes the others' local states, too", f"{PAPER}, section 4.3",
                   "TV of the shift of agent 1 / alpha, in a game whose other agent's local state keeps what it did",
                   shift_of_beliefs(slow), ">=", 2.0, refuted=True),
             Claim("|shift| summed over s^k and next s^k is at most 2 alpha", f"{PAPER}, appendix A.3.2",
@@ -151,8 +151,9 @@ def improvement_claims(found: Sequence[Improvement], examples: Sequence[Improvem
         *claims,
         Claim("4 is the smallest constant in Theorem 1", f"{PAPER}, Theorem 1", "largest (L - J) / penalty",
               max(one.theorem_1 for one in examples), ">=", 0.98),
-        Claim("4 is the smallest constant in the further penalty", "netac", "largest (sum of L - J) / penalties where the first "
-              "is small", improvement(*_lifted(*agreement(0.01, 0.1))).corrected, ">=", 0.98),
+        Claim("4 is the smallest constant in the further penalty", "netac",
+              "(sum of L - J) / penalties where the first is small",
+              improvement(*_lifted(*agreement(0.01, 0.1))).corrected, ">=", 0.98),
         Claim("Theorem 2 with the agents' own advantages, which critics of s^k and a^k learn (Proposition 4)",
               f"{PAPER}, Theorem 2", "largest J promised - J found, of rewards from 0 to 1",
               max(one.theorem_2_local for one in examples), ">=", 0.01, refuted=True),
@@ -175,18 +176,18 @@ def divergence_claims(lab: Lab, found: Sequence[Pair]) -> list[Claim]:
     return [
         Claim("the joint policies' divergence is at most the sum of the agents'", f"{PAPER}, Proposition 2",
               "largest TV of the joint policies / sum of TVs", max(all_ / total for all_, total in joint), "<=", 1.0, EXACT),
-        Claim("... which it nears: 16 agents that each begin to use an action, with probability 0.001",
-              f"{PAPER}, Proposition 2", "TV of the joint policies / sum of TVs", reached / 0.016, ">=", 0.99),
-        Claim("... though 1 - prod_k (1 - TV_k) is never more than that, and exact there", "netac", "error",
+        Claim("the joint policies' divergence comes near the sum of the agents'", f"{PAPER}, Proposition 2",
+              "TV of the joint policies / sum of TVs of 16 agents that begin to use an action", reached / 0.016, ">=", 0.99),
+        Claim("and is 1 - prod_k (1 - TV_k) there, which is never more than the sum", "netac", "error",
               abs(reached - (1.0 - 0.999**16)), "<=", 0.0, EXACT),
         Claim("TV is the sum of new - old where new >= old", f"{PAPER}, Proposition 3", "largest error", identity, "<=", 0.0,
               EXACT),
         Claim("ratios within 1 +- epsilon keep an agent's TV below epsilon, in fact within epsilon / 2", f"{PAPER}, Theorem 3",
               "largest TV / epsilon", own, "<=", 0.5, EXACT),
         Claim("epsilon / 2 is reached", "netac", "largest TV / epsilon", own, ">=", 0.499),
-        Claim("... and the joint policies' below N epsilon", f"{PAPER}, Theorem 3", "largest TV / (N epsilon)",
+        Claim("ratios within 1 +- epsilon keep the joint policies' TV below N epsilon", f"{PAPER}, Theorem 3", "largest TV / (N epsilon)",
               max(all_ / (agents * epsilon) for all_, epsilon, agents in products), "<=", 1.0),
-        Claim("... in fact within sqrt((1 + epsilon^2)^N - 1) / 2, about sqrt(N) epsilon / 2", "netac",
+        Claim("in fact they keep it within sqrt((1 + epsilon^2)^N - 1) / 2, about sqrt(N) epsilon / 2", "netac",
               "largest TV / bound", max(all_ / chi_square_bound(epsilon, agents) for all_, epsilon, agents in products),
               "<=", 1.0, EXACT),
         Claim("an update makes an action likelier wherever its advantage is positive", f"{PAPER}, proof of Theorem 3",
@@ -251,13 +252,13 @@ def growth_claims(rows: Sequence[dict[str, Cell]], alpha: float) -> list[Claim]:
     return [
         Claim("at a fixed clip range the joint TV grows in proportion to the number of agents", f"{PAPER}, section 7",
               "exponent of N, exact, agents at the ends of their ranges", exponent(rows, "fixed"), "<=", 0.6, refuted=True),
-        Claim("a clip range of alpha / N keeps it below alpha", source, "largest TV / alpha",
+        Claim("a clip range of alpha / N keeps the joint TV below alpha", source, "largest TV / alpha",
               max(row["alpha / N"] for row in rows) / alpha, "<=", 1.0),
-        Claim("... and the further below the more agents there are", "netac", "exponent of N", exponent(rows, "alpha / N"), "<=",
-              -0.4),
-        Claim("alpha / sqrt(N) keeps it below alpha for any N", "netac", "largest bound / alpha",
+        Claim("with alpha / N it falls as agents are added", "netac", "exponent of N",
+              exponent(rows, "alpha / N"), "<=", -0.4),
+        Claim("a clip range of alpha / sqrt(N) keeps it below alpha, too", "netac", "largest bound / alpha",
               max(chi_square_bound(alpha / np.sqrt(row["agents"]), row["agents"]) for row in rows) / alpha, "<=", 1.0),
-        Claim("... and does not fall", "netac", "exponent of N", abs(exponent(rows, "alpha / sqrt(N)")), "<=", 0.1)]
+        Claim("with alpha / sqrt(N) it does not change as agents are added", "netac", "size of the exponent of N", abs(exponent(rows, "alpha / sqrt(N)")), "<=", 0.1)]
 
 
 def exponent(rows: Sequence[dict[str, Cell]], column: str) -> float:

@@ -46,6 +46,7 @@ class Training:
         joint: whether the joint ratio is clipped, as in JR-PPO, or every agent's, as in IPPO.
         iterations: how many; in each `samples` are drawn and `epochs` steps of Adam of size `step` made.
         spread: deviation of the first logits.
+        looks: epochs after which an iteration's policies are looked at; none: the last.
     """
 
     agents: int
@@ -57,12 +58,13 @@ class Training:
     samples: int = 256
     step: float = 0.02
     spread: float = 0.5
+    looks: tuple[int, ...] = ()
     states: int = 3
     gamma: float = 0.9
 
 
 class Outcome(NamedTuple):
-    """What `train` found, a number for each iteration, or epoch of the only one."""
+    """What `train` found, a number for each look."""
 
     score: np.ndarray
     """(J - J of the first policies) / (best J - the same)."""
@@ -122,7 +124,7 @@ def climb(logits: np.ndarray, batch: Batch, training: Training) -> Iterator[np.n
 
 
 def train(training: Training) -> Outcome:
-    """One row for each iteration, or where there is only one, for each of its epochs."""
+    """Of every iteration, the policies at the looks against those before it."""
     game_seed, sample_seed = np.random.SeedSequence(training.seed).spawn(2)
     game = team_game(training.agents, training.states, training.gamma, np.random.default_rng(game_seed))
     rng = np.random.default_rng(sample_seed)
@@ -133,7 +135,8 @@ def train(training: Training) -> Outcome:
         old, batch = logits, collect(game, probabilities(logits), training.samples, rng)
         steps = list(climb(logits, batch, training))
         logits = steps[-1]
-        for new in steps if training.iterations == 1 else steps[-1:]:
+        for epochs in training.looks or (training.epochs,):
+            new = steps[epochs - 1]
             before, after = probabilities(old), probabilities(new)
             ratio = ratios(log_ratios(old, new, batch))
             rows.append(((objective(game.mdp, after) - first) / (best - first), joint_tv(before, after).max(),
