@@ -185,7 +185,8 @@ def divergence_claims(lab: Lab, found: Sequence[Pair]) -> list[Claim]:
         Claim("ratios within 1 +- epsilon keep an agent's TV below epsilon, in fact within epsilon / 2", f"{PAPER}, Theorem 3",
               "largest TV / epsilon", own, "<=", 0.5, EXACT),
         Claim("epsilon / 2 is reached", "netac", "largest TV / epsilon", own, ">=", 0.499),
-        Claim("ratios within 1 +- epsilon keep the joint policies' TV below N epsilon", f"{PAPER}, Theorem 3", "largest TV / (N epsilon)",
+        Claim("ratios within 1 +- epsilon keep the joint policies' TV below N epsilon", f"{PAPER}, Theorem 3",
+              "largest TV / (N epsilon)",
               max(all_ / (agents * epsilon) for all_, epsilon, agents in products), "<=", 1.0),
         Claim("in fact they keep it within sqrt((1 + epsilon^2)^N - 1) / 2, about sqrt(N) epsilon / 2", "netac",
               "largest TV / bound", max(all_ / chi_square_bound(epsilon, agents) for all_, epsilon, agents in products),
@@ -258,7 +259,8 @@ def growth_claims(rows: Sequence[dict[str, Cell]], alpha: float) -> list[Claim]:
               exponent(rows, "alpha / N"), "<=", -0.4),
         Claim("a clip range of alpha / sqrt(N) keeps it below alpha, too", "netac", "largest bound / alpha",
               max(chi_square_bound(alpha / np.sqrt(row["agents"]), row["agents"]) for row in rows) / alpha, "<=", 1.0),
-        Claim("with alpha / sqrt(N) it does not change as agents are added", "netac", "size of the exponent of N", abs(exponent(rows, "alpha / sqrt(N)")), "<=", 0.1)]
+        Claim("with alpha / sqrt(N) it does not change as agents are added", "netac", "size of the exponent of N",
+              abs(exponent(rows, "alpha / sqrt(N)")), "<=", 0.1)]
 
 
 def exponent(rows: Sequence[dict[str, Cell]], column: str) -> float:
