@@ -339,9 +339,14 @@ def test_a_users_game_gets_the_exact_part(agents, tmp_path):
     save_figure(found.draw, tmp_path / "picture.png")
 
 
-def test_a_game_without_consequences_needs_no_bound():
+def test_a_game_without_consequences_needs_no_bound(tmp_path):
     game = FiniteMDP(np.ones((1, 4, 1)), np.ones((1, 4, 2)), np.ones(1), 0.5)
-    assert theory.run("trust-region", quick=True, game=game).passes
+    assert theory.run("trust-region", quick=True, game=game, out=tmp_path / "found").passes
+
+
+def test_a_game_without_choice_is_refused():
+    with pytest.raises(InputError, match="no choice"):
+        theory.run("trust-region", quick=True, game=random_mdp(0, 2, 3, 1, "zhang"))
 
 
 def test_a_game_that_is_too_large_is_refused(monkeypatch):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
+from netac.errors import InputError
 from netac.exact import softmax_gradient, subset_advantage, transition
 from netac.results.metrics import Cell
 from netac.theory._claims import Claim
@@ -66,9 +67,16 @@ class Shift(NamedTuple):
 
 
 def pairs(lab: Lab) -> list[Pair]:
-    """Updates of random size of random policies, in the user's game or in random ones."""
+    """Updates of random size of random policies, in the user's game or in random ones.
+
+    Raises:
+        InputError: in the user's game agents have no choice, or it is too large to be solved exactly.
+    """
     rng = lab.rng(0)
     if lab.game is not None:
+        if lab.game.actions < 2:
+            raise InputError("the agents have no choice: policies cannot change", key="P", found="1 action",
+                             valid="2 or more for every agent")
         games = [observed(lab.game)]
         many = max(5, min(lab.choose(40, 400), int(lab.choose(1e8, 1e9) / lab.game.P.size / lab.game.agents)))
     else:
@@ -119,7 +127,7 @@ def shift_claims(found: Sequence[Shift], own_games: bool) -> list[Claim]:
                   "TV of the shift of agent 1 / alpha, in a game whose other agent's local state keeps what it did",
                   shift_of_beliefs(slow), ">=", 2.0, refuted=True),
             Claim("|shift| summed over s^k and next s^k is at most 2 alpha", f"{PAPER}, appendix A.3.2",
-                      "sum / (2 alpha) of one agent with 7 states", shift(_lifted(*majority(1, 0.5, 0.1))).summed, ">=", 2.0,
+                  "sum / (2 alpha) of one agent with 7 states", shift(_lifted(*majority(1, 0.5, 0.1))).summed, ">=", 2.0,
                   refuted=True)]
     return [*claims, Claim(
         "corrected: visited pairs of a local state and the next shift by at most alpha / (1 - gamma)", "netac",

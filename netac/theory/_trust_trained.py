@@ -108,9 +108,8 @@ def _versus_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
         Claim("at 0.5 independent clipping moves the joint policy further in an iteration", source,
               f"mean joint TV, independent / joint, {most} agents",
               gap[most, 0.5]["independent TV"] / gap[most, 0.5]["joint TV"], ">=", 1.0),
-        Claim("clipping the joint ratio at 0.1 enforces a trust region of 0.1", f"{PAPER}, section 4.1",
-              f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"], ">=", 0.15,
-              refuted=True),
+        Claim("clipping the joint ratio at 0.1 does not keep the joint TV within 0.1", "netac",
+              f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"], ">=", 0.1),
         Claim("clipping every agent's ratio at 0.1 moves the joint policy less at first", "netac",
               f"mean joint TV of the first {FIRST} iterations, independent / joint, {most} agents",
               gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]

@@ -45,7 +45,7 @@ def experiment(lab: Lab) -> Finding:
     """Everything; with a game of the user's, what is exact and of any game.
 
     Raises:
-        InputError: the user's game is too large to be solved exactly.
+        InputError: in the user's game agents have no choice, or it is too large to be solved exactly.
     """
     updates = pairs(lab)
     improved = [improvement(*update) for update in updates]
