@@ -29,7 +29,7 @@ from netac.theory._trust_bounds import (
     visits,
 )
 from netac.theory._trust_games import agreement, majority, random_dec_mdp, random_policies, slow_belief, team_game
-from netac.theory._trust_updates import Batch, Training, climb, collect, probabilities, train, weighted_scores
+from netac.theory._trust_updates import Batch, Outcome, Training, climb, collect, probabilities, train, weighted_scores
 
 QUICK = Lab(quick=True)
 
@@ -327,6 +327,33 @@ def test_looks_are_at_epochs():
 def test_without_clipping_all_samples_count():
     surrogate = clipped(np.array([[3.0, -3.0]]), np.array([1.0, -1.0]), epsilon=_trust_trained.CLIPS[-1])
     assert (surrogate.weights != 0).all()
+
+
+# --- rows of trainings ---
+
+def outcome(score, **others) -> Outcome:
+    """Of five looks, or as many as there are scores."""
+    return Outcome(np.array(score), *(np.full(len(score), others.get(name, 0.0)) for name in Outcome._fields[1:]))
+
+
+def test_rows_against_each_other_are_paired_by_seed():
+    found = [(outcome([0.1, 0.3], joint_tv=0.5), outcome([0.2, 0.8], joint_tv=0.1)),
+             (outcome([0.5, 0.9], joint_tv=0.7), outcome([0.8, 1.2], joint_tv=0.3))]
+    row = _trust_trained._versus_row(4, 0.3, found)
+    assert row["gain"] == row["gain low"] == row["gain high"] == pytest.approx(0.3)       # of every seed
+    assert row["independent"] == pytest.approx(0.45) and row["joint, final"] == pytest.approx(1.0)
+    assert row["independent TV"] == pytest.approx(0.6) and row["joint TV, first"] == pytest.approx(0.2)
+
+
+def test_rows_of_ratios_and_growth_are_of_their_epochs():
+    looks = [outcome(range(5), lowest=0.9 - k, highest=1.1 + k)._replace(joint_tv=np.arange(5) * 0.1, sum_of_tvs=np.arange(5.0))
+             for k in (0.0, 0.2)]
+    row = _trust_trained._ratio_row(0.1, 20, looks)
+    assert row["lowest"] == pytest.approx(0.7) and row["mean highest"] == pytest.approx(1.2)
+    assert row["highest"] == pytest.approx(1.3) and row["joint TV"] == pytest.approx(0.2)
+    row = _trust_trained._growth_row(2, {"fixed": looks, "alpha / N": looks})
+    assert row["fixed"] == row["alpha / N"] == pytest.approx(0.4)
+    assert row["sum, fixed"] == 4.0 and row["sum, 10 epochs"] == 1.0
 
 
 # --- a game of the user's ---

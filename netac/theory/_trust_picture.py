@@ -67,7 +67,7 @@ def _agreement(panel: Axes, rows: Rows) -> None:
     panel.plot(step, _column(rows, "corrected"), "^--", color=GREEN, label="corrected: at least")
     panel.set_yscale("symlog", linthresh=0.1)
     panel.set(xlabel="step", ylabel="J(new) - J(old)", title="Agreement game: J falls, A of either agent is 0")
-    panel.legend()
+    panel.legend(fontsize=8, loc="lower left")
 
 
 def _growth(panel: Axes, rows: Rows) -> None:
@@ -79,7 +79,7 @@ def _growth(panel: Axes, rows: Rows) -> None:
             ("alpha / N", "s-", BLUE, r"$\epsilon = \alpha/N$")):
         panel.loglog(agents, _column(rows, name), style, color=colour, label=label)
     _agents_axis(panel, agents)
-    panel.set(ylabel="joint TV", ylim=(0.02, 30), title="Ratios at the ends of the range")
+    panel.set(ylabel="joint TV", ylim=(0.01, 30), title="Ratios at the ends of the range")
     panel.legend(ncols=2, fontsize=8, loc="upper left")
 
 
@@ -92,7 +92,7 @@ def _trained_growth(panel: Axes, rows: Rows) -> None:
             ("alpha / N", "s-", BLUE, r"$\epsilon = \alpha/N$")):
         panel.loglog(agents, _column(rows, name), style, color=colour, label=label)
     _agents_axis(panel, agents)
-    panel.set(ylabel="joint TV", ylim=(0.02, 30), title="One clipped update of 100 epochs")
+    panel.set(ylabel="joint TV", ylim=(0.01, 30), title="One clipped update of 100 epochs")
     panel.legend(fontsize=8, loc="upper left")
 
 

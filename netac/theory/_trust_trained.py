@@ -89,7 +89,7 @@ def _growth_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
         Claim("the number of epochs matters less than the number of agents", f"{PAPER}, section 7, Figure 1d",
               f"growth of the sum of TVs from {AT[1]} to {AT[-1]} epochs / from {first['agents']} to {last['agents']} agents",
               last["sum, fixed"] / last[f"sum, {AT[1]} epochs"] * first["sum, fixed"] / last["sum, fixed"], "<=", 1.0),
-        Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha, though ratios leave it",
+        Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha",
               f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA, "<=", 1.0)]
 
 
