@@ -1,0 +1,147 @@
+"""The trained part of the trust-region experiment (paper 002, Figure 1 and appendix A.6): claims and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+from netac.results.metrics import Cell
+from netac.results.statistics import mean_interval
+from netac.theory._claims import Claim
+from netac.theory._lab import Lab
+from netac.theory._trust_exact import PAPER, exponent
+from netac.theory._trust_updates import Outcome, Training, against, train
+
+CLIPS = (0.1, 0.3, 0.5, float("inf"))           # Figure 1a; inf: no clipping
+AT = (5, 10, 20, 50, 100)                       # epochs that tables show
+FIVE = 5                                        # agents of Figure 1a
+ALPHA = 0.4                                     # of clip ranges
+RANGES = {"fixed": lambda n: ALPHA / 2.0, "alpha / N": lambda n: ALPHA / n, "alpha / sqrt(N)": lambda n: ALPHA / np.sqrt(n)}
+EPSILONS = (0.1, 0.3, 0.5)                      # appendix A.6
+FIRST = 5                                       # iterations in which policies move most
+
+
+class Trained(NamedTuple):
+    """Rows of the three tables."""
+
+    ratios: list[dict[str, Cell]]
+    """For every clip range and every one of `AT`."""
+    growth: list[dict[str, Cell]]
+    """For every number of agents."""
+    versus: list[dict[str, Cell]]
+    """For every number of agents and clip range."""
+
+
+def trained(lab: Lab) -> Trained:
+    """All trainings; every row's are of the same games and first policies."""
+    ranges_of = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
+    versus_of, versus_seeds = lab.choose((2, 8), (2, 4, 8, 12, 16)), lab.choose(6, 16)
+    seeds = lab.choose(4, 20)
+    clips = [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT) for k in range(seeds)] for epsilon in CLIPS]
+    scaled = [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT) for k in range(seeds)]
+              for n, rule in product(ranges_of, RANGES.values())]
+    both = [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(12, 30), epochs=40, samples=64, step=0.1)
+             for k in range(versus_seeds)] for n, epsilon in product(versus_of, EPSILONS)]
+    # The largest games first: they take longest.
+    fought = _grouped(lab.each(against, [one for group in both[::-1] for one in group], "trainings"), versus_seeds)[::-1]
+    moved = _grouped(lab.each(train, [one for group in clips + scaled for one in group], "updates"), seeds)
+    growth = []
+    for row, n in enumerate(ranges_of):
+        ours = moved[len(clips) + row * len(RANGES):][:len(RANGES)]
+        growth.append(_growth_row(n, dict(zip(RANGES, ours, strict=True))))
+    return Trained(
+        [_ratio_row(epsilon, epochs, found) for epsilon, found in zip(CLIPS, moved, strict=False) for epochs in AT], growth,
+        [_versus_row(n, epsilon, found) for (n, epsilon), found in zip(product(versus_of, EPSILONS), fought, strict=True)])
+
+
+def trained_claims(found: Trained) -> list[Claim]:
+    """Figure 1 and appendix A.6."""
+    return [*_ratio_claims(found.ratios), *_growth_claims(found.growth), *_versus_claims(found.versus)]
+
+
+def _ratio_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+    source = f"{PAPER}, section 7, Figure 1a"
+    width = {(row["clip range"], row["epochs"]): row["mean highest"] - row["mean lowest"] for row in rows}
+    highest = {(row["clip range"], row["epochs"]): row["highest"] for row in rows}
+    return [
+        Claim("clipping does not keep ratios within its range: at 0.1 they exceed 1.2", source,
+              f"largest ratio, up to {AT[-1]} epochs", max(highest[0.1, epochs] for epochs in AT), ">=", 1.2),
+        Claim("clipped at 0.3 ratios reach 1.6", source, f"largest ratio, up to {AT[-1]} epochs",
+              max(highest[0.3, epochs] for epochs in AT), ">=", 1.6),
+        Claim("the range of ratios grows with the epochs", source,
+              f"least, over clip ranges, width at {AT[-1]} epochs / width at {AT[0]}",
+              min(width[clip, AT[-1]] / width[clip, AT[0]] for clip in CLIPS), ">=", 1.0),
+        Claim("the range of ratios grows the slower, the smaller the clip range is", source,
+              f"least widening at {AT[-1]} epochs by the next larger clip range",
+              min(width[b, AT[-1]] - width[a, AT[-1]] for a, b in pairwise(CLIPS)), ">=", 0.0)]
+
+
+def _growth_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+    first, last = rows[0], rows[-1]
+    return [
+        Claim("the sum of the agents' TVs, the paper's estimate of the joint TV, grows almost in proportion to their number",
+              f"{PAPER}, section 7, Figure 1c", "exponent of N", exponent(rows, "sum, fixed"), ">=", 0.6),
+        Claim("the joint TV that it estimates grows more slowly", "netac", "exponent of N of the exact joint TV",
+              exponent(rows, "fixed"), "<=", 0.6),
+        Claim("the number of epochs matters less than the number of agents", f"{PAPER}, section 7, Figure 1d",
+              f"growth of the sum of TVs from {AT[1]} to {AT[-1]} epochs / from {first['agents']} to {last['agents']} agents",
+              last["sum, fixed"] / last[f"sum, {AT[1]} epochs"] * first["sum, fixed"] / last["sum, fixed"], "<=", 1.0),
+        Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha",
+              f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA, "<=", 1.0)]
+
+
+def _versus_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+    source, most = f"{PAPER}, appendix A.6", max(row["agents"] for row in rows)
+    gap = {(row["agents"], row["clip range"]): row for row in rows}
+    few = min(row["agents"] for row in rows)
+    return [
+        Claim("at 0.1 clipping the joint ratio learns better than clipping every agent's, with many agents", source,
+              f"mean score over training, joint - independent, {most} agents: lower end of the 95 % interval",
+              gap[most, 0.1]["gain low"], ">=", 0.0),
+        Claim("at 0.5 it does, too", source, "the same", gap[most, 0.5]["gain low"], ">=", 0.0),
+        Claim("independent clipping suffers more from the number of agents", source,
+              f"gain with {most} agents - gain with {few}, mean over clip ranges",
+              float(np.mean([gap[most, clip]["gain"] - gap[few, clip]["gain"] for clip in EPSILONS])), ">=", 0.0),
+        Claim("at 0.5 independent clipping moves the joint policy further in an iteration", source,
+              f"mean joint TV, independent / joint, {most} agents",
+              gap[most, 0.5]["independent TV"] / gap[most, 0.5]["joint TV"], ">=", 1.0),
+        Claim("clipping the joint ratio at 0.1 does not keep the joint TV within 0.1", "netac",
+              f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"], ">=", 0.1),
+        Claim("clipping every agent's ratio at 0.1 moves the joint policy less at first", "netac",
+              f"mean joint TV of the first {FIRST} iterations, independent / joint, {most} agents",
+              gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]
+
+
+def _ratio_row(epsilon: float, epochs: int, found: Sequence[Outcome]) -> dict[str, Cell]:
+    look = AT.index(epochs)
+    lowest, highest = (np.array([getattr(one, name)[look] for one in found]) for name in ("lowest", "highest"))
+    return {"clip range": epsilon, "epochs": epochs, "lowest": float(lowest.min()), "mean lowest": float(lowest.mean()),
+            "mean highest": float(highest.mean()), "highest": float(highest.max()),
+            "joint TV": float(np.mean([one.joint_tv[look] for one in found]))}
+
+
+def _growth_row(agents: int, found: dict[str, Sequence[Outcome]]) -> dict[str, Cell]:
+    exact = {name: float(np.mean([one.joint_tv[-1] for one in ours])) for name, ours in found.items()}
+    return {"agents": agents, **exact, "sum, fixed": float(np.mean([one.sum_of_tvs[-1] for one in found["fixed"]])),
+            f"sum, {AT[1]} epochs": float(np.mean([one.sum_of_tvs[1] for one in found["fixed"]]))}
+
+
+def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Outcome, Outcome]]) -> dict[str, Cell]:
+    """Mean scores over training, the interval of their difference seed by seed, final scores, joint TVs per iteration."""
+    alone, joint = zip(*found, strict=True)
+    mean = [np.array([one.score.mean() for one in ours]) for ours in (alone, joint)]
+    last = [np.array([one.score[-1] for one in ours]) for ours in (alone, joint)]
+    gain = mean_interval(mean[1] - mean[0])
+    tvs = [float(np.mean([one.joint_tv.mean() for one in ours])) for ours in (alone, joint)]
+    early = [float(np.mean([one.joint_tv[:FIRST].mean() for one in ours])) for ours in (alone, joint)]
+    return {"agents": agents, "clip range": epsilon, "independent": float(mean[0].mean()), "joint": float(mean[1].mean()),
+            "gain": gain.estimate, "gain low": gain.low, "gain high": gain.high, "independent, final": float(last[0].mean()),
+            "joint, final": float(last[1].mean()), "independent TV": tvs[0], "joint TV": tvs[1],
+            "independent TV, first": early[0], "joint TV, first": early[1]}
+
+
+def _grouped(found: Sequence, size: int) -> list:
+    return [found[first:first + size] for first in range(0, len(found), size)]
