@@ -1,4 +1,4 @@
-"""Value factorisation of a one-shot game of two agents, trained by gradient steps: VDN and a QMIX without states, many runs at once.
+"""Value factorisation of a one-shot game of two agents by gradient steps, many runs at once: VDN, and QMIX without states.
 
     VDN:  Q_tot(a) = Q_1(a_1) + Q_2(a_2)
     QMIX: Q_tot(a) = |v|' elu(|W|'(Q_1(a_1), Q_2(a_2)) + b) + c,    so that dQ_tot / dQ_i >= 0

@@ -61,8 +61,8 @@ class Data:
 
 
 def sample(mdp: FiniteMDP, phi: np.ndarray, pairs: np.ndarray, n: int, rng: np.random.Generator) -> Data:
-    """n independent transitions: (s, a) from `pairs` (S, J), a reward that is 1 with probability r(s, a), else 0, then s'."""
-    s, a = np.divmod(rng.choice(pairs.size, n, p=pairs.ravel()), mdp.joint_actions)
+    """n independent transitions: (s, a) by weights `pairs` (S, J), then s'; a reward is 1 with probability r(s, a), else 0."""
+    s, a = np.divmod(rng.choice(pairs.size, n, p=pairs.ravel() / pairs.sum()), mdp.joint_actions)
     below = np.cumsum(mdp.P[s, a], axis=-1)
     after = np.minimum((rng.random(n)[:, None] >= below).sum(axis=-1), mdp.states - 1)
     return Data(phi, s, a, (rng.random(n) < mdp.team_reward[s, a]).astype(float), after)
@@ -82,7 +82,7 @@ def evaluate(data: Data, pi: np.ndarray, gamma: float, xi: np.ndarray, c: float,
 
 
 def in_ball(H: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
-    """argmin of w'Hw - 2 g'w over |w| <= radius, H symmetric and positive semidefinite; the shortest where there are several."""
+    """argmin of w'Hw - 2 g'w over |w| <= radius, the shortest where there are several; H is positive semidefinite."""
     eigenvalues, U = np.linalg.eigh(H)
     eigenvalues = np.where(eigenvalues > SINGULAR * max(eigenvalues[-1], 0.0), eigenvalues, 0.0)
     h = U.T @ g

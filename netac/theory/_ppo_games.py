@@ -14,7 +14,7 @@ RATIO_GAMMA = 0.9                                       # the largest probabilit
 
 
 def lock(steps: int, agents: int, actions: int, gamma: float) -> FiniteMDP:
-    """States 0, ..., `steps`: all agents' action 0 leads one on, anything else back to 0; only the last state, for ever, pays 1."""
+    """States 0, ..., `steps`: action 0 of all agents leads one on, else it is back to 0; the last state pays 1, for ever."""
     states, joint = steps + 1, actions**agents
     P = np.zeros((states, joint, states))
     P[:steps, 1:, 0] = 1.0

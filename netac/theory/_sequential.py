@@ -28,7 +28,7 @@ Improve = Callable[[Policies, list[np.ndarray]], list[np.ndarray]]
 
 
 def one_agent(mdp: FiniteMDP) -> FiniteMDP:
-    """The game as one agent sees it who takes all actions: its policies are joint policies (1, S, J), no product of local ones."""
+    """The game as one agent's who takes all actions: its policies (1, S, J) are joint ones, which need not be products."""
     return FiniteMDP(mdp.P, mdp.team_reward[..., None], mdp.xi, mdp.gamma)
 
 
@@ -80,9 +80,9 @@ def step(logits: Policies, Q: Sequence[np.ndarray], inverse: float) -> Policies:
     return [own + inverse * values for own, values in zip(logits, Q, strict=True)]
 
 
-def visits(mdp: FiniteMDP, policies: Policies) -> np.ndarray:
-    """(S,) the discounted visitation distribution of all agents' policies."""
-    return visitation_distribution(induced_chain(one_agent(mdp), joint(policies)[None]).transition, mdp.xi, mdp.gamma)
+def discounted_visits(mdp: FiniteMDP, pi: np.ndarray) -> np.ndarray:
+    """(S,) the visitation distribution of a joint policy pi (S, J)."""
+    return visitation_distribution(induced_chain(one_agent(mdp), pi[None]).transition, mdp.xi, mdp.gamma)
 
 
 def fitted(phi: np.ndarray, weights: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -130,16 +130,17 @@ def lstd(mdp: FiniteMDP, phi: np.ndarray, samples: int, rng: np.random.Generator
     most = 1.0 / (1.0 - mdp.gamma)
 
     def improve(policies: Policies, _: list[np.ndarray]) -> list[np.ndarray]:
-        pairs = np.repeat(visits(mdp, policies)[:, None], mdp.joint_actions, axis=1) / mdp.joint_actions
-        data = sample(mdp, phi, pairs / pairs.sum(), samples, rng)
-        w = evaluate(data, joint(policies), mdp.gamma, mdp.xi, np.inf, most * np.sqrt(phi.shape[-1]))
+        pi = joint(policies)
+        pairs = np.repeat(discounted_visits(mdp, pi)[:, None], mdp.joint_actions, axis=1)
+        data = sample(mdp, phi, pairs, samples, rng)
+        w = evaluate(data, pi, mdp.gamma, mdp.xi, np.inf, most * np.sqrt(phi.shape[-1]))
         return averaged(np.clip(phi @ w, 0.0, most), policies)
 
     return improve
 
 
 def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
-    """What theta_{k+1}^m = argmin E[(phi^m'(theta - theta_k^m) - Q^{1:m} / beta_k)^2] makes of Q^{1:m}: its regression on phi^m.
+    """Q^{1:m} as theta_{k+1}^m = argmin E[(phi^m'(theta - theta_k^m) - Q^{1:m} / beta_k)^2] has it: its regression on phi^m.
 
     phi^m(s, a^1, ..., a^m) is phi (S, J, d) averaged over the later agents' actions, all alike; s is from pi_k's
     visitation distribution, a^1, ..., a^m are uniform.
@@ -150,7 +151,7 @@ def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
     features = averaged(phi, [np.full_like(own, 1.0 / mdp.actions) for own in uniform(mdp)])
 
     def improve(policies: Policies, Q: list[np.ndarray]) -> list[np.ndarray]:
-        states = visits(mdp, policies)[:, None, None]
+        states = discounted_visits(mdp, joint(policies))[:, None, None]
         return [fitted(own, np.broadcast_to(states, own.shape[:-1]) / own[0, ..., 0].size, target)
                 for own, target in zip(features, estimate(policies, Q), strict=True)]
 
@@ -212,7 +213,12 @@ def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> Course:
 
 
 def gain(Q: Sequence[np.ndarray], policies: Policies, best: np.ndarray, visited: np.ndarray) -> float:
-    """sum_m E[<Q^{1:m}(s, a^1, ..., a^{m-1}, .), pi*^m - pi^m>], s from `visited` (S,) and a^1, ... those of pi* = `best` (S,)."""
+    """sum_m E[<Q^{1:m}(s, a^1, ..., a^{m-1}, .), pi*^m - pi^m>], with s and a^1, ..., a^{m-1} those of pi*.
+
+    Args:
+        best: (S,) pi*'s joint actions.
+        visited: (S,) its visitation distribution.
+    """
     agents, actions, states = len(Q), Q[0].shape[-1], np.arange(len(best))
     found = 0.0
     for m, (values, own) in enumerate(zip(Q, policies, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""Sequential multi-agent PPO reaches the global optimum, J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K) (Zhao et al., 2023).
+"""Sequential multi-agent PPO reaches the global optimum: J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K) (paper 000).
 
 Agent m's policy knows the actions of agents 1, ..., m - 1; in each of K iterations all agents add Q^{1:m} / (beta sqrt(K)) to
 their logits, and pi_bar is the uniform mixture of the iterates (`netac.theory._sequential`; rewards are in [0, 1]).
@@ -70,8 +70,8 @@ def in_range(mdp: FiniteMDP) -> FiniteMDP:
     """
     least, most = float(mdp.team_reward.min()), float(mdp.team_reward.max())
     if least < 0.0 or most > 1.0:
-        raise InputError("the bound is for rewards in [0, 1]", key="r", found=f"mean rewards of the agents from {least:g} to {most:g}",
-                         valid="0 <= mean over the agents of r <= 1: shift and scale r")
+        raise InputError("the bound is for rewards in [0, 1]", key="r",
+                         found=f"means over the agents from {least:g} to {most:g}", valid="0 <= mean over the agents of r <= 1: shift and scale r")
     return mdp
 
 
@@ -101,7 +101,8 @@ def exact_claims(rows: Rows) -> list[Claim]:
     """What must hold in any game."""
     return [
         Claim("J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K), J normalised, with exact Q and tabular features", SOURCE,
-              "largest error less bound, over games and K", max(row["error"] - row["bound"] for row in rows), "<=", 0.0, ROUNDING),
+              "largest error less bound, over games and K",
+              max(row["error"] - row["bound"] for row in rows), "<=", 0.0, ROUNDING),
         Claim("J(pi*) - J(pi) = sum over agents of E[<Q^{1:m}, pi*^m - pi^m>] over pi*'s visits", "paper 000, Definition 3.1",
               "largest error, over games and iterations", max(row["lemma"] for row in rows), "<=", 0.0, ROUNDING)]
 
@@ -118,7 +119,8 @@ def horizon_rows(lab: Lab) -> Rows:
 def sampled_rows(lab: Lab) -> Rows:
     """The online algorithm with estimates, on one game with linear Q."""
     K = lab.choose((10, 100), (10, 30, 100, 300, 1000, 3000))
-    kinds = (("exact", 0, False), ("LSTD", 20, False), ("LSTD", 200, False), ("log-linear", 0, True), ("log-linear, LSTD", 200, True))
+    kinds = (("exact", 0, False), ("LSTD", 20, False), ("LSTD", 200, False), ("log-linear", 0, True),
+             ("log-linear, LSTD", 200, True))
     tasks = list(product([linear_game(lab.rng(1), 2, 6, 4, 12)], kinds, K, [lab.seed]))
     return [{"Q": kind, "samples": samples, "K": k, "error": result.error, "bound": result.bound,
              "statistical": result.statistical, "last_iterate": result.last}
@@ -144,17 +146,19 @@ def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> 
     return [
         Claim("the rate K^{-1/2} is that of the mixture, and not only its bound", SOURCE,
               "|slope + 1/2| of log error against log K in the lock, over the last two K", abs(slope + 0.5), "<=", 0.0, 0.05),
-        Claim("the bound is N / (1 - gamma) sqrt(log A / K) for the return, too, with beta as above", "paper 000, its formula read so",
+        Claim("the bound is N / (1 - gamma) sqrt(log A / K) for the return, too, with beta as above",
+              "paper 000, its formula read so",
               "largest (return's error) / (N / (1 - gamma) sqrt(log A / K)) in locks",
               max(row["ratio"] for row in horizons), ">=", 1.0, refuted=True),
         Claim("with estimated Q and log-linear policies the bound holds up to the measured statistical error", SOURCE,
               "largest error less bound", max(row["error"] - row["bound"] for row in sampled), "<=", 0.0, ROUNDING),
-        Claim("sequential PPO reaches the optimum of the ratio, climbing and penalty games from every start", "paper 000, its experiment",
-              "least share of starts, with each game's best step", min(_best_share(starts, "sequential").values()), ">=", 1.0),
-        Claim("independent policy gradient does not: it stays in worse equilibria of climbing and penalty", "paper 000, its experiment",
-              "largest share of starts that reach the optimum, with the best step",
+        Claim("sequential PPO reaches the optimum of the ratio, climbing and penalty games from every start",
+              "paper 000, its experiment", "least share of starts, with each game's best step",
+              min(_best_share(starts, "sequential").values()), ">=", 1.0),
+        Claim("independent policy gradient does not: it stays in worse equilibria of climbing and penalty",
+              "paper 000, its experiment", "largest share of starts that reach the optimum, with the best step",
               max(_best_share(starts, "independent")[game] for game in ("climbing", "penalty")), "<=", 0.75),
-        Claim("what decides is that agents see earlier agents' actions: in turn without that, some starts stay below",
+        Claim("agents must see earlier agents' actions: in turn without that, some starts stay below",
               "paper 000, its policies", "least share of starts, over games", min(_best_share(starts, "in turn").values()), "<=", 0.9),
         Claim("independent policy gradient is stuck in von Neumann's ratio game", "suggested by paper 000's experiment",
               "share of starts that reach the optimum, given time", _best_share(starts, "independent, longer")["ratio game"],
@@ -236,14 +240,17 @@ def _draw_errors(panel, rows: Rows, label: str, title: str) -> None:
         K = [row["K"] for row in own]
         panel.loglog(K, [row["error"] for row in own], "o-", color=colour, markersize=4, label=name)
         panel.loglog(K, [row["bound"] for row in own], "--", color=colour, linewidth=0.9)
-    panel.set(xlabel="iterations K", ylabel="$J(\\pi^*) - J(\\bar\\pi)$", title=title)
-    panel.legend(fontsize=8)
+    least = min(row["error"] for row in rows)           # below it is room for the legend
+    panel.set(xlabel="iterations K", ylabel="$J(\\pi^*) - J(\\bar\\pi)$", title=title,
+              ylim=(least / 12.0 if least > 0 else None, None))
+    panel.legend(fontsize=8, ncols=2, loc="lower left")
 
 
 def _draw_horizons(panel, rows: Rows) -> None:
     horizon = [1.0 / (1.0 - row["gamma"]) for row in rows]
     panel.loglog(horizon, [row["ratio"] for row in rows], "o-", color=PALETTE[0], label="lock, error")
-    panel.loglog(horizon, [row["bound_ratio"] for row in rows], "--", color=PALETTE[0], label="bound: $1 / ((1 - \\gamma) \\sqrt{2})$")
+    panel.loglog(horizon, [row["bound_ratio"] for row in rows], "--", color=PALETTE[0],
+                 label="bound: $1 / ((1 - \\gamma) \\sqrt{2})$")
     panel.axhline(1.0, color="#555555", linewidth=0.9)
     panel.set(xlabel="horizon $1 / (1 - \\gamma)$", ylabel="error / ($N \\sqrt{\\log A / K}$)", xticks=horizon,
               xticklabels=[f"{h:.0f}" for h in horizon], title="Above 1: the slides' formula is not one for the return")
