@@ -263,19 +263,15 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
     It ends in tables, a picture, and a line for every claim: "holds" or "FAILS"; a claim that is known to be wrong is
     "refuted" if its counter-example reproduces. Exit status 1 if a claim fails.
     """
-    from rich.console import Console
-
     from netac import theory
     from netac.processes import launch
-    from netac.theory._report import screen
+    from netac.theory._report import show
     if launch.is_mpi_launch():
         raise InputError("is not for mpirun", key="netac theory", valid="--jobs, to share the work among processes")
     out = out or Path("runs") / "theory" / name
     finding = theory.run(name, quick=quick, seed=seed, jobs=jobs, game=theory.read_game(game) if game else None, out=out,
                          progress=True)
-    console = Console(highlight=False)
-    for part in screen(finding):
-        console.print(part, soft_wrap=isinstance(part, str))
+    show(finding)
     click.echo(f"written: {out}")
     if not finding.passes:
         raise SystemExit(1)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 from netac.results.files import atomic_write
 from netac.results.metrics import Cell, csv_text
 from netac.results.pictures import STYLE, save_figure
 from netac.theory._claims import Claim, Finding
-
-if TYPE_CHECKING:
-    from rich.table import Table as ScreenTable
 
 PICTURE = "picture.png"
 CLAIMS = "claims.csv"
@@ -39,26 +34,27 @@ def write(finding: Finding, folder: Path, title: str, about: Sequence[str]) -> l
     return [folder / name for name in (PICTURE, *files)]
 
 
-def screen(finding: Finding) -> list[ScreenTable | str]:
-    """What is to be seen of a finding on the screen: its tables, then for every claim two lines."""
+def show(finding: Finding) -> None:
+    """Print a finding: its tables, whose lines are never broken, then for every claim two lines."""
     from rich import box
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as ScreenTable
 
-    shown: list[ScreenTable | str] = []
+    console = Console(highlight=False)
     for table in finding.tables:
         made = ScreenTable(title=escape(table.title), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False,
                            padding=(0, 1))
         for column in table.columns:
-            made.add_column(escape(column), justify="right", overflow="fold")
+            made.add_column(escape(column), justify="right", no_wrap=True)
         for row in table.rows:
             made.add_row(*(escape(shortened(row.get(name))) for name in table.columns))
-        shown += [made, ""]
+        wide = Console(width=10**6).measure(made).maximum
+        Console(width=max(console.width, wide), highlight=False).print(made, "")
     for claim in finding.claims:
         colour = "green" if claim.passes else "bold red"
-        shown.append(f"[{colour}]{claim.verdict:>7}[/]  {escape(claim.says)} ({escape(claim.source)})\n         "
-                     f"{escape(claim.measure)}: {shortened(claim.measured)}, wanted {_wanted(claim)}")
-    return shown
+        console.print(f"[{colour}]{claim.verdict:>7}[/]  {escape(claim.says)} ({escape(claim.source)})\n         "
+                      f"{escape(claim.measure)}: {shortened(claim.measured)}, wanted {_wanted(claim)}", soft_wrap=True)
 
 
 def shortened(value: Cell) -> str:
