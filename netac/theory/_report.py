@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
 from netac.results.files import atomic_write
 from netac.results.metrics import Cell, csv_text
 from netac.results.pictures import STYLE, save_figure
