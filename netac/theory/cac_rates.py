@@ -116,7 +116,7 @@ def experiment(lab: Lab) -> Finding:
         items = [{**tables, "iterations": T, "seed": 1000 * lab.seed + seed, "topology": variant.topology,
                   "algorithm": {"name": "cac", "sampling": variant.sampling, **STEPS}} for variant, T, seed in wanted]
         done = lab.each(partial(averages, points=lab.choose(60, 200)), items)
-        floor = single_sampling_limit(items[0])
+        floor = single_sampling_limit(items[0]) if lab.game is None else 0.0
     runs = {(variant.name, T, seed): result for (variant, T, seed), result in zip(wanted, done, strict=True)}
     found = {variant.name: _found(variant, lengths, runs) for variant in variants}
     claims = _critic_claims(found)
@@ -138,7 +138,7 @@ def refuse(mdp: FiniteMDP) -> None:
     if mdp.agents < 2:
         raise InputError("needs two agents or more", key="--game", found=mdp.agents)
     chain = induced_chain(mdp, np.full((mdp.agents, mdp.states, mdp.actions), 1.0 / mdp.actions))
-    if not (np.linalg.matrix_power((chain.transition > 0).astype(float) + 0.0, mdp.states**2) > 0).all():
+    if not _primitive(chain.transition):
         raise InputError("the theorem asks for a chain that comes to every state from everywhere, with no period (its "
                          "Assumption 6)", key="--game", valid="transition probabilities that are positive, for example")
     rarest = float((stationary_distribution(chain.transition)[:, None] * chain.joint).min())
@@ -146,6 +146,14 @@ def refuse(mdp: FiniteMDP) -> None:
         raise InputError("the reward model learns one weight for each state and joint action, which uniform play has to meet "
                          "often enough for the range of T", key="--game",
                          found=f"one that has probability {rarest:.2g}", valid=f"at least {RARE:g} each")
+
+
+def _primitive(transition: np.ndarray) -> bool:
+    """Whether every state is reached from everywhere in the same number of steps: irreducible, and without a period."""
+    reached, wanted = transition > 0, (len(transition) - 1) ** 2 + 1      # Wielandt: so many steps suffice
+    while wanted > 1:
+        reached, wanted = reached.astype(float) @ reached > 0, (wanted + 1) // 2
+    return bool(reached.all())
 
 
 def _tables(game: FiniteMDP, folder: Path) -> dict[str, Any]:

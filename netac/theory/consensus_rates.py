@@ -125,7 +125,11 @@ def mixed(item: tuple[dict[str, Any], int], seed: int) -> Mixed:
 
 
 def mix(network: Network, x: np.ndarray, rounds: int = LONGEST) -> tuple[np.ndarray, float]:
-    """Mix x (n, width) until its disagreement is `TARGET` of the first: the course of that, (rounds + 1,), and the mean's drift."""
+    """Mix x (n, width) until its disagreement is `TARGET` of the first.
+
+    Returns:
+        the course of that, (rounds + 1,), and the mean's largest drift over the largest number.
+    """
     start, mean, drift, course = disagreement(x), x.mean(axis=0), 0.0, [1.0]
     scale = np.abs(x).max()
     for t in range(rounds):
@@ -237,8 +241,8 @@ def draw(done: list[Mixed], n: int) -> Figure:
     for each in done:
         if each.agents == n and each.rule in ("metropolis", "file", "uniform"):
             right.loglog(each.rounds, each.bytes[0], "o", ms=5, color=colours.get(each.label, "#aaaaaa"))
-            right.annotate(each.label + (" uniform" if each.rule == "uniform" else ""), (each.rounds, each.bytes[0]), fontsize=7,
-                           xytext=(4, 3), textcoords="offset points")
+            right.annotate(each.label + (" uniform" if each.rule == "uniform" else ""), (each.rounds, each.bytes[0]),
+                           fontsize=7, xytext=(4, 3), textcoords="offset points")
     right.set(xlabel=f"rounds to {TARGET:g}", ylabel="bytes sent by an agent", title=f"the price of agreement, n = {n}")
     right.margins(x=0.15)
     return figure
