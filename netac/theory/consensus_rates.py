@@ -233,16 +233,22 @@ def draw(done: list[Mixed], n: int) -> Figure:
     for each in chosen:
         shown = np.maximum(each.disagreement, 1e-17)
         left.loglog(np.arange(1, len(shown) + 1), shown, color=colours[each.label], lw=1.8, label=each.label)
-        ends = np.arange(0, len(shown), each.period)
-        left.loglog(ends + 1, np.maximum(each.sigma ** (ends / each.period), 1e-17), ":", color=colours[each.label], lw=1.2)
+        if each.sigma > EXACT:
+            ends = np.arange(0, len(shown), each.period)
+            left.loglog(ends + 1, each.sigma ** (ends / each.period), ":", color=colours[each.label], lw=1.2)
     left.set(xlabel="1 + rounds", ylabel="disagreement / that at the start", ylim=(TARGET / 3, 2.0),
              title=f"n = {n}; dotted: at most, by sigma")
     left.legend(fontsize=8)
+    places: dict[tuple[int, int], list[Mixed]] = {}         # those that would be drawn over each other share a label
     for each in done:
-        if each.agents == n and each.rule in ("metropolis", "file", "uniform"):
+        if each.agents == n and each.rule in ("metropolis", "file") and each.label != "federated 5":
+            places.setdefault((round(4 * np.log(each.rounds)), round(4 * np.log(each.bytes[0]))), []).append(each)
+    for together in places.values():
+        for each in together:
             right.loglog(each.rounds, each.bytes[0], "o", ms=5, color=colours.get(each.label, "#aaaaaa"))
-            right.annotate(each.label + (" uniform" if each.rule == "uniform" else ""), (each.rounds, each.bytes[0]),
-                           fontsize=7, xytext=(4, 3), textcoords="offset points")
-    right.set(xlabel=f"rounds to {TARGET:g}", ylabel="bytes sent by an agent", title=f"the price of agreement, n = {n}")
-    right.margins(x=0.15)
+        at = max(each.rounds for each in together), max(each.bytes[0] for each in together)
+        right.annotate(", ".join(each.label for each in together), at, fontsize=7, xytext=(5, 4), textcoords="offset points")
+    right.set(xlabel=f"rounds to {TARGET:g}", ylabel="bytes sent by an agent",
+              title=f"the price of agreement, n = {n} (Metropolis weights)")
+    right.margins(x=0.2, y=0.08)
     return figure

@@ -191,13 +191,13 @@ def draw(chosen: dict[str, Chosen], level: float, best: float) -> Figure:
     for panel, quantity in zip(figure.subplots(1, 3, sharey=True), QUANTITIES, strict=True):
         for colour, each in zip(PALETTE, chosen.values(), strict=False):
             for k, run in enumerate(each.courses):
-                panel.plot(run.spent[quantity][1:], run.J[1:], color=colour, lw=0.8, alpha=0.6,
+                panel.plot(run.spent[quantity][1:], run.J[1:], color=colour, lw=0.9, alpha=0.7,
                            label=f"{each.algorithm}, step {each.step:g}" if k == 0 else None)
         panel.axhline(best, color="#555555", lw=1, ls="--")
         panel.axhline(level, color="#555555", lw=1, ls=":")
         panel.set(xscale="log", xlabel={"samples": "joint samples", "rounds": "rounds of communication",
                                         "kilobytes": "kB sent by an agent"}[quantity])
     figure.axes[0].set(ylabel="J (exact)")
-    figure.axes[0].legend(fontsize=8)
+    figure.axes[0].legend(fontsize=8, loc="center left")
     figure.axes[1].set(title="dashed: the best joint policy; dotted: the level")
     return figure
