@@ -72,22 +72,22 @@ def _line(T: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def _floored(T: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """slope, constant, floor: for a given slope the other two are linear; the slope is searched for."""
-    best = int(np.argmin([_at_slope(s, T, y)[0] for s in SLOPES]))
+    """slope, constant, floor: for a given slope the other two are linear; the slope is searched for, first on a grid."""
+    best = int(_at_slopes(SLOPES, T, y)[0].argmin())
     around = SLOPES[max(best - 1, 0)], SLOPES[min(best + 1, len(SLOPES) - 1)]
-    slope = float(minimize_scalar(lambda s: _at_slope(s, T, y)[0], bounds=around, method="bounded",
+    slope = float(minimize_scalar(lambda s: _at_slopes(np.array([s]), T, y)[0][0], bounds=around, method="bounded",
                                   options={"xatol": 1e-6}).x)
-    _, floor, constant = _at_slope(slope, T, y)
-    return slope, constant, floor
+    _, floor, constant = _at_slopes(np.array([slope]), T, y)
+    return slope, float(constant[0]), float(floor[0])
 
 
-def _at_slope(slope: float, T: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """The squared relative deviations of the best f + c T^slope with f, c >= 0, and these f and c."""
-    scale = T[0]**slope
-    columns = np.stack([1.0 / y, (T / T[0])**slope / y], axis=1)
-    squares, ends = columns.T @ columns, columns.sum(axis=0)
-    f, c = np.linalg.solve(squares + 1e-12 * np.trace(squares) * np.eye(2), ends)
-    if f < 0 or c < 0:
-        alone = 1 if f < 0 else 0
-        f, c = (0.0, ends[1] / squares[1, 1]) if alone else (ends[0] / squares[0, 0], 0.0)
-    return float(np.square(columns @ (f, c) - 1.0).sum()), float(f), float(c / scale)
+def _at_slopes(slopes: np.ndarray, T: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For every slope the squared relative deviations of the best f + c T^slope with f, c >= 0, and these f and c."""
+    one, power = 1.0 / y, (T / T[0]) ** slopes[:, None] / y            # f and c times these should be 1 everywhere
+    a, b, d = one @ one, power @ one, np.vecdot(power, power)
+    e, g = one.sum(), power.sum(axis=1)
+    determinant = np.maximum(a * d - b**2, 1e-300)
+    f, c = (d * e - b * g) / determinant, (a * g - b * e) / determinant
+    f, c = np.where(f < 0, 0.0, np.where(c < 0, e / a, f)), np.where(f < 0, g / d, np.where(c < 0, 0.0, c))
+    deviations = f[:, None] * one + c[:, None] * power - 1.0
+    return np.square(deviations).sum(axis=1), f, c / T[0] ** slopes

@@ -34,10 +34,12 @@ def walk(tables: dict[str, Any], points: int) -> Iterator[Parts]:
     for t in range(T):
         if t % every == 0:
             parts.network.settle()
-            refuse_bad_numbers(x.flat, parts.world.tally.rewards, x.layout, parts.placement.local, t)
+            with np.errstate(over="ignore"):
+                refuse_bad_numbers(x.flat, parts.world.tally.rewards, x.layout, parts.placement.local, t)
             parts.world.tally.take()
             yield parts
-        next(step)
+        with np.errstate(over="ignore", invalid="ignore"):      # `refuse_bad_numbers` tells
+            next(step)
 
 
 def policies(parts: Parts) -> np.ndarray:

@@ -239,16 +239,14 @@ def draw(done: list[Mixed], n: int) -> Figure:
     left.set(xlabel="1 + rounds", ylabel="disagreement / that at the start", ylim=(TARGET / 3, 2.0),
              title=f"n = {n}; dotted: at most, by sigma")
     left.legend(fontsize=8)
-    places: dict[tuple[int, int], list[Mixed]] = {}         # those that would be drawn over each other share a label
-    for each in done:
-        if each.agents == n and each.rule in ("metropolis", "file") and each.label != "federated 5":
-            places.setdefault((round(4 * np.log(each.rounds)), round(4 * np.log(each.bytes[0]))), []).append(each)
-    for together in places.values():
-        for each in together:
-            right.loglog(each.rounds, each.bytes[0], "o", ms=5, color=colours.get(each.label, "#aaaaaa"))
-        at = max(each.rounds for each in together), max(each.bytes[0] for each in together)
-        right.annotate(", ".join(each.label for each in together), at, fontsize=7, xytext=(5, 4), textcoords="offset points")
-    right.set(xlabel=f"rounds to {TARGET:g}", ylabel="bytes sent by an agent",
-              title=f"the price of agreement, n = {n} (Metropolis weights)")
-    right.margins(x=0.2, y=0.08)
+    priced = sorted((each for each in done if each.agents == n and each.rule in ("metropolis", "file")),
+                    key=lambda each: (each.bytes[0], each.rounds))
+    for place, each in enumerate(priced):
+        right.semilogx(each.bytes[0], place, "o", ms=5, color=colours.get(each.label, "#999999"))
+        right.annotate(f"{each.rounds:,} rounds", (each.bytes[0], place), fontsize=7.5, xytext=(7, -2.5),
+                       textcoords="offset points")
+    right.set(yticks=range(len(priced)), xlabel=f"bytes sent by an agent, {WIDTH} numbers",
+              title=f"the price of a disagreement of {TARGET:g}, n = {n}")
+    right.set_yticklabels([each.label for each in priced], fontsize=8)
+    right.margins(x=0.25)
     return figure

@@ -91,16 +91,16 @@ class Chosen:
 
 
 def experiment(lab: Lab) -> Finding:
-    """Six agents, five states, 40,000 samples, ten seeds (quick: three seeds, 20,000 samples, one step each)."""
+    """Six agents, five states, 30,000 samples, eight seeds (quick: three seeds, 20,000 samples, one step each)."""
     mdp = lab.game or random_mdp(GAME, 6, 5, 2, "folded-normal")
     start, best = refuse(mdp)
-    level, seeds = start + 0.5 * (best - start), lab.choose(3, 10)
+    level, seeds = start + 0.5 * (best - start), lab.choose(3, 8)
     wanted = [(name, step, seed) for name, (_, _, steps) in ALGORITHMS.items() for step in steps[:lab.choose(1, 3)]
               for seed in range(seeds)]
     with TemporaryDirectory(prefix="netac-") as folder:
         tables = {"agents": mdp.agents, "topology": "ring", "policy": {"shared": []},
                   "env": {"name": "finite-mdp", "path": save_game(mdp, Path(folder) / "game.npz")}}
-        do = partial(course, tables=tables, samples=lab.choose(20_000, 40_000), first_seed=1000 * lab.seed)
+        do = partial(course, tables=tables, samples=lab.choose(20_000, 30_000), first_seed=1000 * lab.seed)
         done = dict(zip(wanted, lab.each(do, wanted), strict=True))
     tried = [Chosen(name, step, [done[name, step, seed] for seed in range(seeds)])
              for name, (_, _, steps) in ALGORITHMS.items() for step in steps if (name, step, 0) in done]
@@ -138,11 +138,11 @@ def refuse(mdp: FiniteMDP) -> tuple[float, float]:
 
 
 def course(item: tuple[str, float, int], tables: dict[str, Any], samples: int, first_seed: int) -> Course:
-    """One run of (algorithm, actor step, seed) over about `samples` joint samples, looked at 400 times at most."""
+    """One run of (algorithm, actor step, seed) over about `samples` joint samples, looked at about 200 times."""
     name, step, seed = item
     options, each, _ = ALGORITHMS[name]
     iterations = samples // each
-    result = netac.run({**tables, "iterations": iterations, "seed": first_seed + seed, "log_every": max(1, iterations // 400),
+    result = netac.run({**tables, "iterations": iterations, "seed": first_seed + seed, "log_every": max(1, iterations // 200),
                         "algorithm": {"name": name, "sampling": "double", "actor_step": step, **options}})
     found = result.metrics
     neighbours = min(2, tables["agents"] - 1)
