@@ -2,7 +2,7 @@
 
 Chen et al. (2021) take many samples for an actor step and so need few rounds of communication, O(1/eps ln 1/eps) for
 O(1/eps^2 ln 1/eps) samples; algorithms of one sample an iteration have a round for every one.  Zeng et al. (2022, section 5)
-hold against them that they wait for their inner loop, "which is inefficient in practice".  All four run on one finite MDP on
+hold against them the batches of their inner loop, "which is inefficient in practice".  All four run on one finite MDP on
 a ring, each with samples of the discounted visitation for its actor, policies of the agents' own, and the actor step of
 three that brought it to the level after the fewest samples.  The level is half of the way from uniform play to the best
 joint policy; the second measure is when the squared gradient is first a quarter of that at the start.  Both are exact.
@@ -35,10 +35,10 @@ TAKES_GAME = True
 SOURCE = "Chen, Zhou, Chen and Zou, 2021"
 AUTHORS = {"critic_step": 0.5, "batch": 100, "critic_batch": 10, "critic_rounds": 50, "mixing_rounds": 10, "reward_rounds": 5}
 ALGORITHMS = {                                      # options, samples an iteration, actor steps that are tried
-    "mdac": (AUTHORS, 600, (80.0, 40.0, 160.0)),
-    "dnac": (AUTHORS | {"natural_step": 1.0, "inner_steps": 10, "inner_rounds": 5}, 1500, (15.0, 5.0, 40.0)),
-    "cac": ({"critic_step": 0.1, "reward_step": 0.5}, 2, (0.15, 0.05, 0.5)),
-    "dac": ({"critic_step": 0.1, "reward_step": 0.5}, 2, (0.15, 0.05, 0.5))}
+    "mdac": (AUTHORS, 600, (80.0, 160.0, 320.0)),
+    "dnac": (AUTHORS | {"natural_step": 1.0, "inner_steps": 10, "inner_rounds": 5}, 1500, (15.0, 40.0, 100.0)),
+    "cac": ({"critic_step": 0.1, "reward_step": 0.5}, 2, (0.15, 0.5, 1.5)),
+    "dac": ({"critic_step": 0.1, "reward_step": 0.5}, 2, (0.15, 0.5, 1.5))}
 BATCHED, SINGLE = ("mdac", "dnac"), ("cac", "dac")
 QUANTITIES = ("samples", "rounds", "kilobytes")
 GAME = 0                                            # seed of the experiment's own
@@ -112,7 +112,7 @@ def experiment(lab: Lab) -> Finding:
               Table("steps", "The actor steps tried: share of seeds that reached the level, and mean samples", [
                   {"algorithm": each.algorithm, "actor_step": each.step, "reached": each.reached(level),
                    "samples": each.cost(level)["samples"].estimate} for each in tried]))
-    return Finding(_claims(chosen, level, lab.game is None), tables, partial(draw, chosen, level, best))
+    return Finding(_claims(chosen, level), tables, partial(draw, chosen, level, best))
 
 
 def refuse(mdp: FiniteMDP) -> tuple[float, float]:
@@ -155,7 +155,7 @@ def _intervals(costs: list[dict[str, float]]) -> dict[str, Interval]:
     return {name: mean_interval(np.array([cost[name] for cost in costs])) for name in QUANTITIES}
 
 
-def _claims(chosen: dict[str, Chosen], level: float, own: bool) -> list[Claim]:
+def _claims(chosen: dict[str, Chosen], level: float) -> list[Claim]:
     cost = {name: each.cost(level) for name, each in chosen.items()}
 
     def least(quantity: str) -> float:
@@ -167,10 +167,10 @@ def _claims(chosen: dict[str, Chosen], level: float, own: bool) -> list[Claim]:
                      f"{name}'s {quantity} to the level, upper 95 % limit / the lower one of the better of CAC and DAC",
                      cost[name][quantity].high / least(quantity), "<=", 1.0)
                for name in BATCHED for quantity, what in (("rounds", "rounds of communication"), ("kilobytes", "bytes"))]
-    if own:
-        claims.append(Claim("MDAC's inner loop is inefficient: CAC needs fewer samples", "paper 003, section 5, remark on MDAC",
-                            "mdac's samples to the level, upper 95 % limit / the lower one of CAC",
-                            cost["mdac"]["samples"].high / cost["cac"]["samples"].low, "<=", 1.0, refuted=True))
+    best = min((cost[name]["samples"] for name in SINGLE), key=lambda samples: samples.estimate)
+    claims += [Claim("what mini-batches save in rounds is not shown to cost samples", "against paper 003, section 5: MDAC",
+                     f"{name}'s samples to the level, lower 95 % limit / the upper one of the better of CAC and DAC",
+                     cost[name]["samples"].low / best.high, "<=", 1.0) for name in BATCHED]
     return claims
 
 
@@ -198,6 +198,6 @@ def draw(chosen: dict[str, Chosen], level: float, best: float) -> Figure:
         panel.set(xscale="log", xlabel={"samples": "joint samples", "rounds": "rounds of communication",
                                         "kilobytes": "kB sent by an agent"}[quantity])
     figure.axes[0].set(ylabel="J (exact)")
-    figure.axes[0].legend(fontsize=8, loc="center left")
+    figure.axes[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(0.0, 0.94))
     figure.axes[1].set(title="dashed: the best joint policy; dotted: the level")
     return figure
