@@ -131,7 +131,7 @@ def shown_files(page: str) -> dict[str, str]:
 def test_the_files_that_contributing_shows_work(tmp_path):
     shutil.copytree(ROOT / "netac", tmp_path / "netac", ignore=shutil.ignore_patterns("__pycache__"))
     files = shown_files("CONTRIBUTING.md")
-    assert len(files) == 7
+    assert len(files) == 8
     for path, text in files.items():
         assert not (tmp_path / path).exists()
         (tmp_path / path).write_text(text)
@@ -139,15 +139,25 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     for path in files:
         assert re.search(rf"^\W*{Path(path).stem}\b", listed, re.MULTILINE), path
     commands = re.findall(r"^netac (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     for number, command in enumerate(commands):
         words = command.replace("examples/", f"{EXAMPLES}/").split()
-        more = ["--set", "iterations=5", "--out", tmp_path / str(number)] if words[0] == "run" else []
+        more = ["--set", "iterations=5"] if words[0] == "run" else []
+        more += ["--out", tmp_path / str(number)] if words[0] in ("run", "theory") else []
         run_netac(*words, *more, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     shown = [Path(path).stem for path in files]
     kept = [(tmp_path / str(number) / "experiment.toml").read_text() for number in (0, 1, 2, 3, 4, 6)]
     for name, text in zip([*shown[:5], shown[6]], kept, strict=True):
         assert f'"{name}"' in text
+    assert "**holds**" in (tmp_path / "7" / "report.md").read_text()
+
+
+def test_the_script_of_the_guide_to_exact_quantities_works_and_prints_what_it_shows(tmp_path):
+    page = (ROOT / "docs" / "exact.md").read_text()
+    for name, text in shown_files("docs/exact.md").items():
+        (tmp_path / name).write_text(text)
+        printed = re.search(rf"^\$ python {name}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        assert printed[1].splitlines() == run_python(tmp_path / name).splitlines()
 
 
 def test_the_topology_that_the_readme_shows_works(tmp_path):
@@ -182,7 +192,20 @@ def test_trained_agents_act_as_the_readme_shows_and_as_the_example_does(pursuers
 def test_the_pictures_that_the_readme_shows_are_there_and_small():
     pictures = re.findall(r"\]\((docs/\S+\.png)\)", (ROOT / "README.md").read_text())
     assert pictures
-    assert sorted(os.listdir(ROOT / "docs")) == sorted({Path(picture).name for picture in pictures})
+    assert sorted(path.name for path in (ROOT / "docs").glob("*.png")) == sorted(
+        {Path(picture).name for picture in pictures if Path(picture).parent.name == "docs"})
+    assert all((ROOT / picture).exists() for picture in pictures)
+
+
+def test_the_results_of_every_experiment_are_there_and_told():
+    """`docs/theory/` has a folder for each, with its report, and its README speaks of it."""
+    page = (ROOT / "docs" / "theory" / "README.md").read_text()
+    names = plugins.module_names("netac.theory")
+    assert sorted(path.name for path in (ROOT / "docs" / "theory").iterdir() if path.is_dir()) == names
+    for name in names:
+        assert f"]({name}/report.md)" in page and f"]({name}/picture.png)" in page
+        report = (ROOT / "docs" / "theory" / name / "report.md").read_text()
+        assert f"`netac theory {name}`" in report and "FAILS" not in report and "NOT REFUTED" not in report
     assert all((ROOT / picture).stat().st_size < 200_000 for picture in pictures)
 
 
