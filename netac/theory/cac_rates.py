@@ -102,11 +102,11 @@ class Found:
 
 
 def experiment(lab: Lab) -> Finding:
-    """T = 10^2, 10^2.5, ..., 10^5 (quick: to 10^3)."""
+    """T = 10^2, 10^2.5, ..., 10^5, with 32 seeds at first and three at last (quick: to 10^3, six seeds, four variants)."""
     if lab.game is not None:
         refuse(lab.game)
     variants = lab.choose([SINGLE, DOUBLE, CHAIN, SPARSE[0]], [SINGLE, DOUBLE, CHAIN, CHAINS, PATH, *SPARSE])
-    lengths = {round(10.0 ** (k / 2)): lab.choose(4, seeds) for k, seeds in
+    lengths = {round(10.0 ** (k / 2)): lab.choose(6, seeds) for k, seeds in
                zip(range(4, lab.choose(7, 11)), (32, 24, 16, 10, 8, 4, 3), strict=False)}
     with TemporaryDirectory(prefix="netac-") as folder:
         tables = _ferry.tables(Path(folder)) if lab.game is None else _tables(lab.game, Path(folder))
