@@ -48,7 +48,7 @@ def experiment(lab: Lab) -> Finding:
         Claim("agents that take their best actions in turn never lose", "paper 001, section 3.1",
               "least joint advantage over states and orders, relative to the largest |Q|",
               min(row["in_turn"] for row in rows), ">=", 0.0, 1e-12),
-        Claim("agents that each take an action of positive advantage never lose", "paper 000, IGM",
+        Claim("agents that each take an action of positive advantage never lose", "paper 004, slide IGM Condition Can Fail",
               "joint advantage of their best actions where r = a_1 a_2", alone, "<=", -1.0, refuted=True),
         Claim("taken in turn, they win there, too", "paper 001, section 3.1", "joint advantage of their best actions in turn",
               in_turn, ">=", 1.0),
