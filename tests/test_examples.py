@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -194,7 +193,7 @@ def test_the_pictures_that_the_readme_shows_are_there_and_small():
     assert pictures
     assert sorted(path.name for path in (ROOT / "docs").glob("*.png")) == sorted(
         {Path(picture).name for picture in pictures if Path(picture).parent.name == "docs"})
-    assert all((ROOT / picture).exists() for picture in pictures)
+    assert all((ROOT / picture).stat().st_size < 200_000 for picture in pictures)
 
 
 def test_the_results_of_every_experiment_are_there_and_told():
@@ -206,7 +205,6 @@ def test_the_results_of_every_experiment_are_there_and_told():
         assert f"]({name}/report.md)" in page and f"]({name}/picture.png)" in page
         report = (ROOT / "docs" / "theory" / name / "report.md").read_text()
         assert f"`netac theory {name}`" in report and "FAILS" not in report and "NOT REFUTED" not in report
-    assert all((ROOT / picture).stat().st_size < 200_000 for picture in pictures)
 
 
 def test_mdac_follows_the_curve_of_its_authors(tmp_path):

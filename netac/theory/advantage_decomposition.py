@@ -54,8 +54,8 @@ def experiment(lab: Lab) -> Finding:
               in_turn, ">=", 1.0),
         Claim("the advantage is the sum of the agents' advantages, nothing being given", "value decomposition (VDN)",
               "sum less joint advantage where r = a_1 a_2", own - alone, ">=", 1.0, refuted=True))
-    title = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, in turn and "
-             "alone; share of states that lose alone")
+    title = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, in turn "
+             "and alone; share of states that lose alone")
     return Finding(claims, (Table("games", title, rows),), partial(_draw, rows))
 
 

@@ -71,7 +71,8 @@ def in_range(mdp: FiniteMDP) -> FiniteMDP:
     least, most = float(mdp.team_reward.min()), float(mdp.team_reward.max())
     if least < 0.0 or most > 1.0:
         raise InputError("the bound is for rewards in [0, 1]", key="r",
-                         found=f"means over the agents from {least:g} to {most:g}", valid="0 <= mean over the agents of r <= 1: shift and scale r")
+                         found=f"means over the agents from {least:g} to {most:g}",
+                         valid="0 <= mean over the agents of r <= 1: shift and scale r")
     return mdp
 
 
@@ -159,7 +160,8 @@ def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> 
               "paper 000, its experiment", "largest share of starts that reach the optimum, with the best step",
               max(_best_share(starts, "independent")[game] for game in ("climbing", "penalty")), "<=", 0.75),
         Claim("agents must see earlier agents' actions: in turn without that, some starts stay below",
-              "paper 000, its policies", "least share of starts, over games", min(_best_share(starts, "in turn").values()), "<=", 0.9),
+              "paper 000, its policies", "least share of starts, over games",
+              min(_best_share(starts, "in turn").values()), "<=", 0.9),
         Claim("independent policy gradient is stuck in von Neumann's ratio game", "suggested by paper 000's experiment",
               "share of starts that reach the optimum, given time", _best_share(starts, "independent, longer")["ratio game"],
               ">=", 1.0, 0.05, refuted=True),
