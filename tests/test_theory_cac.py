@@ -21,7 +21,7 @@ from netac.processes.network import Network
 from netac.processes.placement import Placement
 from netac.theory import _ferry, cac_rates, consensus_rates, mini_batch
 from netac.theory._fits import local_slopes, power_law
-from netac.theory._walk import in_parameters, policies, save_game, walk
+from netac.theory._walk import in_parameters, looks, policies, save_game, walk
 from netac.topology import load
 
 T = np.array([100, 316, 1000, 3162, 10_000])
@@ -81,23 +81,38 @@ def ferry(tmp_path_factory):
 @pytest.mark.parametrize("algorithm", ["cac", "dac"])
 def test_a_watched_run_is_a_run(ferry, algorithm):
     tables = {**ferry, "seed": 3, "algorithm": {**ferry["algorithm"], "name": algorithm}}
-    seen = {k: parts.agents.parameters.theta.copy() for k, parts in enumerate(walk({**tables, "iterations": 60}, 6))}
+    watched = walk({**tables, "iterations": 60}, range(0, 60, 10))
+    seen = {k: parts.agents.parameters.theta.copy() for k, parts in enumerate(watched)}
     assert sorted(seen) == list(range(6)) and not seen[0].any()
     for k, theta in seen.items():
         if k:
             assert np.array_equal(theta, netac.run({**tables, "iterations": 10 * k}).parameters["theta"])
 
 
+@pytest.mark.parametrize("T", [1, 7, 100, 10_000, 100_000])
+def test_looks_at_a_run_give_its_average(T):
+    """Also where everything happens at the start, and where something happens at every fifth iteration only."""
+    t = np.arange(T)
+    for course in (np.exp(-t / 30.0), (t % 5 == 4).astype(float), np.ones(T)):
+        seen = []
+        for seed in range(300):
+            times, shares = looks(T, 60, seed)
+            assert (np.diff(times) > 0).all() and times[-1] < T and len(times) <= 60 and shares.sum() == pytest.approx(1)
+            seen.append(shares @ course[times])
+        assert np.mean(seen) == pytest.approx(course.mean(), abs=5 * np.std(seen) / np.sqrt(300) + 1e-12)
+    assert looks(T, T, 0)[0][0] == 0
+
+
 def test_a_watched_run_that_explodes_says_so(ferry):
     tables = {**ferry, "iterations": 400, "algorithm": {**ferry["algorithm"], "critic_step": 1e5}}
     with pytest.raises(RunError, match="omega"):
-        list(walk(tables, 400))
+        list(walk(tables, range(400)))
 
 
 @pytest.fixture(scope="module")
 def somewhere(ferry):
     """The parts of a run after 200 iterations, its agents' shared policies pulled apart."""
-    *_, parts = walk({**ferry, "iterations": 400}, 2)
+    *_, parts = walk({**ferry, "iterations": 400}, [200])
     parts.agents.parameters.theta += np.random.default_rng(0).normal(size=(3, 2))
     return parts
 
@@ -140,7 +155,7 @@ def test_what_is_measured_is_what_the_theorem_speaks_of(somewhere):
 def test_gradients_of_tabular_policies_come_in_stored_order(tmp_path):
     mdp = random_mdp(3, 2, 3, 2, "folded-normal")
     parts = next(walk({"agents": 2, "iterations": 1, "algorithm": {"name": "cac"}, "policy": {"shared": ["s1.*"]},
-                       "env": {"name": "finite-mdp", "path": save_game(mdp, tmp_path / "game.npz")}}, 1))
+                       "env": {"name": "finite-mdp", "path": save_game(mdp, tmp_path / "game.npz")}}, [0]))
     gradient = np.arange(12.0).reshape(2, 3, 2)
     assert in_parameters(parts, gradient)[0].tolist() == [2, 3, 0, 1, 4, 5]
 

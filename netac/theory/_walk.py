@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,21 @@ from netac.exact import FiniteMDP
 from netac.measures import refuse_bad_numbers
 
 
-def walk(tables: dict[str, Any], points: int) -> Iterator[Parts]:
-    """A run's parts as they stand before about `points` of its T iterations, evenly spaced, the first being t = 0.
+def looks(T: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations t < T at which to look at a run so that its average over all of them comes out right, and their weights.
+
+    One is drawn at random from every cell between the edges T (k / points)^3, so that the start, where errors fall fast, is
+    seen closely, and no period of the graph's is met at one phase only.
+
+    Returns:
+        (n,) ascending, n <= points, and (n,) shares of the run, which sum to 1.
+    """
+    edges = np.unique(np.ceil(T * np.linspace(0.0, 1.0, points + 1) ** 3).astype(np.int64))
+    return np.random.default_rng([seed, T]).integers(edges[:-1], edges[1:]), np.diff(edges) / T
+
+
+def walk(tables: dict[str, Any], times: Iterable[int]) -> Iterator[Parts]:
+    """A run's parts as they stand before the iterations `times`, ascending; after the last it is left.
 
     Nothing is copied or written: what is to be known must be read before the next is asked for.
 
@@ -28,18 +41,18 @@ def walk(tables: dict[str, Any], points: int) -> Iterator[Parts]:
         RunError: a parameter is not finite.
     """
     parts = assemble(prepare(config.read(tables, {}).experiment()))
-    setting, x, T = parts.setting, parts.agents.parameters, parts.setting.experiment.iterations
-    step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings, range(T))
-    every = max(1, round(T / points))
-    for t in range(T):
-        if t % every == 0:
-            parts.network.settle()
-            with np.errstate(over="ignore"):
-                refuse_bad_numbers(x.flat, parts.world.tally.rewards, x.layout, parts.placement.local, t)
-            parts.world.tally.take()
-            yield parts
+    setting, x, now = parts.setting, parts.agents.parameters, 0
+    step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings,
+                                        range(setting.experiment.iterations))
+    for t in times:
         with np.errstate(over="ignore", invalid="ignore"):      # `refuse_bad_numbers` tells
-            next(step)
+            for _ in range(t - now):
+                next(step)
+                parts.world.tally.rewards.clear()
+            now = t
+            parts.network.settle()
+            refuse_bad_numbers(x.flat, (), x.layout, parts.placement.local, t)
+        yield parts
 
 
 def policies(parts: Parts) -> np.ndarray:
