@@ -5,13 +5,12 @@ Distances are in units of how far the parameters moved, so that nothing passes b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from arena_cases import BOX, LASTING, LATE, LEAVING, MIXED, Case
 
 pytest.importorskip("torch")
 
@@ -31,30 +30,6 @@ CLOSE, FAR = 2e-4, 2e-2
 USUAL = {"gamma": 0.9, "actor_step": 0.03, "critic_step": 0.03, "rollout": 9, "updates": 3, "buffer": 50, "batch": 16,
          "warmup": 20, "tau": 0.2, "adam_epsilon": 1e-3, "penalty": 0.05, "noise": 0.3}
 PARTS = ("theta", "omega", "theta_targets", "omega_targets")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One experiment, for netac and for its transcription.
-
-    Attributes:
-        arena: options of `Arena`.
-        options: of the trainer, besides `USUAL`.
-        wrong: mistakes that must show in this case.
-    """
-
-    trainer: str
-    arena: dict[str, Any] = field(default_factory=dict)
-    agents: int = 3
-    envs: int = 2
-    options: dict[str, Any] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()
-
-
-LASTING = {"falls": 2.0}                           # games end by time alone
-LEAVING = {"falls": 0.6}                           # agents terminate, one by one
-LATE = {"falls": 2.0, "late": True, "length": 3}   # agent 0 is truncated before the others
-BOX, MIXED = {"actions": "box"}, {"actions": "mixed", "extra": 1}
 MEAN = {"team_reward": "mean"}
 TARGETS = ("no target policies", "no target critics", "hard targets")
 

@@ -5,13 +5,13 @@ Distances are in units of how far the parameters moved, so that nothing passes b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from arena_cases import BOX, LASTING, LATE, LEAVING, MIXED, Case
 
 pytest.importorskip("torch")
 
@@ -32,30 +32,6 @@ SEED, ITERATIONS = 5, 3
 CLOSE, FAR = 2e-4, 2e-2
 USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.03, "critic_step": 0.03, "rollout": 12, "epochs": 3,
          "critic_epochs": 4, "adam_epsilon": 1e-3, "entropy": 0.05, "team_reward": "mean"}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One experiment, for netac and for its transcription.
-
-    Attributes:
-        arena: options of `Arena`.
-        options: of the trainer, besides `USUAL`.
-        wrong: mistakes that must show in this case.
-    """
-
-    trainer: str
-    arena: dict[str, Any] = field(default_factory=dict)
-    agents: int = 3
-    envs: int = 2
-    options: dict[str, Any] = field(default_factory=dict)
-    wrong: tuple[str, ...] = ()
-
-
-LASTING = {"falls": 2.0}                           # games end by time alone
-LEAVING = {"falls": 0.6}                           # agents terminate, one by one
-LATE = {"falls": 2.0, "late": True, "length": 3}   # agent 0 is truncated before the others
-BOX, MIXED = {"actions": "box"}, {"actions": "mixed", "extra": 1}
 TIGHT = {"clip_range": 0.05}
 SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 VALUES = {"huber": 0.3, "value_clip": 0.05}
