@@ -25,11 +25,11 @@ def subset_action_value(mdp: FiniteMDP, pi: np.ndarray, agents: Sequence[int], Q
         (S, A, ..., A), m axes of actions.
 
     Raises:
-        ValueError: an agent is named twice.
+        ValueError: an agent is named twice, or there is no such agent.
     """
-    if len(set(agents)) < len(agents):
-        raise ValueError(f"agents {list(agents)} are not different")
     states, N = mdp.states, mdp.agents
+    if len(set(agents)) < len(agents) or not set(agents) <= set(range(N)):
+        raise ValueError(f"agents {list(agents)} are not different ones of 0 to {N - 1}")
     values = (action_value(mdp, pi) if Q is None else Q).reshape(states, *[mdp.actions] * N)
     left = list(range(N))
     for other in reversed(range(N)):
@@ -51,6 +51,9 @@ def subset_advantage(mdp: FiniteMDP, pi: np.ndarray, agents: Sequence[int], give
 
     Returns:
         (S, A, ..., A): k axes of the actions `given`, then m of `agents`.
+
+    Raises:
+        ValueError: as `subset_action_value`.
     """
     known = action_value(mdp, pi) if Q is None else Q
     before = subset_action_value(mdp, pi, given, known)

@@ -160,7 +160,7 @@ def _draw(rows: list[dict[str, float | int]]) -> Figure:
     right.plot(at, [row["in_turn"] for row in rows], "o", color="#0072B2", label="in turn")
     right.axhline(0.0, color="black", lw=0.8)
     right.set(ylabel="least joint advantage / largest |Q|", title="Everybody's best action")
-    right.legend()
+    right.legend(loc="center left", frameon=True, framealpha=0.9, edgecolor="none")
     for panel in (left, right):
         panel.set_xticks(at, names, rotation=45, ha="right")
         panel.set_xlabel("agents · actions · states")

@@ -133,12 +133,13 @@ def _draw(updated: dict[str, np.ndarray], starts: np.ndarray, at_once: np.ndarra
     left.plot([], [], color="#2B83BA", label=f"in turn: J = {updated['agent 1, then 2'].prod():.4g}")
     left.plot(*START, "ko", label=f"start: J = {START.prod():.4g}")
     left.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", aspect="equal", title="J = $\\mu_1 \\mu_2$, one update")
-    left.legend(loc="lower left")
+    left.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
     shown = right.pcolormesh(starts[:, 0, 0], starts[0, :, 1], (at_once[1] - at_once[0]).T, cmap="RdBu", vmin=-2, vmax=2,
                              shading="nearest", rasterized=True)
     right.plot([-1, 0, 0, -1], [0, 0, 1, 0], "k--", lw=1)
     right.plot([1, 0, 0, 1], [0, 0, -1, 0], "k--", lw=1)
-    right.set(xlabel="start $\\mu_1$", ylabel="start $\\mu_2$", aspect="equal", title="gain of one update at once")
+    right.set(xlabel="start $\\mu_1$", ylabel="start $\\mu_2$", aspect="equal", title="gain of one update at once",
+              xticks=np.linspace(-1, 1, 5), yticks=np.linspace(-1, 1, 5))
     figure.colorbar(shown, ax=right, shrink=0.85)
     return figure
 

@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 
 TAKES_GAME = True
 PAPER = "paper 001, "
-ETA, DELTA = 0.05, 0.5      # softness of the policies; the KL ball of Figure 1
+ETA, DELTA = 0.05, 0.5      # softness of the policies, less where there are more than 10 actions; the KL ball of Figure 1
 LARGEST_GAMMA = 0.5         # with which Theorem 3's limit is reached in the iterations there are
 BALLS = 30                  # updates without a penalty
 QUICK = ((1, 3, 3, 0.5), (2, 3, 2, 0.0), (2, 3, 2, 0.5), (3, 2, 2, 0.1))                # agents, states, actions, gamma
 FULL = tuple((*sizes, gamma) for gamma in (0.0, 0.1, 0.3, 0.5)
              for sizes in ((1, 3, 3), (2, 3, 2), (2, 4, 3), (3, 3, 2), (4, 2, 2)))
-STARTS = 4                  # from which a game of the user's is played
 
 
 class Run(NamedTuple):
@@ -53,16 +52,17 @@ class Run(NamedTuple):
     shortfall: float
     """Largest distance of line 7 from its maximum."""
     scale: float
-    """Largest |J| of a reward 1 everywhere, times the largest reward: what rounding is relative to."""
+    """The largest return that rewards of this size could bring, max|r| / (1 - gamma)."""
     falls: dict[bool, int]
     """Updates without a penalty that lowered the return, of `BALLS`: in turn (True), and at once."""
 
 
 def experiment(lab: Lab) -> Finding:
     """Random games, each from one random start; the user's game from several."""
-    limit = lab.choose(1500, 6000)
-    sizes = lab.choose(QUICK, FULL)
-    games = [random_game(lab.rng(0, k), *size) for k, size in enumerate(sizes)] if lab.game is None else [lab.game] * STARTS
+    sizes, starts = lab.choose(QUICK, FULL), lab.choose(2, 4)
+    games = [random_game(lab.rng(0, k), *size) for k, size in enumerate(sizes)] if lab.game is None else [lab.game] * starts
+    reached = all(game.gamma <= LARGEST_GAMMA for game in games)
+    limit = lab.choose(1500, 6000) if reached else lab.choose(100, 1000)
     runs = lab.each(partial(follow, limit), [(game, lab.rng(1, k)) for k, game in enumerate(games)], "games")
     at_once, in_turn = (gain_of_figure_1(order) for order in (False, True))
     last = [run.gaps[max(run.gaps)] for run in runs]
@@ -74,7 +74,6 @@ def experiment(lab: Lab) -> Finding:
               ">=", 0.0, 1e-13),
         Claim("line 7 is maximised", PAPER + "Algorithm 1", "largest distance from the maximum, at most",
               max(run.shortfall / run.scale for run in runs), "<=", 0.0, 1e-9)]
-    reached = all(game.gamma <= LARGEST_GAMMA for game in games)
     if reached:
         claims.append(Claim(f"the limit, of {limit:,} iterations at most, is a Nash equilibrium", PAPER + "Theorem 3",
                             "largest Nash gap in the end", max(last), "<=", 1e-3))
@@ -82,7 +81,7 @@ def experiment(lab: Lab) -> Finding:
         Claim("trust-region updates that each agent makes on its own, at once, never lower the return", PAPER + "section 2.3",
               "gain of one where r = a_1 a_2", at_once, "<=", -0.1, refuted=True),
         Claim("the same updates in turn raise it", PAPER + "Figure 1", "gain of one where r = a_1 a_2", in_turn, ">=", 0.1)]
-    title = f"Algorithm 1, policies {ETA}-soft"
+    title = f"Algorithm 1, policies {softness(games[0]):g}-soft"
     if not reached:
         title += f"; gamma > {LARGEST_GAMMA}: steps too small for Theorem 3's limit, which is not put to the test"
     tables = (Table("algorithm_1", title, [_row(*pair) for pair in zip(games, runs, strict=True)]),
@@ -94,12 +93,13 @@ def experiment(lab: Lab) -> Finding:
 def follow(limit: int, item: tuple[FiniteMDP, np.random.Generator]) -> Run:
     """Algorithm 1 until no policy changes any more, `limit` iterations at most; then updates without a penalty."""
     mdp, rng = item
-    start = pi = soft_policies(rng, mdp, ETA)
+    eta = softness(mdp)
+    start = pi = soft_policies(rng, mdp, eta)
     returns, slacks, shortfalls = [value(mdp, pi)], [], []
     looks = set(np.unique(np.geomspace(1, limit, 40).astype(int)).tolist())
     gaps = {0: _gap(mdp, pi)}
     for k in range(1, limit + 1):
-        update = iterate(mdp, pi, rng.permutation(mdp.agents), ETA)
+        update = iterate(mdp, pi, rng.permutation(mdp.agents).tolist(), eta)
         pi = update.pi
         returns.append(value(mdp, pi))
         slacks.append(returns[-1] - returns[-2] - float(update.summands.sum()))
@@ -114,6 +114,11 @@ def follow(limit: int, item: tuple[FiniteMDP, np.random.Generator]) -> Run:
     return Run(returns, gaps, min(slacks), max(shortfalls), scale, falls)
 
 
+def softness(mdp: FiniteMDP) -> float:
+    """eta."""
+    return min(ETA, 0.5 / mdp.actions)
+
+
 def gain_of_figure_1(in_turn: bool) -> float:
     """What one update within KL <= 0.5 brings where r = a_1 a_2, a_i = -1 or 1, from means -0.25 and 0.25."""
     reward = np.array([1.0, -1.0, -1.0, 1.0]).reshape(1, 4, 1).repeat(2, axis=2)
@@ -124,13 +129,13 @@ def gain_of_figure_1(in_turn: bool) -> float:
 
 
 def _gap(mdp: FiniteMDP, pi: np.ndarray) -> float:
-    return nash_gap(mdp, pi, ETA) / (1.0 - mdp.gamma)
+    return nash_gap(mdp, pi, softness(mdp)) / (1.0 - mdp.gamma)
 
 
 def _falls(mdp: FiniteMDP, pi: np.ndarray, rng: np.random.Generator, in_turn: bool, rounding: float) -> int:
     returns = [value(mdp, pi)]
     for _ in range(BALLS):
-        pi = within_balls(mdp, pi, rng.permutation(mdp.agents), DELTA, ETA, in_turn)
+        pi = within_balls(mdp, pi, rng.permutation(mdp.agents).tolist(), DELTA, softness(mdp), in_turn)
         returns.append(value(mdp, pi))
     return int((np.diff(returns) < -rounding).sum())
 
