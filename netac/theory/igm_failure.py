@@ -220,14 +220,14 @@ def _draw(kinds: list[tuple[str, str]], rewards: list[np.ndarray]) -> Figure:
             left.annotate("", end, start, arrowprops={**arrow, "color": colour})
     left.plot(*MEANS, "ko", markersize=5)
     left.text(-3.5, 7.5, "together: -100", color=PALETTE[1])
-    left.text(-9.0, -8.0, "in turn: +100", color=PALETTE[0])
+    left.text(-4.5, -3.5, "in turn: +100", color=PALETTE[0])
     left.grid(False)
     left.set(xlabel="$a_1$", ylabel="$a_2$", title="Best actions from means (1, -1)")
     jitter = np.random.default_rng(0)
     for k, ((_, data), own) in enumerate(zip(kinds, rewards, strict=True)):
         right.plot(k + jitter.uniform(-0.22, 0.22, len(own)), own, "o", color=PALETTE[DATA.index(data)], markersize=4,
                    alpha=0.7)
-    labels = [f"{mixing.upper()}\n{data.replace(' ', chr(10))}" for mixing, data in kinds]
+    labels = [f"{mixing.upper()}\n{data.replace(' ', chr(10)).replace('-', '-' + chr(10))}" for mixing, data in kinds]
     right.set(xticks=range(len(kinds)), xticklabels=labels, ylabel="reward of the greedy joint action",
               ylim=(-108.0, 108.0), title="Factorised values, a dot per run")
     right.axhline(BEST, color="#555555", linewidth=0.9)
