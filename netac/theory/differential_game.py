@@ -10,6 +10,7 @@ that happens, in one update and in many.
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,6 +146,6 @@ def _draw(updated: dict[str, np.ndarray], starts: np.ndarray, at_once: np.ndarra
 
 
 def _arrows(panel, points: list[np.ndarray], colour: str, ls: str = "-") -> None:
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         panel.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.8, "ls": ls,
                                                    "shrinkA": 0, "shrinkB": 0})
