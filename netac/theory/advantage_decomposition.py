@@ -33,6 +33,8 @@ SOURCE = "paper 001, Lemma 1"
 QUICK = ((1, 4, 3, 0.9), (2, 4, 3, 0.9), (3, 3, 2, 0.95), (4, 3, 2, 0.5), (6, 3, 2, 0.9))     # agents, states, actions, gamma
 FULL = (*QUICK, (2, 20, 8, 0.99), (3, 8, 4, 0.9), (5, 5, 3, 0.9), (8, 10, 2, 0.9), (10, 20, 2, 0.95))
 ALL = 200                   # pairs of an order and given agents up to which all are tried, else so many drawn ones
+TITLE = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, in turn and "
+         "alone; share of states that lose alone")
 ACTIONS = 16                # joint actions that are tried of each
 
 
@@ -54,9 +56,7 @@ def experiment(lab: Lab) -> Finding:
               in_turn, ">=", 1.0),
         Claim("the advantage is the sum of the agents' advantages, nothing being given", "value decomposition (VDN)",
               "sum less joint advantage where r = a_1 a_2", own - alone, ">=", 1.0, refuted=True))
-    title = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, in turn "
-             "and alone; share of states that lose alone")
-    return Finding(claims, (Table("games", title, rows),), partial(_draw, rows))
+    return Finding(claims, (Table("games", TITLE, rows),), partial(_draw, rows))
 
 
 def row(item: tuple[FiniteMDP, np.random.Generator]) -> dict[str, float | int]:

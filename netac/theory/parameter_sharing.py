@@ -4,15 +4,20 @@ n agents (n even) with actions 0 and 1 get 1 for (0^{n/2}, 1^{n/2}) and for (1^{
 the same probability p, the return is J_share(p) = 2 p^{n/2} (1 - p)^{n/2}, greatest at p = 1/2; J* = 1.  Here it is summed
 over all 2^n joint actions and maximised by a search that knows nothing of that formula.  Agents that have parameters of
 their own and learn by turns, each taking its best action against the others', reach J* from any start that is no saddle.
+
+The full form also trains, where there is torch: MAPPO with shared parameters and HAPPO, from samples.  Their J is that of
+the policies that they end with, exactly.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from netac.envs.matrix import Settings, payoff_table
 from netac.theory._claims import Claim, Finding, Table
@@ -23,19 +28,43 @@ if TYPE_CHECKING:
 
 SOURCE = "paper 001, Proposition 1"
 STARTS = 20
+TRAINED, SEEDS = (2, 4, 6, 8), 3        # agents, and runs of each
+TRAINERS = {"mappo": {"parameters": "shared"}, "happo": {}}
 
 
 def experiment(lab: Lab) -> Finding:
-    """n = 2, 4, ..., 16 (quick: 10)."""
+    """n = 2, 4, ..., 16 (quick: 10); trained ones up to 8."""
     sizes = range(2, lab.choose(10, 16) + 1, 2)
     rows = [_row(n, best_shared(n), worst_in_turn(n, lab.rng(n))) for n in sizes]
-    claims = (
+    claims = [
         Claim("J*_share / J* = 2 / 2^n", SOURCE, "largest relative error over n",
               max(abs(row["shared"] / row["proposition"] - 1.0) for row in rows), "<=", 0.0, 1e-9),
         Claim("agents with parameters of their own that learn by turns reach J* = 1", SOURCE,
-              f"least return over n and {STARTS} perturbed starts", min(row["by_turns"] for row in rows), ">=", 1.0, 1e-12))
-    table = Table("sharing", "The best return with one policy for all, and with one each", rows)
-    return Finding(claims, (table,), partial(_draw, rows))
+              f"least return over n and {STARTS} perturbed starts", min(row["by_turns"] for row in rows), ">=", 1.0, 1e-12)]
+    tables = [Table("sharing", "The best return with one policy for all, and with one each", rows)]
+    learned: list[dict[str, float | int]] = []
+    if not lab.quick and find_spec("torch"):
+        items = [(name, n, lab.seed + run) for n in TRAINED for run in range(SEEDS) for name in TRAINERS]
+        learned = _learned_rows(items, lab.each(learn, items))
+        claims += [
+            Claim("MAPPO with shared parameters gets no more", SOURCE, f"largest return over {SEEDS} runs and n / (2 / 2^n)",
+                  max(row["mappo_shared_most"] / row["proposition"] for row in learned), "<=", 1.0, 1e-6),
+            Claim("HAPPO learns to reach J* = 1", "paper 001, appendix F", f"least return over {SEEDS} runs and n",
+                  min(row["happo_least"] for row in learned), ">=", 0.97)]
+        tables.append(Table("trained", "What trainers learn from samples", learned))
+    return Finding(claims, tables, partial(_draw, rows, learned))
+
+
+def learn(item: tuple[str, int, int]) -> float:
+    """J, exactly, of the policies that a trainer (its name, n, the seed) ends with after 80 iterations of 64 samples."""
+    import netac
+
+    name, n, seed = item
+    result = netac.run({
+        "agents": n, "iterations": 80, "envs": 64, "seed": seed, "env": "matrix", "policy": {"name": "mlp", "hidden": []},
+        "algorithm": {"name": name, "rollout": 1, "actor_step": 0.05, "critic_step": 0.05, "entropy": 0.0, **TRAINERS[name]}})
+    weights, biases = np.split(result.parameters["theta"].astype(float), 2, axis=1)         # of a constant input, 1
+    return returns(payoff_table(Settings(), n), softmax(weights + biases, axis=1)[:, 1])
 
 
 def returns(payoff: np.ndarray, p: np.ndarray) -> float:
@@ -69,7 +98,15 @@ def _row(n: int, shared: float, by_turns: float) -> dict[str, float | int]:
     return {"n": n, "shared": shared, "proposition": 2.0 / 2.0**n, "by_turns": by_turns}
 
 
-def _draw(rows: list[dict[str, float | int]]) -> Figure:
+def _learned_rows(items: list[tuple[str, int, int]], found: list[float]) -> list[dict[str, float | int]]:
+    def of(trainer: str, agents: int) -> list[float]:
+        return [J for (name, n, _), J in zip(items, found, strict=True) if (name, n) == (trainer, agents)]
+
+    return [{"n": n, "proposition": 2.0 / 2.0**n, "mappo_shared_most": max(of("mappo", n)),
+             "mappo_shared_least": min(of("mappo", n)), "happo_least": min(of("happo", n))} for n in TRAINED]
+
+
+def _draw(rows: list[dict[str, float | int]], learned: list[dict[str, float | int]]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
@@ -78,6 +115,10 @@ def _draw(rows: list[dict[str, float | int]]) -> Figure:
     panel.semilogy(n, [row["by_turns"] for row in rows], "s-", color="#009E73", label="own parameters, by turns")
     panel.semilogy(n, [row["shared"] for row in rows], "o", color="#0072B2", label="shared parameters, best possible")
     panel.semilogy(n, [row["proposition"] for row in rows], "--", color="#555555", label="$2 / 2^n$")
+    for column, label in (("happo_least", "HAPPO, trained"), ("mappo_shared_most", "MAPPO, shared, trained")):
+        if learned:
+            panel.semilogy([row["n"] for row in learned], [row[column] for row in learned], "x", ms=9,
+                           color="#E69F00" if column == "happo_least" else "#D55E00", label=label)
     panel.set(xlabel="agents n", ylabel="return", xticks=n, title="Proposition 1: the price of one policy for all")
     panel.legend()
     return figure
