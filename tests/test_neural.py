@@ -31,7 +31,7 @@ from netac.agents._neural_memory import aligned, is_aligned
 from netac.agents.neural import neural_critic, neural_policy
 from netac.agents.transitions import Transitions
 from netac.envs._batched import ActionSpace
-from netac.neural import _seeing_actions
+from netac.neural import seeing_actions
 from netac.streams import normal
 
 
@@ -287,4 +287,4 @@ def test_forward_passes_are_reused_once_and_for_the_same_arrays_only():
     ({"name": "mlp", "hidden": [16]}, (5,), [16]), ({"factory": "a:B"}, (7, 7, 3), [64]), ({"factory": "a:B"}, (5,), [64, 64]),
     ({"name": "radial", "centres": 3}, (5,), None)])
 def test_a_usual_reward_model_has_a_hidden_layer_where_view_and_actions_meet(critic, observation, hidden):
-    assert _seeing_actions(critic, observation).get("hidden") == hidden
+    assert seeing_actions(critic, observation).get("hidden") == hidden
