@@ -32,6 +32,9 @@ COORDINATION = {
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},
                   "dnac": {"natural_step": 0.1, "inner_steps": 1, "inner_rounds": 1},
+                  "coma": {"baseline": "counterfactual", "baseline_pairs": 4},
+                  "maddpg": {"buffer": 1000, "warmup": 100, "updates": 2, "tau": 0.01, "noise": 0.2, "epsilon": 0.1,
+                             "temperature": 1.0, "penalty": 1e-3},
                   "mappo": {"parameters": "shared"}, "hatrpo": {
                       "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10, "backtracks": 10, "accept": 0.1},
                   "happo": {

@@ -318,12 +318,12 @@ def test_jrppo_clips_the_product_of_all_ratios(monkeypatch, agents, parameters):
     """All agents' samples weigh alike, by equation 6; some are stopped although every agent's own ratio is inside."""
     calls = []
 
-    def at_once(session, its_agents, star, its_settings, weigh, *rest):
+    def at_once(session, its_agents, star, its_settings, weigh, *rest, **others):
         def seen(log_ratio, A, active):
             found = weigh(log_ratio, A, active)
             calls.append((log_ratio.copy(), A.copy(), found.weights.copy()))
             return found
-        original(session, its_agents, star, its_settings, seen, *rest)
+        original(session, its_agents, star, its_settings, seen, *rest, **others)
 
     original = jrppo.at_once
     monkeypatch.setattr(jrppo, "at_once", at_once)
