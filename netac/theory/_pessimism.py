@@ -87,6 +87,7 @@ def in_ball(H: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
     eigenvalues = np.where(eigenvalues > SINGULAR * max(eigenvalues[-1], 0.0), eigenvalues, 0.0)
     h = U.T @ g
     free = (eigenvalues == 0.0) & (np.abs(h) > SINGULAR * np.abs(h).max())      # directions in which it falls for ever
+    h = np.where((eigenvalues > 0.0) | free, h, 0.0)                            # elsewhere it is rounding
     z = np.divide(h, eigenvalues, out=np.zeros_like(h), where=eigenvalues > 0.0)
     if not free.any() and np.linalg.norm(z) <= radius:
         return U @ z
