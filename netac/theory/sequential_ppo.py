@@ -75,7 +75,8 @@ def suitable(mdp: FiniteMDP) -> FiniteMDP:
     refuse_large(mdp.states, mdp.agents, mdp.actions)
     least, most = float(mdp.team_reward.min()), float(mdp.team_reward.max())
     if least < -ROUNDING or most > 1.0 + ROUNDING:
-        raise InputError("the bound is for rewards in [0, 1]", key="r", found=f"means over the agents from {least:g} to {most:g}",
+        raise InputError("the bound is for rewards in [0, 1]", key="r",
+                         found=f"means over the agents from {least:g} to {most:g}",
                          valid="0 <= mean over the agents of r <= 1: shift and scale r")
     return mdp
 
