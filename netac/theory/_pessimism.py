@@ -87,9 +87,13 @@ def in_ball(H: np.ndarray, g: np.ndarray, radius: float) -> np.ndarray:
     eigenvalues = np.where(eigenvalues > SINGULAR * max(eigenvalues[-1], 0.0), eigenvalues, 0.0)
     h = U.T @ g
     free = (eigenvalues == 0.0) & (np.abs(h) > SINGULAR * np.abs(h).max())      # directions in which it falls for ever
+    h = np.where((eigenvalues > 0.0) | free, h, 0.0)                            # elsewhere it is rounding
     z = np.divide(h, eigenvalues, out=np.zeros_like(h), where=eigenvalues > 0.0)
     if not free.any() and np.linalg.norm(z) <= radius:
         return U @ z
-    excess = lambda multiplier: np.linalg.norm(h / (eigenvalues + multiplier)) - radius      # noqa: E731
-    most = np.linalg.norm(h) / radius
-    return U @ (h / (eigenvalues + brentq(excess, 1e-14 * most, most, xtol=1e-15, rtol=1e-12)))
+
+    def longer(log_multiplier: float) -> float:
+        return np.log(np.linalg.norm(h / (eigenvalues + np.exp(log_multiplier))) / radius)
+
+    most = np.log(np.linalg.norm(h) / radius)
+    return U @ (h / (eigenvalues + np.exp(brentq(longer, most + np.log(1e-14), most + 1e-9, xtol=1e-12))))

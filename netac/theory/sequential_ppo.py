@@ -5,8 +5,8 @@ their logits, and pi_bar is the uniform mixture of the iterates (`netac.theory._
 
 The constant.  The slides' theorem is informal.  With beta = 1 / ((1 - gamma) sqrt(8 log A)), exponential weights give the bound
 above for J as netac normalises it, (1 - gamma) x return (the argument is at `course`).  For the return itself that is
-N / (1 - gamma)^2 sqrt(log A / 2K); N / (1 - gamma) sqrt(log A / K) does not hold for it, which a lock of as many steps as the
-horizon 1 / (1 - gamma) shows.
+N / (1 - gamma)^2 sqrt(log A / 2K); N / (1 - gamma) sqrt(log A / K) does not hold for it with this beta, which a lock of as
+many steps as the horizon 1 / (1 - gamma) shows.
 
 Tested: exact Q on random games, a lock of two agents (all must do the right thing several times in a row), the climbing game
 and von Neumann's ratio game; Q by LSTD from samples and log-linear policies on a game with linear Q; and, from many random
@@ -25,7 +25,7 @@ import numpy as np
 
 from netac.envs.finite_mdp import random_mdp
 from netac.errors import InputError
-from netac.exact import FiniteMDP, nash_gap, objective, optimal_objective
+from netac.exact import FiniteMDP, nash_gap, objective, optimal_objective, refuse_large
 from netac.results.pictures import PALETTE
 from netac.results.statistics import rate_interval
 from netac.theory._claims import Claim, Finding, Table
@@ -48,8 +48,12 @@ Rows = list[dict[str, float | int | str]]
 
 
 def experiment(lab: Lab) -> Finding:
-    """K up to 10,000 (quick: 300)."""
-    exact = exact_rows(lab, games(lab) if lab.game is None else {"your game": in_range(lab.game)})
+    """K up to 10,000 (quick: 300); with a game of the user's, the exact test of it alone.
+
+    Raises:
+        InputError: the user's game is too large to be solved exactly, or its rewards are not in [0, 1].
+    """
+    exact = exact_rows(lab, games(lab) if lab.game is None else {"your game": suitable(lab.game)})
     claims = exact_claims(exact)
     tables = [Table("exact", "Error of the mixture with exact Q", exact)]
     if lab.game is not None:
@@ -62,14 +66,15 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims, tables, partial(_draw, exact, horizons, sampled, starts))
 
 
-def in_range(mdp: FiniteMDP) -> FiniteMDP:
+def suitable(mdp: FiniteMDP) -> FiniteMDP:
     """The game.
 
     Raises:
-        InputError: a team reward is not in [0, 1], which the bound is for.
+        InputError: it is too large to be solved exactly, or a team reward is not in [0, 1], which the bound is for.
     """
+    refuse_large(mdp.states, mdp.agents, mdp.actions)
     least, most = float(mdp.team_reward.min()), float(mdp.team_reward.max())
-    if least < 0.0 or most > 1.0:
+    if least < -ROUNDING or most > 1.0 + ROUNDING:
         raise InputError("the bound is for rewards in [0, 1]", key="r",
                          found=f"means over the agents from {least:g} to {most:g}",
                          valid="0 <= mean over the agents of r <= 1: shift and scale r")
@@ -92,7 +97,7 @@ def exact_rows(lab: Lab, played: dict[str, FiniteMDP]) -> Rows:
     for (name, mdp), k, result in zip(_each_with(played.items(), K), K * len(played), found, strict=True):
         row = {"game": name, "N": mdp.agents, "S": mdp.states, "A": mdp.actions, "gamma": mdp.gamma, "K": k,
                "error": result.error, "bound": bound(mdp, k), "last_iterate": result.last, "lemma": result.lemma, "slope": None}
-        if k > K[0] and result.error > 0.0:
+        if k > K[0] and min(result.error, rows[-1]["error"]) > ROUNDING:
             row["slope"] = float(np.log(result.error / rows[-1]["error"]) / np.log(k / rows[-1]["K"]))
         rows.append(row)
     return rows
@@ -154,10 +159,10 @@ def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> 
         Claim("with estimated Q and log-linear policies the bound holds up to the measured statistical error", SOURCE,
               "largest error less bound", max(row["error"] - row["bound"] for row in sampled), "<=", 0.0, ROUNDING),
         Claim("sequential PPO reaches the optimum of the ratio, climbing and penalty games from every start",
-              "paper 000, its experiment", "least share of starts, with each game's best step",
+              "paper 000's experiment, with two further games", "least share of starts, with each game's best step",
               min(_best_share(starts, "sequential").values()), ">=", 1.0),
         Claim("independent policy gradient does not: it stays in worse equilibria of climbing and penalty",
-              "paper 000, its experiment", "largest share of starts that reach the optimum, with the best step",
+              "paper 000's experiment, other games", "largest share of starts that reach the optimum, with the best step",
               max(_best_share(starts, "independent")[game] for game in ("climbing", "penalty")), "<=", 0.75),
         Claim("agents must see earlier agents' actions: in turn without that, some starts stay below",
               "paper 000, its policies", "least share of starts, over games",
