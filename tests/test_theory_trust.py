@@ -219,6 +219,8 @@ MUTATIONS = [
     (_trust_exact, "one_agent_shift", lambda game, j, old, new: one_agent_shift(game, j, new, old),
      "sum of the agents' shifts"),
     (_trust_exact, "tv_by_gains", lambda p, q: np.where(q >= p, p - q, 0.0).sum(axis=-1), "TV is the sum of new - old"),
+    (_trust_exact, "coupled", lambda old, new: 1.0 - np.prod(1.0 - 0.9 * tv(old, new), axis=0), "at most 1 - prod_k"),
+    (_trust_exact, "coupled", lambda old, new: np.sum(tv(old, new), axis=0), "is reached by agents that begin"),
     (_trust_exact, "chi_square_bound", lambda epsilon, agents: 0.9 * chi_square_bound(epsilon, agents),
      "in fact they keep it within sqrt"),
     (_trust_exact, "joint_tv", lambda old, new: 2.0 * joint_tv(old, new), "at most the sum of the agents'"),

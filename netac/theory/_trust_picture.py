@@ -1,4 +1,4 @@
-"""The picture of the trust-region experiment: one panel for each of its tables."""
+"""The picture of the trust-region experiment: a panel for each of its tables, two for the last."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from netac.results.metrics import Cell
 from netac.results.pictures import PALETTE
+from netac.theory._trust_bounds import Improvement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,29 +21,30 @@ CLIP_COLOURS = (BLUE, GREEN, RED, GREY)
 Rows = Sequence[dict[str, Cell]]
 
 
-def draw(tables: Mapping[str, Rows]) -> Figure:
-    """Of all tables, or with a game of the user's, of its updates alone."""
+def draw(tables: Mapping[str, Rows], updates: Sequence[Improvement]) -> Figure:
+    """Of the random updates and all other tables, or with a game of the user's, of its updates alone."""
     from matplotlib.figure import Figure
 
     if len(tables) == 1:
         figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        _updates(figure.add_subplot(), tables["updates"])
+        _updates(figure.add_subplot(), updates)
         return figure
     figure = Figure(figsize=(14.5, 7.6), layout="constrained")
+    first, *others = figure.subplots(2, 4).ravel()
+    _updates(first, updates)
     panels: list[tuple[str, Callable[[Axes, Rows], None]]] = [
-        ("updates", _updates), ("majority", _majority), ("agreement", _agreement), ("growth", _growth),
+        ("majority", _majority), ("agreement", _agreement), ("growth", _growth),
         ("trained_growth", _trained_growth), ("ratios", _ratios), ("versus", _gains), ("versus", _joint_tvs)]
-    for panel, (name, plot) in zip(figure.subplots(2, 4).ravel(), panels, strict=True):
+    for panel, (name, plot) in zip(others, panels, strict=True):
         plot(panel, tables[name])
     return figure
 
 
-def _updates(panel: Axes, rows: Rows) -> None:
-    alpha = _column(rows, "alpha")
-    for name, colour in (("share of penalty, Theorem 1", BLUE), ("share of penalties, corrected", GREEN)):
-        share = _column(rows, name)
+def _updates(panel: Axes, updates: Sequence[Improvement]) -> None:
+    alpha = np.array([one.alpha for one in updates])
+    for label, colour, share in (("Theorem 1", BLUE, np.array([one.theorem_1 for one in updates])),
+                                 ("corrected Theorem 2", GREEN, np.array([one.corrected for one in updates]))):
         seen = share > 0
-        label = "Theorem 1" if colour == BLUE else "corrected Theorem 2"
         panel.loglog(alpha[seen], share[seen], ".", color=colour, alpha=0.6, markersize=4, label=label)
     panel.axhline(1.0, color=GREY, linestyle="--")
     panel.set(xlabel=r"$\alpha$, divergence of the joint policies", ylabel="loss / penalty",
