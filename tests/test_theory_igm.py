@@ -144,8 +144,8 @@ def igm_claims(**share_best: float) -> set[str]:
 
 def test_claims_of_the_igm_game_follow_their_numbers():
     assert igm_claims() == set()
-    for kind, words in (("fixed", "in every run"), ("uniform", "minority"), ("epsilon", "cannot end")):
-        wrong = igm_claims(**{kind: 0.6})
+    for kind, share, words in (("fixed", 0.1, "in every run"), ("uniform", 0.6, "minority"), ("epsilon", 0.4, "cannot end")):
+        wrong = igm_claims(**{kind: share})
         assert len(wrong) == 1 and words in wrong.pop()
 
 
