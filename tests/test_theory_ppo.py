@@ -1,281 +1,349 @@
-"""Sequential PPO, pessimism and value factorisation: their parts against loops, other solvers and finite differences."""
+"""Sequential PPO's parts against brute force, and that a wrong sign, averaging, step or constant makes a claim fail."""
 
 from __future__ import annotations
 
-import itertools
+from itertools import product
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
-from scipy.special import softmax
+from oracles.sequential_ppo import chance, index, plain_averages, plain_iterates, values
 
 from netac import theory
 from netac.envs.finite_mdp import random_mdp
 from netac.errors import InputError
-from netac.exact import FiniteMDP, action_value, nash_gap, objective, optimal_objective
-from netac.theory import _factorisation, _pessimism, _sequential, igm_failure, sequential_ppo
-from netac.theory._ppo_games import RATIO_R, RATIO_S, linear_game, lock, matrix_game, ratio_game, ratio_value
-from netac.theory._ppo_starts import independent, sequential
+from netac.exact import FiniteMDP, action_value, limits, objective, objective_and_gradient, optimal_objective
+from netac.results.pictures import save_figure
+from netac.theory import Lab, _sequential, sequential_ppo
+from netac.theory._ppo_games import RATIO_GAMMA, RATIO_R, RATIO_S, linear_game, lock, matrix_game, ratio_game, ratio_value
+from netac.theory._ppo_starts import METHODS, Task, ends
 from netac.theory._sequential import (
     averaged,
     bound,
     conditional,
     course,
+    discounted_visits,
     fitted,
     inverse_step,
-    iterates,
     joint,
+    log_linear,
+    lstd,
     one_agent,
     step,
+    uniform,
 )
 
-
-def drawn(mdp: FiniteMDP, seed=0) -> list[np.ndarray]:
-    """Random policies that know the earlier agents' actions."""
-    rng = np.random.default_rng(seed)
-    return [softmax(rng.normal(size=logits.shape), axis=-1) for logits in _sequential.uniform(mdp)]
+QUICK = Lab(quick=True)
+SIZES = [(1, 3, 4), (2, 3, 3), (3, 2, 2)]           # N, S, A
 
 
-def chance(policies, s, actions) -> float:
-    """prod_m pi^m(a^m | s, a^1, ..., a^{m-1}), agent by agent."""
-    A, earlier, found = policies[0].shape[-1], 0, 1.0
-    for own, a in zip(policies, actions, strict=True):
-        found *= own[s, earlier, a]
-        earlier = earlier * A + a
-    return found
+def game_of(size: tuple[int, int, int], gamma: float = 0.8) -> FiniteMDP:
+    return random_mdp(11, *size, "folded-normal", gamma)
 
 
-@pytest.mark.parametrize("agents", [1, 2, 3])
-def test_later_agents_are_averaged_out_with_what_they_know(agents):
-    mdp = random_mdp(agents, agents, 3, 2, "folded-normal", 0.9)
-    policies = drawn(mdp)
-    Q = action_value(one_agent(mdp), joint(policies)[None])
-    found = averaged(Q, policies)
-    everything = list(itertools.product(range(2), repeat=agents))
-    for m in range(1, agents + 1):
-        for s, first in itertools.product(range(3), itertools.product(range(2), repeat=m)):
-            agreeing = [(j, actions) for j, actions in enumerate(everything) if actions[:m] == first]
-            weights = np.array([chance(policies, s, actions) for _, actions in agreeing])
-            expected = weights @ Q[s, [j for j, _ in agreeing]] / weights.sum()
-            earlier = int("".join(map(str, first[:-1])) or "0", 2)
-            assert found[m - 1][s, earlier, first[-1]] == pytest.approx(expected, abs=1e-12)
-    np.testing.assert_allclose(joint(policies).sum(axis=1), 1.0)
-    assert joint(policies)[1, 1] == pytest.approx(chance(policies, 1, everything[1]))
+def random_conditional(size, rng) -> list[np.ndarray]:
+    agents, states, actions = size
+    return [rng.dirichlet(np.ones(actions), (states, actions**m)) for m in range(agents)]
 
 
-def test_the_step_is_the_maximum_of_what_it_maximises():
-    """<Q, pi> - beta KL(pi || pi_k), by a general solver; with the other sign of KL's weight it is not."""
-    rng = np.random.default_rng(1)
-    logits, Q, beta = rng.normal(size=(1, 1, 3)), rng.normal(size=(1, 1, 3)), 0.7
-    old = softmax(logits[0, 0])
+# --- policies that know the earlier agents' actions ---
 
-    def loss(x):
-        pi = softmax(x)
-        return -(Q[0, 0] @ pi) + beta * (pi * np.log(pi / old)).sum()
+@pytest.mark.parametrize("size", SIZES)
+def test_joint_policies_and_averages_by_brute_force(size):
+    rng = np.random.default_rng(0)
+    agents, states, A = size
+    policies, Q = random_conditional(size, rng), rng.standard_normal((states, A**agents))
+    for s, (j, actions) in product(range(states), enumerate(product(range(A), repeat=agents))):
+        assert joint(policies)[s, j] == pytest.approx(chance(policies, s, actions))
+    features = np.stack([Q, Q**2], axis=-1)
+    for got, both, wanted, squares in zip(averaged(Q, policies), averaged(features, policies),
+                                          plain_averages(Q, policies, size), plain_averages(Q**2, policies, size), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-14)
+        np.testing.assert_allclose(both, np.stack([wanted, squares], axis=-1), atol=1e-14)
 
-    best = softmax(minimize(loss, np.zeros(3), tol=1e-12).x)
-    new, = step([logits], [Q], 1.0 / beta)
-    np.testing.assert_allclose(softmax(new[0, 0]), best, atol=1e-5)
-    assert np.abs(softmax(step([logits], [Q], -1.0 / beta)[0][0, 0]) - best).max() > 0.1
+
+def test_local_policies_ignore_the_earlier_actions():
+    local = np.random.default_rng(1).standard_normal((3, 2, 2))
+    for own, known in zip(local, conditional(local), strict=True):
+        assert (known == own[:, None]).all()
 
 
-def test_regressions_are_those_of_numpy_and_exact_where_features_are_one_hot():
+@pytest.mark.parametrize("size", SIZES[:2])
+def test_the_tabular_step_is_the_regressions_and_the_regularised_maximum(size):
     rng = np.random.default_rng(2)
-    phi, weights, target = rng.normal(size=(4, 3, 5)), rng.random((4, 3)), rng.normal(size=(4, 3))
-    root = np.sqrt(weights).ravel()[:, None]
-    expected = np.linalg.lstsq(root * phi.reshape(-1, 5), root[:, 0] * target.ravel(), rcond=None)[0]
-    np.testing.assert_allclose(fitted(phi, weights, target), phi @ expected)
-    np.testing.assert_allclose(fitted(np.eye(12).reshape(4, 3, 12), weights, target), target)
+    agents, states, A = size
+    logits, Q = ([rng.standard_normal((states, A**m, A)) for m in range(agents)] for _ in range(2))
+    for own, values_, new in zip(logits, Q, step(logits, Q, 0.7), strict=True):
+        weights = rng.random(own.size)                  # of any distribution that is positive everywhere
+        delta = np.linalg.lstsq(np.sqrt(weights)[:, None] * np.eye(own.size), np.sqrt(weights) * 0.7 * values_.ravel())[0]
+        np.testing.assert_allclose(new, own + delta.reshape(own.shape))
+        old, pi = (np.exp(x[0, 0]) / np.exp(x[0, 0]).sum() for x in (own, new))
+        regularised = lambda p: values_[0, 0] @ p - (p * np.log(p / old)).sum() / 0.7       # noqa: E731, B023
+        for other in rng.dirichlet(np.ones(A), 200):
+            assert regularised(pi) >= regularised(0.95 * pi + 0.05 * other)
+
+
+def test_fitted_is_the_least_weighted_squares():
+    rng = np.random.default_rng(3)
+    phi, weights, target = rng.standard_normal((4, 3, 5)), rng.dirichlet(np.ones(12)).reshape(4, 3), rng.random((4, 3))
+    X, D = phi.reshape(12, 5), np.diag(weights.ravel())
+    wanted = X @ np.linalg.solve(X.T @ D @ X, X.T @ D @ target.ravel())
+    np.testing.assert_allclose(fitted(phi, weights, target).ravel(), wanted)
+
+
+def test_log_linear_regressions_by_brute_force():
+    rng = np.random.default_rng(4)
+    mdp, phi = linear_game(rng, 2, 4, 3, 5)
+    policies = random_conditional((2, 4, 3), rng)
+    Q = averaged(rng.random((4, 9)), policies)
+    got = log_linear(mdp, phi, lambda policies, Q: Q)(policies, Q)
+    own = [[phi[s, 3 * a:3 * a + 3].mean(axis=0) for s in range(4) for a in range(3)], phi.reshape(36, 5)]
+    d = discounted_visits(mdp, joint(policies))
+    for rows, target, found in zip(own, Q, got, strict=True):
+        X, w = np.array(rows), np.repeat(d, len(rows) // 4)
+        theta = np.linalg.solve((w[:, None] * X).T @ X, X.T @ (w * target.ravel()))
+        np.testing.assert_allclose(found.ravel(), X @ theta)
+
+
+def test_estimates_from_many_samples_are_near_the_exact_values_and_in_their_range():
+    rng = np.random.default_rng(5)
+    mdp, phi = linear_game(rng, 2, 4, 2, 4, 0.7)
+    policies = random_conditional((2, 4, 2), rng)
+    exact = averaged(values(mdp, policies)[1], policies)
+    for many, error in ((200_000, 0.1), (3, np.inf)):
+        for got, wanted in zip(lstd(mdp, phi, many, rng)(policies, []), exact, strict=True):
+            assert got.shape == wanted.shape and np.abs(got - wanted).max() < error
+            assert got.min() >= 0.0 and got.max() <= 1.0 / 0.3 + 1e-12
+
+
+# --- the mixture and its bound ---
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_course_follows_a_plain_transcription(size):
+    """pi_bar keeps to one of pi_0, ..., pi_{K-1}, drawn at the start: a game of K S states, of which K copies never meet."""
+    mdp, K = game_of(size), 5
+    found = plain_iterates(mdp, size, K, (1.0 - 0.8) * np.sqrt(8.0 * np.log(size[2]) / K), uniform(mdp))
+    P = np.zeros((K * mdp.states, mdp.joint_actions, K * mdp.states))
+    for k in range(K):
+        own = slice(k * mdp.states, (k + 1) * mdp.states)
+        P[own, :, own] = mdp.P
+    copies = FiniteMDP(P, np.tile(mdp.r, (K, 1, 1)), np.tile(mdp.xi / K, K), mdp.gamma)
+    mixture = [np.concatenate([policies[m] for policies in found]) for m in range(mdp.agents)]
+    J = [(1.0 - mdp.gamma) * game.xi @ values(game, policies)[0] for game, policies in ((copies, mixture), (mdp, found[-1]))]
+    result = course(mdp, K)
+    assert result.error == pytest.approx(optimal_objective(mdp) - J[0], abs=1e-12)
+    assert result.last == pytest.approx(optimal_objective(mdp) - J[1], abs=1e-12)
+    assert result.bound == bound(mdp, K) and result.lemma < 1e-12 and result.statistical == 0.0
+    same = course(mdp, K, lambda policies, Q: Q)
+    assert same.error == result.error and same.statistical == 0.0
+    assert result.error <= same.bound <= result.bound + 1e-12            # the measured spans are within 1 / (1 - gamma)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9])
+@pytest.mark.parametrize("agents", [1, 2, 5])
+def test_the_bound_is_the_least_that_a_step_gives(agents, gamma):
+    K, W = 70, 1.0 / (1.0 - gamma)
+    mdp = FiniteMDP(np.ones((1, 3**agents, 1)), np.ones((1, 3**agents, agents)), np.ones(1), gamma)
+    at = lambda inverse: agents * (np.log(3.0) / inverse + K * inverse * W**2 / 8.0) / K        # noqa: E731
+    best = inverse_step(gamma, 3, K)
+    assert bound(mdp, K) == pytest.approx(at(best))
+    assert bound(mdp, K) == pytest.approx(agents * W * np.sqrt(np.log(3.0) / (2.0 * K)))
+    assert min(at(0.9 * best), at(1.1 * best)) > at(best)
+
+
+def test_a_wrong_estimate_is_told_by_its_statistical_error():
+    """Agents that are told -Q^{1:m} end far above the bound of exact values, but not above that with the measured error."""
+    result = course(matrix_game("climbing"), 100, lambda policies, Q: [-values_ for values_ in Q])
+    assert bound(matrix_game("climbing"), 100) < result.error <= result.bound and result.statistical > 0.5
+
+
+# --- games ---
+
+def test_the_ratio_games_value_and_gradient():
+    rng = np.random.default_rng(6)
+    mdp, logits = ratio_game(), rng.standard_normal((2, 2, 2))
+    assert mdp.team_reward.min() == 0.0 and mdp.team_reward.max() == 1.0
+
+    def ratio(logits) -> float:
+        x, y = (np.exp(own[0]) / np.exp(own[0]).sum() for own in logits)
+        return (x @ RATIO_R @ y) / (x @ RATIO_S @ y)
+
+    J, slopes = objective_and_gradient(mdp, np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True))
+    assert ratio_value(J) == pytest.approx(ratio(logits))
+    assert ratio_value(optimal_objective(mdp)) == pytest.approx(1.0)        # both take their first action
+    for at in np.ndindex(2, 2, 2):
+        nudge = np.zeros_like(logits)
+        nudge[at] = 1e-6
+        slope = (ratio(logits + nudge) - ratio(logits - nudge)) / 2e-6
+        assert 1.5 * slopes[at] / (1.0 - RATIO_GAMMA) == pytest.approx(slope, abs=1e-8)
+
+
+def test_no_wrong_pure_policy_of_the_ratio_game_is_an_equilibrium():
+    V = RATIO_R / RATIO_S
+    assert [(a, b) for a, b in np.ndindex(2, 2) if V[a, b] >= max(V[1 - a, b], V[a, 1 - b])] == [(0, 0)]
+    assert len(sequential_ppo._wrong_policies(ratio_game())) == 3
 
 
 @pytest.mark.parametrize("agents", [1, 2])
-def test_a_course_is_what_its_iterates_are(agents):
-    mdp, K = random_mdp(3, agents, 3, 2, "folded-normal", 0.8), 7
-    J = [objective(one_agent(mdp), joint(policies)[None])
-         for policies in iterates(mdp, K, inverse_step(mdp.gamma, mdp.actions, K))]
-    found = course(mdp, K)
-    assert found.error == pytest.approx(optimal_objective(mdp) - np.mean(J), abs=1e-12)
-    assert found.last == pytest.approx(optimal_objective(mdp) - J[-1], abs=1e-12)
-    assert found.bound == bound(mdp, K) == pytest.approx(agents / 0.2 * np.sqrt(np.log(2) / 14))
-    assert found.error <= found.bound and found.lemma < 1e-12 and found.statistical == 0.0
-    assert J[0] == pytest.approx(objective(mdp, np.full((agents, 3, 2), 0.5)))
+def test_the_lock_opens_to_the_right_actions_alone(agents):
+    mdp = lock(3, agents, 2, 0.9)
+    assert optimal_objective(mdp) == pytest.approx(0.9**3)
+    on, back = 0.9 * 0.5**agents, 0.9 * (1.0 - 0.5**agents)        # by chance, discounted
+    even = on**3 / (1.0 - back * (1.0 + on + on**2))
+    assert objective(mdp, np.full((agents, 4, 2), 0.5)) == pytest.approx(even)
 
 
-def test_the_bound_is_the_least_over_beta_of_hoeffdings():
-    mdp, K = random_mdp(3, 2, 3, 2, "folded-normal", 0.8), 50
-    span = 1.0 / (1.0 - mdp.gamma)
-    betas = np.geomspace(1e-2, 1e2, 20_001)
-    least = (np.log(2) / (betas * K) + betas * span**2 / 8.0).min() * mdp.agents
-    assert bound(mdp, K) == pytest.approx(least, rel=1e-6)
+@pytest.mark.parametrize("name", ["climbing", "penalty"])
+def test_matrix_games_have_rewards_from_0_to_1(name):
+    mdp = matrix_game(name)
+    assert mdp.team_reward.min() == 0.0 and mdp.team_reward.max() == 1.0 == optimal_objective(mdp)
 
 
-@pytest.mark.parametrize("wrong", [
-    lambda policies, Q: [-own for own in Q],                                                     # downhill
-    lambda policies, Q: [own.mean(axis=-1, keepdims=True) * np.ones_like(own) for own in Q]])    # averaged over one's own
-def test_wrong_steps_break_the_bound(wrong):
-    """In a lock, where nothing is learnt by chance."""
-    mdp, K = lock(3, 2, 3, 0.9), 3000
-    J = [objective(one_agent(mdp), joint(policies)[None])
-         for policies in iterates(mdp, K, inverse_step(mdp.gamma, mdp.actions, K), improve=wrong)]
-    assert optimal_objective(mdp) - np.mean(J) > bound(mdp, K)
-    assert course(mdp, K).error <= bound(mdp, K)
+def test_every_policys_values_are_linear_in_a_linear_game():
+    rng = np.random.default_rng(7)
+    mdp, phi = linear_game(rng, 2, 5, 3, 6)
+    assert mdp.team_reward.min() >= 0.0 and mdp.team_reward.max() <= 1.0
+    for pi in rng.dirichlet(np.ones(9), (3, 5)):
+        Q = action_value(one_agent(mdp), pi[None])
+        w, left = np.linalg.lstsq(phi.reshape(-1, 6), Q.ravel())[:2]
+        assert left[0] < 1e-18 and w.min() >= -1e-9 and w.max() <= 10.0 + 1e-9
 
 
-def test_the_claim_fails_with_a_bound_that_is_too_small(monkeypatch):
-    mdp = lock(3, 2, 3, 0.9)
-    lab = theory.Lab(quick=True)
-    right = sequential_ppo.exact_claims(sequential_ppo.exact_rows(lab, {"lock": mdp}))
-    monkeypatch.setattr(sequential_ppo, "bound", lambda mdp, K: 0.05 * bound(mdp, K))
-    wrong = sequential_ppo.exact_claims(sequential_ppo.exact_rows(lab, {"lock": mdp}))
-    assert [claim.passes for claim in right] == [True, True] and [claim.passes for claim in wrong] == [False, True]
+# --- from many starts ---
+
+@pytest.mark.parametrize("size", SIZES)
+def test_ways_of_learning_follow_plain_transcriptions(size):
+    mdp, T = game_of(size), 3
+    start, softmax = np.random.default_rng(8).standard_normal(size), lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+    inverse = 2.0 * (1.0 - 0.8) * np.sqrt(8.0 * np.log(size[2]) / T)
+    got = {name: ends(Task(name, mdp, start[None], 2.0, T))[0] for name in METHODS}
+    last = plain_iterates(mdp, size, T + 1, inverse, conditional(start))[-1]
+    assert got["sequential"] == pytest.approx(0.2 * mdp.xi @ values(mdp, last)[0])
+    J = lambda logits: 0.2 * mdp.xi @ values(mdp, conditional(softmax(logits)))[0]                      # noqa: E731
+    turn, climb = start.copy(), start.copy()
+    for _ in range(T):
+        for m in range(size[0]):
+            others = conditional(softmax(turn))
+            Q, own = values(mdp, others)[1], np.zeros(size[1:])
+            for s, actions in product(range(size[1]), product(range(size[2]), repeat=size[0])):
+                rest = np.prod([others[j][s, 0, actions[j]] for j in range(size[0]) if j != m])
+                own[s, actions[m]] += rest * Q[s, index(actions, size[2])]
+            turn[m] += inverse * own
+        slope = np.zeros(size)
+        for at in np.ndindex(*size):
+            nudge = np.zeros(size)
+            nudge[at] = 1e-5
+            slope[at] = (J(climb + nudge) - J(climb - nudge)) / 2e-5
+        climb = climb + 2.0 * slope
+    assert got["in turn"] == pytest.approx(J(turn)) and got["independent"] == pytest.approx(J(climb), abs=1e-9)
+    if size[0] == 1:
+        assert got["in turn"] == pytest.approx(got["sequential"], abs=1e-14)
 
 
-def test_the_ratio_game_is_von_neumanns():
-    """V = x'Ry / x'Sy for any mixed actions; the best is the largest of the four pure ones."""
-    rng, mdp = np.random.default_rng(0), ratio_game()
-    for x, y in rng.dirichlet([1, 1], (5, 2)):
-        pi = np.stack([np.stack([own, own]) for own in (x, y)])
-        assert ratio_value(objective(mdp, pi)) == pytest.approx(x @ RATIO_R @ y / (x @ RATIO_S @ y))
-    assert ratio_value(optimal_objective(mdp)) == pytest.approx((RATIO_R / RATIO_S).max())
-    assert all(own.min() >= 0.0 and own.max() <= 1.0 for own in (mdp.r, matrix_game("climbing").r, matrix_game("penalty").r))
+def test_rows_of_starts_count_who_reaches_the_optimum():
+    mdp = matrix_game("penalty")
+    task = Task("independent", mdp, np.zeros((4, 2, 1, 3)), 1.0, 9)
+    gap = 1.0 - mdp.team_reward.mean()
+    row = sequential_ppo._start_row("penalty", "independent", 1.0, task, 1.0 - gap * np.array([0.0, 0.009, 0.011, 0.5]))
+    assert row["reached"] == 0.5 and row["worst_lost"] == pytest.approx(0.5) and row["median_lost"] == pytest.approx(0.01)
+    assert sequential_ppo._best_share([row, {**row, "reached": 0.25}], "independent") == {"penalty": 0.5}
 
 
-def test_locks_open_only_for_the_right_actions():
-    mdp = lock(2, 2, 2, 0.5)
-    pi = np.zeros((2, 3, 2))
-    pi[..., 0] = 1.0
-    assert objective(mdp, pi) == pytest.approx(optimal_objective(mdp)) == pytest.approx(0.25)
-    pi[1, 1] = [0.0, 1.0]
-    assert objective(mdp, pi) == 0.0
+def test_the_slides_formula_is_held_against_the_return():
+    row = sequential_ppo.horizon_rows(QUICK)[1]                 # gamma 0.8, one agent with two actions
+    assert row["ratio"] == pytest.approx((row["error"] / 0.2) / (1.0 / 0.2 * np.sqrt(np.log(2.0) / row["K"])))
 
 
-def test_agents_alone_stay_where_sequential_ones_leave():
-    """Climbing, from the equilibrium of middle actions."""
-    mdp, start = matrix_game("climbing"), np.zeros((2, 1, 3))
-    start[:, :, 1] = 6.0
-    assert nash_gap(mdp, softmax(start, axis=-1)) < 0.05
-    assert independent(mdp, start, 100.0, 200) < 0.95 < sequential(mdp, start, 100.0, 200)
-    assert [own.shape for own in conditional(start)] == [(1, 1, 3), (1, 3, 3)]
+# --- mutations of sequential PPO ---
+
+def failed(claims) -> set[str]:
+    return {claim.says for claim in claims if not claim.passes}
 
 
-def test_rewards_beyond_the_bounds_are_refused(tmp_path):
-    mdp = random_mdp(0, 2, 2, 2, "zhang", 0.5)
-    with pytest.raises(InputError, match=r"r: the bound is for rewards in \[0, 1\] \(found 'means over the agents .*shift"):
-        theory.run("sequential-ppo", quick=True, game=mdp)
+def exact_claims() -> list[theory.Claim]:
+    played = {"climbing": matrix_game("climbing"), "random": game_of((2, 3, 2), 0.5)}
+    return sequential_ppo.exact_claims(sequential_ppo.exact_rows(QUICK, played))
 
 
-# --- pessimism ---
-
-def data_set(seed=0, n=60):
-    rng = np.random.default_rng(seed)
-    mdp, phi = linear_game(rng, 2, 3, 2, 4)
-    return mdp, phi, _pessimism.sample(mdp, phi, np.ones((3, 4)), n, rng), softmax(rng.normal(size=(3, 4)), axis=1)
+def test_exact_claims_pass():
+    assert not failed(exact_claims())
 
 
-def loss_of(data, later, gamma, w_, w) -> float:
-    """L_D(w', w, pi), transition by transition."""
-    return np.mean([(data.phi[s, a] @ w_ - r - gamma * later[t] @ w) ** 2
-                    for s, a, r, t in zip(data.s, data.a, data.r, data.after, strict=True)])
+MUTATIONS = [
+    (_sequential, "step", lambda logits, Q, inverse: step(logits, Q, -inverse), "log A / 2K"),
+    (_sequential, "inverse_step", lambda *given: 0.01 * inverse_step(*given), "log A / 2K"),
+    (sequential_ppo, "bound", lambda *given: 0.25 * bound(*given), "log A / 2K"),
+    (_sequential, "averaged", lambda Q, policies: averaged(Q, [np.full_like(own, 1 / own.shape[-1]) for own in policies]),
+     "sum over agents"),
+    (_sequential, "averaged", lambda Q, policies: [-own for own in averaged(Q, policies)], "sum over agents"),
+    (_sequential, "objective", lambda mdp, pi: objective(mdp, pi) / (1.0 - mdp.gamma), "sum over agents"),
+]
 
 
-@pytest.mark.parametrize("c", [0.3, 30.0])
-def test_the_pessimistic_minimiser_against_a_general_solver(c):
-    mdp, phi, data, pi = data_set()
-    later, radius = np.einsum("sj,sjd->sd", pi, phi), 3.0
-
-    def objective_of(w):
-        targets = np.array([r + mdp.gamma * later[t] @ w for r, t in zip(data.r, data.after, strict=True)])
-        best = np.linalg.lstsq(data.phi[data.s, data.a], targets, rcond=None)[0]
-        return mdp.xi @ later @ w + c * (loss_of(data, later, mdp.gamma, w, w) - loss_of(data, later, mdp.gamma, best, w))
-
-    found = _pessimism.evaluate(data, pi, mdp.gamma, mdp.xi, c, radius)
-    inside = {"type": "ineq", "fun": lambda w: radius**2 - w @ w}
-    solved = minimize(objective_of, np.zeros(4), constraints=inside, method="SLSQP", options={"ftol": 1e-12, "maxiter": 500}).x
-    assert np.linalg.norm(found) <= radius + 1e-9
-    assert objective_of(found) <= objective_of(solved) + 1e-7
-    np.testing.assert_allclose(found, solved, atol=1e-2)
+@pytest.mark.parametrize(("module", "name", "wrong", "claim"), MUTATIONS,
+                         ids=["sign", "beta", "constant", "averaging", "sign of Q", "normalisation"])
+def test_a_wrong_sign_averaging_or_beta_makes_a_claim_fail(monkeypatch, module, name, wrong, claim):
+    monkeypatch.setattr(module, name, wrong)
+    assert any(claim in says for says in failed(exact_claims()))
 
 
-def test_without_pessimism_it_is_lstd_and_pessimism_lowers_the_estimate():
-    mdp, phi, data, pi = data_set(n=200)
-    later = np.einsum("sj,sjd->sd", pi, phi)
-    seen, after = phi[data.s, data.a], later[data.after]
-    w = np.linalg.solve(seen.T @ (seen - mdp.gamma * after), seen.T @ data.r)
-    found = {c: _pessimism.evaluate(data, pi, mdp.gamma, mdp.xi, c, 1e3) for c in (np.inf, 1e9, 10.0)}
-    np.testing.assert_allclose(found[np.inf], w, rtol=1e-6)
-    np.testing.assert_allclose(found[1e9], w, rtol=1e-3)
-    assert mdp.xi @ later @ found[10.0] < mdp.xi @ later @ w
+def test_further_claims_follow_their_numbers():
+    exact = [{"game": sequential_ppo.LOCK, "slope": slope} for slope in (None, -0.3, -0.49)]
+    horizons, sampled = [{"ratio": 0.5}, {"ratio": 4.0}], [{"error": 0.1, "bound": 0.3}, {"error": 0.2, "bound": 0.2}]
+
+    def fails(exact=exact, horizons=horizons, sampled=sampled, **reached) -> set[str]:
+        shares = {"independent": 0.5, "in turn": 0.8, "sequential": 1.0, "independent, longer": 1.0} | reached
+        starts = [{"game": game, "method": method, "reached": share * part} for method, share in shares.items()
+                  for game in ("ratio game", "climbing", "penalty") for part in (1.0, 0.5)]         # the second step is worse
+        return failed(sequential_ppo.further_claims(exact, horizons, sampled, starts))
+
+    assert fails() == set()
+    for wrong, words in (({"exact": [{"game": sequential_ppo.LOCK, "slope": -1.0}]}, "rate"),
+                         ({"horizons": horizons[:1]}, "return"), ({"sampled": [{"error": 0.4, "bound": 0.3}]}, "statistical"),
+                         ({"sequential": 0.9}, "every start"),
+                         ({"independent": 0.9}, "worse equilibria"), ({"in turn": 1.0}, "must see"),
+                         ({"independent, longer": 0.5}, "is stuck")):
+        says = fails(**wrong)
+        assert len(says) == 1 and words in says.pop()
 
 
-def test_q_of_a_linear_game_is_linear_and_lstd_finds_it():
-    rng = np.random.default_rng(4)
-    mdp, phi = linear_game(rng, 2, 3, 2, 4)
-    Q = action_value(one_agent(mdp), np.full((1, 3, 4), 0.25))
-    np.testing.assert_allclose(phi @ np.linalg.lstsq(phi.reshape(-1, 4), Q.ravel(), rcond=None)[0], Q, atol=1e-9)
-    data = _pessimism.sample(mdp, phi, np.ones((3, 4)), 100_000, rng)
-    w = _pessimism.evaluate(data, np.full((3, 4), 0.25), mdp.gamma, mdp.xi, np.inf, 100.0)
-    np.testing.assert_allclose(phi @ w, Q, atol=0.15)
+# --- a game of the user's ---
+
+@pytest.mark.parametrize("agents", [1, 2, 3])
+def test_a_users_game_gets_the_exact_part(agents, tmp_path):
+    found = theory.run("sequential-ppo", quick=True, jobs=1, game=random_mdp(7, agents, 3, 2, "folded-normal", 0.5))
+    assert found.passes and [table.name for table in found.tables] == ["exact"] and len(found.claims) == 2
+    save_figure(found.draw, tmp_path / "picture.png")
 
 
-def test_the_ball_holds():
-    H, g = np.diag([2.0, 1.0, 0.0]), np.array([4.0, 1.0, 0.0])
-    np.testing.assert_allclose(_pessimism.in_ball(H, g, 10.0), [2.0, 1.0, 0.0])
-    for radius in (0.5, 1.0):
-        w = _pessimism.in_ball(H, g, radius)
-        assert np.linalg.norm(w) == pytest.approx(radius)
-        solved = minimize(lambda w: w @ H @ w - 2 * g @ w, np.zeros(3), method="SLSQP",
-                          constraints={"type": "ineq", "fun": lambda w, radius=radius: radius**2 - w @ w}).x
-        np.testing.assert_allclose(w, solved, atol=1e-4)
-    np.testing.assert_allclose(_pessimism.in_ball(np.zeros((2, 2)), np.array([3.0, 4.0]), 5.0), [3.0, 4.0])
+def test_a_game_without_consequences_has_no_error(tmp_path):
+    found = theory.run("sequential-ppo", quick=True, jobs=1,
+                       game=FiniteMDP(np.ones((1, 4, 1)), np.ones((1, 4, 2)), np.ones(1), 0.5))
+    assert found.passes and all(row["slope"] is None for row in found.tables[0].rows)
+    save_figure(found.draw, tmp_path / "picture.png")
 
 
-# --- factorisation ---
-
-@pytest.mark.parametrize("mixing", ["vdn", "qmix"])
-def test_gradients_of_factorised_values_against_differences(mixing):
-    rng = np.random.default_rng(0)
-    x = _factorisation.begin(mixing, 2, 3, rng)
-    actions, r = rng.integers(3, size=(2, 2, 6)), rng.normal(size=(2, 6))
-    found = _factorisation.gradient(x, actions, r)
-    assert found.keys() == x.keys()
-    for key, values in x.items():
-        for index in np.ndindex(values.shape):
-            sides = []
-            for sign in (1, -1):
-                moved = {name: own.copy() for name, own in x.items()}
-                moved[key][index] += sign * 1e-6
-                sides.append(np.square(_factorisation.mixed(moved, actions) - r).mean(axis=1).sum())
-            assert found[key][index] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-6), (key, index)
+def test_a_game_without_choice_is_refused():
+    with pytest.raises(InputError, match="no choice"):
+        theory.run("sequential-ppo", quick=True, game=random_mdp(0, 2, 3, 1, "folded-normal"))
 
 
-def test_qmix_is_monotonic_and_finds_what_it_can_represent():
-    rng = np.random.default_rng(0)
-    x = _factorisation.begin("qmix", 3, 4, rng)
-    every = np.tile(np.indices((4, 4)).reshape(2, -1), (3, 1, 1))
-    before = _factorisation.mixed(x, every)
-    x["Q"][:, 0] += 0.5
-    assert (_factorisation.mixed(x, every) > before).all()
-    payoff = np.add.outer([0.0, 0.3, 0.1, 0.9], [0.2, 0.8, 0.0, 0.1])
-    for mixing in ("vdn", "qmix"):
-        start = _factorisation.begin(mixing, 3, 4, rng)
-        trained, _ = _factorisation.train(start, payoff, lambda t, best: rng.integers(4, size=(3, 2, 64)), 800, 10)
-        assert (_factorisation.greedy(trained) == [3, 1]).all()
+@pytest.mark.parametrize("shift", [-0.5, 0.5])
+def test_rewards_outside_0_1_are_refused(shift):
+    with pytest.raises(InputError, match=r"rewards in \[0, 1\]"):
+        theory.run("sequential-ppo", quick=True, game=FiniteMDP(np.ones((1, 4, 1)), np.full((1, 4, 2), 0.5) + 2 * shift,
+                                                                np.ones(1), 0.5))
+    # the mean over the agents is what counts
+    even = FiniteMDP(np.ones((1, 4, 1)), np.array([0.5 + 2 * shift, 0.5 - 2 * shift]) * np.ones((1, 4, 2)), np.ones(1), 0.5)
+    assert sequential_ppo.suitable(even) is even
 
 
-def test_the_additive_fit_is_least_squares():
-    rng = np.random.default_rng(1)
-    payoff, pi = rng.normal(size=(3, 3)), rng.dirichlet(np.ones(3), 2)
-    found, _ = igm_failure.additive_fit(payoff, pi)
-    rows = np.concatenate([np.repeat(np.eye(3), 3, axis=0), np.tile(np.eye(3), (3, 1))], axis=1)
-    root = np.sqrt(np.outer(*pi).ravel())
-    solved = np.linalg.lstsq(root[:, None] * rows, root * payoff.ravel(), rcond=None)[0]
-    np.testing.assert_allclose(found.ravel(), rows @ solved, atol=1e-12)
+def test_a_game_that_is_too_large_is_refused(monkeypatch):
+    monkeypatch.setattr(limits, "LARGEST", 35)
+    with pytest.raises(InputError, match="too large"):
+        theory.run("sequential-ppo", quick=True, game=random_mdp(0, 2, 3, 2, "folded-normal"))
 
 
-def test_moves_of_the_slide():
-    pi = np.array([igm_failure.tilted(mean)[None] for mean in (1.0, -1.0)])
-    np.testing.assert_allclose([own[0] @ igm_failure.ACTIONS for own in pi], [1.0, -1.0])
-    assert igm_failure.ACTIONS[igm_failure.together(pi)].tolist() == [-10.0, 10.0]
-    for order in ((0, 1), (1, 0)):
-        moved = igm_failure.ACTIONS[igm_failure.in_turn(pi, order)]
-        assert moved.prod() == 100.0
+@pytest.mark.parametrize("name", ["pessimistic-ppo", "igm-failure"])
+def test_the_others_take_no_game(name):
+    with pytest.raises(InputError, match="games of its own"):
+        theory.run(name, quick=True, game=random_mdp(0, 2, 3, 2, "folded-normal"))

@@ -51,7 +51,8 @@ def experiment(lab: Lab) -> Finding:
     """K up to 10,000 (quick: 300); with a game of the user's, the exact test of it alone.
 
     Raises:
-        InputError: the user's game is too large to be solved exactly, or its rewards are not in [0, 1].
+        InputError: in the user's game agents have no choice, it is too large to be solved exactly, or its rewards are not
+            in [0, 1].
     """
     exact = exact_rows(lab, games(lab) if lab.game is None else {"your game": suitable(lab.game)})
     claims = exact_claims(exact)
@@ -70,8 +71,12 @@ def suitable(mdp: FiniteMDP) -> FiniteMDP:
     """The game.
 
     Raises:
-        InputError: it is too large to be solved exactly, or a team reward is not in [0, 1], which the bound is for.
+        InputError: the agents have no choice, it is too large to be solved exactly, or a team reward is not in [0, 1], which
+            the bound is for.
     """
+    if mdp.actions < 2:
+        raise InputError("the agents have no choice: there is nothing to learn", key="P", found="1 action",
+                         valid="2 or more for every agent")
     refuse_large(mdp.states, mdp.agents, mdp.actions)
     least, most = float(mdp.team_reward.min()), float(mdp.team_reward.max())
     if least < -ROUNDING or most > 1.0 + ROUNDING:
