@@ -18,9 +18,9 @@ def play(env: BatchedEnvironment, steps: int, seed: int) -> list[np.ndarray]:
     rng, seen = np.random.default_rng(seed), []
     for _ in range(steps):
         whole, vectors = rng.integers(5, size=(8, 8)), rng.random((8, 8, 5))
-        step = env.step((whole if env.actions[0].kinds else vectors)[:env.agents, :env.games])
-        seen += [step.r, step.terminated, step.over, *snapshot(env)]
-        env.restart(step.over)
+        step = env.step((whole if env.actions[0].n_actions else vectors)[:env.agents, :env.games])
+        seen += [step.r, step.terminated, step.done, *snapshot(env)]
+        env.restart(step.done)
         seen += snapshot(env)
     return seen
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from variants import fingerprint
 
 import netac
-from netac.processes import checkpoints
+from netac.comm import checkpoints
 
 
 def all_checkpoints(names: Iterable[str], experiment: Callable[[str], dict], folder: Path) -> dict[str, str]:

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from netac.agents.batch import Batch
 from netac.agents.critics import dot, weighted_sum
-from netac.agents.features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
 from netac.agents.parameters import MIXED, Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular, choose, shared_first
-from netac.errors import InputError
+from netac.comm.placement import Placement
+from netac.envs._features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
 from netac.experiment import run
-from netac.processes.placement import Placement
-from netac.streams import Purpose, Stream, gumbel, normal, student_t4
+from netac.utils.errors import InputError
+from netac.utils.streams import Purpose, Stream, gumbel, normal, student_t4
 
 
 def random_batch(rng, agents, states, actions, samples, policy, theta):

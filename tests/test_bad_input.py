@@ -13,8 +13,10 @@ import pytest
 import tomli_w
 from launching import environment
 
-from netac import cli, config, linear, plugins
-from netac.errors import InputError
+from netac import cli
+from netac.experiment import config, linear_agents
+from netac.utils import plugins
+from netac.utils.errors import InputError
 
 SHARED = Path(__file__).parents[1] / "examples" / "data" / "networked_mdp_6x5.npz"
 COORDINATION = {
@@ -316,7 +318,7 @@ def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):
     for tables in (COORDINATION, MDP):
         config.read(tables).experiment()
     written = {path[-1] for tables in (COORDINATION, MDP) for path, _ in leaves(tables)} | set(COORDINATION)
-    models = [config.Experiment, linear.Policy]
+    models = [config.Experiment, linear_agents.Policy]
     models += [plugins.module(config.ALGORITHMS, name, "").Settings for name in plugins.module_names(config.ALGORITHMS)]
     models += [plugins.module(config.ENVIRONMENTS, name, "").Settings for name in ("coordination", "finite-mdp")]
     assert {name for model in models for name in model.model_fields} - written == {"path"}

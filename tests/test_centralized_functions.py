@@ -12,10 +12,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.centralized._advantages import gae, normalised
-from netac.centralized._base import Clipped
-from netac.centralized._masks import average, kept
-from netac.centralized._surrogates import (
+from netac.algorithms.centralized._options import Clipped
+from netac.algorithms.policy_gradient.advantages import gae, normalised
+from netac.algorithms.policy_gradient.masks import average, kept
+from netac.algorithms.policy_gradient.surrogates import (
     clipped,
     effective_sample_size,
     logit_score_norms,
@@ -24,7 +24,7 @@ from netac.centralized._surrogates import (
     ratios,
     unclipped,
 )
-from netac.centralized._values import VARIANCE_FLOOR, ValueNormaliser, value_loss
+from netac.algorithms.policy_gradient.values import VARIANCE_FLOOR, ValueNormaliser, value_loss
 
 seeds = st.integers(0, 10**6)
 several_times = settings(max_examples=40, deadline=None)
@@ -58,14 +58,14 @@ def test_means_of_rows_have_the_same_bits_whatever_their_layout():
     assert (average(np.asfortranarray(x)) == [average(row) for row in x]).all()
 
 
-def advantage_by_definition(r, v, v_next, alive, over, gamma, lam):
+def advantage_by_definition(r, v, v_next, bootstrap_mask, done, gamma, lam):
     """sum_l (gamma lam)^l delta_{t+l} up to the end of t's episode, of (T,) rows."""
     T, A = len(r), np.zeros(len(r))
     for t in range(T):
         for later in range(t, T):
-            bootstrap = gamma * v_next[later] if alive[later] else 0.0
+            bootstrap = gamma * v_next[later] if bootstrap_mask[later] else 0.0
             A[t] += (gamma * lam) ** (later - t) * (r[later] + bootstrap - v[later])
-            if over[later]:
+            if done[later]:
                 break
     return A
 
@@ -76,25 +76,25 @@ def advantage_by_definition(r, v, v_next, alive, over, gamma, lam):
 def test_gae_is_its_definition_in_every_game(seed, n, T, E, gamma, lam):
     rng = np.random.default_rng(seed)
     r, v, v_next = rng.normal(size=(3, n, T, E))
-    over = rng.random((T, E)) < 0.3
-    alive = ~(over & (rng.random((n, T, E)) < 0.5))
-    unknown = np.where(alive, v_next, np.nan)         # nobody needs the value of a terminal state
-    A, targets = gae(r, v, unknown, alive, over, gamma, lam)
+    done = rng.random((T, E)) < 0.3
+    bootstrap_mask = ~(done & (rng.random((n, T, E)) < 0.5))
+    unknown = np.where(bootstrap_mask, v_next, np.nan)         # nobody needs the value of a terminal state
+    A, targets = gae(r, v, unknown, bootstrap_mask, done, gamma, lam)
     for i, e in np.ndindex(n, E):
-        rows = (x[i, :, e] for x in (r, v, v_next, alive))
-        np.testing.assert_allclose(A[i, :, e], advantage_by_definition(*rows, over[:, e], gamma, lam), atol=1e-12)
+        rows = (x[i, :, e] for x in (r, v, v_next, bootstrap_mask))
+        np.testing.assert_allclose(A[i, :, e], advantage_by_definition(*rows, done[:, e], gamma, lam), atol=1e-12)
     np.testing.assert_allclose(targets, A + v)
-    again, _ = gae(r.astype(np.float32), v, unknown, alive.astype(np.float32), over.astype(float), gamma, lam)
+    again, _ = gae(r.astype(np.float32), v, unknown, bootstrap_mask.astype(np.float32), done.astype(float), gamma, lam)
     assert again.dtype == float
     np.testing.assert_allclose(again, A, atol=1e-5)
-    assert (gae(r[:1], v[:1], unknown[:1], alive[:1], over, gamma, lam)[0] == A[:1]).all()
+    assert (gae(r[:1], v[:1], unknown[:1], bootstrap_mask[:1], done, gamma, lam)[0] == A[:1]).all()
 
 
 def test_gae_of_an_episode_cut_short_and_of_one_that_ended():
     r, v, v_next = np.ones((3, 1)), np.zeros((3, 1)), np.full((3, 1), 10.0)
-    over = np.array([[0], [1], [0]])
-    truncated, _ = gae(r, v, v_next, np.ones((3, 1)), over, 0.5, 1.0)
-    ended, _ = gae(r, v, v_next, 1 - over, over, 0.5, 1.0)
+    done = np.array([[0], [1], [0]])
+    truncated, _ = gae(r, v, v_next, np.ones((3, 1)), done, 0.5, 1.0)
+    ended, _ = gae(r, v, v_next, 1 - done, done, 0.5, 1.0)
     assert truncated[:, 0].tolist() == [9.0, 6.0, 6.0] and ended[:, 0].tolist() == [6.5, 1.0, 6.0]
 
 
@@ -105,9 +105,9 @@ def test_nothing_flows_back_from_beyond_an_agents_own_end():
 
 def test_with_lambda_1_and_the_end_in_sight_targets_are_discounted_returns():
     rng = np.random.default_rng(0)
-    r, v, over = rng.normal(size=(6, 2)), rng.normal(size=(6, 2)), np.zeros((6, 2))
-    over[5] = 1
-    _, targets = gae(r, v, np.vstack([v[1:], v[:1]]), 1 - over, over, 0.9, 1.0)
+    r, v, done = rng.normal(size=(6, 2)), rng.normal(size=(6, 2)), np.zeros((6, 2))
+    done[5] = 1
+    _, targets = gae(r, v, np.vstack([v[1:], v[:1]]), 1 - done, done, 0.9, 1.0)
     expected = [sum(0.9**k * r[t + k] for k in range(6 - t)) for t in range(6)]
     np.testing.assert_allclose(targets, expected)
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac.agents.curvature import categorical_fisher, normal_fisher
-from netac.centralized._divergences import (
+from netac.algorithms.policy_gradient.divergences import (
     categorical_kl,
     categorical_tv,
     divergences,
@@ -23,8 +23,8 @@ from netac.centralized._divergences import (
     normal_kl,
     normal_tv,
 )
-from netac.centralized._trust_region import backtrack, conjugate_gradient, natural_direction
-from netac.errors import RunError
+from netac.algorithms.policy_gradient.trust_region import backtrack, conjugate_gradient, natural_direction
+from netac.utils.errors import RunError
 
 seeds = st.integers(0, 10**6)
 several_times = settings(max_examples=40, deadline=None)

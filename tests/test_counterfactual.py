@@ -10,9 +10,9 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.centralized._counterfactual import baseline, own_draws
-from netac.envs._batched import ActionSpace
-from netac.processes.encoding import Encoding
+from netac.algorithms.centralized._counterfactual import baseline, own_draws
+from netac.sampling.encoding import Encoding
+from netac.utils.spaces import ActionSpace
 
 WHICH = ("none", "counterfactual", "optimal")
 several_times = settings(max_examples=40, deadline=None)

@@ -14,12 +14,13 @@ from test_resume import keep_all, put_back  # noqa: F401
 from variants import fingerprint
 
 import netac
-from netac import cli, config, evaluations
-from netac.errors import InputError, RunError
+from netac import cli
+from netac.experiment import config, periodic_evaluation
 from netac.results.curves import stack_curves
 from netac.results.plots import draw_runs
-from netac.results.runs import load_run
+from netac.results.records import load_run
 from netac.results.statistics import mean_interval
+from netac.utils.errors import InputError, RunError
 
 TESTS = str(Path(__file__).parent)
 TIMES = ("seconds", "evaluation_seconds")
@@ -108,7 +109,7 @@ def test_evaluations_change_nothing_and_depend_on_the_policies_alone(name, tmp_p
 @pytest.mark.parametrize("name", ["tabular", "dac", "spread", "happo"])
 def test_a_row_tells_what_playing_the_policies_gives(name, tmp_path, monkeypatch):
     result = netac.run(tables(name, **EVALUATED, evaluate_steps=4), out=tmp_path / "run")
-    monkeypatch.setattr(netac.evaluation.Wanted, "__init__", _with_streams(netac.evaluation.Wanted.__init__))
+    monkeypatch.setattr(netac.experiment.evaluate.Wanted, "__init__", _with_streams(netac.experiment.evaluate.Wanted.__init__))
     played = netac.evaluate(tmp_path / "run", episodes=5, steps=4)
     sums, last = played.rewards.sum(axis=1), {key: column[-1] for key, column in result.evaluations.items()}
     assert len(set(sums)) > 1 and (played.lengths == 4).all()
@@ -121,7 +122,7 @@ def test_a_row_tells_what_playing_the_policies_gives(name, tmp_path, monkeypatch
 def _with_streams(init):
     """`netac evaluate` with the random streams of evaluations during training."""
     def changed(self, *arguments, **options):
-        init(self, *arguments, **options | {"streams": evaluations.STREAMS})
+        init(self, *arguments, **options | {"streams": periodic_evaluation.STREAMS})
     return changed
 
 
@@ -146,7 +147,7 @@ found = {}
 for name in sys.argv[2:]:
     result = netac.run(tables(name, **EVALUATED), out=f"{sys.argv[1]}/{name}")
     found[name] = [told(result), rows(result), result.summary["best_evaluation"]]
-if netac.processes.launch.communicator().rank == 0:
+if netac.comm.launch.communicator().rank == 0:
     print(json.dumps(found))
 """
 

@@ -13,10 +13,11 @@ from PIL import Image
 from programs import zoo
 
 import netac
-from netac import cli, evaluation
-from netac.errors import InputError
+from netac import cli
+from netac.experiment import evaluate
 from netac.results import animation
 from netac.results.animation import film
+from netac.utils.errors import InputError
 
 TESTS = str(Path(__file__).parent)
 BOARD = {"x_size": 8, "y_size": 7, "n_evaders": 4, "surround": False, "max_cycles": 9}
@@ -73,7 +74,7 @@ def command(*words: object) -> str:
 EVERYONE = """\
 import json, sys, netac
 found = [netac.evaluate(folder, 3, 5).summary() for folder in sys.argv[1:]]
-open(f"answers-{netac.processes.launch.communicator().rank}.json", "w").write(json.dumps(found))
+open(f"answers-{netac.comm.launch.communicator().rank}.json", "w").write(json.dumps(found))
 """
 
 
@@ -103,7 +104,7 @@ def test_the_command_under_mpirun_tells_and_writes_once(runs, tmp_path, mpirun):
 
 @pytest.mark.parametrize(("name", "length"), [("pursuit", 9), ("zoo-pursuit", 9), ("spread", 6), ("timetable", 6)])
 def test_more_episodes_than_are_played_at_once(runs, name, length, monkeypatch):
-    monkeypatch.setattr(evaluation, "AT_ONCE", 2)
+    monkeypatch.setattr(evaluate, "AT_ONCE", 2)
     found = netac.evaluate(runs / name, episodes=5)
     assert found.rewards.shape == (5, length) and found.lengths.shape == (5,) and found.ended.all()
     assert found.lengths.max() <= length
@@ -128,7 +129,7 @@ def test_rewards_are_those_of_the_agents_that_take_part(runs):
 
 
 def test_episodes_that_never_end_are_cut_and_that_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "LONGEST", 20)
+    monkeypatch.setattr(evaluate, "LONGEST", 20)
     env = users("programs.zoo:Timetable", table=[[0, 10**6, "truncated"]] * 2)
     netac.run({"agents": 2, "iterations": 2, "env": env, "algorithm": "cac"}, out=tmp_path / "run")
     said = command(tmp_path / "run", "--episodes", 3)
@@ -169,7 +170,7 @@ def test_agents_with_different_numbers_of_actions(tmp_path):
     netac.run({"agents": 2, "iterations": 2, "env": users("test_evaluation_games:two_kinds"), "algorithm": "iac",
                "policy": {"name": "mlp", "shared": []}}, out=tmp_path / "run")
     found = netac.evaluate(tmp_path / "run", episodes=2)
-    assert found.kinds == 3 and found.actions.shape == (2, 5, 2) and found.actions.max(axis=(0, 1)).tolist() == [2, 1]
+    assert found.n_actions == 3 and found.actions.shape == (2, 5, 2) and found.actions.max(axis=(0, 1)).tolist() == [2, 1]
 
 
 # --- pictures ---
@@ -185,7 +186,7 @@ def test_pictures_of_every_environment(runs, tmp_path, name, size):
 
 
 def test_long_films_are_cut_and_that_is_said(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "FRAMES", 4)
+    monkeypatch.setattr(evaluate, "FRAMES", 4)
     assert "(the first 4 of 9 steps)" in command(runs / "pursuit", "--render", tmp_path / "out.gif")
     monkeypatch.setattr(animation, "FRAMES", 6)
     assert "(the first 6 of 8 steps)" in command(runs / "tabular", "--steps", 8, "--render", tmp_path / "out.gif")
@@ -220,7 +221,7 @@ def test_a_process_of_several_that_cannot_draw_ends_all(vectors, tmp_path, mpiru
 @pytest.mark.parametrize(("name", "says"), [("out.png", r"should be a \.gif file"),
                                             ("no/out.gif", "its folder does not exist")])
 def test_where_a_picture_cannot_go_is_said_before_playing(runs, tmp_path, monkeypatch, name, says):
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **__: pytest.fail("played"))
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_, **__: pytest.fail("played"))
     with pytest.raises(InputError, match=f"--render: {says}"):
         command(runs / "pursuit", "--render", tmp_path / name)
 
@@ -241,7 +242,7 @@ def test_a_film_shows_its_frames_in_order(tmp_path):
 def test_progress_reaches_the_end(runs, monkeypatch, name, last):
     shown, made = [], []
 
-    class Recorder(evaluation.Progress):
+    class Recorder(evaluate.Progress):
         def __init__(self, *arguments):
             made.append(arguments)
             super().__init__(*arguments)
@@ -249,7 +250,7 @@ def test_progress_reaches_the_end(runs, monkeypatch, name, last):
         def show(self, done, note=""):
             shown.append((done, note))
 
-    monkeypatch.setattr(evaluation, "Progress", Recorder)
-    monkeypatch.setattr(evaluation, "AT_ONCE", 2)
+    monkeypatch.setattr(evaluate, "Progress", Recorder)
+    monkeypatch.setattr(evaluate, "AT_ONCE", 2)
     netac.evaluate(runs / name, episodes=6, progress=True)
     assert made == [(6, True, "episodes")] and sorted(shown, key=lambda each: each[0]) == shown and shown[-1] == last

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac import exact
-from netac.errors import InputError, RunError
+from netac.utils.errors import InputError, RunError
 
 DATA = Path(__file__).parents[1] / "examples" / "data" / "networked_mdp_6x5.npz"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_exact import random_case, softmax
 
 from netac import exact
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 small = st.builds(random_case, seed=st.integers(0, 10**6), agents=st.integers(1, 3), states=st.integers(1, 3),
                   actions=st.integers(1, 3), gamma=st.sampled_from([0.0, 0.5, 0.9]))
@@ -149,15 +149,15 @@ def simulated(mdp, pi, start, first, episodes, rng) -> np.ndarray:
     """Returns of episodes that begin with the joint action `first` in `start` (None: drawn), stopped with chance 1 - gamma."""
     joint = exact.joint_policy(pi).cumsum(axis=1)
     move = mdp.P.cumsum(axis=2)
-    states, alive, total = np.full(episodes, start), np.ones(episodes, dtype=bool), np.zeros(episodes)
+    states, bootstrap_mask, total = np.full(episodes, start), np.ones(episodes, dtype=bool), np.zeros(episodes)
     actions = None if first is None else np.full(episodes, first)
-    while alive.any():
+    while bootstrap_mask.any():
         if actions is None:
             actions = np.minimum((joint[states] < rng.random((episodes, 1))).sum(axis=1), mdp.joint_actions - 1)
-        total += alive * mdp.team_reward[states, actions]
+        total += bootstrap_mask * mdp.team_reward[states, actions]
         states = np.minimum((move[states, actions] < rng.random((episodes, 1))).sum(axis=1), mdp.states - 1)
         actions = None
-        alive &= rng.random(episodes) < mdp.gamma
+        bootstrap_mask &= rng.random(episodes) < mdp.gamma
     return total
 
 

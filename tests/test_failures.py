@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from launching import environment
 
-from netac.processes import checkpoints
+from netac.comm import checkpoints
 
 PROGRAMS = Path(__file__).parent / "programs"
 FAULT = 'env={{factory="faulty:make",kwargs={{how="{}",agent=3,iteration=17}}}}'

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from programs.arena import SPACES, Arena, Saved
 
 import netac
-from netac import config
 from netac.agents.normalisation import RewardNormaliser
 from netac.agents.transitions import Transitions
-from netac.build import assemble, prepare
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
 from netac.envs import ActionSpace, check, check_batched
 from netac.envs.coordination import CoordinationGame
-from netac.errors import InputError
-from netac.processes.games import Encoding, Episodes
-from netac.processes.hosts import AtRoot, Replicated
-from netac.processes.ledger import Ledger
-from netac.processes.placement import Placement
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.sampling.game import Encoding, Episodes
+from netac.sampling.hosts import AtRoot, Replicated
+from netac.utils.errors import InputError
 
 
 class End:
@@ -32,9 +32,9 @@ class End:
 
     def Scatterv(self, sent, received, root):    # noqa: N802
         if self._rank == root:
-            octets, counts = sent
-            assert sum(counts) == octets.size
-            self._wire[:] = np.split(octets, np.cumsum(counts)[:-1])
+            nbytes, counts = sent
+            assert sum(counts) == nbytes.size
+            self._wire[:] = np.split(nbytes, np.cumsum(counts)[:-1])
         received[:] = self._wire[self._rank]
 
 
@@ -42,9 +42,9 @@ def joint_action(rng, spaces, games):
     joint = np.zeros((len(spaces), games, max(space.size for space in spaces)))
     for i, space in enumerate(spaces):
         for e in range(games):
-            joint[i, e, :space.size] = rng.integers(space.kinds) if space.kinds else rng.uniform(
+            joint[i, e, :space.size] = rng.integers(space.n_actions) if space.n_actions else rng.uniform(
                 np.maximum(space.low, -2.0), np.minimum(space.high, 2.0))
-    return joint[:, :, 0].astype(int) if all(space.kinds for space in spaces) else joint
+    return joint[:, :, 0].astype(int) if all(space.n_actions for space in spaces) else joint
 
 
 def assert_same(one, other):
@@ -85,10 +85,10 @@ def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agent
             mine.everyone = theirs.everyone = None
             assert_same(mine, theirs)
             np.testing.assert_array_equal(mine.team, theirs.team if rank == 0 else np.zeros(games))
-            over = theirs.over
-        if over.any():
+            done = theirs.done
+        if done.any():
             for one, other in zip(told, shown, strict=True):
-                assert_same(one.restart(over), other.restart(over))
+                assert_same(one.restart(done), other.restart(done))
     assert [ledger.wire_bytes > 0 for ledger in ledgers] == [processes > 1, *[False] * (processes - 1)]
     assert all(ledger.wire_messages % (processes - 1 or 1) == 0 for ledger in ledgers)
 
@@ -127,7 +127,7 @@ def test_for_whom_what_comes_has_a_value(late):
             outcome = games.step(np.zeros((2, 1), dtype=int))
             gone = late and step == 2 and falls > 0       # agent 0 was truncated in the step before this one
             assert outcome.valued[:, 0].tolist() == [wanted[0] and not gone, wanted[1]]
-        assert outcome.over.all() and not outcome.view.active.any()
+        assert outcome.done.all() and not outcome.view.active.any()
 
 
 SPACE = st.sampled_from([ActionSpace(2), ActionSpace(5), ActionSpace(0, (-1.0,), (2.0,)),
@@ -137,10 +137,10 @@ SPACE = st.sampled_from([ActionSpace(2), ActionSpace(5), ActionSpace(0, (-1.0,),
 @given(spaces=st.lists(SPACE, min_size=1, max_size=4), games=st.integers(1, 3), seed=st.integers(0, 1000))
 def test_joint_actions_as_numbers(spaces, games, seed):
     rng = np.random.default_rng(seed)
-    encoding, discrete = Encoding(tuple(spaces)), all(space.kinds for space in spaces)
+    encoding, discrete = Encoding(tuple(spaces)), all(space.n_actions for space in spaces)
     joint = joint_action(rng, spaces, games)
     if not discrete:
-        vectors = np.array([not space.kinds for space in spaces])
+        vectors = np.array([not space.n_actions for space in spaces])
         joint = joint + vectors[:, None, None] * rng.normal(size=joint.shape)         # outside their bounds, too
     active = rng.integers(2, size=(len(spaces), games)).astype(bool)
     within, encoded = encoding.within(joint), encoding(joint, active)
@@ -148,9 +148,9 @@ def test_joint_actions_as_numbers(spaces, games, seed):
     for e in range(games):
         told, order = [], []
         for i, space in enumerate(spaces):
-            if space.kinds:
+            if space.n_actions:
                 action = within[i, e] if discrete else within[i, e, 0]
-                own = np.eye(space.kinds)[int(action)]
+                own = np.eye(space.n_actions)[int(action)]
             else:
                 own = np.clip(joint[i, e, :space.size], space.low, space.high)
                 np.testing.assert_array_equal(within[i, e, :space.size], own)
@@ -161,11 +161,11 @@ def test_joint_actions_as_numbers(spaces, games, seed):
             others = [told[j] for j in range(len(spaces)) if j != i]
             np.testing.assert_array_equal(encoding.own_first(encoded, i)[e],
                                           np.concatenate([told[i], *others]).astype(np.float32))
-            if space.kinds:
+            if space.n_actions:
                 replaced = encoding.alternatives(encoded, i)[e]
-                assert replaced.shape == (space.kinds, encoding.size)
-                for b in range(space.kinds):
-                    mine = np.eye(space.kinds)[b]
+                assert replaced.shape == (space.n_actions, encoding.size)
+                for b in range(space.n_actions):
+                    mine = np.eye(space.n_actions)[b]
                     expected = np.concatenate([mine if j == i else told[j] for j in range(len(spaces))])
                     np.testing.assert_array_equal(replaced[b], expected.astype(np.float32))
 
@@ -184,7 +184,7 @@ def batch(rng, n, M, masked, dead, following):
 def sample(b, k):
     """Sample k, masks that are not there filled in."""
     of = {each.name: getattr(b, each.name) for each in dataclasses.fields(b)}
-    of = {name: np.ones(b.r.shape) if value is None and name in ("active", "alive") else value for name, value in of.items()}
+    of = {name: np.ones(b.r.shape) if value is None and name in ("active", "bootstrap_mask") else value for name, value in of.items()}
     return {name: [None if own is None else own[k] for own in value] if isinstance(value, list) else
             value if value is None else value[:, k] for name, value in of.items()}
 
@@ -196,7 +196,7 @@ def test_batches_are_joined_and_cut(data, n, steps, E, following, seed):
     single = [batch(rng, n, E, masked, dead, following) for masked, dead in masks]
     whole = Transitions.joined(single)
     assert (whole.active is None) == (not any(masked for masked, _ in masks))
-    assert (whole.alive is None) == (not any(dead for _, dead in masks))
+    assert (whole.bootstrap_mask is None) == (not any(dead for _, dead in masks))
     for k in range(steps * E):
         np.testing.assert_equal(sample(whole, k), sample(single[k // E], k % E))
     size = data.draw(st.sampled_from([d for d in range(1, steps * E + 1) if steps * E % d == 0]))
@@ -213,15 +213,15 @@ def test_episodes_are_counted_when_they_end(steps, asked):
     episodes = Episodes(np.zeros(3), np.zeros(3, dtype=np.int64))
     under_way, finished, taken = [[], [], []], [], []
     for t, step in enumerate(steps):
-        reward, over, cut = (np.array(part) for part in ([float(x) for x, _ in step], [how == "over" for _, how in step],
+        reward, done, cut = (np.array(part) for part in ([float(x) for x, _ in step], [how == "over" for _, how in step],
                                                          [how == "cut" for _, how in step]))
-        episodes.add(reward, over)
+        episodes.add(reward, done)
         episodes.forget(cut)
         for e in range(3):
             under_way[e].append(reward[e])
-            if over[e]:
+            if done[e]:
                 finished.append((len(under_way[e]), sum(under_way[e])))
-            if over[e] or cut[e]:
+            if done[e] or cut[e]:
                 under_way[e] = []
         if t in asked:
             taken.append(episodes.take())
@@ -329,21 +329,21 @@ def test_resumed_games_that_begin_anew_are_staggered_anew(monkeypatch):
     tables = ARENA | {"stagger": 4, "normalise": {"rewards": True}, "algorithm": "cac"}
     cuts, apply = [], RewardNormaliser.apply
     monkeypatch.setattr(RewardNormaliser, "apply",
-                        lambda self, r, over, *more, **options: (cuts.append(over.tolist()),
-                                                                 apply(self, r, over, *more, **options))[1])
+                        lambda self, r, done, *more, **options: (cuts.append(done.tolist()),
+                                                                 apply(self, r, done, *more, **options))[1])
 
     def play(state=None):
         cuts.clear()
         parts = assemble(prepare(config.read(tables).experiment()))
         if state is not None:
-            for name, rows in parts.world.rows.items():
+            for name, rows in parts.sampler.rows.items():
                 rows[:] = state[f"rows_{name}"]
-            parts.world.restore(state)
-            assert (parts.world.rows["reward_statistics"][:, 3:] == 0).all()
-            assert (parts.world.rows["reward_statistics"][:, 0] > 0).all()
+            parts.sampler.restore(state)
+            assert (parts.sampler.rows["reward_statistics"][:, 3:] == 0).all()
+            assert (parts.sampler.rows["reward_statistics"][:, 0] > 0).all()
         for _ in range(6):
-            parts.world.sample(parts.agents.parameters.theta)
-        return parts.world.state() | {f"rows_{name}": rows.copy() for name, rows in parts.world.rows.items()}, list(cuts)
+            parts.sampler.sample(parts.agents.parameters.theta)
+        return parts.sampler.state() | {f"rows_{name}": rows.copy() for name, rows in parts.sampler.rows.items()}, list(cuts)
 
     state, first = play()
     assert (state["rows_reward_statistics"][:, 3:] != 0).any()

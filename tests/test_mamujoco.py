@@ -17,14 +17,14 @@ from gymnasium_robotics import mamujoco_v1
 from launching import ROOT
 
 import netac
-from netac import trained
-from netac.config import read
-from netac.environments import make_environment
-from netac.envs._batched import ActionSpace
 from netac.envs._pettingzoo import ParallelGames
-from netac.errors import InputError, RunError
-from netac.results.runs import load_summary
-from netac.streams import Purpose
+from netac.experiment import load
+from netac.experiment.config import read
+from netac.experiment.make_env import make_environment
+from netac.results.records import load_summary
+from netac.utils.errors import InputError, RunError
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import Purpose
 
 FACTORY = "gymnasium_robotics:mamujoco_v1.parallel_env"
 CHEETAH = {"scenario": "HalfCheetah", "agent_conf": "2x3"}
@@ -83,9 +83,9 @@ def test_games_are_those_of_the_robot_alone(kwargs, agents, ends):
             for i, (name, space) in enumerate(zip(games.names, games.actions, strict=True))})
         assert step.r[:, 1].tolist() == list(rewards.values()) and len(set(step.r[:, 1])) == 1
         assert step.terminated[:, 1].tolist() == list(terminations.values())
-        assert step.over[1] == (terminations["agent_0"] or truncations["agent_0"])
-        games.restart(step.over)
-        if step.over[1]:
+        assert step.done[1] == (terminations["agent_0"] or truncations["agent_0"])
+        games.restart(step.done)
+        if step.done[1]:
             seen.add("terminated" if terminations["agent_0"] else "truncated")
             episode += 1
             observations = begin()
@@ -133,7 +133,7 @@ def test_training_evaluating_and_acting(algorithm, tmp_path):
     assert not np.array_equal(*result.parameters["theta"]), "agents are one"
     played = netac.evaluate(tmp_path / "run", episodes=3).summary()
     assert played["episode_length"] == 10 and played["ended"] == 3
-    env, policies = make(**CHEETAH), trained.load(tmp_path / "run")
+    env, policies = make(**CHEETAH), load.load(tmp_path / "run")
     observations, _ = env.reset(seed=0)
     for _ in range(3):
         actions = policies(observations)

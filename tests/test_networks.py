@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.networks import BOX, CNN, IMAGE, KINDS, MLP, VECTOR, F, make_critic, make_policy, names, rows_of, samples
 
-from netac import config
-from netac.agents._neural_memory import aligned
+from netac.agents.alignment import aligned
 from netac.agents.networks import cnn, mlp
 from netac.agents.networks._factory import complete, make_module, try_out
 from netac.agents.neural import neural_critic, neural_policy
 from netac.agents.transitions import Transitions
-from netac.build import prepare
-from netac.envs._batched import ActionSpace
-from netac.errors import InputError
-from netac.neural import NetworkCritic, network_table
+from netac.experiment import config
+from netac.experiment.build import prepare
+from netac.experiment.neural_agents import NetworkCritic, network_table
+from netac.utils.errors import InputError
+from netac.utils.spaces import ActionSpace
 
 
 def shifted(rows):
@@ -54,7 +54,7 @@ def test_bits_do_not_depend_on_which_agents_are_together(spec, observation, spac
         found = [np.stack(own), own_V(omega, b), own_V.next(omega, b), own_R(lam, b), own_V.gradient(omega, b, b.r),
                  own_R.gradient(lam, b, b.r), own_Q.next(q, b),
                  own_policy.score_products(theta, b, h[agents.start:agents.stop]), own_policy.gradient(theta, b, b.r)]
-        if space.kinds:
+        if space.n_actions:
             b.alternatives = [np.broadcast_to(joint[:, None], (M, 5, F)) for _ in agents]
             found.append(own_Q.expected(q, b))
         return found
@@ -277,7 +277,7 @@ def test_every_mlp_can_serve(hidden, activation):
 
 
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
-    program = ("import sys; sys.modules['torch'] = None\nfrom netac import plugins\nfrom netac.errors import InputError\n"
+    program = ("import sys; sys.modules['torch'] = None\nfrom netac import plugins\nfrom netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
                "try:\n    import netac.agents.neural\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

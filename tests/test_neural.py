@@ -27,15 +27,15 @@ from oracles.networks import (
 )
 from user_networks import Counting
 
-from netac.agents._neural_memory import aligned, is_aligned
+from netac.agents.alignment import aligned, is_aligned
 from netac.agents.neural import neural_critic, neural_policy
 from netac.agents.transitions import Transitions
-from netac.envs._batched import ActionSpace
-from netac.neural import seeing_actions
-from netac.streams import normal
+from netac.experiment.neural_agents import seeing_actions
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import normal
 
 
-def emphasis(active):
+def sample_weight(active):
     """An agent's samples weighted so that the mean over all is that over the active ones."""
     return np.array([len(active) / sum(active) if each else 0.0 for each in active])
 
@@ -55,11 +55,11 @@ def test_policy_gradients_are_those_of_an_independent_module(N, spec, observatio
         places = policy.networks.tensors[i].places
         forward, taken = reference(spec, observation, space.outputs, 0, theta[i], places)
         chance = distribution(forward, taken, space, b.obs[i])
-        active = torch.tensor(emphasis(b.active[i]))
+        active = torch.tensor(sample_weight(b.active[i]))
         gain = torch.tensor(weights[i]) * chance.log_prob(torch.tensor(b.own[i])) + 0.3 * chance.entropy()
         (active * gain).sum().backward()
         np.testing.assert_allclose(gradient[i], flattened(taken, places, policy.size), rtol=2e-4, atol=2e-5)
-        if space.kinds:
+        if space.n_actions:
             np.testing.assert_allclose(b.pi[i], chance.probs.detach().numpy(), atol=1e-6)
             assert b.own[i].shape == (M,)
         else:
@@ -109,7 +109,7 @@ def test_means_are_those_of_the_samples_an_agent_took_part_in(space):
     whole = Transitions.joined([samples(rng, policy, theta, [VECTOR] * 2, M) for _ in range(4)])
     whole.active = rng.integers(2, size=(2, 4 * M)).astype(float)
     whole.active[0, ::4], whole.active[1, 2 * M:] = 1.0, 0.0
-    assert replace(whole, active=None).emphasis is None
+    assert replace(whole, active=None).sample_weight is None
     for b in (whole, *whole.parts(2 * M)):
         weights = rng.standard_normal(b.r.shape)
         for part, rows in ((policy, theta), (V, omega), (R, lam)):
@@ -155,12 +155,12 @@ def test_critics_are_those_of_an_independent_module(what, spec, observation, M):
         places = critic.networks.tensors[i].places
         forward, taken = reference(spec, observation, 1, F, rows[i], places)
         expected = forward(b.seen[i], joint and joint[i])[:, 0]
-        (expected * torch.tensor(weights[i] * emphasis(b.active[i]))).sum().backward()
+        (expected * torch.tensor(weights[i] * sample_weight(b.active[i]))).sum().backward()
         np.testing.assert_allclose(values[i], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(gradient[i], flattened(taken, places, critic.size), rtol=2e-4, atol=2e-5)
         if after is not None:
             expected = forward(b.next_seen[i], joint and b.next_joint[i])[:, 0].detach().numpy()
-            np.testing.assert_allclose(after[i], expected * b.alive[i], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(after[i], expected * b.bootstrap_mask[i], rtol=1e-4, atol=1e-5)
 
 
 def test_expected_action_value_sums_over_own_actions_of_agents_that_differ():
@@ -170,11 +170,11 @@ def test_expected_action_value_sums_over_own_actions_of_agents_that_differ():
     Q = neural_critic("action_value", MLP, shapes, names(2), F, mixed=False)
     theta, omega = rows_of(policy, 2), rows_of(Q, 2, rng)
     b = samples(rng, policy, theta, shapes, M)
-    b.alternatives = [rng.random((M, space.kinds, F)).astype(np.float32) for space in spaces]
+    b.alternatives = [rng.random((M, space.n_actions, F)).astype(np.float32) for space in spaces]
     found = Q.expected(omega, b)
     for i, space in enumerate(spaces):
         forward, _ = reference(MLP, shapes[i], 1, F, omega[i], Q.networks.tensors[i].places)
-        values = np.stack([forward(b.seen[i], b.alternatives[i][:, a])[:, 0].detach().numpy() for a in range(space.kinds)], 1)
+        values = np.stack([forward(b.seen[i], b.alternatives[i][:, a])[:, 0].detach().numpy() for a in range(space.n_actions)], 1)
         np.testing.assert_allclose(found[i], (b.pi[i] * values).sum(1), rtol=1e-4, atol=1e-5)
 
 

@@ -17,8 +17,9 @@ pytest.importorskip("pettingzoo")
 from launching import environment
 from neural_variants import CNN, PROGRAMS, PURSUIT, STATE, arena, shared
 
-from netac import build, cli
-from netac.processes import checkpoints
+from netac import cli
+from netac.comm import checkpoints
+from netac.experiment import build
 
 TESTS = str(Path(__file__).parent)
 GAMES = {"agents": 3, "iterations": 9, "env": arena(), "topology": "ring", "algorithm": "cac", "envs": 2}

@@ -17,8 +17,8 @@ from run_folders import all_checkpoints, stopped_copy
 from variants import fingerprint
 
 import netac
-from netac.processes import checkpoints
-from netac.results.metrics import read_metrics
+from netac.comm import checkpoints
+from netac.results.tables import read_metrics
 
 PROGRAM = Path(__file__).parent / "programs" / "every_neural_variant.py"
 SAVED = [name for name in NAMES if not name.startswith("restarting")]
@@ -122,9 +122,9 @@ def test_games_that_can_be_saved_are_resumed_in_silence(stopped, capfd):
 
 def test_a_resumed_timetable_begins_a_new_episode(stopped, monkeypatch):
     """Iterations 10 to 15 of games of four steps, begun anew: the fourth of them, 13, ends the first episode."""
-    from netac.processes.games import Episodes
+    from netac.sampling.game import Episodes
     ended, add = [], Episodes.add
-    monkeypatch.setattr(Episodes, "add", lambda self, team, over: (ended.append(over.all()), add(self, team, over))[1])
+    monkeypatch.setattr(Episodes, "add", lambda self, team, done: (ended.append(done.all()), add(self, team, done))[1])
     netac.run(experiment("restarting-root-dac"), out=stopped("restarting-root-dac", STOPPED_AT), resume=True)
     assert ended == [False, False, False, True, False, False]
 

@@ -19,10 +19,11 @@ from oracles import neural_games, neural_transcription
 from oracles.neural_games import Net
 from programs.arena import Arena
 
-from netac import config, topology
-from netac.build import assemble, prepare
-from netac.experiment import iterate
-from netac.progress import Progress
+from netac import topology
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.run import iterate
+from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parent / "programs")
 HIDDEN = {"policy": 4, "critic": 5, "reward_model": 6}
@@ -172,14 +173,14 @@ def task(name: str) -> neural_games.Task:
     wide = [own.shape[1] for own in start_of(games)]
     state = case.critic.get("input") == "state"
     seen = [3] * case.agents if state else wide
-    F = sum(space.kinds or space.size for space in games.actions)
-    policy = [Net([wide[i], HIDDEN["policy"], space.kinds or space.size], 0 if space.kinds else space.size, shared)
+    F = sum(space.n_actions or space.size for space in games.actions)
+    policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size, shared)
               for i, space in enumerate(games.actions)]
     action = case.options.get("critic") == "action_value"
     value = [Net([width + F * action, HIDDEN["critic"], 1]) for width in seen]
     model = [Net([width + F, HIDDEN["reward_model"], 1]) for width in seen]
     loaded = topology.load(case.graphs, case.agents)
-    alike = len({(space.kinds, space.size) for space in games.actions}) == 1
+    alike = len({(space.n_actions, space.size) for space in games.actions}) == 1
     order = case.critic.get("joint", "own-first" if alike and not state else "agents")
     return neural_games.Task(
         make, lambda t: loaded.matrix(t).toarray(), SEED, ITERATIONS, GAMMA, STEPS, policy, value, None if action else model,

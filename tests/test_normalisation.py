@@ -70,18 +70,18 @@ def test_bits_do_not_depend_on_who_is_together():
     rng = np.random.default_rng(0)
     seen = list(batches(rng, 3, [4, 1, 64], shapes))
     rewards = rng.standard_normal((30, 3, 5))
-    over = rng.random((30, 5)) < 0.2
+    done = rng.random((30, 5)) < 0.2
     together, sums = ObservationNormaliser(shapes), RewardNormaliser(3, 5, 0.9)
     for obs, active in seen:
         together.update(obs, active)
-    scaled = [sums.apply(r, o) for r, o in zip(rewards, over, strict=True)]
+    scaled = [sums.apply(r, o) for r, o in zip(rewards, done, strict=True)]
     for agent, shape in enumerate(shapes):
         alone, sum_alone = ObservationNormaliser([shape]), RewardNormaliser(1, 5, 0.9)
         for obs, active in seen:
             alone.update([obs[agent]], active[agent:agent + 1])
         obs = seen[0][0]
         np.testing.assert_array_equal(alone.apply([obs[agent]])[0], together.apply(obs)[agent])
-        for r, o, expected in zip(rewards, over, scaled, strict=True):
+        for r, o, expected in zip(rewards, done, scaled, strict=True):
             np.testing.assert_array_equal(sum_alone.apply(r[agent:agent + 1], o)[0], expected[agent])
         np.testing.assert_array_equal(sum_alone.rows[0], sums.rows[agent])
 
@@ -94,14 +94,14 @@ def test_rewards_are_divided_by_the_deviation_of_returns(seed, agents, games, st
     normaliser = RewardNormaliser(agents, games, gamma)
     returns, seen = np.zeros((agents, games)), [[] for _ in range(agents)]
     for _ in range(steps):
-        r, active, over = rng.standard_normal((agents, games)), rng.random((agents, games)) < 0.8, rng.random(games) < 0.2
-        found = normaliser.apply(r, over, active)
+        r, active, done = rng.standard_normal((agents, games)), rng.random((agents, games)) < 0.8, rng.random(games) < 0.2
+        found = normaliser.apply(r, done, active)
         for i, e in np.argwhere(active):
             returns[i, e] = gamma * returns[i, e] + r[i, e]
             seen[i].append(returns[i, e])
         deviation = np.array([np.sqrt(np.var(own) + 1e-8) if len(own) > 1 else 1.0 for own in seen])
         np.testing.assert_allclose(found, np.clip(r / deviation[:, None], -10, 10), rtol=1e-9)
-        returns[:, over] = 0.0
+        returns[:, done] = 0.0
 
 
 def test_rewards_without_variance_are_clipped_only():
@@ -126,11 +126,11 @@ def test_rewards_can_be_divided_without_learning():
 def test_rows_are_the_whole_state():
     rng = np.random.default_rng(0)
     seen = list(batches(rng, 3, [4, 4, 4], SHAPES))
-    r, over = rng.standard_normal((8, 3, 2)), np.zeros(2, dtype=bool)
+    r, done = rng.standard_normal((8, 3, 2)), np.zeros(2, dtype=bool)
     whole, sums = ObservationNormaliser(SHAPES), RewardNormaliser(3, 2, 0.9)
     for (obs, active), own in zip(seen[:2], r[:2], strict=True):
         whole.update(obs, active)
-        sums.apply(own, over)
+        sums.apply(own, done)
     restored, again = ObservationNormaliser(SHAPES), RewardNormaliser(3, 2, 0.9)
     assert restored.rows.shape == (3, 9) and again.rows.shape == (3, 5) and restored.rows.dtype == again.rows.dtype == float
     restored.rows[:], again.rows[:] = whole.rows, sums.rows
@@ -138,4 +138,4 @@ def test_rows_are_the_whole_state():
         each.update(*seen[2])
     for a, b in zip(whole.apply(seen[0][0]), restored.apply(seen[0][0]), strict=True):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(sums.apply(r[2], over), again.apply(r[2], over))
+    np.testing.assert_array_equal(sums.apply(r[2], done), again.apply(r[2], done))

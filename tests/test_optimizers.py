@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import netac
-from netac import config
 from netac.agents.optimizers import PARTS, Optimizer
 from netac.agents.parameters import Layout
-from netac.build import assemble, prepare
-from netac.processes import checkpoints
-from netac.records import Book
+from netac.comm import checkpoints
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.recorder import Recorder
 
 SIZES = {"omega": 5, "lam": 3, "theta": 7}
 ADAM = (0.8, 0.95, 1e-3)
@@ -131,7 +131,7 @@ def test_checkpoints_keep_every_agents_counts(optimizer, tmp_path):
     assert kept["rows_optimizer_counts"].tolist() == [[6, 0, 6] if optimizer == "adam" else [0, 0, 0]] * 2
     parts = assemble(prepare(config.read(tables).experiment()))
     kept["rows_optimizer_counts"][1] = [4, 0, 2]
-    Book(parts, None).restore(kept)
+    Recorder(parts, None).restore(kept)
     assert parts.agents.optimizer.counts[1].tolist() == [4, 0, 2]
 
 

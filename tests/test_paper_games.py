@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import netac
-from netac import config, plugins
-from netac.environments import make_environment
 from netac.envs import check_batched, differential, matrix
-from netac.errors import InputError
-from netac.options import checked
+from netac.experiment import config
+from netac.experiment.make_env import make_environment
+from netac.utils import plugins
+from netac.utils.errors import InputError
+from netac.utils.options import checked
 
 
 def game(agents: int, games: int = 1, **options) -> matrix.CommonPayoff:
@@ -40,18 +41,18 @@ def table(agents: int, **options) -> np.ndarray:
     return matrix.payoff_table(checked(matrix.Settings, options), agents)
 
 
-def joint_actions(*kinds: int) -> np.ndarray:
+def joint_actions(*n_actions: int) -> np.ndarray:
     """All joint actions, (N, product of kinds), in the order of a flattened payoff table."""
-    return np.array(list(itertools.product(*map(range, kinds)))).T
+    return np.array(list(itertools.product(*map(range, n_actions)))).T
 
 
 def paid(agents: int, **options) -> np.ndarray:
     """What playing every joint action once pays, one axis for each agent; every agent must get the same."""
-    kinds = [space.kinds for space in game(agents, **options).actions]
-    actions = joint_actions(*kinds)
+    n_actions = [space.n_actions for space in game(agents, **options).actions]
+    actions = joint_actions(*n_actions)
     r = game(agents, actions.shape[1], **options).step(actions).r
     assert r.shape == actions.shape and r.dtype == float and (r == r[0]).all()
-    return r[0].reshape(kinds)
+    return r[0].reshape(n_actions)
 
 
 @pytest.mark.parametrize("games", [1, 3])
@@ -120,7 +121,7 @@ def test_individual_maxima_are_not_the_joint_one():
 def test_games_from_a_file(tmp_path_factory, payoff):
     path = str(tmp_path_factory.getbasetemp() / "payoff.npz")
     np.savez(path, payoff=payoff)
-    assert tuple(space.kinds for space in game(payoff.ndim, path=path).actions) == payoff.shape
+    assert tuple(space.n_actions for space in game(payoff.ndim, path=path).actions) == payoff.shape
     np.testing.assert_array_equal(paid(payoff.ndim, path=path), payoff)
     check_batched(game(payoff.ndim, 2, path=path), payoff.ndim, 2, "test")
 
@@ -156,7 +157,7 @@ def test_figure_1_simultaneous_best_responses_lose_and_sequential_ones_win():
 
 
 def test_spaces_and_observations():
-    bounds = [(space.kinds, space.low, space.high) for env in (real(2), real(2, clip=1.5)) for space in env.actions[:1]]
+    bounds = [(space.n_actions, space.low, space.high) for env in (real(2), real(2, clip=1.5)) for space in env.actions[:1]]
     assert bounds == [(0, (-math.inf,), (math.inf,)), (0, (-1.5,), (1.5,))]
     env = game(4, 2, identity=True)
     assert env.observations == ((4,),) * 4
@@ -177,10 +178,10 @@ def test_episodes_end_at_the_horizon_and_go_on_after_resumption(horizon, early):
         other.set_state(env.get_state())
         step, same = env.step(np.zeros((2, 2), int)), other.step(np.zeros((2, 2), int))
         steps += 1
-        assert step.over.tolist() == (steps == horizon).tolist() == same.over.tolist()
-        assert step.terminated.tolist() == [step.over.tolist()] * 2 and env.active.all()
-        env.restart(step.over | [False, again])
-        steps[step.over | [False, again]] = 0
+        assert step.done.tolist() == (steps == horizon).tolist() == same.done.tolist()
+        assert step.terminated.tolist() == [step.done.tolist()] * 2 and env.active.all()
+        env.restart(step.done | [False, again])
+        steps[step.done | [False, again]] = 0
 
 
 REFUSED = {
@@ -246,7 +247,7 @@ def test_a_file_is_looked_for_beside_the_experiment(files):
     (files / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\nalgorithm = "iac"\n')
     env = config.read(files / "e.toml").experiment().env
     assert env["path"] == str(files / "good.npz") and env["game"] is None
-    assert [space.kinds for space in make_environment(env, 2, 4).probe.actions] == [2, 3]
+    assert [space.n_actions for space in make_environment(env, 2, 4).probe.actions] == [2, 3]
 
 
 def test_the_games_are_listed_and_load_little():

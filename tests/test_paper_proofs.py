@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import netac
-from netac import config
 from netac.agents.curvature import normal_fisher
-from netac.build import Parts, assemble, prepare
-from netac.centralized import hatrpo, jrppo
-from netac.centralized._divergences import normal_kl
-from netac.centralized._trust_region import backtrack, natural_direction
+from netac.algorithms.centralized import hatrpo, jrppo
+from netac.algorithms.policy_gradient.divergences import normal_kl
+from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
 from netac.envs import matrix
-from netac.options import checked
+from netac.experiment import config
+from netac.experiment.build import Parts, assemble, prepare
+from netac.utils.options import checked
 
 LINEAR = {"name": "mlp", "hidden": []}
 DELTA = 0.5                      # the KL ball of Figure 1
@@ -41,7 +41,7 @@ def begun(tables: dict) -> Parts:
 
 def iterate(parts: Parts, iterations: int = 1) -> None:
     setting = parts.setting
-    for _ in setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings, range(iterations)):
+    for _ in setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(iterations)):
         pass
 
 
@@ -253,7 +253,7 @@ def watched(tables: dict) -> tuple[list[tuple[float, float]], list[float]]:
     """HATRPO's run: mean KL and the surrogate's improvement of every agent's turn, computed anew, and the scales of steps."""
     turns, scales = [], []
 
-    def one_after_the_other(session, agents, star, settings, improve, *rest):
+    def one_after_the_other(session, agents, links, settings, improve, *rest):
         def seen(i, learner, own, old, M):
             before = learner.policy.distributions(learner.theta, own)[0]
             start = learner.theta.copy()
@@ -262,7 +262,7 @@ def watched(tables: dict) -> tuple[list[tuple[float, float]], list[float]]:
             change = log_chances(after, own.own[0]) - log_chances(before, own.own[0])
             turns.append((exact_kl(before, after).mean(), float((np.expm1(change) * M[0]).mean())))
             assert (scales[-1] == 0) == (start == learner.theta).all()
-        original(session, agents, star, settings, seen, *rest)
+        original(session, agents, links, settings, seen, *rest)
 
     def recorded(*args, **kwargs):
         scales.append(backtrack(*args, **kwargs))
@@ -318,12 +318,12 @@ def test_jrppo_clips_the_product_of_all_ratios(monkeypatch, agents, parameters):
     """All agents' samples weigh alike, by equation 6; some are stopped although every agent's own ratio is inside."""
     calls = []
 
-    def at_once(session, its_agents, star, its_settings, weigh, *rest, **others):
+    def at_once(session, its_agents, links, its_settings, weigh, *rest, **others):
         def seen(log_ratio, A, active):
             found = weigh(log_ratio, A, active)
             calls.append((log_ratio.copy(), A.copy(), found.weights.copy()))
             return found
-        original(session, its_agents, star, its_settings, seen, *rest, **others)
+        original(session, its_agents, links, its_settings, seen, *rest, **others)
 
     original = jrppo.at_once
     monkeypatch.setattr(jrppo, "at_once", at_once)
@@ -346,6 +346,6 @@ def test_jrppo_clips_the_product_of_all_ratios(monkeypatch, agents, parameters):
 def test_the_clip_range_over_the_agents_is_a_part_of_it(name, agents):
     """With `clip_over_agents` runs are those of epsilon / N, bit by bit; others are not."""
     tables = clipping(name, agents)
-    over = hash_of(tables, clip_range=0.3, clip_over_agents=True)
-    assert over == hash_of(tables, clip_range=0.3 / agents)
-    assert (over == hash_of(tables, clip_range=0.3)) == (agents == 1)
+    done = hash_of(tables, clip_range=0.3, clip_over_agents=True)
+    assert done == hash_of(tables, clip_range=0.3 / agents)
+    assert (done == hash_of(tables, clip_range=0.3)) == (agents == 1)

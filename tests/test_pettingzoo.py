@@ -16,12 +16,12 @@ from pettingzoo.sisl import pursuit_v5
 from programs import zoo
 
 import netac
-from netac.environments import make_environment
-from netac.envs._batched import ActionSpace
 from netac.envs._pettingzoo import ParallelGames
-from netac.envs._spaces import reader
-from netac.errors import InputError, RunError
-from netac.streams import Purpose
+from netac.envs._pettingzoo_spaces import reader
+from netac.experiment.make_env import make_environment
+from netac.utils.errors import InputError, RunError
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import Purpose
 
 SOURCE = "mine:make"
 
@@ -30,10 +30,10 @@ def discrete_steps(games, steps, seed=0):
     """Random joint actions; everything that comes of them, games restarted when over."""
     rng, seen = np.random.default_rng(seed), []
     for _ in range(steps):
-        step = games.step(np.array([rng.integers(space.kinds, size=games.games) for space in games.actions]))
-        seen += [step.r, step.terminated, step.over, *games.observe(range(games.agents)), games.active.copy()]
-        if step.over.any():
-            games.restart(step.over)
+        step = games.step(np.array([rng.integers(space.n_actions, size=games.games) for space in games.actions]))
+        seen += [step.r, step.terminated, step.done, *games.observe(range(games.agents)), games.active.copy()]
+        if step.done.any():
+            games.restart(step.done)
             seen += games.observe(range(games.agents))
     return seen
 
@@ -121,9 +121,9 @@ def test_every_episode_has_a_seed_of_its_own():
     games = ParallelGames(partial(zoo.Sampler, length=2), 5, 3, SOURCE)
     games.begin(11, 4)
     for _ in range(4):
-        over = games.step(np.zeros((5, 3, 4))).over
-        if over.any():
-            games.restart(over)
+        done = games.step(np.zeros((5, 3, 4))).done
+        if done.any():
+            games.restart(done)
     seeds = [env.seeds[-3:] for env in games._envs]
     for e, own in enumerate(seeds):
         keys = [(Purpose.ENVIRONMENT, 4, e, 1 + k) for k in range(3)]
@@ -138,15 +138,15 @@ def test_games_do_not_depend_on_how_many_there_are():
     seen = []
     for joint in actions:
         step = several.step(joint)
-        seen.append([*several.observe(range(2)), step.r, step.over])
-        several.restart(step.over)
+        seen.append([*several.observe(range(2)), step.r, step.done])
+        several.restart(step.done)
     alone = ParallelGames(zoo.Turns, 2, 1, SOURCE)
     alone.begin(5, 1)
-    for joint, (left, right, r, over) in zip(actions, seen, strict=True):
+    for joint, (left, right, r, done) in zip(actions, seen, strict=True):
         step = alone.step(joint[:, :1])
-        assert all_equal([*alone.observe(range(2)), step.r, step.over], [left[:1], right[:1], r[:, :1], over[:1]])
-        alone.restart(step.over)
-    assert sum(over.any() for *_, over in seen) > 3
+        assert all_equal([*alone.observe(range(2)), step.r, step.done], [left[:1], right[:1], r[:, :1], done[:1]])
+        alone.restart(step.done)
+    assert sum(done.any() for *_, done in seen) > 3
 
 
 @pytest.mark.parametrize("make, agents", [(partial(pursuit_v5.parallel_env, n_pursuers=2, n_evaders=3, max_cycles=4), 2),
@@ -171,18 +171,18 @@ def test_agents_come_and_go():
     games = ParallelGames(partial(zoo.Timetable, table), 4, 1, SOURCE)
     games.begin(0, 0)
     seed = games.state()[0, 0, 1]
-    active, r, terminated, over, shown = [games.active[:, 0].tolist()], [], [], [], []
+    active, r, terminated, done, shown = [games.active[:, 0].tolist()], [], [], [], []
     for _ in range(4):
         step = games.step(np.ones((4, 1), dtype=int))
         active.append(games.active[:, 0].tolist())
         r.append(step.r[:, 0].tolist())
         terminated.append(step.terminated[:, 0].tolist())
-        over.append(bool(step.over[0]))
+        done.append(bool(step.done[0]))
         shown.append([obs[0].tolist() for obs in games.observe(range(4))])
     assert active == [[True, True, False, True], [True] * 4, [False, True, True, True], [False, False, True, True], [False] * 4]
     assert r == [[2, 2, 0, 2], [2, 2, 2, 2], [0, 2, 2, 2], [0, 0, 2, 2]]
     assert terminated == [[False] * 4, [True, False, False, False], [False] * 4, [False, False, True, False]]
-    assert over == [False, False, False, True]
+    assert done == [False, False, False, True]
     zeros = [0.0, 0.0, 0.0]
     assert shown[0] == [[1, k, seed] for k in range(4)]
     assert shown[1] == [[2, k, seed] for k in range(4)]                    # agent_0's last one
@@ -198,7 +198,7 @@ def test_what_terminated_needs_no_last_observation():
     games.begin(0, 0)
     games.step(np.zeros((2, 1), dtype=int))
     assert (games.observe(range(1))[0] == 0).all() and (games.observe(range(1, 2))[0] != 0).any()
-    assert games.step(np.zeros((2, 1), dtype=int)).over.all()
+    assert games.step(np.zeros((2, 1), dtype=int)).done.all()
 
 
 @pytest.mark.parametrize("seen, flag", [(False, "terminations"), (True, "terminations"), (True, "truncations")])
@@ -207,7 +207,7 @@ def test_one_flag_and_what_is_needed_are_enough_at_the_end(seen, flag):
     games.begin(0, 0)
     for _ in range(3):
         step = games.step(np.zeros((2, 1), dtype=int))
-    assert step.over.all() and step.terminated.all() == (flag == "terminations")
+    assert step.done.all() and step.terminated.all() == (flag == "terminations")
     assert (games.observe(range(1))[0] == (0.5 if seen else 0.0)).all()
 
 
@@ -232,7 +232,7 @@ def test_agents_that_act_in_turns_at_the_same_time():
     assert step.r[:, 0].tolist() == [2, 1] and games.observe(range(1))[0][0, 0] == start + 3
     for _ in range(20):
         step = games.step(np.array([[2], [2]]))
-        if step.over.all():
+        if step.done.all():
             break
     assert step.terminated.all() and not games.active.any()
 
@@ -271,8 +271,8 @@ def walk(games, steps):
     rng, seen = np.random.default_rng(3), []
     for _ in range(steps):
         step = games.step(rng.uniform(-1, 1, (games.agents, games.games, 1)))
-        seen += [step.r, step.over, *games.observe(range(games.agents)), games.active.copy()]
-        games.restart(step.over)
+        seen += [step.r, step.done, *games.observe(range(games.agents)), games.active.copy()]
+        games.restart(step.done)
     return seen
 
 

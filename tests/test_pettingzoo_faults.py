@@ -10,9 +10,9 @@ pytest.importorskip("pettingzoo")
 from gymnasium import spaces
 from programs import zoo
 
-from netac.envs._checker import check_parallel
 from netac.envs._pettingzoo import ParallelGames
-from netac.errors import InputError, RunError
+from netac.envs._pettingzoo_check import check_parallel
+from netac.utils.errors import InputError, RunError
 
 SOURCE = "mine:make"
 

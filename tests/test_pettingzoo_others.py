@@ -12,9 +12,9 @@ pytest.importorskip("pettingzoo")
 
 from pettingzoo.sisl import pursuit_v5
 
-from netac.envs._batched import ActionSpace
 from netac.envs._pettingzoo import ParallelGames
-from netac.streams import Purpose
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import Purpose
 
 
 @pytest.mark.parametrize("agents", [1, 2, 3])
@@ -39,14 +39,14 @@ def test_simple_spread_of_mpe2(agents, continuous):
         observations, rewards, *_ = twin.step({
             name: joint[i, 1].astype(np.float32) if continuous else joint[i, 1] for i, name in enumerate(games.names)})
         assert step.r[:, 1].tolist() == list(rewards.values())
-        assert step.over.all() == (k == 3) and not step.terminated.any()
+        assert step.done.all() == (k == 3) and not step.terminated.any()
     assert games.render(1).dtype == np.uint8
 
 
 def test_packages_are_loaded_when_an_environment_is_checked():
     program = """
         import sys
-        from netac import environments
+        from netac.experiment import make_env
         from netac.envs import pursuit, spread
         assert not {"gymnasium", "pettingzoo", "mpe2", "torch"} & set(sys.modules)
         sys.modules["gymnasium"] = None
@@ -67,14 +67,14 @@ def test_pursuit_of_pettingzoo():
     assert games.actions == (ActionSpace(5),) * 3
     twin = make()
     observations, _ = twin.reset(seed=int(np.random.SeedSequence(0, spawn_key=(0, 0, 0, 1)).generate_state(1)[0]) >> 1)
-    rng, over = np.random.default_rng(0), False
-    while not over:
+    rng, done = np.random.default_rng(0), False
+    while not done:
         np.testing.assert_array_equal([shown[0] for shown in games.observe(range(3))], list(observations.values()))
         joint = rng.integers(5, size=(3, 2))
         step = games.step(joint)
         observations, rewards, terminations, *_ = twin.step(dict(zip(games.names, joint[:, 0], strict=True)))
         assert step.r[:, 0].tolist() == list(rewards.values()) and step.terminated[:, 0].tolist() == list(terminations.values())
-        over = bool(step.over[0])
-        assert over == (not twin.agents)
-        games.restart(step.over & np.array([False, True]))
+        done = bool(step.done[0])
+        assert done == (not twin.agents)
+        games.restart(step.done & np.array([False, True]))
     np.testing.assert_array_equal([shown[0] for shown in games.observe(range(3))], list(observations.values()))

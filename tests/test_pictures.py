@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from netac.errors import InputError, RunError
 from netac.results.animation import animate
 from netac.topology import load
 from netac.topology.drawing import draw
+from netac.utils.errors import InputError, RunError
 
 WRITERS = {
     "topology.png": lambda file: draw(load("ring", 5), file, steps=5),

@@ -107,16 +107,16 @@ def replay(agents: int, seeds: range, steps: int, **options) -> Tally:
             compare(env, place, games[place], seen)
             np.testing.assert_array_equal(step.r[:, place], list(r.values()), strict=True)
             assert step.terminated[:, place].tolist() == list(terminations.values())
-            over = not games[place].env.agents
-            assert step.over[place] == over == (any(terminations.values()) or any(truncations.values()))
+            done = not games[place].env.agents
+            assert step.done[place] == done == (any(terminations.values()) or any(truncations.values()))
             tally.steps, tally.catches = tally.steps + 1, tally.catches + int(left[place])
             tally.terminated += any(terminations.values())
             tally.truncated += any(truncations.values())
-            if over:
+            if done:
                 del running[place]
         if not running:
             break
-        env.restart(step.over)
+        env.restart(step.done)
     return tally
 
 

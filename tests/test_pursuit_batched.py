@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from netac.envs import _pursuit_picture, pursuit
 from netac.envs._pursuit_map import MOVES
-from netac.errors import InputError
-from netac.options import checked
+from netac.utils.errors import InputError
+from netac.utils.options import checked
 
 SMALL = {"x_size": 6, "y_size": 5, "n_evaders": 3, "max_cycles": 40}
 
@@ -44,10 +44,10 @@ def test_agents_are_conserved_and_stay_on_the_map(agents_options, seed, games):
         remaining = state[..., 2].sum(axis=(1, 2))
         assert (remaining <= left).all()
         assert (step.terminated <= (remaining == 0)).all()
-        assert (step.over >= (remaining == 0)).all()
+        assert (step.done >= (remaining == 0)).all()
         assert ((env.get_state()["evaders"][..., 0] >= 0).sum(axis=0) == remaining).all()
-        env.restart(step.over)
-        left = np.where(step.over, options["n_evaders"], remaining)
+        env.restart(step.done)
+        left = np.where(step.done, options["n_evaders"], remaining)
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(0, 3))

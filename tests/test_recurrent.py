@@ -20,12 +20,13 @@ from variants import fingerprint
 import netac
 from netac.agents.neural import neural_policy
 from netac.agents.sequences import Sequences, chunked
-from netac.build import assemble, prepare
-from netac.config import read
-from netac.envs._batched import ActionSpace, Step
-from netac.errors import InputError
-from netac.processes import checkpoints
-from netac.processes.rollouts import Rollouts, Samples
+from netac.comm import checkpoints
+from netac.envs._batched import Step
+from netac.experiment.build import assemble, prepare
+from netac.experiment.config import read
+from netac.sampling.rollout import Rollouts, Samples
+from netac.utils.errors import InputError
+from netac.utils.spaces import ActionSpace
 
 TESTS = str(Path(__file__).parent)
 GRU = {"name": "gru", "hidden": [5], "units": 4}
@@ -94,7 +95,7 @@ def make_gru(N: int, space=DISCRETE, entropy: float = 0.0):
 def drawn(rng, N: int, space, masked: bool = False) -> Samples:
     """Samples of T steps of E games, in chunks of L."""
     obs = list(rng.standard_normal((N, T * E, *VECTOR)).astype(np.float32))
-    own = list(rng.integers(5, size=(N, T * E)) if space.kinds else rng.standard_normal((N, T * E, 3)))
+    own = list(rng.integers(5, size=(N, T * E)) if space.n_actions else rng.standard_normal((N, T * E, 3)))
     sequences = Sequences(chunked(T, E, L), list(rng.uniform(-1, 1, (N, T * E // L, H)).astype(np.float32)),
                           rng.random(T * E) < 0.3)
     active = rng.integers(2, size=(N, T * E)).astype(float) if masked else None
@@ -124,7 +125,7 @@ def reference(row, places, space, b: Samples, i: int):
                 h = torch.func.functional_call(cell, weights, (x, h))
                 outputs[sample] = linear(h, "output")
         found = torch.stack(outputs)
-        if space.kinds:
+        if space.n_actions:
             return torch.distributions.Categorical(logits=found)
         return torch.distributions.Independent(torch.distributions.Normal(found, taken["log_std"].exp()), 1)
 
@@ -145,11 +146,11 @@ def test_gradients_are_those_of_torchs_cell_unrolled_over_the_same_chunks(N, spa
         chance = forward()
         theirs = chance.log_prob(torch.tensor(b.own[i]))
         np.testing.assert_allclose(log_prob[i], theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
-        (torch.tensor(b.emphasis[i]) * (torch.tensor(weights[i]) * theirs + 0.3 * chance.entropy())).sum().backward()
+        (torch.tensor(b.sample_weight[i]) * (torch.tensor(weights[i]) * theirs + 0.3 * chance.entropy())).sum().backward()
         np.testing.assert_allclose(gradient[i], flattened(taken, places, policy.size), rtol=2e-4, atol=5e-5)
         assert np.abs(gradient[i][places["cell.weight_hh"]]).max() > 1e-3
         mean = policy.distributions(theta, b)[i][0]
-        wanted = chance.logits if space.kinds else chance.mean
+        wanted = chance.logits if space.n_actions else chance.mean
         np.testing.assert_allclose(mean, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -230,15 +231,15 @@ def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
     found = {}
     for chunk in (1, 2, 8):
         parts = parts_of("mappo")
-        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.world, 8, "state", chunk, actions)
+        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.sampler, 8, "state", chunk, actions)
         theta += 0.5 * np.random.default_rng(0).standard_normal(theta.shape).astype(np.float32)
-        kept, advance = [], parts.world.advance
+        kept, advance = [], parts.sampler.advance
 
         def watched(*arguments, kept=kept, advance=advance, **more):
             kept.append(advance(*arguments, **more))
             return kept[-1]
 
-        parts.world.advance = watched
+        parts.sampler.advance = watched
         for _ in range(2):
             kept.clear()
             b = rollouts.collect(theta)
@@ -305,10 +306,10 @@ def test_runs_go_on_with_another_number_of_processes(mpirun, folders, tmp_path):
 
 def test_games_that_cannot_be_saved_begin_anew_without_memory(folders, monkeypatch):
     parts, kept = parts_of("mappo"), checkpoints.newest(folders[0] / "mappo" / "checkpoints")
-    memory = parts.world.feeds[0].memory
+    memory = parts.sampler.feeds[0].memory
     for resumable in (True, False):
-        parts.world.environment.resumable = resumable
-        parts.world.rows["memory"][:] = kept["rows_memory"]
+        parts.sampler.environment.resumable = resumable
+        parts.sampler.rows["memory"][:] = kept["rows_memory"]
         parts.restore(kept)
         assert memory.any() == resumable
 

@@ -16,16 +16,17 @@ from neural_variants import arena
 from programs.arena import Arena
 
 import netac
-from netac import config
 from netac.agents.reparametrised import ReparametrisedPolicy, reparametrised_policy, through_softmax
-from netac.build import assemble, prepare
-from netac.centralized._off_policy import follow
-from netac.envs._batched import ActionSpace, Step
-from netac.processes.ledger import Ledger
-from netac.processes.placement import Placement
-from netac.processes.replay import Replay
-from netac.processes.star import Star
-from netac.results.metrics import read_metrics
+from netac.algorithms.centralized._action_values import follow
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+from netac.comm.trainer_links import TrainerLinks
+from netac.envs._batched import Step
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.results.tables import read_metrics
+from netac.sampling.replay import Replay
+from netac.utils.spaces import ActionSpace
 
 # --- the ring ---
 
@@ -40,7 +41,7 @@ def steps(environment: Arena, count: int):
                                 active=np.tile(j % 2 == 0, (agents, 1)))
         after = SimpleNamespace(obs=[own + 0.5 for own in shown.obs], state=shown.state + 0.5)
         step = Step(np.tile(j, (agents, 1)).astype(float), np.zeros((agents, games), bool), np.zeros(games, bool))
-        yield SimpleNamespace(view=shown, after=after, active=shown.active, again=step.over,
+        yield SimpleNamespace(view=shown, after=after, active=shown.active, again=step.done,
                               joint=np.tile(j % 3, (agents, 1)),
                               outcome=SimpleNamespace(everyone=step, valued=np.tile(j % 5 > 0, (agents, 1))))
 
@@ -157,14 +158,14 @@ def test_slopes_pass_the_softmax_as_its_derivative_says(seed, temperature):
 def test_the_gradient_is_that_of_the_linearised_objective():
     made, theta = policy(BOUNDED, ActionSpace(0, (-np.inf, -np.inf), (np.inf, np.inf)), penalty=0.3)
     slopes, rng = [np.random.default_rng(k).standard_normal((4, 2)) for k in (4, 5)], np.random.default_rng(6)
-    emphasis = np.array([[2.0, 0.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    sample_weight = np.array([[2.0, 0.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
 
     def objective(row, rows):
         outputs = made.networks.modules.forward(rows, [OBS] * 2)[row].numpy().astype(float)
         actions = made.numbers(rows, [OBS] * 2, [None, None])[row]
-        return (emphasis[row] * ((slopes[row] * actions).sum(axis=1) - 0.3 * (outputs**2).mean(axis=1))).sum()
+        return (sample_weight[row] * ((slopes[row] * actions).sum(axis=1) - 0.3 * (outputs**2).mean(axis=1))).sum()
 
-    gradient = made.gradient(theta, [OBS] * 2, [None, None], slopes, emphasis).astype(float)
+    gradient = made.gradient(theta, [OBS] * 2, [None, None], slopes, sample_weight).astype(float)
     for row in range(2):
         for _ in range(3):
             direction = np.zeros_like(theta)
@@ -233,8 +234,8 @@ def test_nothing_is_learned_before_the_warmup():
 
 
 def test_the_trainer_asks_an_agent():
-    star = Star(Placement(2), ledger := Ledger(2))
-    found = star.ask(1, np.array([[1.0, 1e-9]]), (1, 2), lambda load: 2 * load)
+    links = TrainerLinks(Placement(2), ledger := Ledger(2))
+    found = links.ask(1, np.array([[1.0, 1e-9]]), (1, 2), lambda load: 2 * load)
     np.testing.assert_array_equal(found, np.float32([[2.0, 2e-9]]).astype(float))
     assert (ledger.trainer_messages, ledger.trainer_bytes) == (2, 16)
 

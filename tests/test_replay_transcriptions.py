@@ -18,10 +18,10 @@ from oracles.neural_games import Net
 from oracles.replays import ReplayJob, ReplayTrainer
 from programs.arena import NUMBERS, SPACES, Arena
 
-from netac import config
-from netac.build import assemble, prepare
-from netac.experiment import iterate
-from netac.progress import Progress
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.run import iterate
+from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parent / "programs")
 HIDDEN = {"policy": 4, "critic": 5}

@@ -13,7 +13,6 @@ import pytest
 from matplotlib.colors import to_rgba
 from rich.console import Console
 
-from netac.errors import InputError, RunError
 from netac.results.comparison import (
     SeedResult,
     Shown,
@@ -23,8 +22,9 @@ from netac.results.comparison import (
 )
 from netac.results.comparison_plots import draw_comparisons, plot_comparisons
 from netac.results.plots import draw_runs, plot_runs
-from netac.results.runs import RunRecord
+from netac.results.records import RunRecord
 from netac.results.statistics import iqm_interval, rate_interval
+from netac.utils.errors import InputError, RunError
 
 COLUMNS = ["algorithm", "seeds", "failed", "final_reward", "final_reward_low", "final_reward_high", "env_steps",
            "bytes_per_agent", "wall_seconds"]

@@ -14,25 +14,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netac.errors import InputError, RunError
-from netac.results.files import RunLock, atomic_savez, atomic_write, load_npz, make_run_folder, read_text
+from netac.utils.errors import InputError, RunError
+from netac.utils.files import RunLock, atomic_savez, atomic_write, load_npz, make_run_folder, read_text
 
 TEXT_WRITER = """
 import itertools, sys
-from netac.results.files import atomic_write
+from netac.utils.files import atomic_write
 for k in itertools.count():
     atomic_write(sys.argv[1], f"{k % 10}" * (1 + 40_000 * (k % 3)))
 """
 ARRAY_WRITER = """
 import itertools, sys
 import numpy as np
-from netac.results.files import atomic_savez
+from netac.utils.files import atomic_savez
 for k in itertools.count():
     atomic_savez(sys.argv[1], {"a": np.full(5_000, k), "b": np.full(3_000, float(k))})
 """
 LOCK_HOLDER = """
 import sys, time
-from netac.results.files import RunLock
+from netac.utils.files import RunLock
 with RunLock(sys.argv[1]):
     print("locked", flush=True)
     time.sleep(60)

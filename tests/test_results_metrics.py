@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netac.errors import InputError, RunError
-from netac.results.metrics import MetricsWriter, csv_text, read_metrics
+from netac.results.tables import MetricsWriter, csv_text, read_metrics
+from netac.utils.errors import InputError, RunError
 
 COLUMNS = ("iteration", "env_steps", "reward", "J")
 ANY_TEST = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -95,7 +95,7 @@ def test_a_new_writer_starts_the_file_anew(tmp_path):
 
 
 def test_a_killed_writer_loses_no_row_it_reported(tmp_path):
-    program = ("import itertools, sys\nfrom netac.results.metrics import MetricsWriter\n"
+    program = ("import itertools, sys\nfrom netac.results.tables import MetricsWriter\n"
                "writer = MetricsWriter(sys.argv[1], ('k', 'x'))\n"
                "for k in itertools.count():\n    writer.write({'k': k, 'x': k / 7})\n    print(k, flush=True)\n")
     file = tmp_path / "m.csv"

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.errors import InputError, RunError
 from netac.results.curves import interval_means, reward_at, stack_curves, thin
-from netac.results.metrics import MetricsWriter
-from netac.results.runs import load_run, load_summary, write_summary
+from netac.results.records import load_run, load_summary, write_summary
+from netac.results.tables import MetricsWriter
+from netac.utils.errors import InputError, RunError
 
 
 def make_run(folder):
@@ -74,7 +74,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
 
 
 def test_what_a_run_writes_with_loads_nothing_heavy():
-    program = ("import sys, netac.results.files, netac.results.metrics, netac.results.runs\n"
+    program = ("import sys, netac.utils.files, netac.results.tables, netac.results.records\n"
                "print([name for name in ('scipy', 'matplotlib', 'rich', 'pydantic', 'torch') if name in sys.modules])")
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 

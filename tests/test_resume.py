@@ -13,8 +13,8 @@ import pytest
 from variants import NAMES, experiment, fingerprint
 
 import netac
-from netac.errors import InputError
-from netac.processes import checkpoints
+from netac.comm import checkpoints
+from netac.utils.errors import InputError
 
 SMALL = experiment("cac-schedule")
 

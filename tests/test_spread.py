@@ -32,21 +32,21 @@ class Original:
         env = simple_spread_v3.parallel_env(N=agents, **options)
         env.reset(seed=seed)
         self = cls(env, {})
-        for each in (*self.world.agents, *self.world.landmarks):
+        for each in (*self.sampler.agents, *self.sampler.landmarks):
             each.state.p_pos = crowd * each.state.p_pos
         self.seen = {name: env.aec_env.observe(name) for name in env.agents}
         return self
 
     @property
-    def world(self):
-        return self.env.unwrapped.world
+    def sampler(self):
+        return self.env.unwrapped.sampler
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Positions, velocities and landmarks, (N, 2) each, as mpe2 has them: doubles."""
-        agents = self.world.agents
+        agents = self.sampler.agents
         return {"positions": np.array([each.state.p_pos for each in agents]),
                 "velocities": np.array([each.state.p_vel for each in agents]),
-                "landmarks": np.array([each.state.p_pos for each in self.world.landmarks])}
+                "landmarks": np.array([each.state.p_pos for each in self.sampler.landmarks])}
 
     def step(self, actions: np.ndarray) -> tuple[dict, dict, dict]:
         """Rewards, terminations and truncations."""
@@ -103,16 +103,16 @@ def replay(agents: int, seeds: range, crowd: float = 1.0, **options) -> Tally:
             compare(env, place, games[place])
             np.testing.assert_array_equal(step.r[:, place], list(r.values()), strict=True)
             assert step.terminated[:, place].tolist() == list(terminations.values())
-            over = not games[place].env.agents
-            assert step.over[place] == over == (any(terminations.values()) or any(truncations.values()))
+            done = not games[place].env.agents
+            assert step.done[place] == done == (any(terminations.values()) or any(truncations.values()))
             positions = games[place].arrays()["positions"]
             close = np.hypot(*(positions[:, None] - positions).transpose(2, 0, 1)) < 0.3
             tally.steps, tally.contacts = tally.steps + 1, tally.contacts + (int(close.sum()) - agents) // 2
             tally.terminated += any(terminations.values())
             tally.truncated += any(truncations.values())
-            if over:
+            if done:
                 del running[place]
-        env.restart(step.over)
+        env.restart(step.done)
     return tally
 
 
@@ -188,5 +188,5 @@ def test_names_shapes_and_spaces_are_those_of_mpe2():
         for name, shape, space in zip(env.names, env.observations, env.actions, strict=True):
             assert shape == theirs.observation_space(name).shape
             box = theirs.action_space(name)
-            assert (space.low, space.high) == (tuple(box.low), tuple(box.high)) if continuous else space.kinds == box.n
+            assert (space.low, space.high) == (tuple(box.low), tuple(box.high)) if continuous else space.n_actions == box.n
         assert env.state_shape == theirs.state_space.shape

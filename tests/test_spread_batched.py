@@ -17,8 +17,8 @@ from scipy.stats import kstest
 
 from netac.envs import _spread_picture, spread
 from netac.envs._batched import check_batched
-from netac.errors import InputError
-from netac.options import checked
+from netac.utils.errors import InputError
+from netac.utils.options import checked
 
 
 def make(agents: int, games: int = 1, **options) -> spread.Spread:
@@ -126,8 +126,8 @@ def test_random_play_of_three_agents():
         for _ in range(25):
             step = env.step(rng.integers(5, size=(3, 500)))
             total += step.r.sum(axis=0)
-        assert step.over.all() and not step.terminated.any()
-        env.restart(step.over)
+        assert step.done.all() and not step.terminated.any()
+        env.restart(step.done)
         sums.append(total)
     error = np.std(sums) / np.sqrt(np.size(sums))
     assert error < 0.5
@@ -177,12 +177,12 @@ def test_the_middle_one_of_three_in_a_row_is_held():
 
 def test_an_episode_ends_when_every_landmark_is_covered():
     corner = [(0.0, 0.09), (1.0, 1.09)]
-    for options, over, terminated in (({}, False, False), ({"terminate_on_success": True}, True, True),
+    for options, done, terminated in (({}, False, False), ({"terminate_on_success": True}, True, True),
                                       ({"terminate_on_success": True, "max_cycles": 1}, True, False)):
         step = placed([(1, 1), (0, 0)], corner, **options).step(np.zeros((2, 1), dtype=int))
-        assert (step.over.tolist(), step.terminated.tolist()) == ([over], [[terminated]] * 2)
+        assert (step.done.tolist(), step.terminated.tolist()) == ([done], [[terminated]] * 2)
     step = placed([(1, 1), (0, 0)], [(0.0, 0.11), (1.0, 1.0)], terminate_on_success=True).step(np.zeros((2, 1), dtype=int))
-    assert not step.over.any()
+    assert not step.done.any()
 
 
 def test_who_is_seen():

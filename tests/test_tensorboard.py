@@ -14,9 +14,9 @@ import pytest
 from launching import environment
 
 import netac
-from netac.errors import InputError, RunError
-from netac.processes import checkpoints
+from netac.comm import checkpoints
 from netac.results import tensorboard
+from netac.utils.errors import InputError, RunError
 
 pytest.importorskip("tensorboardX")
 

@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from netac import cli, plugins, theory
+from netac import cli, theory
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError, RunError
 from netac.theory import Claim, Finding, Lab, Table
 from netac.theory._report import shortened, write
+from netac.utils import plugins
+from netac.utils.errors import InputError, RunError
 
 NAMES = plugins.module_names(theory.PACKAGE)
 CLAIM = Claim("it falls", "paper 001, Theorem 2", "least gain", 0.5, "<=", 1.0)

@@ -13,16 +13,16 @@ from scipy.special import softmax
 
 import netac
 from netac import theory
+from netac.comm.ledger import Ledger
+from netac.comm.network import Network
+from netac.comm.placement import Placement
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError, RunError
 from netac.exact import FiniteMDP, induced_chain, objective, stationary_distribution, visitation_distribution
-from netac.processes.ledger import Ledger
-from netac.processes.network import Network
-from netac.processes.placement import Placement
 from netac.theory import _ferry, cac_rates, consensus_rates, mini_batch
 from netac.theory._fits import local_slopes, power_law
 from netac.theory._walk import in_parameters, looks, policies, save_game, walk
 from netac.topology import load
+from netac.utils.errors import InputError, RunError
 
 T = np.array([100, 316, 1000, 3162, 10_000])
 pairs = np.array([[0.99], [1.01]])          # two seeds whose mean is 1

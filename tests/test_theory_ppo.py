@@ -10,9 +10,7 @@ from oracles.sequential_ppo import chance, index, plain_averages, plain_iterates
 
 from netac import theory
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError
 from netac.exact import FiniteMDP, action_value, limits, objective, objective_and_gradient, optimal_objective
-from netac.results.pictures import save_figure
 from netac.theory import Lab, _sequential, sequential_ppo
 from netac.theory._ppo_games import RATIO_GAMMA, RATIO_R, RATIO_S, linear_game, lock, matrix_game, ratio_game, ratio_value
 from netac.theory._ppo_starts import METHODS, Task, ends
@@ -31,6 +29,8 @@ from netac.theory._sequential import (
     step,
     uniform,
 )
+from netac.utils.errors import InputError
+from netac.utils.pictures import save_figure
 
 QUICK = Lab(quick=True)
 SIZES = [(1, 3, 4), (2, 3, 3), (3, 2, 2)]           # N, S, A

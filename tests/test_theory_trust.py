@@ -11,11 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac import theory
-from netac.centralized._surrogates import clipped
+from netac.algorithms.policy_gradient.surrogates import clipped
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError
 from netac.exact import FiniteMDP, limits, subset_advantage, transition
-from netac.results.pictures import save_figure
 from netac.theory import Lab, _trust_bounds, _trust_exact, _trust_trained
 from netac.theory._trust_bounds import (
     chi_square_bound,
@@ -29,7 +27,9 @@ from netac.theory._trust_bounds import (
     visits,
 )
 from netac.theory._trust_games import agreement, majority, random_dec_mdp, random_policies, slow_belief, team_game
-from netac.theory._trust_updates import Batch, Outcome, Training, climb, collect, probabilities, train, weighted_scores
+from netac.theory._trust_updates import Climb, Training, Trajectories, climb, collect, probabilities, train, weighted_scores
+from netac.utils.errors import InputError
+from netac.utils.pictures import save_figure
 
 QUICK = Lab(quick=True)
 
@@ -294,7 +294,7 @@ def test_one_agents_ratio_is_the_joint_one():
 def test_weighted_scores_are_the_gradient():
     rng = np.random.default_rng(0)
     logits, weights = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 9))
-    batch = Batch(rng.integers(3, size=9), rng.integers(4, size=(2, 9)), np.zeros(9))
+    batch = Trajectories(rng.integers(3, size=9), rng.integers(4, size=(2, 9)), np.zeros(9))
 
     def objective(x):
         return sum(weights[k, e] * np.log(probabilities(x)[k, batch.states[e], batch.actions[k, e]])
@@ -333,9 +333,9 @@ def test_without_clipping_all_samples_count():
 
 # --- rows of trainings ---
 
-def outcome(score, **others) -> Outcome:
+def outcome(score, **others) -> Climb:
     """Of five looks, or as many as there are scores."""
-    return Outcome(np.array(score), *(np.full(len(score), others.get(name, 0.0)) for name in Outcome._fields[1:]))
+    return Climb(np.array(score), *(np.full(len(score), others.get(name, 0.0)) for name in Climb._fields[1:]))
 
 
 def test_rows_against_each_other_are_paired_by_seed():

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.errors import InputError
 from netac.topology import Topology, certificate, certify, load
 from netac.topology.certificate import examine
 from netac.topology.connectivity import deaf_agents, shortest, smallest_block
 from netac.topology.drawing import disagreement, distinct_graphs, draw, ranges
 from netac.topology.edges import csr
 from netac.topology.mixing import Mixing
+from netac.utils.errors import InputError
 
 
 def by_definition(graphs: list[nx.DiGraph], n: int, periodic: bool) -> int | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from netac.errors import InputError, RunError
-from netac.results.files import load_npy
 from netac.topology import certify, load
+from netac.utils.errors import InputError, RunError
+from netac.utils.files import load_npy
 
 HEAD = "import networkx as nx\n"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.errors import InputError
 from netac.topology import certify, describe, describe_weights, load, names, weight_names
 from netac.topology.weights import file, lazy_metropolis, max_degree, metropolis
+from netac.utils.errors import InputError
 
 GALLERY = Path(__file__).parents[1] / "graphs"
 DIRECTED = {"one-peer-exponential"}

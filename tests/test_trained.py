@@ -13,8 +13,8 @@ from test_pursuit import Original
 from test_pursuit import make as make_pursuit
 
 import netac
-from netac.errors import InputError
-from netac.results.files import load_npz
+from netac.utils.errors import InputError
+from netac.utils.files import load_npz
 
 SMALL = {"x_size": 8, "y_size": 8, "n_evaders": 4, "surround": False, "max_cycles": 12}
 PURSUIT = {"agents": 3, "iterations": 6, "envs": 3, "env": {"name": "pursuit", **SMALL}, "topology": "complete",

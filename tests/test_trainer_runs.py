@@ -20,7 +20,7 @@ from variants import fingerprint
 
 import netac
 from netac import cli
-from netac.processes import checkpoints
+from netac.comm import checkpoints
 
 PROGRAM = Path(PROGRAMS) / "every_trainer.py"
 SAVED = [name for name in NAMES if not name.startswith("restarting")]

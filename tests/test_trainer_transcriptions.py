@@ -20,10 +20,10 @@ from oracles.neural_games import Net
 from oracles.trainers import LOCAL, Job, Trainer
 from programs.arena import NUMBERS, SPACES, Arena
 
-from netac import config
-from netac.build import assemble, prepare
-from netac.experiment import iterate
-from netac.progress import Progress
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.run import iterate
+from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parent / "programs")
 MADE = {"coma": Coma}
@@ -143,7 +143,7 @@ def job(name: str, wrong: str = "") -> Job:
     spaces = SPACES[case.arena.get("actions", "discrete")]
     wide = [NUMBERS + 2 + case.arena.get("extra", 0) * (i % 2) for i in range(case.agents)]
     own = [spaces[i % len(spaces)] for i in range(case.agents)]
-    policy = [Net([width, HIDDEN["policy"], space.kinds or space.size], 0 if space.kinds else space.size)
+    policy = [Net([width, HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size)
               for width, space in zip(wide, own, strict=True)]
     judged = NUMBERS + sum(space.outputs for space in own) * (case.trainer == "coma")
     value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [judged])]

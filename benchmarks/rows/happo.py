@@ -11,7 +11,7 @@ from benchmarks.floors.happo_torch import Happo, Settings
 from benchmarks.timing import Row, compare, per_round, race
 from netac.envs import spread
 from netac.experiment import run
-from netac.options import checked
+from netac.utils.options import checked
 
 PROCESSES = 1
 WARM, ITERATIONS, BLOCKS = 5, 25, 5        # those of warm-up are among the iterations of a run, and are not timed
