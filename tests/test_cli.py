@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from launching import environment
+from support.launching import environment
 
 from netac import cli, topology
 from netac.experiment import config, linear_agents

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launching import ROOT, environment
+from support.launching import ROOT, environment
 
 import netac
 from netac.experiment import config, linear_agents

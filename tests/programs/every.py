@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from variants import fingerprint
+from support.variants import fingerprint
 
 import netac
 from netac.comm import launch

@@ -6,7 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from every import run_every
-from variants import NAMES, experiment
+from support.variants import NAMES, experiment
 
 from netac.comm import launch, shared_memory
 
