@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.floors.happo_torch import Happo, Settings
 from benchmarks.timing import Row, compare, per_round, race
 from netac.envs import spread
-from netac.experiment import run
+from netac.experiment.run import run
 from netac.utils.options import checked
 
 PROCESSES = 1

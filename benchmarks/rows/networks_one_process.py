@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.floors.networks_torch import Conv2d, Passes, Products, seconds
 from benchmarks.timing import Row, compare, race
 from netac.envs import pursuit
-from netac.experiment import run
+from netac.experiment.run import run
 from netac.utils.options import checked
 
 PROCESSES = 1

@@ -11,7 +11,7 @@ from netac.agents.parameters import MIXED, Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular, choose, shared_first
 from netac.comm.placement import Placement
 from netac.envs._features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
-from netac.experiment import run
+from netac.experiment.run import run
 from netac.utils.errors import InputError
 from netac.utils.streams import Purpose, Stream, gumbel, normal, student_t4
 

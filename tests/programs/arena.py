@@ -83,9 +83,9 @@ class Arena:
             for i in acting:
                 space = self.actions[i]
                 numbers = np.atleast_1d(actions[i, e])[:space.size].astype(float)
-                if space.spaces:
-                    assert numbers[0] in range(space.spaces), numbers
-                    self._moved[e, i] = 2.0 * numbers[0] / (space.spaces - 1) - 1.0
+                if space.n_actions:
+                    assert numbers[0] in range(space.n_actions), numbers
+                    self._moved[e, i] = 2.0 * numbers[0] / (space.n_actions - 1) - 1.0
                 else:
                     assert (numbers >= space.low).all() and (numbers <= space.high).all(), numbers
                     self._moved[e, i] = numbers @ [1.0, -0.5][:space.size]

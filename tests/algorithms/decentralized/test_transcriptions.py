@@ -6,7 +6,7 @@ from oracles import sampling as games
 from oracles import transcription
 
 from netac import topology
-from netac.experiment import run
+from netac.experiment.run import run
 
 ITERATIONS, SEED = 60, 7
 STATES, MDP_SEED = 3, 11
