@@ -88,7 +88,7 @@ def cli() -> None:
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
     from netac import config, experiment, folders
-    from netac.processes import launch
+    from netac.comm import launch
     comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
     out = launch.agree(comm, lambda: out or folders.default_folder(source, resume))
@@ -125,8 +125,8 @@ def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, p
     are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all processes, and
     one that fails ends the launch.
     """
+    from netac.comm import launch
     from netac.comparison import compare
-    from netac.processes import launch
     from netac.results.comparison import format_table
     out = out or Path("runs") / f"{file.stem}-comparison"
     names = [name.strip() for name in algorithms.split(",") if name.strip()]
@@ -199,8 +199,8 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json
 
+    from netac.comm import launch
     from netac.evaluation import evaluate
-    from netac.processes import launch
     from netac.results.files import atomic_write
     comm = launch.communicator()
     if render is not None:
@@ -264,7 +264,7 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
     "refuted" if its counter-example reproduces. Exit status 1 if a claim fails.
     """
     from netac import theory
-    from netac.processes import launch
+    from netac.comm import launch
     from netac.theory._report import show
     if launch.is_mpi_launch():
         raise InputError("is not for mpirun", key="netac theory", valid="--jobs, to share the work among processes")
@@ -307,7 +307,7 @@ def _headline(module: str) -> str:
 
 def main() -> None:
     """Entry point: one message and a meaningful exit status for every failure."""
-    from netac.processes import launch
+    from netac.comm import launch
     try:
         status = cli(standalone_mode=False) or 0
     except click.ClickException as error:

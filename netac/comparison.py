@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from netac import config
+from netac.comm import launch
 from netac.errors import InputError, NetacError
 from netac.experiment import checked_setting, run
-from netac.processes import launch
 from netac.processes.mpirun import command
 from netac.processes.placement import Placement
 from netac.progress import Progress

@@ -11,11 +11,12 @@ import numpy as np
 
 from netac import config
 from netac.build import Parts, Setting, assemble, prepare
+from netac.comm import launch
 from netac.environments import GamesSource, make_environment
 from netac.envs import BatchedEnvironment
 from netac.errors import InputError, RunError
 from netac.measures import exact_measures
-from netac.processes import checkpoints, launch
+from netac.processes import checkpoints
 from netac.processes.chains import Chain
 from netac.progress import Progress
 from netac.results.runs import EXPERIMENT, load_run

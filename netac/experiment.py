@@ -13,10 +13,10 @@ import numpy as np
 
 from netac import config
 from netac.build import Parts, Setting, assemble, prepare
+from netac.comm import launch
 from netac.errors import InputError, NetacError, RunError
 from netac.folders import open_folder
 from netac.measures import refuse_bad_numbers
-from netac.processes import launch
 from netac.processes.placement import Placement
 from netac.progress import Progress
 from netac.records import Book, RunResult, checkpoint_to_resume, load_result

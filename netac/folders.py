@@ -8,8 +8,9 @@ from typing import Any
 
 from netac import config
 from netac.build import Setting
+from netac.comm import launch
 from netac.errors import InputError
-from netac.processes import checkpoints, launch
+from netac.processes import checkpoints
 from netac.results.files import RunLock, atomic_write, make_run_folder
 from netac.results.runs import EXPERIMENT, SUMMARY
 

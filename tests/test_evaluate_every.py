@@ -146,7 +146,7 @@ found = {}
 for name in sys.argv[2:]:
     result = netac.run(tables(name, **EVALUATED), out=f"{sys.argv[1]}/{name}")
     found[name] = [told(result), rows(result), result.summary["best_evaluation"]]
-if netac.processes.launch.communicator().rank == 0:
+if netac.comm.launch.communicator().rank == 0:
     print(json.dumps(found))
 """
 

@@ -73,7 +73,7 @@ def command(*words: object) -> str:
 EVERYONE = """\
 import json, sys, netac
 found = [netac.evaluate(folder, 3, 5).summary() for folder in sys.argv[1:]]
-open(f"answers-{netac.processes.launch.communicator().rank}.json", "w").write(json.dumps(found))
+open(f"answers-{netac.comm.launch.communicator().rank}.json", "w").write(json.dumps(found))
 """
 
 

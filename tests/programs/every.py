@@ -7,7 +7,7 @@ from pathlib import Path
 from variants import fingerprint
 
 import netac
-from netac.processes import launch
+from netac.comm import launch
 
 
 def run_every(names: Iterable[str], experiment: Callable[[str], dict], keys: Iterable[str], folder: Path | None = None) -> None:

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.processes import launch, shared_memory
+from netac.comm import launch
+from netac.processes import shared_memory
 from netac.processes.channels import Neighbourhood, PointToPoint
 from netac.processes.ledger import Ledger
 from netac.processes.network import CACHE, Network

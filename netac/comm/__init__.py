@@ -1,0 +1,1 @@
+"""Agents as processes: placement, consensus between neighbours, traffic, checkpoints, launch and abort."""
