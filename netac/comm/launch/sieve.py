@@ -74,9 +74,9 @@ class Sieve(Tee):
         return shown
 
     def end(self) -> bytes:
-        left = self._block + self._line
+        block, line = self._block, self._line
         self._block = self._line = b""
-        return left
+        return block + line if block else self._sort_line(line)
 
     def _sort(self, line: bytes) -> bytes:
         """What is to be shown now that this line is finished."""
