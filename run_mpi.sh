@@ -13,8 +13,8 @@ if [ -x "$here/.venv/bin/python" ]; then
     fi
 fi
 if ! python=$(command -v python3 || command -v python); then
-    [ -n "${MPIRUN:-$(command -v mpirun || command -v mpiexec)}" ] || fail "no MPI found: neither mpirun nor mpiexec is" \
-        "on PATH; install one with: pip install \"netac[mpi]\" (or name your own: MPIRUN=/path/to/mpirun)"
+    [ -n "${MPIRUN:-$(command -v mpirun || command -v mpiexec)}" ] || fail "no MPI found: neither mpirun nor mpiexec" \
+        "is on PATH; install one with: pip install \"netac[mpi]\" (or name your own: MPIRUN=/path/to/mpirun)"
     fail "no python3 on PATH"
 fi
 missing=$("$python" -c 'from importlib.util import find_spec

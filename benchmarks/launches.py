@@ -1,4 +1,4 @@
-"""`netac run` as a user launches it, on so many processes: seconds a joint sample, MPI's start and a warm-up not counted."""
+"""Programs on several processes; seconds a joint sample of `netac run` there, MPI's start and a warm-up not counted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def on_processes(processes: int, program: Sequence[str], **variables: str) -> tu
     return [*program], os.environ | dict.fromkeys(THREADS, "1") | {"NETAC_MPI": "0"} | variables
 
 
-def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int, changed: Mapping[str, object]) -> float:
+def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int,
+                     changed: Mapping[str, object]) -> float:
     """Of the iterations after the first `warm`.
 
     Args:

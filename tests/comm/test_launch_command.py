@@ -42,7 +42,8 @@ def test_one_thread_per_process():
 
 def test_the_caller_has_the_last_word_on_variables():
     mpi = Mpi("/opt/mpi/bin/mpirun", MPICH, "MPICH")
-    argv, environment = command(mpi, 2, ["program"], variables={"NETAC_MPI": "0"}, environ={"PATH": "/bin", "HOME": "/h"})
+    ours = {"PATH": "/bin", "HOME": "/h"}
+    argv, environment = command(mpi, 2, ["program"], variables={"NETAC_MPI": "0"}, environ=ours)
     assert argv[:3] == [mpi.mpirun, "-n", "2"] and argv[-1] == "program"
     assert argv[argv.index("NETAC_MPI") + 1] == environment["NETAC_MPI"] == "0"
     assert environment["OMP_NUM_THREADS"] == "1" and environment["HOME"] == "/h"

@@ -16,8 +16,8 @@ KILLED = "prterun noticed that process rank 1 with PID 101 on node h exited on\n
     ("Abort(1) on node 1 (rank 1 in comm 0): ...", 1, Ending("rank 1 (agents 3-4) ended the launch")),
     ("Process name: [prterun-h-4161@1,7] Exit code: 1", 1, Ending("rank 7 ended with status 1")),
     ("Process name: [[12345,1],1]\n  Exit code:    2", 2, None),                # bad input: netac has said it
-    ("BAD TERMINATION OF ...\nKILLED BY SIGNAL: 9", 9, Ending("a rank was killed by signal 9 (MPICH does not say which)",
-                                                              resumable=True)),
+    ("BAD TERMINATION OF ...\nKILLED BY SIGNAL: 9", 9,
+     Ending("a rank was killed by signal 9 (MPICH does not say which)", resumable=True)),
     ("", 77, Ending("the launcher ended with status 77")),
     ("", 1, None),
 ])
@@ -33,7 +33,8 @@ def test_without_a_placement_the_rank_is_named():
     (f"netac: error: agent 3, iteration 17: the reward is nan\nnetac: error: later\n{KILLED}", "", 1,
      "agent 3, iteration 17: the reward is nan"),
     (KILLED, "", 137, "rank 1 (agents 3-4) was killed by signal 9"),
-    ("", "BAD TERMINATION\nEXIT STRING: Killed (signal 9)", 9, "a rank was killed by signal 9 (MPICH does not say which)"),
+    ("", "BAD TERMINATION\nEXIT STRING: Killed (signal 9)", 9,
+     "a rank was killed by signal 9 (MPICH does not say which)"),
     ("Traceback ...", "", 1, "the launch ended with status 1"),
 ])
 def test_a_failed_run_has_one_cause(told, printed, status, expected):

@@ -60,7 +60,7 @@ def checkout(tmp_path: Path) -> Path:
     (["-n", "0", "FILE"], 2, "run_mpi.sh: -n: must be a whole number from 1 to 9999999 (found '0')"),
     (["-n", "2", "FILE"], 2, "run_mpi.sh: no MPI found"),
 ])
-def test_in_a_new_checkout_the_command_line_is_checked_first(checkout, without_netac, two_agents, arguments, status, says):
+def test_in_a_new_checkout_the_command_line_comes_first(checkout, without_netac, two_agents, arguments, status, says):
     words = [str(two_agents) if word == "FILE" else word for word in arguments]
     done = subprocess.run([checkout / "run_mpi.sh", *words], env=without_netac, cwd=two_agents.parent,
                           capture_output=True, text=True, timeout=60)
@@ -81,8 +81,8 @@ def test_in_a_new_checkout_what_is_missing_is_named(checkout, without_netac, fak
 def test_without_any_python(checkout, without_netac, fake_mpirun, two_agents):
     (Path(without_netac["PATH"]) / "python3").unlink()
     variables = without_netac | {"MPIRUN": str(fake_mpirun("mpich"))}
-    done = subprocess.run([checkout / "run_mpi.sh", "-n", "2", two_agents], env=variables, capture_output=True, text=True,
-                          timeout=60)
+    done = subprocess.run([checkout / "run_mpi.sh", "-n", "2", two_agents], env=variables, capture_output=True,
+                          text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "run_mpi.sh: no python3 on PATH\n")
 
 
@@ -135,17 +135,17 @@ class Deadly(CoordinationGame):
 def test_a_comparison_says_whose_process_was_killed(mpi, two_agents, tmp_path):
     (tmp_path / "deadly.py").write_text(DEADLY)
     command = [sys.executable, "-m", "netac", "compare", two_agents, "--algorithms", "cac", "--seeds", "1",
-               "--processes", "2", "--set", "iterations=50", "--set", "env={factory='deadly:Deadly'}"]
-    done = subprocess.run(command, env=environment(PYTHONPATH=f"{tmp_path}:{ROOT}"), capture_output=True, text=True,
-                          timeout=100)
+               "--processes", "2", "--set", "iterations=50", "--set", "env={factory='deadly:Deadly'}", "--out", "out"]
+    done = subprocess.run(command, env=environment(PYTHONPATH=f"{tmp_path}:{ROOT}"), cwd=tmp_path, capture_output=True,
+                          text=True, timeout=100)
     assert done.returncode == 1
     if "Open MPI" in mpi.title:
         assert "cac, seed 0 failed: rank 1 (agents 1) was killed by signal 9\n" in done.stderr
     assert "was killed by signal 9" in done.stderr
 
 
-def test_a_comparison_without_an_mpi(two_agents, tmp_path):
+def test_a_comparison_with_an_mpirun_that_is_not_there(two_agents, tmp_path):
     command = [sys.executable, "-m", "netac", "compare", two_agents, "--algorithms", "cac", "--seeds", "1",
-               "--processes", "2"]
+               "--processes", "2", "--out", tmp_path / "out"]
     done = subprocess.run(command, env=environment(tmp_path / "gone"), capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (2, f"netac: error: MPIRUN: cannot run {tmp_path / 'gone'}\n")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from netac.comm.launch.family import HYDRA, MPICH, OPEN_MPI, OPEN_MPI_5, Mpi, with_parts
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+           "NUMEXPR_NUM_THREADS")
 
 
 def rank_variables(environ: Mapping[str, str]) -> dict[str, str]:
