@@ -16,10 +16,11 @@ class Ledger:
     """What each of `agents` agents has sent so far, and what this process has.
 
     Attributes:
+        agents: N.
+        action_bytes: bytes of one agent's action.
+        games: joint actions announced in one message.
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
-        action_bytes: bytes of one action.
-        games: joint actions announced in one message.
         trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn, in all.
         wire_messages, wire_bytes: what this process sent to others.
     """

@@ -25,14 +25,13 @@ from netac.experiment import linear_agents
 from netac.experiment.config import ALGORITHMS, NETWORKS, Experiment
 from netac.experiment.linear_agents import Linear, make_linear
 from netac.experiment.make_env import Environment, GamesSource, make_environment
-from netac.sampling.tabular import TabularSampler
+from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:                # loads torch
     from netac.experiment.neural_agents import Neural
     from netac.experiment.on_policy_agents import Central
-    from netac.sampling.game import GameSampler
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 EXACT_SAMPLING = ("stationary", "iid")
@@ -171,7 +170,7 @@ class Parts:
     setting: Setting
     placement: Placement
     agents: NetworkedAgents | OnPolicyAgents | OffPolicyAgents
-    sampler: TabularSampler | GameSampler
+    sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger
     comm: object
@@ -206,12 +205,10 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     """
     experiment, model = setting.experiment, setting.model
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
-    ledger = Ledger(experiment.agents)
+    ledger = model.ledger()
     agents = model.agents(placement.local, experiment.seed, setting.settings)
-    central = setting.trains_centrally
-    sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm,
-                        **({"trainer": not play} if central else {}))
-    if central:
+    sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
+    if setting.trains_centrally:
         return Parts(setting, placement, agents, sampler, TrainerLinks(placement, ledger, comm), ledger, comm)
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:

@@ -60,7 +60,7 @@ class Recorder:
         self._efficient = getattr(env, "efficient", None)
         self.rewards = Average(T, parts.setting.efficient_over if self._efficient else 0)
         self._tally = parts.sampler.tally
-        self._episodes = getattr(parts.sampler, "episodes", None)
+        self._episodes = parts.sampler.episodes
         self.returns, self.lengths, self._finished = Average(T), Average(T), 0
         self.columns = COLUMNS + (EXACT_COLUMNS if parts.setting.mdp is not None else ()) + (
             EPISODE_COLUMNS if self._episodes else ())

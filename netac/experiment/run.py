@@ -111,7 +111,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     experiment, T = setting.experiment, setting.experiment.iterations
     book = Recorder(parts, folder if root else None)
     start = book.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
-    if start and root and not getattr(parts.sampler.environment, "resumable", True):
+    if start and root and not parts.sampler.resumable:
         print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
               "uninterrupted one", file=sys.stderr, flush=True)
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
