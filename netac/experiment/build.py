@@ -74,6 +74,12 @@ class Setting:
         return isinstance(self.algorithm.requirements(self.settings), TrainerRequirements)
 
     @property
+    def replicated(self) -> bool:
+        """Whether every process steps the games by itself; else process 0 does, and shows them to the others."""
+        source = self.environment
+        return not self.trains_centrally and (not isinstance(source, GamesSource) or source.replicated)
+
+    @property
     def efficient_over(self) -> int:
         """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of as many
         samples as they are iterations of other algorithms."""
@@ -175,14 +181,20 @@ class Parts:
     ledger: Ledger
     comm: object
 
+    def settle(self) -> None:
+        """Before parameters and counts are read: complete what is under way, and tell all what each process has counted."""
+        self.network.settle()
+        self.ledger.collect(self.placement, self.comm)
+
     def state(self) -> dict[str, np.ndarray]:
         """All that a checkpoint keeps besides agents' rows, whole on process 0."""
-        return self.sampler.state() | self.ledger.state() | self.agents.state()
+        return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, and the agents' rows before the world, which needs them; agents know how long their rows are."""
+        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows are."""
         local = self.placement.local
         self.agents.restore(kept)
+        self.network.restore(kept)
         self.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
         for name, rows in self.rows.items():
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
@@ -193,7 +205,8 @@ class Parts:
     def rows(self) -> dict[str, np.ndarray]:
         """By name."""
         optimizer = self.agents.optimizer
-        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.sampler.rows, **self.agents.rows}
+        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.sampler.rows,
+                **self.network.rows, **self.agents.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 

@@ -16,6 +16,7 @@ from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, make_environment
 from netac.experiment.measures import exact_measures
+from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
@@ -117,7 +118,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
 
 def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
-    setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
+    setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
+    launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
     stage = Stage(setting, wanted, comm)
