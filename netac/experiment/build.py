@@ -226,5 +226,5 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
-    network = Network(matrix, placement, ledger, comm)
+    network = Network(matrix, placement, ledger, comm, seed=experiment.seed)
     return Parts(setting, placement, agents, sampler, network, ledger, comm)

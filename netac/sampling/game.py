@@ -1,4 +1,4 @@
-"""The world of agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
+"""Samples for agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
 
 It answers the questions of `netac.sampling.protocol.Sampler`; a batch of M samples are M / E joint steps of all games.
 """

@@ -15,23 +15,24 @@ from support import neural_variants, variants
 
 
 class Loss(Condition):
-    """Messages are lost with probability 1/3, both of an edge together or each by itself."""
+    """Messages are lost with probability 1/3, both of an edge together or each by itself.
+
+    How many exchanges there have been, which it keeps, is part of the draws.
+    """
 
     def __init__(self, both_ways: bool = True):
         self.rows: dict[str, np.ndarray] = {}
-        self._both_ways, self._lost = both_ways, 0
+        self._both_ways, self._asked = both_ways, 0
 
     def arrive(self, exchange: Exchange) -> None:
-        exchange.arrived &= exchange.uniforms(exchange.round, self._both_ways) >= 1 / 3
+        exchange.arrived &= exchange.uniforms(self._asked, self._both_ways) >= 1 / 3
+        self._asked += 1
 
     def state(self) -> dict[str, np.ndarray]:
-        return {"asked": np.array(self._lost)}
-
-    def depart(self, exchange: Exchange) -> None:
-        self._lost += 1
+        return {"asked": np.array(self._asked)}
 
     def restore(self, state) -> None:
-        self._lost = int(state["asked"])
+        self._asked = int(state["asked"])
 
 
 class Smoothing(Condition):
@@ -92,7 +93,7 @@ class Median(Condition):
 
 CONDITIONS = {"loss": lambda: [Loss()], "one-way": lambda: [Loss(both_ways=False)], "smoothing": lambda: [Smoothing()],
               "skipping": lambda: [Skipping(1e-3)], "all": lambda: [Smoothing(), Skipping(1e-3), Loss(False), Median()]}
-EXPERIMENTS = ("cac", "cac-gossip", "dac-state_value-average", "mdac-rounds", "dnac-double")
+EXPERIMENTS = ("cac-gossip", "dac-state_value-average", "mdac-rounds")
 NAMES = [f"{name} {conditions}" for name in EXPERIMENTS for conditions in CONDITIONS]
 NEURAL = ["neural cac-normalised loss", "neural cac-normalised all", "neural mdac all"]
 
@@ -107,8 +108,8 @@ def experiment(name: str) -> dict[str, Any]:
 @contextmanager
 def under(conditions: str):
     """Networks that are built meanwhile have these conditions."""
-    def network(matrix, placement, ledger, comm=None):
-        return Network(matrix, placement, ledger, comm, conditions=made, seed=5)
+    def network(matrix, placement, ledger, comm=None, seed=0):
+        return Network(matrix, placement, ledger, comm, conditions=made, seed=seed)
 
     made: Sequence[Condition] = CONDITIONS[conditions.split()[-1]]()
     build.Network = network
