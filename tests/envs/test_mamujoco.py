@@ -29,7 +29,7 @@ from netac.utils.streams import Purpose
 FACTORY = "gymnasium_robotics:mamujoco_v1.parallel_env"
 CHEETAH = {"scenario": "HalfCheetah", "agent_conf": "2x3"}
 STEPS = 100
-LAUNCH = {"wall_seconds", "iterations_per_second", "processes", "wire_messages", "wire_bytes", "versions"}
+LAUNCH = {"wall_seconds", "iterations_per_second", "processes", "wire_messages", "wire_bytes", "versions", "kernels"}
 """Of a summary, what depends on the launch."""
 
 
