@@ -204,8 +204,8 @@ class Recorder:
         experiment, ledger = self.parts.setting.experiment, self.parts.ledger
         traffic = ledger.logical()
         summary = {
-            "algorithm": experiment.algorithm["name"],
-            "env": experiment.env.get("name", experiment.env.get("factory")),
+            "algorithm": experiment.algorithm.name,
+            "env": experiment.env.called,
             "agents": experiment.agents, "processes": self.parts.placement.processes, "seed": experiment.seed,
             "iterations": experiment.iterations, "env_steps": ledger.samples, "final_reward": self.rewards.final,
             **disagreement(flat, self.parts.setting.layout),

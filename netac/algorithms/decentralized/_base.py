@@ -45,7 +45,10 @@ class Requirements:
         reward_model, mu, h: whether agents hold lambda, an average reward, a natural direction.
         mixed: what consensus averages, a key of `netac.agents.parameters.MIXED`.
         features: see `netac.sampling.protocol.Features`.
+        builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
     """
+
+    builder: ClassVar[str] = "decentralized"
 
     value: Literal["state", "action"] = "state"
     reward_model: bool = False
