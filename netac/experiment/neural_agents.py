@@ -98,8 +98,8 @@ class Neural:
         """What each agent holds."""
         needs, policy = self.needs, self.policy
         return Layout(omega=self.value.size, lam=self.reward_model.size if self.reward_model else 0, theta=policy.size,
-                      shared=policy.shared, mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed,
-                      dtype="float32")
+                      shared=policy.shared, mu=int(needs.mu), mixed=needs.mixed, state=needs.state,
+                      agents=self.ground.probe.agents, dtype="float32")
 
     def describe(self) -> str:
         """Which tensors are shared and which are personal, and how many numbers there are."""
@@ -135,8 +135,8 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     ground = playground(experiment, environment)
     games = ground.probe
     wanted, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
-    if needs.h and wanted.entropy:
-        raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
+    if wanted.entropy and not needs.entropy_bonus:
+        raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
     policy = neural_policy(policy_spec, games.observations, games.actions, games.names, **wanted.model_dump())
     seen = games.observations
     if experiment.critic.get("input") == "state":
@@ -155,7 +155,7 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     if needs.value == "action" and not all(space.n_actions for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions", key="algorithm.critic",
                          found="action_value", valid='"state_value" with this environment')
-    value = neural_critic(f"{needs.value}_value", critic_spec, seen, games.names, joint, needs.mixed != "nothing",
+    value = neural_critic(f"{needs.value}_value", critic_spec, seen, games.names, joint, bool(needs.mixed),
                           wanted.initial)
     tables = {"policy": {**wanted.model_dump(), **policy_spec}, "critic": {**critic.model_dump(), **critic_spec}}
     model = None
@@ -165,7 +165,7 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
                              found=experiment.reward_model[key], valid=f"critic.{key}")
         _, spec = network_table(Options, experiment.reward_model, seeing_actions(critic_spec, seen[0]), seen[0],
                                 "reward_model")
-        model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
+        model = neural_critic("reward_model", spec, seen, games.names, joint, bool(needs.mixed), wanted.initial)
         tables["reward_model"] = spec
     return Neural(ground, policy, value, model, needs, tables, experiment.normalise)
 

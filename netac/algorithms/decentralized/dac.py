@@ -46,9 +46,9 @@ def requirements(settings: Settings) -> Requirements:
     """What DAC's agents hold and mix."""
     average = settings.setting == "average"
     if settings.critic == "action_value":
-        return Requirements(value="action", mu=average, mixed="critic",
+        return Requirements(value="action", mu=average, mixed=("omega",),
                             features=Features(psi=True, psi_next=True, psi_own=True))
-    return Requirements(reward_model=True, mu=average, mixed="critics and mu" if average else "critics",
+    return Requirements(reward_model=True, mu=average, mixed=("mu", "omega", "lam") if average else ("omega", "lam"),
                         features=Features(psi=True))
 
 

@@ -51,7 +51,7 @@ class Settings(Common):
 
 def requirements(settings: Settings) -> Requirements:
     """What MDAC's agents hold and mix."""
-    return Requirements(mixed="critic")
+    return Requirements(mixed=("omega",))
 
 
 def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
