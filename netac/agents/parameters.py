@@ -1,9 +1,10 @@
-"""All that a process's agents keep from one iteration to the next, in one flat buffer: consensus mixes and sends a slice of it.
+"""All that a process's agents keep from one iteration to the next: one flat buffer, of which consensus sends a slice.
 
 Row i is agent i.  It holds the parameters, mu, omega, lambda and theta (its shared part first), and the state that the
-algorithm declares: arrays of shapes such as `like("theta")`, all 0 at the start.  What consensus averages is one run of the row:
+algorithm declares: arrays of shapes such as `like("theta")`, all 0 at the start.  The order of a row makes one run of
+what consensus averages:
 
-    [mu, omega, lambda that are not mixed | mixed state | mu, omega, lambda that are mixed | theta | state that is not mixed]
+    [mu, omega, lambda, if not mixed | mixed state | mu, omega, lambda, if mixed | theta | state that is not mixed]
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Shape:
     """The shape of an array that every agent keeps; see `like`, `numbers` and `per_edge`.
 
     Attributes:
-        parts: the quantities it has the sizes of, side by side: names of `PARTS`, or "mixed" for all parameters that are mixed.
+        parts: the quantities it has the sizes of, side by side: names of `PARTS`, or "mixed" for all parameters that
+            are mixed.
         size: how many numbers it has where it is like no quantity.
         edges: whether there are N of them, one for every agent that may be a neighbour.
         dtype: type of the numbers; None: that of the parameters, in whose row it then lies.
@@ -43,7 +45,7 @@ class Shape:
 
 
 def like(part: str, *parts: str, dtype: str | None = None) -> Shape:
-    """As many numbers as these quantities have together, (n, size): like("theta"), like("omega", "lam"), like("mixed")."""
+    """As many numbers as these quantities have together, (n, size), e.g. like("omega", "lam"), like("mixed")."""
     return Shape((part, *parts), dtype=dtype)
 
 
@@ -65,7 +67,8 @@ class Layout:
     """How many numbers of each kind an agent holds, and where.
 
     Attributes:
-        mu, omega, lam, theta: sizes of the average reward (0 or 1), the value weights, the reward model's weights and the policy.
+        mu, omega, lam, theta: sizes of the average reward (0 or 1), the value weights, the reward model's weights and
+            the policy.
         shared: how many coordinates of theta are shared (they come first).
         mixed: what consensus averages: names of `MIXABLE` and of state.
         state: what the algorithm keeps besides, by name.
@@ -88,20 +91,25 @@ class Layout:
 
     def __post_init__(self):
         for name, shape in self.state.items():
-            if name in PARTS or name == "mixed":
-                raise InputError("the algorithm declares state under the name of a parameter", key="requirements.state", found=name)
+            if name in (*PARTS, "mixed"):
+                raise InputError("the algorithm declares state under the name of a parameter", key="requirements.state",
+                                 found=name)
             for part in shape.parts:
                 _refuse_unless(part, (*PARTS, "mixed"), f"requirements.state.{name}")
         for name in self.mixed:
-            _refuse_unless(name, (*MIXABLE, *(name for name, shape in self.state.items() if shape.dtype is None)), "requirements.mixed")
+            _refuse_unless(name, (*MIXABLE, *self._in_rows), "requirements.mixed")
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the row holds, in its order."""
-        critics = [name for name in PARAMETERS if name != "theta"]
-        kept = [name for name, shape in self.state.items() if shape.dtype is None]
-        return (*(name for name in critics if name not in self.mixed), *(name for name in kept if name in self.mixed),
-                *(name for name in critics if name in self.mixed), "theta", *(name for name in kept if name not in self.mixed))
+        before, kept, mixed = PARAMETERS[:-1], self._in_rows, set(self.mixed)
+        return (*(name for name in before if name not in mixed), *(name for name in kept if name in mixed),
+                *(name for name in before if name in mixed), PARAMETERS[-1],
+                *(name for name in kept if name not in mixed))
+
+    @property
+    def _in_rows(self) -> list[str]:
+        return [name for name, shape in self.state.items() if shape.dtype is None]
 
     @cached_property
     def total(self) -> int:
@@ -123,12 +131,12 @@ class Layout:
         shape = self.state.get(name)
         if shape is None:
             return self._size(name)
-        return self.agents * self.of_one(shape) if shape.edges else self.of_one(shape)
+        size = self.size(shape)
+        return self.agents * (self._padded(size) if shape.parts else size) if shape.edges else size
 
-    def of_one(self, shape: Shape) -> int:
-        """How many columns a state takes, or the copy of it for one edge."""
-        last = max((place.stop for place in self.places(shape)), default=0)
-        return self._padded(last) if shape.edges and shape.parts else last
+    def size(self, shape: Shape) -> int:
+        """How many columns a state takes, or the copy of it for one edge; such copies begin as quantities do."""
+        return max((place.stop for place in self.places(shape)), default=0)
 
     def places(self, shape: Shape) -> list[slice]:
         """Where the quantities that a state is like lie in it: one after the other, as in a row."""
@@ -154,7 +162,7 @@ class Layout:
         return columns
 
     def _padded(self, size: int) -> int:
-        """Where the next quantity begins: in single precision at a multiple of 64 bytes, as the networks' kernels want it."""
+        """Where the next quantity begins: in single precision at a multiple of 64 bytes, for the networks' kernels."""
         return -(-size // NUMBERS) * NUMBERS if self.dtype == "float32" else size
 
 
@@ -166,8 +174,8 @@ class Parameters:
         mixed: (n, width) what consensus averages.
         beside: state whose numbers are of another type, (n, width) each, by name.
 
-    `x["y"]` is the state y: (n, size); (n, N) or (n, N, size) for edges.  `x.parts("y")` are its parts, one for each quantity
-    that it is like, along its last axis.  Between them `x["y"]` has zeros where the row has some.
+    `x["y"]` is the state y: (n, size); (n, N) or (n, N, size) for edges.  `x.parts("y")` are its parts, one for each
+    quantity that it is like, along its last axis.  Between them `x["y"]` has zeros where the row has some.
     """
 
     def __init__(self, layout: Layout, agents: int):
@@ -191,18 +199,19 @@ class Parameters:
         rows = self.flat[:, self.layout.columns[name]] if shape.dtype is None else self.beside[name]
         if not (shape.edges and shape.parts):
             return rows
-        return rows.reshape(len(rows), self.layout.agents, -1)[..., :self.layout.places(shape)[-1].stop]
+        N = self.layout.agents
+        return rows.reshape(len(rows), N, rows.shape[1] // N)[..., :self.layout.size(shape)]
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The state of this name."""
         return self._state[name]
 
     def parts(self, name: str) -> tuple[np.ndarray, ...]:
-        """The parts of the state of this name, in the order in which `like` or `per_edge` names them ("mixed": the row's)."""
+        """The parts of the state of this name, in the order in which `like` names them ("mixed": the row's)."""
         return tuple(self._state[name][..., place] for place in self.layout.places(self.layout.state[name]))
 
     def add(self, *steps: np.ndarray) -> None:
-        """Add to every agent's parameters: steps (n, size) of all that it holds of mu, omega, lambda, theta, in the row's order."""
+        """Add to the parameters: steps (n, size) of all that agents hold of them, in the row's order."""
         if self._run is not None:
             self._run += np.concatenate(steps, axis=1, out=self._steps)
         else:
@@ -218,4 +227,5 @@ class Parameters:
 def _refuse_unless(name: str, valid: tuple[str, ...], key: str) -> None:
     """Refuse a name in an algorithm's requirements."""
     if name not in valid:
-        raise InputError("the algorithm's requirements name what there is not", key=key, found=name, valid=", ".join(valid))
+        raise InputError("the algorithm's requirements name what there is not", key=key, found=name,
+                         valid=", ".join(valid))

@@ -1,4 +1,4 @@
-"""The agents' rows: what is mixed is one slice, state has the declared shape, and networks' quantities begin at 64 bytes."""
+"""The agents' rows: what is mixed is one slice, state has its declared shape, networks' quantities are aligned."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ N, SIZES = 3, {"mu": 1, "omega": 2, "lam": 3, "theta": 5, "shared": 4, "personal
 FIXED = [(), ("omega",), ("omega", "lam"), ("mu", "omega", "lam"), ("omega", "lam", "shared")]
 
 
-def layout(mixed=(), dtype="float64", **state):
-    return Layout(**{name: SIZES[name] for name in (*PARAMETERS, "shared")}, mixed=mixed, state=state, agents=N, dtype=dtype)
+def layout(mixed=(), dtype="float64", sizes=SIZES, **state):
+    sizes = {name: sizes[name] for name in (*PARAMETERS, "shared")}
+    return Layout(**sizes, mixed=mixed, state=state, agents=N, dtype=dtype)
 
 
 @pytest.mark.parametrize("mixed", FIXED)
@@ -30,20 +31,28 @@ def test_layout_mixes_a_run_of_neighbouring_columns(mixed):
 
 SHAPES = st.one_of(
     st.builds(lambda parts: like(*parts), st.lists(st.sampled_from([*SIZES, "mixed"]), min_size=1, max_size=3)),
-    st.builds(numbers, st.integers(0, 20)), st.builds(lambda parts: per_edge(*parts), st.lists(st.sampled_from(list(SIZES)), max_size=2)))
+    st.builds(numbers, st.integers(0, 20)),
+    st.builds(lambda parts: per_edge(*parts), st.lists(st.sampled_from(list(SIZES)), max_size=2)))
 
 
 @st.composite
 def layouts(draw):
     state = draw(st.dictionaries(st.sampled_from("abcdz"), SHAPES, max_size=4))
     mixed = draw(st.lists(st.sampled_from([*MIXABLE, *state]), unique=True))
-    return layout(tuple(mixed), draw(st.sampled_from(["float64", "float32"])), **state)
+    sizes = {"mu": draw(st.integers(0, 1)), "omega": draw(st.integers(0, 17)), "lam": draw(st.sampled_from([0, 3])),
+             "theta": 5, "shared": draw(st.sampled_from([0, 4, 5]))}
+    return layout(tuple(mixed), draw(st.sampled_from(["float64", "float32"])), sizes, **state)
+
+
+def size_of(plan: Layout, part: str) -> int:
+    return 5 - plan.shared if part == "personal" else getattr(plan, part)
 
 
 def size(plan: Layout, shape: Shape) -> int:
     """Of one copy, without gaps."""
-    parts = [part for each in shape.parts for part in ([name for name in MIXABLE if name in plan.mixed] if each == "mixed" else [each])]
-    return sum(SIZES[part] for part in parts) if shape.parts else shape.size
+    mixed = [name for name in MIXABLE if name in plan.mixed]
+    parts = [part for each in shape.parts for part in (mixed if each == "mixed" else [each])]
+    return sum(size_of(plan, part) for part in parts) if shape.parts else shape.size
 
 
 @settings(max_examples=300, deadline=None)
@@ -64,19 +73,21 @@ def test_every_quantity_has_its_own_numbers_and_what_is_mixed_is_one_slice(plan,
             part[:] = number
     for number, name in enumerate(held, 1):
         assert all((part == number).all() for part in held[name]), name
-    there = {number for number, name in enumerate(held, 1) if name in plan.mixed and any(part.size for part in held[name])}
-    if "shared" in plan.mixed:
+    there = {number for number, name in enumerate(held, 1)
+             if name in plan.mixed and any(part.size for part in held[name])}
+    if "shared" in plan.mixed and plan.shared:
         there.add(1 + PARAMETERS.index("theta"))
     assert np.shares_memory(x.mixed, x.flat) or not there
     assert set(x.mixed.ravel().tolist()) - {0.0} == there
-    assert np.count_nonzero(x.mixed) == n * (sum(SIZES[name] for name in MIXABLE if name in plan.mixed) + sum(
-        size(plan, plan.state[name]) * (N if plan.state[name].edges else 1) for name in plan.state if name in plan.mixed))
+    wide = {name: size(plan, shape) * (N if shape.edges else 1) for name, shape in plan.state.items()}
+    wide |= {name: size_of(plan, name) for name in MIXABLE}
+    assert np.count_nonzero(x.mixed) == n * sum(wide[name] for name in plan.mixed)
     if plan.dtype == "float32":
-        assert all(is_aligned(part) for name in PARAMETERS for part in held[name])
+        assert all(is_aligned(part) for name in PARAMETERS for part in held[name] if part.size)
         for name, shape in plan.state.items():
             copies = range(N) if shape.edges and shape.parts else [...]
-            assert all(is_aligned(part[:, j] if shape.edges else part) for part in held[name] if shape.parts and part.size
-                       for j in copies), name
+            assert all(is_aligned(part[:, j] if shape.edges else part)
+                       for part in held[name] if shape.parts and part.size for j in copies), name
     else:
         assert x.flat.all() and plan.total == x.flat.shape[1]
     for column in range(plan.total):
@@ -90,8 +101,8 @@ def test_steps_are_added_to_the_parameters_alone(plan):
     x = Parameters(plan, 2)
     x.flat[:] = 1.0
     before = x.flat.copy()
-    held = [name for name in plan.names if name in PARAMETERS]
-    x.add(*(np.full((2, SIZES[name]), 2.0 + k, plan.dtype) for k, name in enumerate(held)))
+    held = [name for name in plan.names if name in PARAMETERS and getattr(plan, name)]
+    x.add(*(np.full((2, getattr(plan, name)), 2.0 + k, plan.dtype) for k, name in enumerate(held)))
     for k, name in enumerate(held):
         assert (getattr(x, name) == 3.0 + k).all()
         getattr(x, name)[:] = 1.0

@@ -1,4 +1,4 @@
-"""No algorithm keeps anything that is not declared: every file that there is, and that CONTRIBUTING.md shows, is stopped and resumed.
+"""No algorithm keeps what it does not declare: every file, and those CONTRIBUTING.md shows, is stopped and resumed.
 
 A file with other choices (`Literal`, `bool`) among the options of its own is run with each of them.
 """
@@ -29,8 +29,8 @@ from netac.utils import plugins
 SHOWN = {path: text for path, text in shown_files("CONTRIBUTING.md").items() if path.startswith("netac/algorithms/")}
 NAMES = [*plugins.module_names(ALGORITHMS), *(Path(path).stem for path in SHOWN)]
 STOPPED_AT, ITERATIONS = 3, 6
-FEW = {"rollout": 4, "epochs": 2, "minibatches": 2, "critic_minibatches": 2, "batch": 3, "buffer": 30, "warmup": 9, "updates": 2,
-       "inner_steps": 2, "team_reward": "mean"}
+FEW = {"rollout": 4, "epochs": 2, "minibatches": 2, "critic_minibatches": 2, "batch": 3, "buffer": 30, "warmup": 9,
+       "updates": 2, "inner_steps": 2, "team_reward": "mean"}
 
 
 @pytest.fixture
@@ -130,8 +130,9 @@ WHOLE = {"shaped": "", "used": "y"}
 PLACES = {
     "declared": {"declared": 'state={"y": like("theta")}', "kept": 'x["y"]', **WHOLE},
     "mixed": {"declared": 'state={"y": like("shared", "personal")}, mixed=("y",)', "kept": "x.mixed", **WHOLE},
-    "of another type": {"declared": 'state={"y": like("theta", dtype="float32")}', "kept": 'x["y"]', "shaped": "np.float32", "used": "y"},
-    "so many numbers": {"declared": 'state={"z": numbers(2), "y": numbers(1)}', "kept": 'x["y"]', 
+    "of another type": {"declared": 'state={"y": like("theta", dtype="float32")}', "kept": 'x["y"]',
+                        "shaped": "np.float32", "used": "y"},
+    "so many numbers": {"declared": 'state={"z": numbers(2), "y": numbers(1)}', "kept": 'x["y"]',
                         "shaped": "(lambda g: g.sum(axis=1, keepdims=True))", "used": "y"},
     "for every edge": {"declared": 'state={"y": per_edge("theta")}', "kept": 'x.flat[:, x.layout.columns["y"]]',
                        "shaped": "(lambda g: np.tile(g, 3))", "used": 'x["y"][:, -1]'},

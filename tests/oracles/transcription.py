@@ -60,8 +60,8 @@ def cac(*, game, W, seed, iterations, alpha, beta, zeta, gamma, shared=None, ome
         sampling="markov", theta0=None, tracking=False):
     """Zeng et al., Algorithms 1 and 2.  `shared`: bool mask of the mixed coordinates of theta_i, default all.
 
-    `tracking`: steps along y_i <- sum_j W_ij y_j + g_i - g_i of the iteration before (y = g at first) in place of g_i, but for
-    the coordinates that are not shared.
+    `tracking`: steps along y_i <- sum_j W_ij y_j + g_i - g_i of the iteration before (y = g at first) in place of g_i,
+    but for the coordinates that are not shared.
     """
     n = game.agents
     samplers = Samplers(game, seed, sampling, gamma)

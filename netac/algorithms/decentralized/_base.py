@@ -1,7 +1,7 @@
 """What the decentralized algorithms have in common: their agents, step sizes, projections and shared options.
 
-An algorithm is one module with `Settings` (its options), `requirements(settings)` (what its agents hold, keep and mix) and
-`iterations(agents, sampler, network, settings, times)`, a generator that performs iteration t between two yields.
+An algorithm is one module with `Settings` (its options), `requirements(settings)` (what its agents hold, keep and mix)
+and `iterations(agents, sampler, network, settings, times)`, a generator that performs iteration t between two yields.
 """
 
 from __future__ import annotations
@@ -39,24 +39,27 @@ def project(x: np.ndarray, radius: float) -> None:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What `requirements(settings)` of an algorithm answers: what its agents hold, keep and mix, and what batches must show.
+    """An algorithm's answer to `requirements(settings)`: what its agents hold, keep and mix, what batches must show.
 
-    All that a run needs in order to go on after a stop is declared here.  What an iteration leaves to the next in a local
-    variable of `iterations` is lost at a resume, and the run ends elsewhere; a test that every algorithm passes looks for it.
+    All that a run needs in order to go on after a stop is declared here.  What an iteration leaves to the next in a
+    local variable of `iterations` is lost at a resume, and the run ends elsewhere: a test that every algorithm has to
+    pass finds it.
 
     Attributes:
-        value: V(s), or Q(s, a) of the joint action: omega is (n, K), its weights.  Read by the builders of agents, who make the
-            critic, and by the exact measures.
-        reward_model: whether agents hold lambda (n, L), the weights of R(s, a); without one it is (n, 0).
-        mu: whether they hold an average reward (n, 1), else (n, 0).
-        state: whatever else they keep from one iteration to the next, by name: `like("theta")` (n, d), `like("omega", "lam")`
-            (n, K + L), `like("mixed")`, `numbers(3)` (n, 3), `per_edge()` (n, N), `per_edge("theta")` (n, N, d), as
-            `netac.agents.parameters` defines them.  It is 0 before iteration 0, and `agents.parameters["name"]` from then on,
-            to be written in place.  Read by `Layout`, which gives it its place in the agents' rows; checkpoints keep it there.
-        mixed: what consensus averages, of "mu", "omega", "lam", "shared" (the shared part of theta) and the names of `state`:
-            `agents.parameters.mixed`, to be given to the network as one message.  Read by `Layout`, which puts it side by side,
-            by the measures of disagreement (of omega, lambda and theta), and by the builder of networks: what is mixed must
-            have one meaning in all agents.
+        value: V(s), or Q(s, a) of the joint action; omega (n, K) are its weights.  Read by the builders of agents, who
+            make the critic, and by the exact measures.
+        reward_model: whether agents hold lambda (n, L), the weights of R(s, a); without one it is (n, 0).  Read by the
+            builders of agents.
+        mu: whether they hold an average reward, (n, 1); else it is (n, 0).  Read by the builders of agents.
+        state: what else they keep from one iteration to the next, by name: `like("theta")` (n, d),
+            `like("omega", "lam")` (n, K + L), `like("mixed")`, `numbers(3)` (n, 3), `per_edge()` (n, N), `per_edge("theta")` (n, N, d); see
+            `netac.agents.parameters`.  It is 0 before iteration 0 and `agents.parameters["name"]` in `iterations`, to
+            be written in place.  Read by `Layout`, which gives it its columns of the agents' rows; checkpoints keep
+            whole rows.
+        mixed: what consensus averages, of "mu", "omega", "lam", "shared" (the shared part of theta) and the names of
+            `state`: `agents.parameters.mixed` (n, width), which the network sends as one message.  Read by `Layout`,
+            which lays it side by side, by the measures of disagreement (omega, lambda and theta alone), and by the
+            builder of networks: what is mixed must mean the same in all agents.
         features: which features and actions a batch has.  Read by the sampler; see `netac.sampling.tabular.Features`.
         entropy_bonus: whether `policy.entropy` may be more than 0.  Read by the builder of networks.
     """
@@ -74,9 +77,9 @@ class Requirements:
 class NetworkedAgents:
     """The agents of this process: their parameters, the functions those are parameters of, and their local optimizers.
 
-    The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed over
-    samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.  Where an agent
-    took part in some of the M samples only, the sum is M times the mean over those.
+    The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed
+    over samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.
+    Where an agent took part in some of the M samples only, the sum is M times the mean over those.
     """
 
     parameters: Parameters

@@ -24,6 +24,7 @@ so that sum_i y_i = sum_i g_i at all times.  The personal part of theta keeps st
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -41,35 +42,38 @@ class Settings(SingleSample):
     reward_step: Step = Field(0.1, description="zeta, the step size of lambda")
     omega_radius: Radius = Field(None, description="R_omega of the projection of omega; off by default")
     lambda_radius: Radius = Field(None, description="R_lambda of the projection of lambda; off by default")
-    tracking: bool = Field(False, description="steps along a tracker of all agents' mean direction, mixed with what is mixed")
+    tracking: bool = Field(False, description="steps along a tracker of all agents' mean direction, mixed, too")
 
 
 def requirements(settings: Settings) -> Requirements:
     """What CAC's agents hold, keep and mix."""
-    x, kept = ("omega", "lam", "shared"), {"y": like("mixed"), "g": like("mixed")} if settings.tracking else {}
-    return Requirements(reward_model=True, state=kept, mixed=(*x, "y") if kept else x, features=Features(psi=True))
+    needs = Requirements(reward_model=True, mixed=("omega", "lam", "shared"), features=Features(psi=True))
+    if settings.tracking:
+        return replace(needs, mixed=(*needs.mixed, "y"), state={"y": like("mixed"), "g": like("mixed")})
+    return needs
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
-    """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over their samples."""
+def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
+    """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over them."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     gamma, double, tracking = np.array(settings.gamma), len(sampler.feeds) > 1, settings.tracking
     mean = agents.optimizer.over(sampler.games)
     alpha, beta, zeta = (step_size(step, times.stop, x)
                          for step in (settings.actor_step, settings.critic_step, settings.reward_step))
-    bounded = [(weights, radius) for weights, radius in ((x.omega, settings.omega_radius), (x.lam, settings.lambda_radius))
-               if radius is not None]
+    radii = (x.omega, settings.omega_radius), (x.lam, settings.lambda_radius)
+    bounded = [(weights, radius) for weights, radius in radii if radius is not None]
     for t in times:
         network.post(t, x.mixed)                                                    # line 4 is under way during line 3
         b = sampler.sample(x.theta, feed=RUNNING)                                     # line 3
         v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
         delta = b.r + v_next - v                                                    # line 6
         g_omega, g_lambda = mean.omega(V.gradient(x.omega, b, delta)), mean.lam(R.gradient(x.lam, b, b.r - reward))
-        if double:                                                                  # Algorithm 2: the actor's own sample
+        if double:                                                                  # Algorithm 2: the actor's sample
             b = sampler.sample(x.theta, feed=SECOND)
             v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
         g_theta = mean.theta(policy.gradient(x.theta, b, reward + v_next - v))
-        network.settle()                                                            # line 4: x is omega~, lambda~, theta~
+        network.settle()                                                            # line 4: omega~, lambda~, theta~
         if tracking:
             g_omega, g_lambda, g_theta = tracked(x, g_omega, g_lambda, g_theta)
         x.add(beta * g_omega, zeta * g_lambda, alpha * g_theta)                     # lines 7, 8 and 9
@@ -79,7 +83,7 @@ def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Networ
 
 
 def tracked(x: Parameters, g_omega: np.ndarray, g_lambda: np.ndarray, g_theta: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The tracker, W y before and y + g - g of the iteration before afterwards; what takes the place of the directions g."""
+    """Make y, which is W y by now, W y + g - g of the iteration before; the directions that take the place of g."""
     y, g, shared = x["y"], x["g"], x.shared.shape[1]
     y -= g
     for kept, direction in zip(x.parts("g"), (g_omega, g_lambda, g_theta[:, :shared]), strict=True):

@@ -9,8 +9,8 @@ Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i
 h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
 under "markov" and "stationary" the iteration's one batch serves all of them.
 
-The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took part in
-some of the N_k samples only has the mean over those.
+The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took
+part in some of the N_k samples only has the mean over those.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements(mixed=("omega",), state={"h": like("theta")}, entropy_bonus=False)
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
     gamma, n = settings.gamma, sampler.environment.agents

@@ -54,7 +54,8 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements(mixed=("omega",))
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N = agents.parameters, agents.policy, agents.V, settings.batch
     alpha, mean = step_size(settings.actor_step, times.stop, x), agents.optimizer.over(N * sampler.games)

@@ -49,7 +49,8 @@ def test_trackers_sum_to_directions_on_any_graphs(graphs, seed, shared, optimize
         np.testing.assert_allclose(y.sum(axis=0), g.sum(axis=0), rtol=0, atol=1e-11 * (1 + np.abs(g).max()))
         moved += np.abs(g).max()
     assert moved > 0
-    assert y.shape[1] == sum(parts.setting.layout.width(name) for name in ("omega", "lam")) + parts.setting.layout.shared
+    layout = parts.setting.layout
+    assert y.shape[1] == layout.omega + layout.lam + layout.shared
 
 
 @pytest.mark.parametrize("seed", range(3))
