@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.launching import ROOT, environment
+from support.pages import shown_files
 
 import netac
 from netac.experiment import config, linear_agents
@@ -120,12 +121,6 @@ def test_an_environment_of_ones_own_is_learnt():
     finally:
         sys.path.remove(str(EXAMPLES))
     assert result.summary["final_reward"] == pytest.approx(0.8, abs=0.02)
-
-
-def shown_files(page: str) -> dict[str, str]:
-    """Path -> text of the Python files that a page shows: blocks that begin with a comment that is a path."""
-    blocks = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    return dict(blocks)
 
 
 def test_the_files_that_contributing_shows_work(tmp_path):

@@ -56,7 +56,7 @@ class Linear:
         env, needs, policy = self.environment, self.needs, self.policy
         return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
                       lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
-                      mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
+                      mu=int(needs.mu), mixed=needs.mixed, state=needs.state, agents=env.agents)
 
     def describe(self) -> str:
         """Nothing to say at a run's start."""

@@ -115,8 +115,8 @@ class Neural(PlayingAgents):
         """What each agent holds."""
         needs, policy = self.needs, self.policy
         return Layout(omega=self.value.size, lam=self.reward_model.size if self.reward_model else 0, theta=policy.size,
-                      shared=policy.shared, mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed,
-                      dtype="float32")
+                      shared=policy.shared, mu=int(needs.mu), mixed=needs.mixed, state=needs.state,
+                      agents=self.ground.probe.agents, dtype="float32")
 
     def describe(self) -> str:
         """Which tensors there are, with shapes and counts, and which of them are shared."""
@@ -157,8 +157,8 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     games = ground.probe
     policy = read_policy(experiment, games.observations[0])
     wanted = policy.options
-    if needs.h and wanted.entropy:
-        raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
+    if wanted.entropy and not needs.entropy_bonus:
+        raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
     policies = neural_policy(policy.network, games.observations, games.actions, games.names, **wanted.model_dump())
     seen = games.observations
@@ -173,7 +173,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     if needs.value == "action" and not all(space.n_actions for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
-    mixed, initial = needs.mixed != "nothing", wanted.initial
+    mixed, initial = bool(needs.mixed), wanted.initial
     value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
     parts, model = {"policy": policy, "critic": critic}, None
     if needs.reward_model:

@@ -51,10 +51,11 @@ class Settings(Common):
 
 def requirements(settings: Settings) -> Requirements:
     """What MDAC's agents hold and mix."""
-    return Requirements(mixed="critic")
+    return Requirements(mixed=("omega",))
 
 
-def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N = agents.parameters, agents.policy, agents.V, settings.batch
     alpha, mean = step_size(settings.actor_step, times.stop, x), agents.optimizer.over(N * sampler.games)
