@@ -9,15 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from netac.agents.distributions import distribution_of
 from netac.agents.networks._factory import complete
-from netac.agents.neural import (
-    NeuralActionValue,
-    NeuralPolicy,
-    NeuralRewardModel,
-    NeuralStateValue,
-    neural_critic,
-    neural_policy,
-)
+from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue, neural_critic
+from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
@@ -27,7 +22,8 @@ from netac.envs._batched import BatchedEnvironment
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.config import Experiment, Factory, Normalise
 from netac.experiment.make_env import Environment, GamesSource
-from netac.sampling.game import Encoding, GameSampler
+from netac.sampling.encoding import Encoding
+from netac.sampling.game import GameSampler
 from netac.utils.errors import InputError, did_you_mean
 from netac.utils.options import Options, checked
 
@@ -152,7 +148,7 @@ def make_neural(experiment: Experiment, environment: Environment, needs: Require
     critic = critic.model_copy(update={
         "joint": critic.joint or ("own-first" if alike and critic.input == "observation" else "agents")})
     joint = Encoding(games.actions).size
-    if needs.value == "action" and not all(space.n_actions for space in games.actions):
+    if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions", key="algorithm.critic",
                          found="action_value", valid='"state_value" with this environment')
     value = neural_critic(f"{needs.value}_value", critic_spec, seen, games.names, joint, needs.mixed != "nothing",

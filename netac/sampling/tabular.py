@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from netac.agents.batch import Batch
-from netac.agents.policies import LogLinear, Tabular, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular
+from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
@@ -115,7 +116,7 @@ class TabularSampler:
         return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
                     Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
 
-    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch:
         """`samples` joint samples with the policies at `theta` (n, d).
 
         The batch's `pi` is at this theta.  Where the algorithm asks for a', the running chain keeps a' as its next
@@ -139,7 +140,7 @@ class TabularSampler:
             tally.samples += samples
         phi = self._phi if states is self._all_states else self._phi.take(states, axis=0)
         phi_next = phi if next_states is states else self._phi.take(next_states, axis=0)
-        batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
+        batch = TabularBatch(states, next_states, joint, own, pi, r, phi, phi_next)
         if wanted.psi:
             batch.psi = environment.psi(states, joint)
         if follow_on:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import netac
-from netac.agents.curvature import normal_fisher
+from netac.agents.distributions import DiagonalGaussian
 from netac.algorithms.centralized import hatrpo, jrppo
-from netac.algorithms.policy_gradient.divergences import normal_kl
 from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
 from netac.envs import matrix
 from netac.experiment import config
@@ -151,11 +150,12 @@ def trust_region_step(means: np.ndarray, agent: int) -> float:
     """
     slope = math.prod(np.delete(means, agent).tolist())
     start, g = np.array([means[agent], 0.0]), np.array([slope, 0.0])        # mean and log standard deviation
-    step = natural_direction(lambda x: np.stack(normal_fisher(start[1], x[0], x[1])), g, DELTA, damping=0.0)
+    step = natural_direction(lambda x: np.stack(DiagonalGaussian(*start).fisher(x[0], x[1])), g, DELTA, damping=0.0)
 
     def evaluate(scale: float) -> tuple[float, float]:
         mean, log_std = (start + scale * step)[:, None]
-        return float((mean[0] - start[0]) * slope), float(normal_kl(start[:1], start[1:], mean, log_std))
+        return float((mean[0] - start[0]) * slope), float(
+            DiagonalGaussian(start[:1], start[1:]).kl(DiagonalGaussian(mean, log_std)))
 
     scale = backtrack(evaluate, float(g @ step), DELTA * (1 + 1e-12))
     assert (scale == 1 and math.isclose(evaluate(scale)[1], DELTA, rel_tol=1e-9)) if slope else scale == 0

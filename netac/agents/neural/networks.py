@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netac.agents._neural_layout import Tensors, arrange
-from netac.agents._neural_modules import Modules
 from netac.agents.networks._factory import make_module, memory_size, refuse_large, try_out
 from netac.agents.networks._torch import torch
+from netac.agents.neural.modules import Modules, Tensors, arrange
 from netac.utils.errors import InputError
 from netac.utils.streams import Purpose
 
