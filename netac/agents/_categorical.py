@@ -10,7 +10,7 @@ import numpy as np
 
 from netac.utils.spaces import one_hot
 
-Parts = tuple[np.ndarray, np.ndarray | None]     # what belongs to the outputs, and to log standard deviations beside them
+Parts = tuple[np.ndarray, np.ndarray | None]     # of the outputs, and of log standard deviations beside them
 
 
 def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _cumulated(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Probabilities (..., A), and the distribution function times the total of its masses (..., A), and that total (..., 1)."""
+    """Probabilities (..., A), the distribution function times the total of all masses (..., A), and that total."""
     row = logits.size == logits.shape[-1]
     top = np.maximum.reduce(logits, axis=-1, keepdims=True)
     mass = np.exp(logits - (top.reshape(()) if row else top))
@@ -59,17 +59,17 @@ def logit_score_norms(pi: np.ndarray) -> np.ndarray:
 
 
 def product_tv(tvs: np.ndarray, kl: np.ndarray) -> np.ndarray:
-    """Upper bound of the total variation of products of independent parts, from that of each, (..., d), and their KL divergence.
+    """Upper bound of the total variation of products of d independent parts, from that of each, (..., d), and their KL.
 
-    It is the smaller of 1 - prod_j (1 - TV_j), from coupling every part as well as it can be by itself (which is never more
-    than the sum of the TV_j), and Pinsker's sqrt(KL / 2).
+    It is the smaller of 1 - prod_j (1 - TV_j), from coupling every part as well as it can be by itself (which is never
+    more than the sum of the TV_j), and Pinsker's sqrt(KL / 2).
     """
     return np.minimum(1.0 - np.prod(1.0 - tvs, axis=-1), np.sqrt(0.5 * kl))
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """pi(a) proportional to exp(logits[a]); see `netac.agents.distributions` for what its methods take and give.
+    """pi(a) proportional to exp(logits[a]); see `netac.agents.distributions`.
 
     Actions are whole numbers (...,); a logit of -inf is that of an action which is never taken.
 
@@ -122,7 +122,7 @@ class Categorical:
         return -(p * np.where(p > 0, log_p, 0.0)).sum(axis=-1)
 
     def kl(self, other: Categorical) -> np.ndarray:
-        """sum_a p_a (log p_a - log q_a), exact; infinite where the other never takes an action that this one may take."""
+        """sum_a p_a (log p_a - log q_a), exact; infinite where the other never does what this one may do."""
         log_p, log_q = self.log_probabilities, other.log_probabilities
         p = np.exp(log_p)
         difference = np.zeros(np.broadcast_shapes(log_p.shape, log_q.shape))

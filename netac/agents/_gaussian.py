@@ -29,7 +29,7 @@ def normal_score_norms(z: np.ndarray, log_std: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """N(mean, exp(log_std)^2), coordinate by coordinate; see `netac.agents.distributions` for what its methods take and give.
+    """N(mean, exp(log_std)^2), coordinate by coordinate; see `netac.agents.distributions`.
 
     Actions are vectors (..., d).
 
@@ -73,8 +73,8 @@ class DiagonalGaussian:
     def kl(self, other: DiagonalGaussian) -> np.ndarray:
         """(...,), exact.
 
-        With u = log std - log other std and z = (mean - other mean) / other std it is sum_j (expm1(2 u_j) - 2 u_j + z_j^2) / 2,
-        in which nothing cancels when the two are near.
+        With u = log std - log other std and z = (mean - other mean) / other std it is
+        sum_j (expm1(2 u_j) - 2 u_j + z_j^2) / 2, in which nothing cancels when the two are near.
         """
         u = self.log_std - other.log_std
         z = (self.mean - other.mean) * np.exp(-other.log_std)
@@ -87,15 +87,15 @@ class DiagonalGaussian:
     def _line_tv(self, other: DiagonalGaussian) -> np.ndarray:
         """Of the coordinates by themselves, exact, (..., d).
 
-        In units of the narrower one, N(0, 1), the other is N(m, 1/t^2), m >= 0, t <= 1.  The narrower one's density is the
-        larger between the roots of (1 - t^2) x^2 + 2 m t^2 x - (m^2 t^2 - 2 log t) = 0, so TV is the difference of their masses
-        there; for t = 1 the lower root is at -infinity.
+        In units of the narrower one, N(0, 1), the other is N(m, 1/t^2), m >= 0, t <= 1.  The narrower one's density is
+        the larger between the roots of (1 - t^2) x^2 + 2 m t^2 x - (m^2 t^2 - 2 log t) = 0, so TV is the difference of
+        their masses there; for t = 1 the lower root is at -infinity.
         """
         from scipy.special import ndtr
         u = np.abs(self.log_std - other.log_std)
         m = np.abs(self.mean - other.mean) * np.exp(-np.minimum(self.log_std, other.log_std))
         t, a, mt = np.exp(-u), -np.expm1(-2.0 * u), m * np.exp(-u)
-        q = mt * t + np.hypot(mt, np.sqrt(2.0 * a * u))       # minus half of b + sqrt(b^2 - 4 a c), without cancellation
+        q = mt * t + np.hypot(mt, np.sqrt(2.0 * a * u))   # minus half of b + sqrt(b^2 - 4 a c): nothing cancels
         same, level = q == 0, a == 0
         low = np.where(level, -np.inf, -q / np.where(level, 1.0, a))
         high = (mt * mt + 2.0 * u) / np.where(same, 1.0, q)

@@ -1,8 +1,8 @@
-"""Linear critics, for all agents of a process at once: V(s) = phi(s)'omega, R(s,a) = psi(s,a)'lambda, Q(s,a) = psi(s,a)'omega.
+"""Linear critics of all agents of a process: V(s) = phi(s)'omega, R(s,a) = psi(s,a)'lambda, Q(s,a) = psi(s,a)'omega.
 
 Parameters carry a leading axis "agents of this process" (n), values are (n, M) for a batch of M samples.  The kernels
-(one dot product per agent and sample, one vector-matrix product per agent; sums of one term by any kernel) give the same
-bits for every n, which is what makes a run's result independent of the number of processes.
+(one dot product per agent and sample, one vector-matrix product per agent; sums of one term by any kernel) give the
+same bits for every n, which is what makes a run's result independent of the number of processes.
 """
 
 from __future__ import annotations

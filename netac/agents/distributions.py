@@ -1,24 +1,24 @@
 """What policies draw actions from: distributions given by a network's outputs, all of them with one interface.
 
-A distribution is that of one agent's action in each of many samples; outputs are double arrays (..., outputs), and the methods
-work along the last axis, row by row:
+A distribution is that of one agent's action in each of many samples; outputs are double arrays (..., outputs), and the
+methods work along the last axis, row by row:
 
 - `sample(uniforms)`: actions drawn by inversion, from uniforms (..., numbers of an action) in [0, 1);
 - `mode()`: the most probable actions (the first of several), or the means of vectors;
 - `log_prob(actions)`: log probabilities, or log densities of vectors, (...,);
-- `entropy()`, `kl(other)`, `tv(other)`: (...,), exact but for total variations of several numbers, which are upper bounds.  Total
-  variation is half the L1 distance, the largest difference in the probability of any event;
+- `entropy()`, `kl(other)`, `tv(other)`: (...,), exact but for total variations of several numbers, which are upper
+  bounds.  Total variation is half the L1 distance, the largest difference in the probability of any event;
 - `score(actions)`: the derivative of log pi(a) in the outputs, and in log standard deviations beside them (else None);
 - `pull(actions, weights, bonus)`: likewise that of weights log pi(a) + bonus H(pi), weights and bonus being (..., 1);
 - `fisher(v, v_log_std)`: likewise the Hessian of KL(pi || .) at pi, times a vector;
 - `mask(allowed)`: the distribution given that the action is one of those allowed;
 - `probabilities`: (..., A) of discrete actions, None of vectors.
 
-A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A of a categorical distribution, or over K
-vectors `own_actions(noise)`.
+A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A of a categorical distribution, or
+over K vectors `own_actions(noise)`.
 
-A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.  `relaxation_of` says
-the same of actions that are differentiable functions of the outputs.
+A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.
+`relaxation_of` says the same of actions that are differentiable functions of the outputs.
 """
 
 from __future__ import annotations
@@ -28,13 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.agents._categorical import (
-    Categorical,
-    MultiCategorical,
-    choose,
-    log_softmax,
-    logit_score_norms,
-)
+from netac.agents._categorical import Categorical, MultiCategorical, choose, logit_score_norms
 from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
 from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
 from netac.utils.spaces import ActionSpace
@@ -43,7 +37,7 @@ from netac.utils.streams import normal
 Distribution = Categorical | MultiCategorical | DiagonalGaussian
 
 __all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "Family", "GaussianFamily",
-           "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of", "log_softmax", "logit_score_norms",
+           "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of", "logit_score_norms",
            "normal_score_norms", "relaxation_of"]
 
 
@@ -74,7 +68,7 @@ class CategoricalFamily:
 
 @dataclass(frozen=True)
 class MultiCategoricalFamily:
-    """Several softmax distributions side by side, over `sizes` choices each; the outputs are their logits, one after the other."""
+    """Softmax distributions side by side, over `sizes` choices each; the outputs are their logits, in turn."""
 
     sizes: tuple[int, ...]
     deviations = 0
@@ -108,8 +102,8 @@ class GaussianFamily:
     def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray:
         """z, standard normal, and then -z: (samples, draws, d), for an even number of draws.
 
-        What a function has of a slope along the action cancels in the mean over a pair, and the score's norm is the same for
-        both.
+        What a function has of a slope along the action cancels in the mean over a pair, and the score's norm is the
+        same for both.
         """
         z = normal(rng.random((samples, draws // 2, self.size)))
         return np.concatenate([z, -z], axis=1)
@@ -130,4 +124,6 @@ def relaxation_of(spaces: Sequence[ActionSpace], deviation: float, epsilon: floa
         spaces: (g) those of a group of agents.
     """
     first = spaces[0]
-    return RelaxedChoice(first.n_actions, epsilon, temperature) if first.n_actions else BoundedVector(tuple(spaces), deviation)
+    if first.n_actions:
+        return RelaxedChoice(first.n_actions, epsilon, temperature)
+    return BoundedVector(tuple(spaces), deviation)

@@ -20,7 +20,8 @@ class RelaxedChoice:
     """A draw from the softmax of the outputs, as the one-hot vector of the largest of l + g with Gumbel noise g.
 
     Its gradient is that of softmax((l + g) / temperature) in its place ("straight-through"; Jang, Gu and Poole, 2017,
-    "Categorical reparameterization with Gumbel-softmax"), the estimator that Lowe et al. (2017) use for discrete messages.
+    "Categorical reparameterization with Gumbel-softmax"), the estimator that Lowe et al. (2017) use for discrete
+    messages.
 
     Attributes:
         n_actions: A.
@@ -71,8 +72,8 @@ class BoundedVector:
 
     Attributes:
         spaces: (g) action spaces.
-        deviation: of the normal noise that is added when agents act, in half-ranges (in the actions' own units where an entry is
-            not bounded on both sides).
+        deviation: of the normal noise that is added when agents act, in half-ranges (in the actions' own units where an
+            entry is not bounded on both sides).
         low, high, both: (g, 1, d) bounds, and which entries have two.
         centre, half: (g, 1, d) centres and half-ranges; 0 and 1 for the other entries.
     """
@@ -86,7 +87,8 @@ class BoundedVector:
     half: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        low, high = (np.array([getattr(space, bound) for space in self.spaces], dtype=float)[:, None] for bound in ("low", "high"))
+        low, high = (np.array(bounds, dtype=float)[:, None]
+                     for bounds in ([space.low for space in self.spaces], [space.high for space in self.spaces]))
         both = np.isfinite(low) & np.isfinite(high)
         least, most = np.where(both, low, -1.0), np.where(both, high, 1.0)
         found = {"low": low, "high": high, "both": both, "centre": 0.5 * (least + most), "half": 0.5 * (most - least)}

@@ -16,22 +16,24 @@ BY_AGENT = ("r", "active", "bootstrap_mask")     # arrays (n, M); all others hav
 class Transitions:
     """M joint samples, seen by the n agents of this process; M = steps x E, the games of one step side by side.
 
-    Lists have one entry per agent of this process (or per critic), since agents may differ in their spaces.  What nobody asks
-    for may be left out.
+    Lists have one entry per agent of this process (or per critic), since agents may differ in their spaces.  What
+    nobody asks for may be left out.
 
     Attributes:
         obs, next_obs: (M, *shape_i) own observations of s and s' (of the final s' where an episode ended).
-        seen, next_seen: (M, *shape) what the agent's critics see of s and s': its own observations, or the global state.
+        seen, next_seen: (M, *shape) what the agent's critics see of s and s': its own observations, or the global
+            state.
         own: (M,) own discrete actions or (M, d_i) own action vectors as drawn, before they are clipped to their bounds.
         pi: (M, A_i) action probabilities at the theta the samples were drawn with; None for action vectors.
-        joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent, or each agent's own first and then
-            the others'; zeros for agents that took no part.
+        joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent, or each agent's own first and
+            then the others'; zeros for agents that took no part.
         r: (n, M) rewards.
         active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
-        bootstrap_mask: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all have.
+        bootstrap_mask: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all
+            have.
         next_joint: (M, F) the joint action taken in s', where the algorithm asks for it.
-        alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm asks
-            for them.
+        alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm
+            asks for them.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         shares: (M,) how much of the team each sample stands for, where means are not those of agents by themselves.
     """
@@ -58,10 +60,10 @@ class Transitions:
 
     @property
     def sample_weight(self) -> np.ndarray | None:
-        """(n, M) weights that make means over the M samples means over those the agent took part in; None where all did.
+        """(n, M) weights that make means over M samples means over those the agent took part in; None where all did.
 
-        They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.  With
-        `shares` they are M / (the sum of these), in the place of M / (how many those are).
+        They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.
+        With `shares` they are M / (the sum of these), in the place of M / (how many those are).
         """
         if self.shares is not None:
             return self.active * (len(self.shares) / (self.shares.sum() or 1.0))
@@ -69,7 +71,8 @@ class Transitions:
 
     def take(self, part: np.ndarray | slice) -> Transitions:
         """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
-        return Transitions(**{name: _cut(name, value, part) for name in FIELDS if (value := getattr(self, name)) is not None})
+        held = ((name, getattr(self, name)) for name in FIELDS)
+        return Transitions(**{name: _cut(name, value, part) for name, value in held if value is not None})
 
     def parts(self, size: int) -> Iterator[Transitions]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""

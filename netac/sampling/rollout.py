@@ -22,28 +22,29 @@ from netac.sampling.game import Advance, GameFeed, GameSampler
 class Rollout:
     """What the agents of a process did, and what critics see of it.
 
-    A critic sees either its agent's observations (then there are n of them, here), or the global state (then there is one, on
-    process 0, and the lists are empty and the arrays of no rows elsewhere).
+    A critic sees either its agent's observations (then there are n of them, here), or the global state (then there is
+    one, on process 0, and the lists are empty and the arrays of no rows elsewhere).
 
     Attributes:
         obs: (n) own observations, (M, *shape_i), single precision.
         own: (n) own actions, (M,) discrete ones or (M, d_i) vectors.
         active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
         seen: (critics) arrays (M, *shape): what they see of s.
-        final_obs: (critics) arrays (K + E, *shape): what they see of the final s' of the K games that ended, then of s' of
-            the last step.
+        final_obs: (critics) arrays (K + E, *shape): what they see of the final s' of the K games that ended, then of s'
+            of the last step.
         ended: (K,) the samples after which a game ended, ascending.
         r: (n, T, E) own rewards.
         everyone: (N, T, E) all agents' rewards; of no rows where the games are not stepped.
-        bootstrap_mask: (agents, T, E) 1.0 where s' has a value (the agent did not terminate), else 0.0: of the agents whose
-            critics are here, or of all N with the critic of the state.
+        bootstrap_mask: (agents, T, E) 1.0 where s' has a value (the agent did not terminate), else 0.0: of the agents
+            whose critics are here, or of all N with the critic of the state.
         taking_part: (agents, T, E) as `active`, of the same.
         done: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         present: (M,) the fraction of all N agents that took part; None where all did in all.
-        joint, final_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the policies
-            drew, for the critic alone, in the states of `final_obs`; zeros for agents that took no part, or have none in s'.
+        joint, final_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the
+            policies drew, for the critic alone, in the states of `final_obs`; zeros for agents that took no part, or
+            have none in s'.
     """
 
     obs: list[np.ndarray]
@@ -66,7 +67,8 @@ class Rollout:
     def of(self, row: int) -> Transitions:
         """What the policy of one agent of this process learns from."""
         one = slice(row, row + 1)
-        return Transitions(obs=self.obs[one], own=self.own[one], active=None if self.active is None else self.active[one],
+        active = None if self.active is None else self.active[one]
+        return Transitions(obs=self.obs[one], own=self.own[one], active=active,
                            sequences=None if self.sequences is None else self.sequences.of(row))
 
     @property
@@ -113,7 +115,7 @@ class Rollouts:
         self._states: list[np.ndarray] = []
 
     def collect(self, theta: np.ndarray) -> Rollout:
-        """T joint steps with the policies at `theta` (n, d); arrays of observations are overwritten by the next call."""
+        """T joint steps with the policies at `theta` (n, d); observations are overwritten by the next call."""
         sampler, T, E = self._sampler, self._steps, self._sampler.games
         source, central = sampler.feeds[0], self._critics == "state"
         trainer = sampler.placement.rank == 0
@@ -173,8 +175,8 @@ class Rollouts:
             present=None if (present == 1.0).all() else present.ravel())
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
-        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were truncated with
-        this step; None where no critic of actions is told."""
+        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were
+        truncated with this step; None where no critic of actions is told."""
         if self._encode is None:
             return None
         joint = self._sampler.foreseen(theta, source, step.after)

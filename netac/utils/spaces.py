@@ -10,7 +10,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ActionSpace:
-    """What an agent may do: one of `n_actions` actions, 0, ..., n_actions - 1, or (n_actions = 0) a vector between bounds.
+    """What an agent may do: one of `n_actions` actions, 0, ..., n_actions - 1, or (n_actions = 0) a vector between
+    bounds.
 
     Its methods take and give the agent's own actions: (...,) whole numbers, or (..., d) vectors.
 
@@ -55,7 +56,7 @@ class ActionSpace:
         return np.eye(self.n_actions, dtype=np.float32)
 
     def random(self, rng: np.random.Generator, samples: int) -> np.ndarray:
-        """`samples` actions drawn evenly: (samples,), or (samples, d) within the bounds, or within +-1 where those are wider."""
+        """Actions drawn evenly: (samples,), or (samples, d) within their bounds, or +-1 where those are wider."""
         if self.n_actions:
             return rng.integers(self.n_actions, size=samples)
         return rng.uniform(np.maximum(self.low, -1.0), np.minimum(self.high, 1.0), (samples, self.size))
@@ -98,7 +99,7 @@ class JointChoices:
         return joint
 
     def encode(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(N, E), and who took part, (N, E) -> (E, F) single precision: one-hot, agent after agent; zeros for the others."""
+        """(N, E), and who took part, (N, E) -> (E, F) single precision: one-hot in turn, zeros for others."""
         encoded = np.zeros((joint.shape[1], self.outputs), np.float32)
         agents, played = np.nonzero(active)
         encoded[played, self._first[agents] + joint[agents, played]] = 1.0
@@ -106,19 +107,19 @@ class JointChoices:
 
 
 class JointVectors(JointChoices):
-    """Joint actions among which are vectors: held as (N, E, widest size) doubles, a discrete one as its first entry."""
+    """Joint actions, some of them vectors: held as (N, E, widest size) doubles, a discrete one in its first entry."""
 
     dtype = np.dtype(float)
 
     def __init__(self, spaces: Sequence[ActionSpace]):
         super().__init__(spaces)
         self.size, self.n_actions, self.wire = max(space.size for space in spaces), 0, np.dtype(np.float32)
-        self._low, self._high = np.full((2, len(spaces), 1, self.size), np.array([-np.inf, np.inf])[:, None, None, None])
+        self._low, self._high = (np.full((len(spaces), 1, self.size), bound) for bound in (-np.inf, np.inf))
         for low, high, space in zip(self._low, self._high, spaces, strict=True):
             low[0, :len(space.low)], high[0, :len(space.high)] = space.low, space.high
 
     def stack(self, own: Sequence[np.ndarray], agents: Iterable[int]) -> np.ndarray:
-        """Actions of some agents as rows of a joint action: (n) arrays (E,) or (E, d) -> (n, E, size), zeros beyond an action."""
+        """Actions of some agents as rows of a joint action: (n) arrays (E,) or (E, d) -> (n, E, size), zero-padded."""
         rows = np.zeros((len(own), len(own[0]), self.size))
         for row, actions, agent in zip(rows, own, agents, strict=True):
             width = self.spaces[agent].size
@@ -130,7 +131,7 @@ class JointVectors(JointChoices):
         return np.clip(joint, self._low, self._high)
 
     def encode(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
-        """(N, E, size), and who took part, (N, E) -> (E, F) single precision: one-hot or clipped vector, agent after agent."""
+        """(N, E, size), and who took part, (N, E) -> (E, F) single precision: one-hot or clipped, agent after agent."""
         encoded, joint = np.zeros((joint.shape[1], self.outputs), np.float32), self.clip(joint)
         for agent, space in enumerate(self.spaces):
             encoded[:, self.columns(agent)] = space.encode(space.read(joint[agent])) * active[agent][:, None]

@@ -1,9 +1,10 @@
 """Critics that are torch modules, for all agents of a process; methods as those of the linear ones.
 
-Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent has
-more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of the same
-object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`sample_weight`)
-that dividing a gradient by M gives the mean over them; values of s' are multiplied by `bootstrap_mask`.
+Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent
+has more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of
+the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
+(`sample_weight`) that dividing a gradient by M gives the mean over them; values of s' are multiplied by
+`bootstrap_mask`.
 
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
 parameters nor the observations may change their values.
@@ -100,7 +101,8 @@ class NeuralActionValue(NeuralRewardModel):
 
     def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
-        return np.stack([np.vecdot(pi, q) for pi, q in zip(b.pi, self.of_each(omega, b.seen, b.alternatives), strict=True)])
+        values = self.of_each(omega, b.seen, b.alternatives)
+        return np.stack([np.vecdot(pi, q) for pi, q in zip(b.pi, values, strict=True)])
 
     def of_each(self, omega: np.ndarray, seen: list[np.ndarray], alternatives: list[np.ndarray]) -> list[np.ndarray]:
         """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
@@ -121,9 +123,10 @@ def neural_critic(what: Literal["state_value", "reward_model", "action_value"], 
         joint: F, size of the joint action as numbers; V(s) has no use for it.
         mixed: whether consensus averages them, so that all must agree in every layer.
     """
-    critic = {"state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}[what]
-    return critic(networks("reward_model" if what == "reward_model" else "critic", spec, inputs, [1] * len(inputs), names,
-                           joint=0 if what == "state_value" else joint, shared=["*"] if mixed else [], initial=initial))
+    kinds = {"state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}
+    made = networks("reward_model" if what == "reward_model" else "critic", spec, inputs, [1] * len(inputs), names,
+                    joint=0 if what == "state_value" else joint, shared=["*"] if mixed else [], initial=initial)
+    return kinds[what](made)
 
 
 def _values(outputs: list[torch.Tensor]) -> np.ndarray:

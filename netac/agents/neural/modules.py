@@ -1,6 +1,6 @@
-"""The torch modules of a process's agents: their parameters are views of rows of the caller's buffer, shared ones first.
+"""The torch modules of a process's agents: parameters are views of rows of the caller's buffer, shared ones first.
 
-Every agent has a module and a forward and backward pass of its own, so that no result depends on which agents are together.
+Every agent has a module and a forward and backward pass of its own: no result depends on which agents are together.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def arrange(shapes: Sequence[dict[str, tuple[int, ...]]], patterns: Sequence[str
         for name in [*first, *shared]:
             if first.get(name) != shared.get(name):
                 one, other = first.get(name, "missing"), shared.get(name, "missing")
-                raise InputError(f"agent 0 ({names[0]}) and agent {agent} ({names[agent]}) cannot share the layer {name}, "
-                                 f"which is {one} in the first and {other} in the second", key=key, valid=hint)
+                raise InputError(f"agent 0 ({names[0]}) and agent {agent} ({names[agent]}) cannot share the layer "
+                                 f"{name}, which is {one} in the first and {other} in the second", key=key, valid=hint)
         personal = {name: shape for name, shape in own.items() if name not in first}
         arranged[kind] = Tensors(first | personal, len(first))
     return [arranged[tuple(own.items())] for own in shapes]
@@ -85,7 +85,8 @@ def describe(what: str, tensors: Sequence[Tensors]) -> str:
     lines, first = [], 0
     for own, group in groupby(tensors):
         last = first + len(list(group)) - 1
-        who = "" if last - first + 1 == len(tensors) else f", agents {first}-{last}" if last > first else f", agent {first}"
+        several = f", agents {first}-{last}" if last > first else f", agent {first}"
+        who = "" if last - first + 1 == len(tensors) else several
         lines.append(f"{what}{who}: {sum(own.sizes):,} parameters")
         lines += [f"  {part} ({sum(map(prod, shapes.values())):,}): "
                   + ", ".join(f"{name} {' x '.join(map(str, shape)) or '1'}" for name, shape in shapes.items())
@@ -171,9 +172,8 @@ class Modules:
         if joint is not None:
             seen = [(*own, tensor(other)) for own, other in zip(seen, joint, strict=True)]
         with torch.set_grad_enabled(keep):
-            outputs = [module(*own) for module, own in zip(self._modules, seen, strict=True)] if sequences is None else [
-                _unrolled(module, *own, sequences, row)
-                for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
+            outputs = [module(*own) if sequences is None else _unrolled(module, *own, sequences, row)
+                       for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
         if keep:
             self._kept = _Kept(list(observations), joint, sequences, outputs)
         return outputs
@@ -213,17 +213,18 @@ class Modules:
     def backward(self, outputs: list[torch.Tensor], pulls: list[np.ndarray]) -> np.ndarray:
         """sum over an agent's outputs of pull x grad output: `gradient`, overwritten by the next call."""
         self.gradient.fill(0.0)
-        if len({pull.shape[1] for pull in pulls}) == 1:      # as one tensor: torch looks closely at every gradient it is given
+        if len({pull.shape[1] for pull in pulls}) == 1:      # as one tensor: torch looks closely at every gradient
             torch.cat(outputs).backward(tensor(np.concatenate(pulls)))
         else:
             torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
         return self.gradient
 
     def slopes(self, rows: np.ndarray, observations: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
-        """The derivative of every agent's output, one number per sample, along its joint action: (M, F) each, double."""
+        """The derivative of every agent's output, one number a sample, along its joint action: (M, F) each, double."""
         self.bind(rows)
         varied = [tensor(own).requires_grad_() for own in joint]
-        outputs = [module(tensor(own), other) for module, own, other in zip(self._modules, observations, varied, strict=True)]
+        outputs = [module(tensor(own), other)
+                   for module, own, other in zip(self._modules, observations, varied, strict=True)]
         found = torch.autograd.grad(outputs, varied, [torch.ones_like(output) for output in outputs])
         return [slope.numpy().astype(float) for slope in found]
 
@@ -250,7 +251,7 @@ class Modules:
 
 
 def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Sequences, row: int) -> torch.Tensor:
-    """The outputs (M, outputs) of a module with memory, that of an agent, along its chunks; the memory before is a constant."""
+    """The outputs (M, outputs) of an agent's module with memory along its chunks; the memory before is a constant."""
     order, places = (torch.from_numpy(index) for index in (sequences.order, sequences.places))
     steps = observations.index_select(0, order).unflatten(0, sequences.steps.shape)
     memory, outputs = tensor(sequences.memory[row]), []
@@ -261,7 +262,7 @@ def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Se
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as a single-precision tensor that begins at a multiple of 64 bytes: the same memory if it already does."""
+    """The array as a single-precision tensor that begins at a multiple of 64 bytes: itself if it already does."""
     if array.dtype != np.float32 or not array.flags.c_contiguous or not array.flags.writeable:
         array = np.array(array, dtype=np.float32, order="C")
     found = torch.from_numpy(array)

@@ -60,8 +60,8 @@ class Networks:
 
     def make(self, agent: int, seed: int) -> torch.nn.Module:
         """An agent's module with initial values drawn from `seed`."""
-        return make_module(self.spec, self.inputs[agent], self.outputs[agent], key=self.key, seed=seed, joint=self.joint,
-                           gain=self.gain)
+        return make_module(self.spec, self.inputs[agent], self.outputs[agent], key=self.key, seed=seed,
+                           joint=self.joint, gain=self.gain)
 
     @cached_property
     def modules(self) -> Modules:
@@ -99,17 +99,19 @@ class Networks:
         return rows
 
     def _values(self, agent: int, seed: int) -> dict[str, np.ndarray]:
-        return {name: parameter.detach().numpy().ravel() for name, parameter in self.make(agent, seed).named_parameters()}
+        return {name: parameter.detach().numpy().ravel()
+                for name, parameter in self.make(agent, seed).named_parameters()}
 
 
 def _seed(seed: int, *key: int) -> int:
     """63 bits derived from the run's seed."""
-    return int(np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    sequence = np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], outputs: Sequence[int], names: Sequence[str],
-             *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (), initial: Initial = "common",
-             besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
+def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], outputs: Sequence[int],
+             names: Sequence[str], *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (),
+             initial: Initial = "common", besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
     """The networks of all N agents, each kind of them made and tried out once.
 
     Args:

@@ -1,12 +1,12 @@
 """Policies that are torch modules, for all agents of a process; methods as those of the linear ones.
 
-Parameters are rows (n, d), single precision: the shared tensors, the personal ones, and zeros where another agent has more.
-Numbers that come back are double but for gradients, (n, d) single precision, in memory that the next gradient of the same
-object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`sample_weight`)
-that dividing a gradient by M gives the mean over them.
+Parameters are rows (n, d), single precision: the shared tensors, the personal ones, and zeros where another agent has
+more.  Numbers that come back are double but for gradients, (n, d) single precision, in memory that the next gradient of
+the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
+(`sample_weight`) that dividing a gradient by M gives the mean over them.
 
-Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are unrolled
-over its chunks, from what was remembered when the samples were drawn.
+Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are
+unrolled over its chunks, from what was remembered when the samples were drawn.
 
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
 parameters nor the observations may change their values.
@@ -89,7 +89,7 @@ def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
 
 
 def _dealt(groups: Iterator[tuple[list[int], np.ndarray | None]], agents: int) -> list:
-    """What is side by side for groups of agents, in the order of the agents: (n); None where there is nothing for a group."""
+    """What groups of agents have side by side, in the order of the agents: (n); None where a group has nothing."""
     found: list = [None] * agents
     for rows, each in groups:
         for k, row in enumerate(rows):
@@ -126,8 +126,8 @@ class NeuralPolicy(PolicyNetworks):
         Args:
             theta: (n, d).
             obs: (n) arrays (M, *shape_i).
-            uniforms: (n, M, D) in [0, 1), D the largest size of an action; None: the most probable actions, and the means of
-                vectors, in place of a draw.
+            uniforms: (n, M, D) in [0, 1), D the largest size of an action; None: the most probable actions, and the
+                means of vectors, in place of a draw.
             keep: whether a gradient for these observations will be asked for.
             memory: (n, M, H) what policies with memory remember, changed in place.
 
@@ -190,7 +190,7 @@ class NeuralPolicy(PolicyNetworks):
         return products if b.active is None else products * b.active
 
     def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
-        """sum_e sample_weight[i, e] H_e v_i, (n, d), with H_e the Hessian of KL(pi_i(.|o_e) || pi_theta(.|o_e)) at theta_i."""
+        """sum_e sample_weight[i, e] H_e v_i, (n, d), H_e the Hessian of KL(pi_i(.|o_e) || .) at theta_i."""
         modules, sequences, pulls = self.networks.modules, self._sequences(b), []
         moved = modules.tangents(theta, b.obs, v, sequences)
         outputs = modules.outputs(theta, b.obs, sequences=sequences)
@@ -207,8 +207,9 @@ class NeuralPolicy(PolicyNetworks):
         for family, rows in self._groups:
             yield family, rows, family(_stacked(outputs, rows), self._log_std(theta, family, rows))
 
-    def _backward(self, outputs: list[torch.Tensor], pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
-        """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside them, (g, M, ...) each."""
+    def _backward(self, outputs: list[torch.Tensor],
+                  pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
+        """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside, (g, M, ...)."""
         gradient = self.networks.modules.backward(
             outputs, _dealt(((rows, pull.astype(np.float32)) for rows, pull, _ in pulls), len(outputs)))
         for rows, _, beside in pulls:
@@ -224,7 +225,7 @@ class NeuralPolicy(PolicyNetworks):
         return self.networks.tensors[self.networks.agents[row]]
 
     def _log_std(self, numbers: np.ndarray, family: Family, rows: list[int]) -> np.ndarray | None:
-        """The entries of log_std in some rows of theta or of a direction: (g, 1, d_i), double; None of families without."""
+        """The entries of log_std in some rows of theta or of a direction: (g, 1, d_i), double; None without any."""
         if not family.deviations:
             return None
         return np.stack([numbers[row, self._tensors(row).places[LOG_STD]] for row in rows]).astype(float)[:, None, :]
@@ -248,11 +249,11 @@ def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]],
 
 @dataclass(frozen=True)
 class ReparametrisedPolicy(PolicyNetworks):
-    """mu_i(o_i; theta_i), actions that are differentiable functions of the module's outputs, see `netac.agents.relaxations`.
+    """mu_i(o_i; theta_i): differentiable functions of the module's outputs, see `netac.agents.relaxations`.
 
     Attributes:
-        deviation: of the normal noise that is added to vectors when agents act, in half-ranges of the actions (in their own
-            units where an entry is not bounded on both sides).
+        deviation: of the normal noise that is added to vectors when agents act, in half-ranges of the actions (in their
+            own units where an entry is not bounded on both sides).
         epsilon: how often a discrete action is drawn evenly instead when agents act.
         temperature: of the relaxed softmax.
         penalty: what is subtracted from the objective, times the mean square of the module's outputs.
@@ -278,14 +279,14 @@ class ReparametrisedPolicy(PolicyNetworks):
         return [own.noise(stream, samples) for own, stream in zip(self._own_relaxations, streams, strict=True)]
 
     def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False) -> list[np.ndarray]:
-        """The actions as numbers, without what explores: (n) vectors within their bounds or one-hot rows, (M, outputs_i).
+        """The actions as numbers, without what explores: (n) vectors within bounds or one-hot rows, (M, outputs_i).
 
         Args:
             keep: whether `gradient` will be asked for these observations at these parameters.
         """
-        groups = self._relaxed(self.networks.modules.forward(theta, obs, keep=keep))
-        return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows])) for rows, relaxed, values in groups),
-                      len(obs))
+        outputs = self.networks.modules.forward(theta, obs, keep=keep)
+        return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
+                       for rows, relaxed, values in self._relaxed(outputs)), len(obs))
 
     def gradient(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, slopes: list[np.ndarray],
                  sample_weight: np.ndarray | None = None) -> np.ndarray:
@@ -301,7 +302,9 @@ class ReparametrisedPolicy(PolicyNetworks):
         for rows, relaxed, values in self._relaxed(outputs):
             pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
             pull -= 2.0 * self.penalty / values.shape[-1] * values
-            pulls.append((rows, (pull if sample_weight is None else pull * sample_weight[rows, :, None]).astype(np.float32)))
+            if sample_weight is not None:
+                pull *= sample_weight[rows, :, None]
+            pulls.append((rows, pull.astype(np.float32)))
         return modules.backward(outputs, _dealt(pulls, len(obs)))
 
     @cached_property
@@ -318,15 +321,17 @@ class ReparametrisedPolicy(PolicyNetworks):
         return _dealt(((rows, [relaxed] * len(rows)) for (_, rows), relaxed in groups), len(self.networks.agents))
 
     def _relaxed(self, outputs: list[torch.Tensor]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
-        """Of each group of agents: their rows, how their actions are relaxed, and their outputs (g, M, outputs), double."""
+        """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
         for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
             yield rows, relaxed, _stacked(outputs, rows)
 
 
 def reparametrised_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
-                          names: Sequence[str], initial: Initial, temperature: float, penalty: float) -> ReparametrisedPolicy:
+                          names: Sequence[str], initial: Initial, temperature: float,
+                          penalty: float) -> ReparametrisedPolicy:
     """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
-    made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, initial=initial)
+    outputs = [space.outputs for space in actions]
+    made = networks("policy", spec, observations, outputs, names, gain=0.01, initial=initial)
     _refuse_memory(made, spec)
     return ReparametrisedPolicy(made, tuple(actions), temperature=temperature, penalty=penalty)
 

@@ -1,4 +1,4 @@
-"""What an agent's action was worth next to others of its own: Q(s, a) of the trainer's critic less a baseline b_i(s, a_-i)."""
+"""What an agent's action was worth next to others of its own: Q(s, a) of the trainer less a baseline b_i(s, a_-i)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def baseline(which: Baseline, pi: Distribution, q: np.ndarray, z: np.ndarray | N
 
 
 def own_draws(seed: int, k: int, agent: int, space: ActionSpace, samples: int, draws: int) -> np.ndarray | None:
-    """z of an agent in iteration k, (M, K, d), half of it the other half's opposite; None where all its actions are looked at."""
+    """z of an agent in iteration k, (M, K, d), one half the other's opposite; None where all actions are looked at."""
     return distribution_of(space).noise(generator(seed, Purpose.BASELINE, k, agent), samples, draws)
 
 
@@ -49,8 +49,8 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
                               pairs: int) -> np.ndarray:
     """X_i = Q(s, a) - b_i(s, a_-i) of this process's agents, (n, M), in units of returns.
 
-    The trainer tells each agent what Q is with each of its own actions in the place of the one it took: all of discrete ones,
-    K = 2 `pairs` vectors that the agent told it before.  The agent knows its policy, and thus its baseline.
+    The trainer tells each agent what Q is with each of its own actions in the place of the one it took: all of discrete
+    ones, K = 2 `pairs` vectors that the agent told it before.  The agent knows its policy, and thus its baseline.
     """
     b, M, together = session.b, session.b.done.size, agents.together
     spaces, K = together.policy.actions, 0 if which == "none" else 2 * pairs
@@ -68,7 +68,7 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
 
 def _collected(pi: list[Distribution], z: Sequence[np.ndarray | None], shape: tuple[int, int, int],
                spaces: Sequence[ActionSpace], links: TrainerLinks) -> list[np.ndarray | None] | None:
-    """The vectors mean + deviation z of all agents that have any, padded with zeros to `shape`, (N), told to the trainer.
+    """The vectors mean + deviation z of all agents that have any, padded to `shape`, (N), told to the trainer.
 
     None elsewhere, and nothing is sent where all have discrete actions.
     """

@@ -1,4 +1,4 @@
-"""How far several agents' policies have moved together; what one agent's has is told by `netac.agents.distributions`."""
+"""How far several agents' policies have moved together; of one agent, see `netac.agents.distributions`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def joint_tv_bound(tvs: np.ndarray) -> np.ndarray:
-    """Upper bound of the total variation of the joint policy, paper 002, proposition 2: the sum of the agents', at most 1.
+    """Upper bound of the total variation of the joint policy, paper 002, proposition 2: the agents' sum, at most 1.
 
     Args:
         tvs: (N, ...) of every agent: per state, for a bound per state, or largest over states, for one of the largest.
