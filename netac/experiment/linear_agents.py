@@ -15,12 +15,11 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs import TabularEnvironment
 from netac.experiment.schema import Experiment, Policy
-from netac.sampling.encoding import action_bytes
 from netac.sampling.tabular import TabularSampler
 from netac.utils.errors import InputError
 from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
-from netac.utils.spaces import ActionSpace
+from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, normal
 
 EXACT_SAMPLING = ("stationary", "iid")
@@ -72,7 +71,7 @@ class Linear:
     def ledger(self) -> Ledger:
         """Where traffic is counted: one joint action is announced at a time."""
         env = self.environment
-        return Ledger(env.agents, action_bytes([ActionSpace(n_actions=env.actions)]))
+        return Ledger(env.agents, joint_space([ActionSpace(n_actions=env.actions)]).nbytes)
 
     def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: SingleSample,
                 comm, play: bool = False) -> TabularSampler:

@@ -48,8 +48,7 @@ class Greedy:
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
             keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions of networks and their probabilities."""
-        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep, memory)      # the median is the mean
-        return [own if chances is None else chances.argmax(axis=-1) for own, chances in zip(drawn, pi, strict=True)], pi
+        return self.policy.act(theta, obs, None, keep, memory)
 
 
 class TrainedPolicies:
@@ -108,10 +107,7 @@ class TrainedPolicies:
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
-        space = self._actions[agent]
-        if not space.n_actions:           # as in training: rounded to single precision, then clipped
-            drawn = np.clip(drawn.astype(np.float32).astype(float), space.low, space.high)
-        return self._environment.taken(agent, drawn)
+        return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
 
 
 def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
@@ -161,7 +157,7 @@ class _Arrays:
         return array
 
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        return np.int64(action) if self.environment.actions[agent].n_actions else action.astype(np.float32)
+        return action.astype(self.environment.actions[agent].dtype)
 
 
 def _environment(setting: Setting) -> Any:

@@ -8,8 +8,9 @@ from math import isfinite
 
 import numpy as np
 
+from netac.agents.distributions import choose
 from netac.agents.parameters import Layout
-from netac.agents.policies import LogLinear, choose
+from netac.agents.policies import LogLinear
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 from netac.experiment.build import Setting
 from netac.utils.errors import RunError

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from netac.agents.policies import LogLinear, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear
 from netac.exact import FiniteMDP
 from netac.experiment import config
 from netac.experiment.build import Parts, assemble, prepare

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.agents.batch import Batch
 from netac.agents.critics import dot, weighted_sum
-from netac.agents.policies import LogLinear, Tabular, choose, shared_first
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular, shared_first
+from netac.agents.tabular_batch import TabularBatch
 from netac.comm.placement import Placement
 from netac.envs._features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
 from netac.experiment.run import run
@@ -19,7 +20,7 @@ def random_batch(rng, agents, states, actions, samples, policy, theta):
     s = rng.integers(states, size=samples)
     own = rng.integers(actions, size=(agents, samples))
     pi, _ = choose(policy.logits(theta, s), np.zeros((1, 1, 1)))
-    return Batch(s, s, own, own, pi, np.zeros((agents, samples)), np.zeros((samples, 1)), np.zeros((samples, 1)))
+    return TabularBatch(s, s, own, own, pi, np.zeros((agents, samples)), np.zeros((samples, 1)), np.zeros((samples, 1)))
 
 
 def log_pi(policy, theta, b):

@@ -21,7 +21,8 @@ from netac.agents.steps import Common
 from netac.sampling.protocol import Features, Sampling
 
 if TYPE_CHECKING:
-    from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralRewardModel, NeuralStateValue
+    from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue
+    from netac.agents.neural.policies import NeuralPolicy
 
 
 class SingleSample(Common):
