@@ -8,7 +8,7 @@ import numpy as np
 
 from netac.experiment.build import Parts
 from netac.results.records import DIAGNOSTICS
-from netac.results.tables import Cell, MetricsWriter
+from netac.results.tables import Cell, CsvWriter
 
 COLUMNS = ("iteration", "env_steps", "agent")      # and what the trainer's report has
 
@@ -27,7 +27,7 @@ class Diagnoses:
     def __init__(self, parts: Parts, folder: Path | None):
         self._parts, self._folder, self._kept = parts, folder, 0
         self.rows: list[dict[str, Cell]] = []
-        self._writer: MetricsWriter | None = None
+        self._writer: CsvWriter | None = None
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
         """Take up a checkpoint: rows written after it will go."""
@@ -36,7 +36,7 @@ class Diagnoses:
     def open(self) -> None:
         """Begin the file, or go on with that of a checkpoint."""
         if self._folder is not None:
-            self._writer = MetricsWriter(self._folder / DIAGNOSTICS, COLUMNS + self._parts.agents.report.columns, self._kept)
+            self._writer = CsvWriter(self._folder / DIAGNOSTICS, COLUMNS + self._parts.agents.report.columns, self._kept)
 
     def log(self, iteration: int) -> None:
         """What the iteration before this number did."""

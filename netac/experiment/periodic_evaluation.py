@@ -23,7 +23,7 @@ from netac.experiment.build import Parts
 from netac.experiment.evaluate import Evaluation, Stage, Wanted, standard_error
 from netac.results.records import EVALUATIONS
 from netac.results.statistics import mean_interval
-from netac.results.tables import Cell, MetricsWriter, read_metrics
+from netac.results.tables import Cell, CsvWriter, read_metrics
 from netac.utils.files import atomic_savez
 from netac.utils.progress import Progress
 
@@ -53,13 +53,13 @@ class Evaluations:
             self._stage = Stage(parts.setting, wanted, parts.comm)
         self.rows: list[dict[str, Cell]] = []
         self._kept, self._best = 0, {}
-        self._writer: MetricsWriter | None = None
+        self._writer: CsvWriter | None = None
 
     def open(self) -> None:
         """Begin the files, or go on with those of a checkpoint."""
         if self._folder is None:
             return
-        self._writer = MetricsWriter(self._folder / EVALUATIONS, COLUMNS, self._kept)
+        self._writer = CsvWriter(self._folder / EVALUATIONS, COLUMNS, self._kept)
         columns = read_metrics(self._folder / EVALUATIONS)
         cells = zip(*(column.tolist() for column in columns.values()), strict=True)
         self.rows = [dict(zip(columns, row, strict=True)) for row in cells]

@@ -23,7 +23,7 @@ from netac.experiment.diagnostics import Diagnoses
 from netac.experiment.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, Average, disagreement, exact_measures
 from netac.experiment.periodic_evaluation import Evaluations
 from netac.results.records import EXPERIMENT, METRICS, load_evaluations, load_summary, write_summary
-from netac.results.tables import MetricsWriter, read_metrics
+from netac.results.tables import CsvWriter, read_metrics
 from netac.results.tensorboard import EventWriter
 from netac.utils.errors import InputError
 from netac.utils.workers import RUNS_AT_A_TIME
@@ -72,7 +72,7 @@ class Recorder:
         self._evaluations = Evaluations(parts, folder) if parts.setting.experiment.evaluate_every else None
         self._diagnoses = Diagnoses(parts, folder) if parts.setting.trains_centrally else None
         self._besides = [each for each in (self._evaluations, self._diagnoses) if each is not None]
-        self._writer: MetricsWriter | None = None
+        self._writer: CsvWriter | None = None
         self._events: EventWriter | None = None
 
     def restore(self, kept: dict[str, np.ndarray] | None) -> int:
@@ -92,7 +92,7 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         if self.folder is not None:
-            self._writer = MetricsWriter(self.folder / METRICS, self.columns, self._kept)
+            self._writer = CsvWriter(self.folder / METRICS, self.columns, self._kept)
             if self.parts.setting.experiment.tensorboard:
                 self._events = EventWriter(self.folder / "tensorboard", self._done, self.parts.ledger.samples)
         for each in self._besides:

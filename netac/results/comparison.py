@@ -13,9 +13,9 @@ import numpy as np
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
 from netac.results.records import SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
-from netac.results.tables import Cell, csv_text
+from netac.results.tables import Cell, csv_text, read_rows
 from netac.utils.errors import InputError
-from netac.utils.files import atomic_write, read_text
+from netac.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -208,7 +208,7 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
 
 def _algorithms(table: Path) -> list[str]:
     """The first column of `comparison.csv`, in its order; none where there is no such file yet."""
-    return [line.partition(",")[0] for line in read_text(table).splitlines()[1:]] if table.exists() else []
+    return [next(iter(row.values())) for row in read_rows(table)] if table.exists() else []
 
 
 def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import fcntl
@@ -108,14 +109,17 @@ def finite_numbers(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, torn: bool = False) -> str:
     """The text of a file (UTF-8).
+
+    Args:
+        torn: leave out a last character of which bytes are missing, as a kill may leave it.
 
     Raises:
         InputError: there is no such file, it cannot be read or it is not UTF-8 text.
     """
     try:
-        return Path(path).read_bytes().decode()
+        return codecs.getincrementaldecoder("utf-8")().decode(Path(path).read_bytes(), final=not torn)
     except OSError as error:
         raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
     except UnicodeDecodeError as error:
