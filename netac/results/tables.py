@@ -1,7 +1,7 @@
 """Tables as CSV files: written a row at a time, exact to the bit, whole after any kill; read back as text or numbers.
 
-Every table of a run is written by `CsvWriter` (`metrics.csv`, `evaluations.csv`, `diagnostics.csv`), and every other one
-by `csv_text`; quotes, commas and line breaks within a cell are the standard module `csv`'s business.
+Every table of a run is written by `CsvWriter` (`metrics.csv`, `evaluations.csv`, `diagnostics.csv`), and every other
+one by `csv_text`; quotes, commas and line breaks within a cell are the standard module `csv`'s business.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _line(cells: Sequence[str]) -> str:
-    """One row of a CSV file.  `csv` quotes what its line ending consists of: with its usual "\\r\\n" a lone "\\r", too."""
-    text = io.StringIO(newline="")
+    """One row of a CSV file."""
+    text = io.StringIO(newline="")              # csv quotes what line endings consist of: with its own \r\n a \r, too
     csv.writer(text).writerow(cells)
     return text.getvalue().removesuffix("\r\n") + "\n"
 

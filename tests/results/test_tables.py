@@ -186,7 +186,8 @@ def test_csv_text_quotes_what_needs_it():
 
 
 TEXTS = st.text(st.one_of(st.sampled_from(',"\r\n ;\t'), st.characters(codec="utf-8")), max_size=8)
-TEXT_ROWS = st.lists(st.fixed_dictionaries({"iteration": st.integers(0, 99), "agent": TEXTS, "note": TEXTS}), max_size=6)
+TEXT_ROWS = st.lists(st.fixed_dictionaries({"iteration": st.integers(0, 99), "agent": TEXTS, "note": TEXTS}),
+                     max_size=6)
 
 
 def as_text(rows):
