@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netac.results.tables import Row
+from netac.sampling.protocol import Sampler
 
 
 @dataclass
@@ -73,9 +74,9 @@ class RunAverages:
         window: how many last iterations decide what is efficient; 0: none do.
     """
 
-    def __init__(self, sampler, iterations: int, window: int):
+    def __init__(self, sampler: Sampler, iterations: int, window: int):
         self.rewards = Average(iterations, window)
-        self._tally, self._episodes = sampler.tally, getattr(sampler, "episodes", None)
+        self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
 
     def add(self, t: int) -> None:

@@ -25,14 +25,13 @@ from netac.experiment import linear_agents
 from netac.experiment.config import ALGORITHMS, NETWORKS, Experiment
 from netac.experiment.linear_agents import Linear, make_linear
 from netac.experiment.make_env import Environment, GamesSource, make_environment
-from netac.sampling.tabular import TabularSampler
+from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:                # loads torch
     from netac.experiment.neural_agents import Neural
     from netac.experiment.on_policy_agents import Central
-    from netac.sampling.game import GameSampler
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 EXACT_SAMPLING = ("stationary", "iid")
@@ -73,6 +72,12 @@ class Setting:
     def trains_centrally(self) -> bool:
         """Whether there is a central trainer."""
         return isinstance(self.algorithm.requirements(self.settings), TrainerRequirements)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether every process steps the games by itself; else process 0 does, and shows them to the others."""
+        source = self.environment
+        return not self.trains_centrally and (not isinstance(source, GamesSource) or source.replicated)
 
     @property
     def efficient_over(self) -> int:
@@ -171,19 +176,25 @@ class Parts:
     setting: Setting
     placement: Placement
     agents: NetworkedAgents | OnPolicyAgents | OffPolicyAgents
-    sampler: TabularSampler | GameSampler
+    sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger
     comm: object
 
+    def settle(self) -> None:
+        """Before parameters and counts are read: complete what is under way, and tell all what each process has counted."""
+        self.network.settle()
+        self.ledger.collect(self.placement, self.comm)
+
     def state(self) -> dict[str, np.ndarray]:
         """All that a checkpoint keeps besides agents' rows, whole on process 0."""
-        return self.sampler.state() | self.ledger.state() | self.agents.state()
+        return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, and the agents' rows before the world, which needs them; agents know how long their rows are."""
+        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows are."""
         local = self.placement.local
         self.agents.restore(kept)
+        self.network.restore(kept)
         self.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
         for name, rows in self.rows.items():
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
@@ -194,7 +205,8 @@ class Parts:
     def rows(self) -> dict[str, np.ndarray]:
         """By name."""
         optimizer = self.agents.optimizer
-        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.sampler.rows, **self.agents.rows}
+        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.sampler.rows,
+                **self.network.rows, **self.agents.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
@@ -206,15 +218,13 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     """
     experiment, model = setting.experiment, setting.model
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
-    ledger = Ledger(experiment.agents)
+    ledger = model.ledger()
     agents = model.agents(placement.local, experiment.seed, setting.settings)
-    central = setting.trains_centrally
-    sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm,
-                        **({"trainer": not play} if central else {}))
-    if central:
+    sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
+    if setting.trains_centrally:
         return Parts(setting, placement, agents, sampler, TrainerLinks(placement, ledger, comm), ledger, comm)
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
-    network = Network(matrix, placement, ledger, comm)
+    network = Network(matrix, placement, ledger, comm, seed=experiment.seed)
     return Parts(setting, placement, agents, sampler, network, ledger, comm)

@@ -73,6 +73,8 @@ class Experiment(Options):
         "the most steps of an evaluation's episode; without it all it has, 200 where the environment has no end"))
     tensorboard: bool = Field(False, description="true: TensorBoard event files in the run folder's tensorboard/, too")
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
+    allow_mixed_hosts: bool = Field(False, description=(
+        "true: run although hosts compute with different numeric kernels, so that replicated environments may drift apart"))
 
     def tables(self) -> dict[str, Any]:
         """The experiment as plain tables, as a TOML file holds them: what is not set is left out."""

@@ -16,6 +16,7 @@ from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, make_environment
 from netac.experiment.measures import exact_measures
+from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
@@ -117,7 +118,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
 
 def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
-    setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
+    setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
+    launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
     stage = Stage(setting, wanted, comm)
@@ -171,10 +173,8 @@ class Stage:
         self._parts = parts = assemble(setting, comm, play=True)
         if wanted.greedy:
             parts.sampler.policy = Greedy(parts.sampler.policy)
-        if setting.plays_games:
-            parts.sampler.learning = False
-            if wanted.frames and not _endless(parts) and not _draws(parts.sampler.environment):
-                launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
+        if setting.plays_games and wanted.frames and not _endless(parts) and not _draws(parts.sampler.environment):
+            launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
         self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
 
     def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
@@ -196,12 +196,12 @@ class Stage:
 def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     sampler, setting = parts.sampler, parts.setting
     env, steps = setting.environment, wanted.steps or STEPS
-    feed = sampler.feeds[0] = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
+    feed = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
     rewards, actions = [], []
     for episode in range(wanted.episodes):
         if episode and env.states > 1:
             feed.chain.begin()
-        states, next_states, joint = sampler.play(parts.agents.parameters.theta, steps)
+        states, next_states, joint = sampler.play(parts.agents.parameters.theta, feed, steps)
         rewards.append(env.rewards(states, joint, next_states, range(1))[1])
         actions.append(joint.T)
         bar.show(episode + 1)

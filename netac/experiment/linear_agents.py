@@ -15,10 +15,12 @@ from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs import TabularEnvironment
+from netac.sampling.encoding import action_bytes
 from netac.sampling.tabular import TabularSampler
 from netac.utils.errors import InputError
 from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
+from netac.utils.spaces import ActionSpace
 from netac.utils.streams import Purpose, Stream, normal
 
 NAMES = ("tabular", "log-linear")
@@ -78,10 +80,16 @@ class Linear:
         x.theta[:] = self._initial(policy, local, seed)
         return NetworkedAgents(x, policy, settings.make_optimizer(self.layout, len(local)))
 
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> TabularSampler:
-        """Where they live."""
-        return TabularSampler(self.environment, agents.policy, placement, ledger, seed, settings.sampling, settings.gamma,
-                     self.needs.features, comm)
+    def ledger(self) -> Ledger:
+        """Where traffic is counted: one joint action is announced at a time."""
+        env = self.environment
+        return Ledger(env.agents, action_bytes([ActionSpace(n_actions=env.actions)]))
+
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
+                play: bool = False) -> TabularSampler:
+        """Who draws their samples, be it to learn from or to `play`."""
+        return TabularSampler(self.environment, agents.policy, placement, ledger, seed, settings.sampling,
+                              settings.gamma, self.needs.features, comm)
 
     def _initial(self, policy: Tabular | LogLinear, agents: range, seed: int) -> np.ndarray:
         """Initial policies of `agents`, (n, d), in stored order."""

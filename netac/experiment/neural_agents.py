@@ -27,7 +27,8 @@ from netac.envs._batched import BatchedEnvironment
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.config import Experiment, Factory, Normalise
 from netac.experiment.make_env import Environment, GamesSource
-from netac.sampling.game import Encoding, GameSampler
+from netac.sampling.encoding import Encoding, action_bytes
+from netac.sampling.game import GameSampler
 from netac.utils.errors import InputError, did_you_mean
 from netac.utils.options import Options, checked
 
@@ -70,6 +71,10 @@ class Playground:
     probe: BatchedEnvironment
     replicated: bool
     stagger: int
+
+    def ledger(self) -> Ledger:
+        """Where traffic is counted: the joint actions of all games are announced together."""
+        return Ledger(self.probe.agents, action_bytes(self.probe.actions), self.probe.games)
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,19 @@ class Neural:
             critics["R"] = self.reward_model.of(local)
         return NetworkedAgents(x, self.policy.of(local), settings.make_optimizer(self.layout, len(local)), **critics)
 
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> GameSampler:
-        """Where they live."""
-        ground = self.ground
-        return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double", settings.gamma,
-                     self.needs.features, comm, replicated=ground.replicated, stagger=ground.stagger,
-                     state=self.tables["critic"]["input"] == "state", own_first=self.tables["critic"]["joint"] == "own-first",
-                     normalise_observations=self.normalise.observations, normalise_rewards=self.normalise.rewards)
+    def ledger(self) -> Ledger:
+        """Where traffic is counted."""
+        return self.ground.ledger()
+
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
+                play: bool = False) -> GameSampler:
+        """Who draws their samples, be it to learn from or to `play`."""
+        ground, critic, normalise = self.ground, self.tables["critic"], self.normalise
+        return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double",
+                           settings.gamma, self.needs.features, comm, replicated=ground.replicated,
+                           stagger=ground.stagger, state=critic["input"] == "state",
+                           own_first=critic["joint"] == "own-first", normalise_observations=normalise.observations,
+                           normalise_rewards=normalise.rewards, learning=not play)
 
 
 def make_neural(experiment: Experiment, environment: Environment, needs: Requirements) -> Neural:

@@ -26,7 +26,7 @@ from netac.experiment.neural_agents import NetworkCritic, NetworkPolicy, Playgro
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.sampling.hosts import state_shape
-from netac.sampling.tabular import Features
+from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
 
 TRIES = 50       # steps of random play in which rewards may be seen to differ
@@ -82,18 +82,22 @@ class Central:
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
                       OnPolicyReport(np.zeros((len(local), len(COLUMNS)))))
 
+    def ledger(self) -> Ledger:
+        """Where traffic is counted."""
+        return self.ground.ledger()
+
     def sampler(self, agents: OnPolicyAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
-              trainer: bool = True) -> GameSampler:
-        """Where they live.
+                play: bool = False) -> GameSampler:
+        """Who draws their samples.
 
         Args:
-            trainer: False to play without one, and without what explores.
+            play: without a trainer, and without what explores.
         """
-        ground, policy = self.ground, agents.policy if trainer else self.policy.of(agents.local)
+        ground, policy = self.ground, self.policy.of(agents.local) if play else agents.policy
         return GameSampler(ground.make, policy, placement, ledger, seed, False, settings.gamma, Features(), comm,
-                     replicated=ground.replicated, stagger=ground.stagger, trainer=trainer,
-                     state=trainer and self.needs.critics == "state",
-                     normalise_observations=self.normalise.observations)
+                           replicated=ground.replicated, stagger=ground.stagger, trainer=not play,
+                           state=not play and self.needs.critics == "state",
+                           normalise_observations=self.normalise.observations, learning=not play)
 
 
 def make_central(experiment: Experiment, environment: Environment, needs: TrainerRequirements, settings: OnPolicy) -> Central:

@@ -81,7 +81,7 @@ class Recorder:
         window = setting.efficient_over if getattr(setting.environment, "efficient", None) else 0
         self._averages = RunAverages(parts.sampler, experiment.iterations, window)
         self._description = describe(setting.layout, Interface.of(setting.model) if setting.plays_games else None)
-        exact, games = setting.mdp is not None, hasattr(parts.sampler, "episodes")
+        exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         self._metrics = TableWriter(
             METRICS, COLUMNS + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
         self._evaluations = TableWriter(EVALUATIONS, periodic_evaluation.COLUMNS, folder, remember=True)
@@ -199,7 +199,7 @@ class Recorder:
 
     def _parameters(self) -> np.ndarray | None:
         """All agents' parameters (N, D) on process 0, what is under way included; None elsewhere."""
-        self.parts.network.settle()
+        self.parts.settle()
         return self._gathering.rows(self.parts.agents.parameters.flat)
 
     def _wire(self) -> np.ndarray:

@@ -17,6 +17,7 @@ from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
 from netac.experiment.measures import refuse_bad_numbers
+from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
@@ -59,12 +60,14 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
 
 def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool, comm) -> RunResult:
     root = comm is None or comm.rank == 0
+    mixed = compare_hosts(comm)
     with ExitStack() as held:
         known: list[Setting] = []
 
         def begin() -> tuple[config.Experiment, bool]:
             source = experiment if isinstance(experiment, config.Source) else config.read(experiment, overrides)
             setting = checked_setting(source, comm)
+            permit(setting, mixed)
             known.append(setting)
             return setting.experiment, folder is not None and open_folder(folder, setting, resume, held)
 
@@ -72,6 +75,8 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
         setting = known[0] if known else prepare(complete)
         if done:
             return launch.agree(comm, lambda: read_result(folder, columns_of(setting.layout)))
+        if setting.plays_games:
+            compare_networks(comm)
         parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
@@ -113,7 +118,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     experiment, T = setting.experiment, setting.experiment.iterations
     recorder = Recorder(parts, folder if root else None)
     start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
-    if start and root and not getattr(parts.sampler.environment, "resumable", True):
+    if start and root and not parts.sampler.resumable:
         print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
               "uninterrupted one", file=sys.stderr, flush=True)
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))

@@ -16,6 +16,7 @@ from netac.agents.parameters import Layout, Parameters
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.measures import disagreement, exact_measures
+from netac.utils import kernels
 from netac.utils.workers import RUNS_AT_A_TIME
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
@@ -53,7 +54,8 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
         summary["efficient"] = efficient(averages.rewards.last)
     if setting.mdp is not None:
         summary |= exact_measures(setting, flat)
-    return summary | {"parameters_sha256": parameters_sha256(flat, setting.layout), "versions": versions()}
+    return summary | {"parameters_sha256": parameters_sha256(flat, setting.layout), "versions": versions(),
+                      "kernels": kernels.fingerprint()}
 
 
 def parameters_sha256(flat: np.ndarray, layout: Layout) -> str:
