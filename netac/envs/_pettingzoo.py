@@ -105,22 +105,11 @@ class ParallelGames:
         """What the environment calls its agents: the keys of its dictionaries."""
         return self._seats.ids
 
-    def shown(self, agent: int, observation: Any) -> np.ndarray:
-        """An observation of one agent, as the environment gives it, as networks see it: single precision.
-
-        Raises:
-            InputError: it is not of the agent's space.
-        """
-        row = np.zeros(self.observations[agent], dtype=np.float32)
-        try:
-            self._seats.readers[agent].write(observation, row)
-        except ApiError as error:
-            raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
-        return row
-
-    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
-        return self._seats.writers[agent](action)
+    @property
+    def gymnasium_spaces(self) -> tuple[tuple[Any, Any], ...]:
+        """(N) spaces of gymnasium of the agents' observations and actions."""
+        env = self._envs[0]
+        return tuple((env.observation_space(agent), env.action_space(agent)) for agent in self.ids)
 
     def state(self) -> np.ndarray:
         """The current global state, (E, *state_shape), single precision."""
