@@ -208,6 +208,7 @@ def _random_actions(seats: Seats, rng: np.random.Generator) -> np.ndarray:
 
 
 def _within(space: ActionSpace, rng: np.random.Generator) -> np.ndarray:
+    """An action vector; gymnasium's own `sample` fails for bounds as wide as the numbers of their type."""
     low, high = np.array(space.low), np.array(space.high)
     bounded = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(bounded, low, -1e300), np.where(bounded, high, 1e300)

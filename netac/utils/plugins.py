@@ -1,4 +1,4 @@
-"""One file per algorithm, environment, topology and weight rule: found by scanning a package, only the chosen one loaded.
+"""One file per algorithm, environment, topology and weight rule: a package is scanned, only the chosen one is loaded.
 
 A name is its module's file name with - for _ ("periodic-complete" is `periodic_complete.py`); modules whose name starts
 with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.
@@ -32,7 +32,8 @@ def module(packages: str | Sequence[str], name: str, what: str) -> ModuleType:
     """The module called `name`; InputError with the nearest name where there is none (`what` says what it is)."""
     places = _places(packages)
     if name not in places:
-        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}", valid=", ".join(places))
+        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}",
+                         valid=", ".join(places))
     return importlib.import_module(f"{places[name]}.{name.replace('-', '_')}")
 
 
@@ -68,22 +69,19 @@ def user_module(path: Path) -> ModuleType:
 
 
 def import_path(spec: dict, key: str) -> Any:
-    """What the `factory` of a table stands for."""
-    module_name, _, function_name = spec["factory"].partition(":")
+    """What the `factory` of a table, "package.module:function", stands for; InputError where it cannot be imported."""
     if spec.get("folder") and spec["folder"] not in sys.path:
         sys.path.append(spec["folder"])
     try:
-        found = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            found = getattr(found, part)
+        return pkgutil.resolve_name(spec["factory"])
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"],
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
+                         found=spec["factory"],
                          valid=_extra(error) or 'an importable "package.module:function"') from error
-    return found
 
 
 def named(function: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters that the signature of a function or class names; none if it has no signature, as some built-in ones."""
+    """The parameters that the signature of a function or class names; none if it has no signature (some built-ins)."""
     with suppress(ValueError, TypeError):
         return {name: parameter for name, parameter in inspect.signature(function).parameters.items()
                 if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
@@ -99,8 +97,8 @@ def call(function: Callable, spec: dict, key: str, **offered: Any) -> Any:
             inspect.signature(function).bind(**kwargs)
     except TypeError as error:
         raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=own,
-                         valid=f"the keyword arguments of {spec['factory']}; netac gives {', '.join(offered)} to a function "
-                               "that names them") from None
+                         valid=f"the keyword arguments of {spec['factory']}; netac gives {', '.join(offered)} to a "
+                               "function that names them") from None
     try:
         return function(**kwargs)
     except InputError:
