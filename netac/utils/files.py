@@ -40,7 +40,7 @@ _WORDS = {
 
 def os_words(error: OSError) -> str:
     """Why the operating system refused, in plain words, e.g. "the disk is full"."""
-    return _WORDS.get(error.errno, (error.strerror or str(error)).lower())
+    return _WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
 def cannot_write(path: str | Path, error: OSError) -> RunError:
@@ -169,7 +169,7 @@ class RunLock:
             undo.callback(self.__exit__)
             try:
                 self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                self._take()
+                self._take(self._descriptor)
                 os.ftruncate(self._descriptor, 0)
                 os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             except OSError as error:
@@ -185,11 +185,11 @@ class RunLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _take(self) -> None:
+    def _take(self, descriptor: int) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
             raise InputError(
                 "another netac run is writing into this folder", file=self.folder, found=holder,
                 valid="wait for it, choose another --out, or, if this was one mpirun launch, set NETAC_MPI=1 "

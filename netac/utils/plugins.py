@@ -39,7 +39,7 @@ def module(packages: str | Sequence[str], name: str, what: str) -> ModuleType:
 
 def _places(packages: str | Sequence[str]) -> dict[str, str]:
     """The package of every name."""
-    found = {}
+    found: dict[str, str] = {}
     for package in [packages] if isinstance(packages, str) else packages:
         folder = importlib.import_module(package).__path__
         names = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
@@ -55,6 +55,8 @@ def first_line(loaded: ModuleType) -> str:
 def user_module(path: Path) -> ModuleType:
     """Runs a user's Python file and returns it as a module; InputError naming file and line where that fails."""
     spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
+    if spec is None or spec.loader is None:      # the ending is none of Python's
+        raise InputError("is not a Python file", file=path, valid="a file whose name ends in .py")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
     try:

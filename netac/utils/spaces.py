@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ActionSpace:
-    """What an agent may do: one of `n_actions` actions, 0, ..., n_actions - 1, or (n_actions = 0) a vector between `low` and `high`.
+    """What an agent may do: one of `n_actions` actions, 0, 1, ..., or, if that is 0, a vector between `low` and `high`.
 
     Attributes:
         n_actions: how many actions there are; 0 for vectors.

@@ -24,5 +24,5 @@ def graph(t: int, n: int, *, of: Names = ("ring", "star")) -> nx.Graph:
 
 def period(n: int, *, of: Sequence[str]) -> int | None:
     """The turns after which all parts have come back to their start; None where one never does."""
-    periods = [part(name, n).period for name in of]
-    return None if None in periods else len(of) * math.lcm(*periods)
+    periods = [period for name in of if (period := part(name, n).period) is not None]
+    return len(of) * math.lcm(*periods) if len(periods) == len(of) else None
