@@ -27,6 +27,16 @@ VERSIONS = {
 }
 
 
+LAUNCHING = {"mpi_prefix", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them."""
+    for item in items:
+        if LAUNCHING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mpi)
+
+
 @pytest.fixture(scope="session")
 def mpi_prefix() -> list[str]:
     """The launcher and its flags, to be followed by "-n", the number of processes and the program.
