@@ -166,14 +166,13 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
         raise ValueError("no results to compare")
     succeeded = [result for result in results if result.status == "ok"]
     samples = min((_samples_drawn(result.curve) for result in succeeded), default=0)
-    rewards = {id(result): reward_at(result.curve, samples) if samples else math.nan for result in succeeded}
     has_rate = any(result.efficient is not None for result in succeeded)
-    rows = [_algorithm_row(algorithm, group, samples, rewards, has_rate) for algorithm, group in _groups(results)]
+    rows = [_algorithm_row(algorithm, group, samples, has_rate) for algorithm, group in _groups(results)]
     if any(result.evaluations for result in succeeded):
         rows = [row | _interval_cells("evaluation", _estimate(
             [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
                 rows, _groups(results), strict=True)]
-    runs = [_run_row(result, rewards.get(id(result), math.nan), has_rate) for result in results]
+    runs = [_run_row(result, samples, has_rate) for result in results]
     return Comparison(tuple(rows), tuple(runs))
 
 
@@ -223,8 +222,12 @@ def _samples_drawn(curve: Curve) -> int:
     return int(drawn[-1]) if len(drawn) else 0
 
 
-def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, rewards: dict[int, float],
-                   has_rate: bool) -> dict[str, Cell]:
+def _reached(result: SeedResult, samples: int) -> float:
+    """The reward after so many joint samples; NaN for none and for a failed run."""
+    return reward_at(result.curve, samples) if samples and result.status == "ok" else math.nan
+
+
+def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, has_rate: bool) -> dict[str, Cell]:
     succeeded = [result for result in group if result.status == "ok"]
     row: dict[str, Cell] = {"algorithm": algorithm, "seeds": len(succeeded), "failed": len(group) - len(succeeded)}
     row |= _interval_cells("final_reward", _estimate([result.final_reward for result in succeeded]))
@@ -234,11 +237,12 @@ def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, re
         outcomes = [result.efficient for result in succeeded if result.efficient is not None]
         row |= _interval_cells("efficient_rate", rate_interval(np.array(outcomes)) if outcomes else _UNKNOWN)
     row["samples_compared"] = samples or None
-    return row | _interval_cells("reward_at_samples", _estimate([rewards[id(result)] for result in succeeded]))
+    return row | _interval_cells("reward_at_samples", _estimate([_reached(result, samples) for result in succeeded]))
 
 
-def _run_row(result: SeedResult, reward: float, has_rate: bool) -> dict[str, Cell]:
-    values = {name: getattr(result, name, None) for name in _RUN_COLUMNS} | {"reward_at_samples": reward}
+def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell]:
+    values = {name: getattr(result, name, None) for name in _RUN_COLUMNS}
+    values["reward_at_samples"] = _reached(result, samples)
     return {name: _known(values[name]) for name in _RUN_COLUMNS if has_rate or name != "efficient"}
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, RED, GREEN, PINK = PALETTE[:4]
+BLUE, RED, GREEN = PALETTE[:3]
 GREY = "#555555"
 CLIP_COLOURS = (BLUE, GREEN, RED, GREY)
 Rows = Sequence[Row]
