@@ -2,15 +2,14 @@
 
 | module | holds |
 | --- | --- |
-| `files` | atomic files, run folders, the lock on a run folder |
-| `metrics` | `metrics.csv`: one row per logged iteration |
-| `runs` | `summary.json`, and a whole run folder read back |
+| `tables` | `metrics.csv`, one row per logged iteration, and other tables of numbers |
+| `tensorboard` | event files beside them |
+| `records` | `summary.json`, and a whole run folder read back |
 | `statistics` | interquartile mean, bootstrap and Wilson intervals |
 | `curves` | learning curves of several seeds on one grid |
 | `comparison` | `comparison.csv` and `comparison_runs.csv` |
-| `plots` | learning curves and comparisons as pictures |
+| `plots`, `comparison_plots`, `panels` | learning curves and comparisons as pictures |
 | `animation` | an episode as an animated picture |
-| `pictures` | a figure written as one whole file |
 
 Nothing is imported here, so that a run loads only what it writes with.
 """
