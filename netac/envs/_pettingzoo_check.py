@@ -76,15 +76,6 @@ def as_parallel(env: Any, source: str) -> Any:
     return env
 
 
-def check_parallel(env: Any, agents: int, source: str) -> tuple[str, ...]:
-    """Refuse whatever is no PettingZoo environment for `agents` agents, as `as_parallel` and `examine` do.
-
-    Returns:
-        What is not as it should be, but does no harm to a run.
-    """
-    return examine(as_parallel(env, source), agents, source).warnings
-
-
 def examine(env: Any, agents: int, source: str) -> Checked:
     """Play a few random steps, twice from one seed, and see that all answers are as PettingZoo's interface promises.
 
