@@ -3,12 +3,12 @@
 Blocks by their language:
 
 - `python`, `toml`: a file, whose path is the comment in its first line;
-- `sh`: commands, one a line, which must succeed; `netac run` and `netac compare` are shortened to a few iterations;
+- `sh`: commands, one a line, which must succeed; they are `shortened`;
 - `console`: commands behind `$ `, run in full, each with the output that it must print (`matches` says how exactly).
 
 An HTML comment in the line before a block changes that: `<!-- run as: COMMAND; COMMAND -->` runs these commands in place of
-the first one shown, whose output is that of all of them, `<!-- not run: REASON -->` runs nothing. A block of any other
-language needs a reason.
+all of a `sh` block, or of the first command of a `console` block, whose output is then that of all of them;
+`<!-- not run: REASON -->` runs nothing. A block of any other language needs a reason.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Block:
         if self.language == COMMANDS:
             return [(line, None) for line in self.text.splitlines() if line.strip()]
         found: list[tuple[str, list[str] | None]] = []
-        for line in self.text.splitlines():
+        for line in self.text.splitlines() if self.language == CONSOLE else ():
             if line.startswith("$ "):
                 found.append((line[2:], []))
             else:
@@ -100,10 +100,10 @@ def matches(shown: list[str], printed: str) -> bool:
     A line `...` stands for any lines, and `...` within a line for any text.
     """
     pattern = ""
-    for line in (_steady(line) for line in shown):
+    for line in filter(None, map(_steady, shown)):
         pattern += r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
-    lines = [_steady(line) for line in printed.splitlines()]
-    return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines if line)) is not None
+    lines = filter(None, map(_steady, printed.splitlines()))
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None
 
 
 def _steady(line: str) -> str:
@@ -164,20 +164,28 @@ def _as_program(words: list[str], folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def shortened(command: str, folder: Path) -> str:
-    """The command with a few iterations and two seeds, if it is one that learns."""
+def shortened(command: str, folder: Path) -> list[str]:
+    """What is run for a command whose output is not shown: two iterations, one seed, three steps of an episode.
+
+    A launch is tried without starting it, and then what it launches in this process; pages that show the output of launches
+    make real ones.
+    """
     words = shlex.split(command, comments=True)
-    learns = words[:2] in (["netac", "run"], ["netac", "compare"]) or words[0] == "./run_mpi.sh"
-    if not learns or words[-1] == "--help" or any(word.endswith(".py") for word in words):
-        return command
-    more = ["--set", "iterations=3"]
+    if words[0] == "./run_mpi.sh":
+        dry = shlex.join(["./run_mpi.sh", "--dry-run", *words[1:]])
+        file = next(number for number, word in enumerate(words) if word.endswith(".toml"))
+        return [dry, *shortened(shlex.join(["netac", "run", *words[file:]]), folder)]
+    if words[1] == "evaluate":
+        return [shlex.join([*words, "--episodes", "1", "--steps", "3"])]
+    if words[1] not in ("run", "compare"):
+        return [command]
+    more = ["--set", "iterations=2"]
     if words[1] == "compare":
         table = tomllib.loads((folder / words[2]).read_text())["algorithm"]
-        for name in words[words.index("--algorithms") + 1].split(","):
-            if "iterations" in table.get(name, ()):
-                more += ["--set", f"algorithm.{name}.iterations=1"]
-        more += ["--seeds", "2", "--jobs", "1"]
-    return shlex.join([*words, *more])
+        own = [name for name in words[words.index("--algorithms") + 1].split(",") if "iterations" in table.get(name, ())]
+        more += [word for name in own for word in ("--set", f"algorithm.{name}.iterations=1")]
+        more += ["--seeds", "1", "--jobs", "1"]
+    return [shlex.join([*words, *more])]
 
 
 def inline_commands(page: str) -> list[str]:
