@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
-from netac.processes.mpirun import THREADS, command
+from netac.comm.mpirun import THREADS, command
 
 NAMES = ("consensus", "cac_processes", "cac_one_process", "mdac", "agents", "pursuit", "spread", "networks_one_process",
          "networks_consensus", "networks_processes", "happo", "happo_processes", "disropt")

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from netac.processes.mpirun import THREADS, command
-from netac.results.metrics import read_metrics
+from netac.comm.mpirun import THREADS, command
+from netac.results.tables import read_metrics
 
 
 def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int, changed: Mapping[str, object]) -> float:

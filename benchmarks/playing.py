@@ -28,8 +28,8 @@ def steps_a_second(what: str, mine: BatchedEnvironment, theirs, actions: np.ndar
         for joint in actions:
             step = mine.step(joint)
             mine.observe(range(mine.agents))
-            if step.over.any():
-                mine.restart(step.over)
+            if step.done.any():
+                mine.restart(step.done)
         return (time.perf_counter() - started) / (len(actions) * mine.games)
 
     def other() -> float:

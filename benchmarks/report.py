@@ -66,7 +66,7 @@ def _version(package: str) -> str | None:
 
 
 def _mpi() -> str:
-    from netac.processes.mpirun import command
+    from netac.comm.mpirun import command
     launcher = command(1)[0][0]
     said = subprocess.run([launcher, "--version"], capture_output=True, text=True, check=False).stdout
     return said.splitlines()[0] if said else "an unknown MPI"

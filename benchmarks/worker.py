@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 
-from netac.processes import launch
+from netac.comm import launch
 
 
 def main(name: str) -> None:

@@ -12,7 +12,7 @@ chance come in as arrays of M samples, and the environment itself keeps neither 
 
 import numpy as np
 
-from netac.agents.features import JointTable
+from netac.envs._features import JointTable
 
 PLACES = 5
 

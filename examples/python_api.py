@@ -5,7 +5,7 @@
 """
 
 import netac
-from netac.processes.launch import is_follower
+from netac.comm.launch import is_follower
 
 
 def say(text: str) -> None:

@@ -17,10 +17,11 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-_HOMES = {"run": "experiment", "RunResult": "records", "load_result": "records", "compare": "comparison",
-          "ComparisonResult": "comparison", "evaluate": "evaluation", "Evaluation": "evaluation",
-          "load": "trained", "TrainedPolicies": "trained",
-          "InputError": "errors", "RunError": "errors", "NetacError": "errors"}
+_HOMES = {"run": "experiment.run", "RunResult": "experiment.recorder", "load_result": "experiment.recorder",
+          "compare": "experiment.compare", "ComparisonResult": "experiment.compare",
+          "evaluate": "experiment.evaluate", "Evaluation": "experiment.evaluate",
+          "load": "experiment.load", "TrainedPolicies": "experiment.load",
+          "InputError": "utils.errors", "RunError": "utils.errors", "NetacError": "utils.errors"}
 
 __all__ = sorted(_HOMES)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
@@ -15,7 +15,7 @@ SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
 
 
 def _overrides(sets: tuple[str, ...]) -> dict:
-    from netac.config import parse_set
+    from netac.experiment.config import parse_set
     return dict(parse_set(text) for text in sets)
 
 
@@ -32,8 +32,10 @@ class _RunHelp(click.Command):
     """`netac run --help` documents every option of an experiment file."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from netac import build, config, linear, plugins, topology
-        from netac.options import document
+        from netac import topology
+        from netac.experiment import build, config, linear_agents
+        from netac.utils import plugins
+        from netac.utils.options import document
 
         def section(title: str, rows: list[tuple[str, str]]) -> None:
             formatter.write_paragraph()
@@ -42,15 +44,15 @@ class _RunHelp(click.Command):
                 formatter.write_dl(rows or [("", "no options")])
 
         section("Keys of an experiment file (defaults in brackets):", document(config.Experiment))
-        section("[policy] of linear agents", document(linear.Policy))
+        section("[policy] of linear agents", document(linear_agents.Policy))
         try:
-            from netac import neural
+            from netac.experiment import neural_agents
         except InputError as error:               # no PyTorch
             section(f"[policy], [critic], [reward_model] of networks: {error}", [])
         else:
             section('[policy] of networks: name = "mlp" or "cnn" and its options, or factory and kwargs; besides',
-                    document(neural.NetworkPolicy))
-            section("[critic] and [reward_model], of networks: as [policy], but besides", document(neural.NetworkCritic))
+                    document(neural_agents.NetworkPolicy))
+            section("[critic] and [reward_model], of networks: as [policy], but besides", document(neural_agents.NetworkCritic))
             for name in plugins.module_names(build.NETWORKS):
                 module = plugins.module(build.NETWORKS, name, "network")
                 section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
@@ -87,15 +89,15 @@ def cli() -> None:
 @click.option("--verbose", is_flag=True, help="Say which process holds which agents.")
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
-    from netac import config, experiment, folders
-    from netac.processes import launch
+    from netac.comm import launch
+    from netac.experiment import config, run, run_folder
     comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
-    out = launch.agree(comm, lambda: out or folders.default_folder(source, resume))
+    out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
     unused = config.ignored_options(source) if comm is None or comm.rank == 0 else []
     if unused:
         click.echo(f"netac: note: this algorithm has no use for {', '.join(unused)}", err=True)
-    result = experiment.run(source, out=out, resume=resume, progress=True, verbose=verbose)
+    result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose)
     if comm is None or comm.rank == 0:
         shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
                  "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
@@ -125,8 +127,8 @@ def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, p
     are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all processes, and
     one that fails ends the launch.
     """
-    from netac.comparison import compare
-    from netac.processes import launch
+    from netac.comm import launch
+    from netac.experiment.compare import compare
     from netac.results.comparison import format_table
     out = out or Path("runs") / f"{file.stem}-comparison"
     names = [name.strip() for name in algorithms.split(",") if name.strip()]
@@ -157,8 +159,9 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     Exit status 2 if it does not hold (Assumptions 1 and 2 of Zeng et al.): weights that are not doubly stochastic, or
     graphs whose unions never connect the agents.
     """
-    from netac import config, topology
-    from netac.options import spelled_out
+    from netac import topology
+    from netac.experiment import config
+    from netac.utils.options import spelled_out
     folder, allowed, table, options = None, False, spec, _overrides(sets)
     if spec.endswith(".toml"):
         source = config.read(spec, options)
@@ -199,9 +202,9 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json
 
-    from netac.evaluation import evaluate
-    from netac.processes import launch
-    from netac.results.files import atomic_write
+    from netac.comm import launch
+    from netac.experiment.evaluate import evaluate
+    from netac.utils.files import atomic_write
     comm = launch.communicator()
     if render is not None:
         from netac.results import animation
@@ -236,7 +239,7 @@ def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> N
     from netac.results.comparison import RUNS, load_comparison
     from netac.results.comparison_plots import plot_comparisons
     from netac.results.plots import plot_runs
-    from netac.results.runs import load_run
+    from netac.results.records import load_run
     compared = [folder for folder in folders if (folder / RUNS).is_dir()]
     if not compared:
         plot_runs([load_run(folder) for folder in folders], out, columns.split(",") if columns else None)
@@ -264,7 +267,7 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
     "refuted" if its counter-example reproduces. Exit status 1 if a claim fails.
     """
     from netac import theory
-    from netac.processes import launch
+    from netac.comm import launch
     from netac.theory._report import show
     if launch.is_mpi_launch():
         raise InputError("is not for mpirun", key="netac theory", valid="--jobs, to share the work among processes")
@@ -282,7 +285,9 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
                 type=click.Choice(["algorithms", "envs", "networks", "topologies", "weights", "theory"]))
 def list_command(what: str | None) -> None:
     """What there is: algorithms, envs, networks, topologies, weights, theory experiments."""
-    from netac import build, config, plugins, theory, topology
+    from netac import theory, topology
+    from netac.experiment import build, config
+    from netac.utils import plugins
 
     def described(*packages: str) -> list[tuple[str, str]]:
         return [(name, _headline(f"{package}.{name.replace('-', '_')}"))
@@ -307,7 +312,7 @@ def _headline(module: str) -> str:
 
 def main() -> None:
     """Entry point: one message and a meaningful exit status for every failure."""
-    from netac.processes import launch
+    from netac.comm import launch
     try:
         status = cli(standalone_mode=False) or 0
     except click.ClickException as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from launching import SCRIPT, THREADS, environment
+from support.launching import SCRIPT, THREADS, environment
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Launch = Callable[..., "subprocess.CompletedProcess[str]"]

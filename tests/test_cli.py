@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from launching import environment
+from support.launching import environment
 
-from netac import cli, config, linear, plugins, topology
+from netac import cli, topology
+from netac.experiment import config, linear_agents
+from netac.utils import plugins
 
 EXPERIMENT = """\
 agents = 4
@@ -123,7 +125,7 @@ def test_every_key_can_be_set(here, text, table, expected):
 
 def test_help_documents_every_option():
     said = netac("run", "--help")
-    models = [config.Experiment, linear.Policy]
+    models = [config.Experiment, linear_agents.Policy]
     for package in (config.ALGORITHMS, config.ENVIRONMENTS):
         models += [plugins.module(package, name, "").Settings for name in plugins.module_names(package)]
     names = [name for model in models for name in model.model_fields]

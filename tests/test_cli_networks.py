@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from launching import environment
+from support.launching import environment
 
 OPTIONS = {"[policy] of networks": ["shared", "entropy", "initial", "log_std"],
            "[critic] and [reward_model]": ["input", "joint"],

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from launching import ROOT, environment
+from support.launching import ROOT, environment
 from support.pages import shown_files
 
 import netac
-from netac import config, linear, plugins
-from netac.results.runs import load_run, load_summary
+from netac.experiment import config, linear_agents
+from netac.results.records import load_run, load_summary
+from netac.utils import plugins
 
 EXAMPLES, GRAPHS = ROOT / "examples", ROOT / "graphs"
 EXPERIMENTS = sorted(EXAMPLES.glob("*.toml"))
@@ -83,7 +84,7 @@ def test_the_first_examples_and_the_help_document_every_option():
     """Every option of the algorithms and of [policy] stands in two examples, all of them and the environments' in the help."""
     text = "".join((EXAMPLES / name).read_text() for name in ("coordination.toml", "spread.toml"))
     shown = run_netac("run", "--help")
-    models = [config.Experiment, linear.Policy]
+    models = [config.Experiment, linear_agents.Policy]
     models += [plugins.module(config.ALGORITHMS, name, "").Settings for name in plugins.module_names(config.ALGORITHMS)]
     for option in {name for model in models for name in model.model_fields}:
         assert re.search(rf"^(# )?\[?{option}\b", text, re.MULTILINE), option

@@ -74,15 +74,15 @@ class Happo:
 
     def iterate(self) -> None:
         """One iteration; `reward` is then the mean reward per step and agent."""
-        obs, actions, rewards, over, beyond = self._play()
+        obs, actions, rewards, done, beyond = self._play()
         states = obs.movedim(0, 2).flatten(2)                # (T, E, agents x width)
         mean, deviation = self._scale()
         with torch.no_grad():
             raw = self._critic(states.flatten(0, 1))[:, 0]
             v = (raw * deviation + mean).view(self._shape)
             v_next = torch.cat([v[1:], v[:1]])
-            v_next[torch.from_numpy(over)] = (self._critic(beyond)[:, 0] * deviation + mean).view(-1, self._shape[1])
-            A = self._advantages(rewards, v, v_next, over)
+            v_next[torch.from_numpy(done)] = (self._critic(beyond)[:, 0] * deviation + mean).view(-1, self._shape[1])
+            A = self._advantages(rewards, v, v_next, done)
         targets = A + v.flatten()
         self.reward = rewards.mean().item()
         self._learn(obs.flatten(1, 2), actions.flatten(1), (A - A.mean()) / (A.std() + 1e-5))
@@ -96,7 +96,7 @@ class Happo:
         obs = torch.empty(games.agents, T, E, self._seen.shape[2])
         actions, rewards = torch.empty(games.agents, T, E, dtype=torch.int64), torch.empty(T, E)
         noise = torch.empty(T, games.agents, E, MOVES).exponential_().log()
-        over, beyond = np.zeros(T, dtype=bool), []
+        done, beyond = np.zeros(T, dtype=bool), []
         for t in range(T):
             obs[:, t] = self._seen
             logits = torch.stack([actor(own) for actor, own in zip(self._actors, self._seen, strict=True)])
@@ -104,22 +104,22 @@ class Happo:
             step = games.step(chosen.numpy())
             rewards[t] = torch.from_numpy(step.r.mean(axis=0))
             self._seen = self._look()
-            over[t] = step.over.all()
-            if over[t] or t == T - 1:
+            done[t] = step.done.all()
+            if done[t] or t == T - 1:
                 beyond.append(self._seen.movedim(0, 1).flatten(1))
-            if over[t]:
-                games.restart(step.over)
+            if done[t]:
+                games.restart(step.done)
                 self._seen = self._look()
-        over[-1] = True
-        return obs, actions, rewards, over, torch.cat(beyond)
+        done[-1] = True
+        return obs, actions, rewards, done, torch.cat(beyond)
 
-    def _advantages(self, r: torch.Tensor, v: torch.Tensor, v_next: torch.Tensor, over: np.ndarray) -> torch.Tensor:
+    def _advantages(self, r: torch.Tensor, v: torch.Tensor, v_next: torch.Tensor, done: np.ndarray) -> torch.Tensor:
         """Generalised estimates, (T E)."""
         gamma, lam = self._settings.gamma, self._settings.gae_lambda
         delta = r + gamma * v_next - v
         A, following = torch.empty_like(delta), torch.zeros_like(delta[0])
         for t in reversed(range(len(delta))):
-            following = A[t] = delta[t] if over[t] else delta[t] + gamma * lam * following
+            following = A[t] = delta[t] if done[t] else delta[t] + gamma * lam * following
         return A.flatten()
 
     def _learn(self, obs: torch.Tensor, actions: torch.Tensor, A: torch.Tensor) -> None:

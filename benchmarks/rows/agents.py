@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from benchmarks.timing import Row, compare, race
-from netac.experiment import run
+from netac.experiment.run import run
 
 PROCESSES = 1
 FEW, MANY, BLOCKS = 1_000, 100_000, 3

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.floors import cac_numpy
 from benchmarks.timing import Row, compare, microseconds, race
-from netac.experiment import run
+from netac.experiment.run import run
 
 PROCESSES = 1
 AGENTS, ITERATIONS, BLOCKS = 10, 3_000, 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.floors import cac_mpi
 from benchmarks.rows.cac_one_process import experiment
 from benchmarks.timing import Row, compare, microseconds, race
-from netac.experiment import run
+from netac.experiment.run import run
 
 PROCESSES = 8
 ITERATIONS, BLOCKS = 3_000, 7

@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks.floors.consensus import Ring
 from benchmarks.timing import Row, compare, microseconds, per_round, race
 from netac import topology
-from netac.processes.ledger import Ledger
-from netac.processes.network import Network
-from netac.processes.placement import Placement
+from netac.comm.ledger import Ledger
+from netac.comm.network import Network
+from netac.comm.placement import Placement
 
 PROCESSES = 4
 ROUNDS = {1_000: 1_000, 100_000: 60}      # rounds a timing, by doubles

@@ -10,8 +10,8 @@ from typing import Any
 from benchmarks.floors.happo_torch import Happo, Settings
 from benchmarks.timing import Row, compare, per_round, race
 from netac.envs import spread
-from netac.experiment import run
-from netac.options import checked
+from netac.experiment.run import run
+from netac.utils.options import checked
 
 PROCESSES = 1
 WARM, ITERATIONS, BLOCKS = 5, 25, 5        # those of warm-up are among the iterations of a run, and are not timed

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.floors import mdac_numpy
 from benchmarks.timing import Row, compare, race
-from netac.experiment import run
+from netac.experiment.run import run
 
 PROCESSES = 1
 DATA = Path(__file__).parents[2] / "examples" / "data" / "networked_mdp_6x5.npz"

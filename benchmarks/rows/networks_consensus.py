@@ -7,9 +7,9 @@ import numpy as np
 from benchmarks.floors.networks_exchange import Exchange
 from benchmarks.timing import Row, compare, microseconds, per_round, race
 from netac import topology
-from netac.processes.ledger import Ledger
-from netac.processes.network import Network
-from netac.processes.placement import Placement
+from netac.comm.ledger import Ledger
+from netac.comm.network import Network
+from netac.comm.placement import Placement
 
 PROCESSES = 8
 SHARED = 5_088                             # of `examples/pursuit.toml`: 3 x 3 windows, 3 -> 16 -> 32 channels, with biases

@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.floors.networks_torch import Conv2d, Passes, Products, seconds
 from benchmarks.timing import Row, compare, race
 from netac.envs import pursuit
-from netac.experiment import run
-from netac.options import checked
+from netac.experiment.run import run
+from netac.utils.options import checked
 
 PROCESSES = 1
 WARM, ITERATIONS, BLOCKS = 25, 125, 7      # those of warm-up are among the iterations of a run, and are not timed
@@ -69,7 +69,7 @@ def _seen(table: dict[str, Any], steps: int) -> np.ndarray:
     shown = []
     for _ in range(steps):
         shown.append(np.stack(environment.observe(range(agents))))
-        over = environment.step(rng.integers(5, size=(agents, games))).over
-        if over.any():
-            environment.restart(over)
+        done = environment.step(rng.integers(5, size=(agents, games))).done
+        if done.any():
+            environment.restart(done)
     return np.stack(shown)

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.playing import steps_a_second
 from benchmarks.timing import Row
 from netac.envs import pursuit
-from netac.options import checked
+from netac.utils.options import checked
 
 PROCESSES = 1
 AGENTS, GAMES = 8, 64

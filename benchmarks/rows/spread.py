@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks.playing import steps_a_second
 from benchmarks.timing import Row
 from netac.envs import spread
-from netac.options import checked
+from netac.utils.options import checked
 
 PROCESSES = 1
 AGENTS, GAMES = 3, 64

@@ -9,7 +9,7 @@ from itertools import accumulate, groupby
 from math import prod
 
 from netac.agents.policies import shared_first
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netac.agents._neural_layout import Tensors
-from netac.agents._neural_memory import BOUNDARY, aligned, is_aligned, same_memory
+from netac.agents.alignment import BOUNDARY, aligned, is_aligned, same_memory
 from netac.agents.networks._torch import torch
 from netac.agents.sequences import Sequences
 

@@ -14,8 +14,8 @@ from netac.agents._neural_layout import Tensors, arrange
 from netac.agents._neural_modules import Modules
 from netac.agents.networks._factory import make_module, memory_size, refuse_large, try_out
 from netac.agents.networks._torch import torch
-from netac.errors import InputError
-from netac.streams import Purpose
+from netac.utils.errors import InputError
+from netac.utils.streams import Purpose
 
 Initial = Literal["common", "independent"]
 KINDS = {"policy": 1, "critic": 2, "reward_model": 3}       # streams of initial values; 0 is that of linear policies

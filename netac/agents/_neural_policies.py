@@ -12,8 +12,8 @@ import numpy as np
 from netac.agents._neural_layout import describe
 from netac.agents._neural_networks import Networks
 from netac.agents.networks._torch import torch
-from netac.envs._batched import ActionSpace
-from netac.errors import InputError
+from netac.utils.errors import InputError
+from netac.utils.spaces import ActionSpace
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PolicyNetworks:
     def _groups(self) -> list[list[int]]:
         groups: dict[tuple[int, int], list[int]] = {}
         for row, agent in enumerate(self.networks.agents):
-            groups.setdefault((self.actions[agent].kinds, self.actions[agent].size), []).append(row)
+            groups.setdefault((self.actions[agent].n_actions, self.actions[agent].size), []).append(row)
         return list(groups.values())
 
 

@@ -39,7 +39,7 @@ class Batch:
     psi: np.ndarray | None = None
     psi_next: np.ndarray | None = None
     psi_own: np.ndarray | None = None
-    emphasis: ClassVar[None] = None     # everyone takes part in all samples
+    sample_weight: ClassVar[None] = None     # everyone takes part in all samples
 
     def parts(self, size: int) -> Iterator[Batch]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""

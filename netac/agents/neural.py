@@ -2,8 +2,8 @@
 
 Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent has
 more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of the same
-object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`emphasis`) that
-dividing a gradient by M gives the mean over them; values of s' are multiplied by `alive`.
+object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more (`sample_weight`) that
+dividing a gradient by M gives the mean over them; values of s' are multiplied by `bootstrap_mask`.
 
 Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are unrolled
 over its chunks, from what was remembered when the samples were drawn.
@@ -29,8 +29,8 @@ from netac.agents.networks._torch import torch
 from netac.agents.policies import choose
 from netac.agents.sequences import Sequences
 from netac.agents.transitions import Transitions
-from netac.envs._batched import ActionSpace
-from netac.streams import normal
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import normal
 
 LOG_STD = "log_std"
 HALF_LOG_2_PI = 0.5 * math.log(2.0 * math.pi)
@@ -54,7 +54,7 @@ class NeuralPolicy(PolicyNetworks):
         """Initial theta of `agents`, (n, d) single precision."""
         rows = super().initial(seed, agents)
         for row, agent in zip(rows, agents, strict=True):
-            if not self.actions[agent].kinds:
+            if not self.actions[agent].n_actions:
                 row[self.networks.tensors[agent].places[LOG_STD]] = self.log_std
         return rows
 
@@ -77,7 +77,7 @@ class NeuralPolicy(PolicyNetworks):
         modules = self.networks.modules
         outputs = modules.forward(theta, obs, keep=keep) if memory is None else modules.step(theta, obs, memory)
         for space, rows, values in self._grouped(outputs):
-            if space.kinds:
+            if space.n_actions:
                 chances, drawn = choose(values, uniforms[rows, :, :1])
                 for row, p, a in zip(rows, chances, drawn[:, :, 0], strict=True):
                     pi[row], own[row] = p, a
@@ -97,7 +97,7 @@ class NeuralPolicy(PolicyNetworks):
         outputs = self.networks.modules.forward(theta, b.obs, keep=keep, sequences=self._sequences(b))
         for space, rows, values in self._grouped(outputs):
             own = np.stack([b.own[row] for row in rows])
-            if space.kinds:
+            if space.n_actions:
                 found[rows] = np.take_along_axis(log_softmax(values), own[:, :, None], axis=2)[:, :, 0]
             else:
                 log_std = self._log_std(theta, rows)
@@ -109,24 +109,24 @@ class NeuralPolicy(PolicyNetworks):
         """What agents draw from, (n): log probabilities (M, A_i) and None, or means (M, d_i) and log deviations (d_i,)."""
         found: list = [None] * len(b.obs)
         for space, rows, values in self._grouped(self.networks.modules.forward(theta, b.obs, sequences=self._sequences(b))):
-            log_std = None if space.kinds else self._log_std(theta, rows)
+            log_std = None if space.n_actions else self._log_std(theta, rows)
             for k, row in enumerate(rows):
-                found[row] = (log_softmax(values[k]), None) if space.kinds else (values[k], log_std[k, 0])
+                found[row] = (log_softmax(values[k]), None) if space.n_actions else (values[k], log_std[k, 0])
         return found
 
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e emphasis[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
+        """sum_e sample_weight[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
         modules, besides = self.networks.modules, []
         outputs = modules.outputs(theta, b.obs, sequences=self._sequences(b))
         pulls: list = [None] * len(outputs)
-        emphasis = b.emphasis
-        bonus = self.entropy * (np.ones_like(weights) if emphasis is None else emphasis)
-        weights = weights if emphasis is None else weights * emphasis
+        sample_weight = b.sample_weight
+        bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
+        weights = weights if sample_weight is None else weights * sample_weight
         for space, rows, values in self._grouped(outputs):
             own, weight, extra = np.stack([b.own[row] for row in rows]), weights[rows, :, None], bonus[rows, :, None]
-            if space.kinds:
+            if space.n_actions:
                 pi = probabilities(values)
-                pull = weight * (one_hot(own, space.kinds) - pi)
+                pull = weight * (one_hot(own, space.n_actions) - pi)
                 if self.entropy:
                     log_pi = np.log(np.maximum(pi, np.finfo(float).tiny))
                     pull -= extra * pi * (log_pi - np.vecdot(pi, log_pi)[:, :, None])
@@ -149,8 +149,8 @@ class NeuralPolicy(PolicyNetworks):
         products = np.empty((len(moved), len(moved[0])))
         for space, rows, values in self._grouped(modules.outputs(theta, b.obs, last=False, sequences=sequences)):
             own, along = np.stack([b.own[row] for row in rows]), np.stack([moved[row] for row in rows])
-            if space.kinds:
-                products[rows] = np.vecdot(one_hot(own, space.kinds) - probabilities(values), along)
+            if space.n_actions:
+                products[rows] = np.vecdot(one_hot(own, space.n_actions) - probabilities(values), along)
             else:
                 deviation, variance = own - values, np.exp(2.0 * self._log_std(theta, rows))
                 products[rows] = np.vecdot(deviation / variance, along)
@@ -158,15 +158,15 @@ class NeuralPolicy(PolicyNetworks):
         return products if b.active is None else products * b.active
 
     def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
-        """sum_e emphasis[i, e] H_e v_i, (n, d), with H_e the Hessian of KL(pi_i(.|o_e) || pi_theta(.|o_e)) at theta_i."""
+        """sum_e sample_weight[i, e] H_e v_i, (n, d), with H_e the Hessian of KL(pi_i(.|o_e) || pi_theta(.|o_e)) at theta_i."""
         modules, besides, sequences = self.networks.modules, [], self._sequences(b)
         moved = modules.tangents(theta, b.obs, v, sequences)
         outputs = modules.outputs(theta, b.obs, sequences=sequences)
         pulls: list = [None] * len(outputs)
-        emphasis = np.ones((len(outputs), len(moved[0]))) if b.emphasis is None else b.emphasis
+        sample_weight = np.ones((len(outputs), len(moved[0]))) if b.sample_weight is None else b.sample_weight
         for space, rows, values in self._grouped(outputs):
-            along, weight = np.stack([moved[row] for row in rows]), emphasis[rows, :, None]
-            if space.kinds:
+            along, weight = np.stack([moved[row] for row in rows]), sample_weight[rows, :, None]
+            if space.n_actions:
                 pull = weight * categorical_fisher(probabilities(values), along)
             else:
                 bent, beside = normal_fisher(self._log_std(theta, rows), along, self._log_std(v, rows)[:, 0])
@@ -199,7 +199,7 @@ def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]],
     Args:
         recurrent: whether they may have a memory, which needs an algorithm that learns from sequences.
     """
-    besides = [{} if space.kinds else {LOG_STD: (space.size,)} for space in actions]
+    besides = [{} if space.n_actions else {LOG_STD: (space.size,)} for space in actions]
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
                     initial=initial, besides=besides)
     if not recurrent:
@@ -234,10 +234,10 @@ class _Critic:
         """Initial parameters of `agents`, (n, size) single precision."""
         return self.networks.rows(seed, agents)
 
-    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None, emphasis: np.ndarray | None,
+    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None, sample_weight: np.ndarray | None,
                   weights: np.ndarray) -> np.ndarray:
         modules = self.networks.modules
-        pulls = (weights if emphasis is None else weights * emphasis).astype(np.float32)[:, :, None]
+        pulls = (weights if sample_weight is None else weights * sample_weight).astype(np.float32)[:, :, None]
         return modules.backward(modules.outputs(rows, seen, joint), list(pulls))
 
 
@@ -251,11 +251,11 @@ class NeuralStateValue(_Critic):
     def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """V_i(s'), 0 where the agent terminated, (n, M)."""
         values = _values(self.networks.modules.forward(omega, b.next_seen))
-        return values if b.alive is None else values * b.alive
+        return values if b.bootstrap_mask is None else values * b.bootstrap_mask
 
     def gradient(self, omega: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e emphasis[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
-        return self._gradient(omega, b.seen, None, b.emphasis, weights)
+        """sum_e sample_weight[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
+        return self._gradient(omega, b.seen, None, b.sample_weight, weights)
 
 
 class NeuralRewardModel(_Critic):
@@ -266,8 +266,8 @@ class NeuralRewardModel(_Critic):
         return _values(self.networks.modules.forward(lam, b.seen, b.joint, keep=True))
 
     def gradient(self, lam: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
-        """sum_e emphasis[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
-        return self._gradient(lam, b.seen, b.joint, b.emphasis, weights)
+        """sum_e sample_weight[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
+        return self._gradient(lam, b.seen, b.joint, b.sample_weight, weights)
 
 
 class NeuralActionValue(NeuralRewardModel):
@@ -276,7 +276,7 @@ class NeuralActionValue(NeuralRewardModel):
     def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """Q_i(s',a'), 0 where the agent terminated, (n, M)."""
         values = _values(self.networks.modules.forward(omega, b.next_seen, b.next_joint))
-        return values if b.alive is None else values * b.alive
+        return values if b.bootstrap_mask is None else values * b.bootstrap_mask
 
     def slopes(self, omega: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
         """d Q_i(s,a) / d a for joint actions (M, F) as numbers: (n) arrays (M, F)."""
@@ -321,9 +321,9 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def one_hot(actions: np.ndarray, kinds: int) -> np.ndarray:
-    """(...) -> (..., kinds), double."""
-    return (actions[..., None] == np.arange(kinds)).astype(float)
+def one_hot(actions: np.ndarray, n_actions: int) -> np.ndarray:
+    """(...) -> (..., n_actions), double."""
+    return (actions[..., None] == np.arange(n_actions)).astype(float)
 
 
 def _values(outputs: list[torch.Tensor]) -> np.ndarray:

@@ -88,12 +88,12 @@ class RewardNormaliser:
         self._gamma = gamma
         self.rows = np.zeros((agents, 3 + games))
 
-    def apply(self, r: np.ndarray, over: np.ndarray, active: np.ndarray | None = None, *, learn: bool = True) -> np.ndarray:
+    def apply(self, r: np.ndarray, done: np.ndarray, active: np.ndarray | None = None, *, learn: bool = True) -> np.ndarray:
         """Rewards of one step of all games, normalised.
 
         Args:
             r: (n, E) rewards.
-            over: (E,) bool, games that end with this step.
+            done: (E,) bool, games that end with this step.
             active: (n, E), who took part in the step; None where all did.
             learn: whether the step belongs to the statistics; if not, they stay as they are.
 
@@ -107,7 +107,7 @@ class RewardNormaliser:
                 took_part = np.ones(r.shape[1], dtype=bool) if active is None else np.asarray(active[agent], dtype=bool)
                 returns[took_part] = self._gamma * returns[took_part] + r[agent, took_part]
                 _merge(count, mean, squares, returns[took_part, None])
-                returns[over] = 0.0
+                returns[done] = 0.0
             divisor = np.sqrt(squares[0] / count[0] + EPSILON) if squares[0] > 0 else 1.0
             scaled[agent] = np.clip(r[agent] / divisor, -LIMIT, LIMIT)
         return scaled

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.agents._neural_memory import NUMBERS, aligned
+from netac.agents.alignment import NUMBERS, aligned
 
 MIXED: dict[str, tuple[str, ...]] = {
     "nothing": (), "critic": ("omega",), "critics": ("omega", "lam"), "critics and mu": ("mu", "omega", "lam"),

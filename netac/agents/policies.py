@@ -15,7 +15,7 @@ import numpy as np
 
 from netac.agents.batch import Batch
 from netac.agents.critics import weighted_sum
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 
 def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

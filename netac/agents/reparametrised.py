@@ -21,8 +21,8 @@ from netac.agents._neural_networks import Initial, networks
 from netac.agents._neural_policies import PolicyNetworks, refuse_memory
 from netac.agents.neural import one_hot, probabilities
 from netac.agents.policies import choose
-from netac.envs._batched import ActionSpace
-from netac.streams import gumbel, normal
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import gumbel, normal
 
 Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete actions, None for vectors
 
@@ -50,9 +50,9 @@ class ReparametrisedPolicy(PolicyNetworks):
         own: list = [None] * len(obs)
         pi: list = [None] * len(obs)
         for space, rows, values in self._grouped(self.networks.modules.forward(theta, obs)):
-            if space.kinds:
+            if space.n_actions:
                 if self.epsilon:
-                    values = np.log((1.0 - self.epsilon) * probabilities(values) + self.epsilon / space.kinds)
+                    values = np.log((1.0 - self.epsilon) * probabilities(values) + self.epsilon / space.n_actions)
                 chances, drawn = choose(values, uniforms[rows, :, :1])
                 for row, p, a in zip(rows, chances, drawn[:, :, 0], strict=True):
                     pi[row], own[row] = p, a
@@ -71,8 +71,8 @@ class ReparametrisedPolicy(PolicyNetworks):
         """
         found: list = [None] * len(obs)
         for space, rows, values in self._grouped(self.networks.modules.forward(theta, obs, keep=keep)):
-            if space.kinds:
-                given = one_hot((values + _gumbels(noise, rows)).argmax(axis=-1), space.kinds)
+            if space.n_actions:
+                given = one_hot((values + _gumbels(noise, rows)).argmax(axis=-1), space.n_actions)
             else:
                 given = _within(values, *self._bounds(rows))
                 for k, row in enumerate(rows):
@@ -83,27 +83,27 @@ class ReparametrisedPolicy(PolicyNetworks):
         return found
 
     def gradient(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, slopes: list[np.ndarray],
-                 emphasis: np.ndarray | None = None) -> np.ndarray:
-        """sum_e emphasis[i, e] grad (slopes_i[e]' a_i(o_e; theta_i) - penalty mean_k output_k^2), (n, d).
+                 sample_weight: np.ndarray | None = None) -> np.ndarray:
+        """sum_e sample_weight[i, e] grad (slopes_i[e]' a_i(o_e; theta_i) - penalty mean_k output_k^2), (n, d).
 
         Args:
             noise: that of `numbers`.
             slopes: (n) dQ/da (M, outputs_i).
-            emphasis: (n, M); None: ones.
+            sample_weight: (n, M); None: ones.
         """
         modules = self.networks.modules
         outputs = modules.outputs(theta, obs)
         pulls: list = [None] * len(outputs)
         for space, rows, values in self._grouped(outputs):
             slope = np.stack([slopes[row] for row in rows])
-            if space.kinds:
+            if space.n_actions:
                 pull = through_softmax(values + _gumbels(noise, rows), slope, self.temperature)
             else:
                 _, half, both = self._bounds(rows)
                 pull = slope * half * np.where(both, 1.0 - np.tanh(values) ** 2, 1.0)
             pull -= 2.0 * self.penalty / values.shape[-1] * values
             for row, each in zip(rows, pull, strict=True):
-                pulls[row] = (each if emphasis is None else each * emphasis[row][:, None]).astype(np.float32)
+                pulls[row] = (each if sample_weight is None else each * sample_weight[row][:, None]).astype(np.float32)
         return modules.backward(outputs, pulls)
 
     def _bounds(self, rows: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

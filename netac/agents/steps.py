@@ -9,7 +9,7 @@ from pydantic import Field
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Layout, Parameters
-from netac.options import Options
+from netac.utils.options import Options
 
 
 class TDependent(Options):

@@ -23,7 +23,7 @@ class Transitions:
             the others'; zeros for agents that took no part.
         r: (n, M) rewards.
         active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
-        alive: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all have.
+        bootstrap_mask: (n, M) 1.0 where s' has a value for the agent (it did not terminate), else 0.0; None where all have.
         next_joint: (M, F) the joint action taken in s', where the algorithm asks for it.
         alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm asks
             for them.
@@ -38,17 +38,17 @@ class Transitions:
     joint: list[np.ndarray]
     r: np.ndarray
     active: np.ndarray | None = None
-    alive: np.ndarray | None = None
+    bootstrap_mask: np.ndarray | None = None
     next_joint: list[np.ndarray] | None = None
     alternatives: list[np.ndarray] | None = None
 
     @property
-    def emphasis(self) -> np.ndarray | None:
+    def sample_weight(self) -> np.ndarray | None:
         """(n, M) weights that make means over the M samples means over those the agent took part in; None where all did.
 
         They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.
         """
-        return None if self.active is None else emphasis(self.active)
+        return None if self.active is None else sample_weight(self.active)
 
     @staticmethod
     def joined(steps: list[Transitions]) -> Transitions:
@@ -63,7 +63,7 @@ class Transitions:
                                  for each in fields(self)})
 
 
-def emphasis(active: np.ndarray) -> np.ndarray:
+def sample_weight(active: np.ndarray) -> np.ndarray:
     """(n, M) of `active` (n, M): it times M / (how many samples the agent took part in)."""
     return active * (active.shape[1] / np.maximum(active.sum(axis=1, keepdims=True), 1.0))
 
@@ -73,11 +73,11 @@ def _cut(name: str, value, part: slice):
         return None
     if isinstance(value, list):
         return [None if array is None else array[part] for array in value]
-    return value[:, part] if name in ("r", "active", "alive") else value[part]
+    return value[:, part] if name in ("r", "active", "bootstrap_mask") else value[part]
 
 
 def _join(name: str, values: list, steps: list[Transitions]):
-    if name in ("active", "alive"):
+    if name in ("active", "bootstrap_mask"):
         if all(value is None for value in values):
             return None
         return np.concatenate([np.ones(step.r.shape) if value is None else value

@@ -8,32 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from netac.envs._base import check_gamma
-from netac.errors import InputError
-
-
-@dataclass(frozen=True)
-class ActionSpace:
-    """What an agent may do: one of `kinds` actions, 0, ..., kinds - 1, or (kinds = 0) a vector between `low` and `high`.
-
-    Attributes:
-        kinds: how many actions there are; 0 for vectors.
-        low, high: bounds of a vector's entries (infinite ones allowed); empty for discrete actions.
-    """
-
-    kinds: int = 0
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Numbers an action consists of: 1 for discrete actions."""
-        return 1 if self.kinds else len(self.low)
-
-    @property
-    def outputs(self) -> int:
-        """What a policy network gives for it: a logit for every action, or a mean for every entry."""
-        return self.kinds or len(self.low)
+from netac.envs._tabular import check_gamma
+from netac.utils.errors import InputError
+from netac.utils.spaces import ActionSpace
 
 
 @dataclass(slots=True)
@@ -43,13 +20,13 @@ class Step:
     Attributes:
         r: (N, E) rewards, double; 0 for agents that took no part.
         terminated: (N, E) bool: s' has no value for the agent.  An agent that is truncated is not terminated.
-        over: (E,) bool: the game has ended, for whatever reason, and must be restarted before the next step.
+        done: (E,) bool: the game has ended, for whatever reason, and must be restarted before the next step.
         team: (E,) team-mean rewards without observation noise, where rewards have such noise; else None.
     """
 
     r: np.ndarray
     terminated: np.ndarray
-    over: np.ndarray
+    done: np.ndarray
     team: np.ndarray | None = None
 
     def team_mean(self) -> np.ndarray:
@@ -185,12 +162,12 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
 
     environment.begin(0, 0)
     look("")
-    discrete = all(space.kinds for space in environment.actions)
+    discrete = all(space.n_actions for space in environment.actions)
     size = max(space.size for space in environment.actions)
     low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
     actions = np.zeros((agents, games), np.int64) if discrete else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1)
     step = environment.step(actions)
-    for name, shape, kind in (("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("over", (games,), "b")):
+    for name, shape, kind in (("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
         add(f"step: {name}", getattr(step, name), shape, kind)
     look(" after a step")
     environment.restart(np.ones(games, dtype=bool))

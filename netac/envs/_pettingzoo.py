@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from netac.envs._batched import Step
-from netac.envs._checker import as_parallel, empty, examine, given_back, key_of, plain
-from netac.envs._game import Game
-from netac.envs._spaces import ApiError
-from netac.errors import InputError, NetacError, RunError
-from netac.streams import Purpose
+from netac.envs._pettingzoo_check import as_parallel, empty, examine, given_back, key_of, plain
+from netac.envs._pettingzoo_game import Game
+from netac.envs._pettingzoo_spaces import ApiError
+from netac.utils.errors import InputError, NetacError, RunError
+from netac.utils.streams import Purpose
 
 
 class ParallelGames:
@@ -142,13 +142,13 @@ class ParallelGames:
             RunError: an environment failed or broke the interface; names agent, game, episode and step.
         """
         r, terminated = np.zeros((self.agents, self.games)), np.zeros((self.agents, self.games), dtype=bool)
-        over = np.zeros(self.games, dtype=bool)
+        done = np.zeros(self.games, dtype=bool)
         for e, game in enumerate(self._games):
             try:
-                over[e] = game.step(actions[:, e], r[:, e], terminated[:, e])
+                done[e] = game.step(actions[:, e], r[:, e], terminated[:, e])
             except ApiError as error:
                 raise self._failure(e, error) from error
-        return Step(r, terminated, over)
+        return Step(r, terminated, done)
 
     def _failure(self, game: int, error: ApiError) -> RunError:
         at = f"game {game}, episode {self._episodes[game]}, step {self._games[game].steps}"

@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from netac.agents.features import ActionHistogram, ActionsOneHot, counts
-from netac.options import Options
-from netac.streams import gumbel
+from netac.envs._features import ActionHistogram, ActionsOneHot, counts
+from netac.utils.options import Options
+from netac.utils.streams import gumbel
 
 ACTIONS = 8
 EFFICIENT_WITHIN = 0.5     # of the optimum

@@ -14,9 +14,9 @@ import math
 import numpy as np
 from pydantic import Field
 
-from netac.envs._batched import ActionSpace
 from netac.envs.matrix import CommonPayoff
-from netac.options import Options
+from netac.utils.options import Options
+from netac.utils.spaces import ActionSpace
 
 
 class Settings(Options):

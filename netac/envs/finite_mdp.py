@@ -17,11 +17,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from netac.agents.features import JointTable, joint_index
-from netac.errors import InputError
+from netac.envs._features import JointTable, joint_index
 from netac.exact import FiniteMDP
-from netac.options import Options
-from netac.results.files import finite_numbers, load_npz
+from netac.utils.errors import InputError
+from netac.utils.files import finite_numbers, load_npz
+from netac.utils.options import Options
 
 RANDOM = {"recipe": "folded-normal", "states": 5, "actions": 2}     # of a random MDP, where nothing else is said
 LARGEST_MODEL = 200_000_000     # numbers in P: 1.6 GB

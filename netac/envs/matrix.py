@@ -25,10 +25,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from netac.envs._batched import ActionSpace, Step
-from netac.errors import InputError
-from netac.options import Options
-from netac.results.files import finite_numbers, load_npz
+from netac.envs._batched import Step
+from netac.utils.errors import InputError
+from netac.utils.files import finite_numbers, load_npz
+from netac.utils.options import Options
+from netac.utils.spaces import ActionSpace
 
 PENALTY = -100.0                # where nothing else is said
 LARGEST_TABLE = 2**20           # payoffs of Proposition 1's game that are written down; it is played without a table
@@ -72,11 +73,11 @@ def make(settings: Settings, agents: int, games: int) -> CommonPayoff:
     """
     if settings.game == "proposition-1":
         _refuse_odd(agents)
-        kinds, payoff = (2,) * agents, opposite_halves
+        n_actions, payoff = (2,) * agents, opposite_halves
     else:
         table = payoff_table(settings, agents)
-        kinds, payoff = table.shape, lambda actions: table[tuple(actions)]
-    return CommonPayoff(tuple(ActionSpace(kinds=kind) for kind in kinds), payoff, games, settings.horizon, settings.identity)
+        n_actions, payoff = table.shape, lambda actions: table[tuple(actions)]
+    return CommonPayoff(tuple(ActionSpace(n_actions=kind) for kind in n_actions), payoff, games, settings.horizon, settings.identity)
 
 
 def opposite_halves(actions: np.ndarray) -> np.ndarray:
@@ -177,8 +178,8 @@ class CommonPayoff:
     def step(self, actions: np.ndarray) -> Step:
         """Pay every agent for the joint action: (N, E) whole numbers, or (N, E, size) doubles."""
         self._steps += 1
-        over = self._steps >= self._horizon
-        return Step(np.tile(self._payoff(actions), (self.agents, 1)), np.tile(over, (self.agents, 1)), over)
+        done = self._steps >= self._horizon
+        return Step(np.tile(self._payoff(actions), (self.agents, 1)), np.tile(done, (self.agents, 1)), done)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The episodes' steps so far, (E,)."""

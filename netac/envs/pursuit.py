@@ -18,12 +18,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
-from netac.envs._batched import ActionSpace, Step
+from netac.envs._batched import Step
 from netac.envs._pursuit_map import GONE, MOVES, Map, draw
 from netac.envs._pursuit_picture import picture
-from netac.errors import InputError
-from netac.options import Options
-from netac.streams import Purpose, Stream
+from netac.utils.errors import InputError
+from netac.utils.options import Options
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import Purpose, Stream
 
 TRIES_AT_START = 100       # placements tried before settings are refused
 TRIES = 100_000            # and before a game that passed gives up, which does not happen by chance
@@ -107,7 +108,7 @@ class Pursuit:
         self.agents, self.games, self.active = agents, games, np.ones((agents, games), dtype=bool)
         self.names = tuple(f"pursuer_{i}" for i in range(agents))
         self.observations = ((settings.obs_range, settings.obs_range, CHANNELS),) * agents
-        self.actions = (ActionSpace(kinds=ACTIONS),) * agents
+        self.actions = (ActionSpace(n_actions=ACTIONS),) * agents
         self.state_shape = (settings.y_size, settings.x_size, CHANNELS)
         self._settings, self._map = settings, ground
         rows = ground.cells // ground.width

@@ -25,10 +25,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from netac.envs._batched import ActionSpace, Step
+from netac.envs._batched import Step
 from netac.envs._spread_picture import picture
-from netac.options import Options
-from netac.streams import Purpose, Stream
+from netac.utils.options import Options
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import Purpose, Stream
 
 DT, KEPT = 0.1, 0.75                     # seconds of a step; the share of its velocity that an agent keeps
 PUSH = 5.0                               # force of an action
@@ -81,7 +82,7 @@ class Spread:
         self.names = tuple(f"agent_{i}" for i in range(agents))
         self.observations = ((numbers,),) * agents
         self.actions = (ActionSpace(low=(0.0,) * 5, high=(1.0,) * 5) if settings.continuous_actions
-                        else ActionSpace(kinds=len(MOVES)),) * agents
+                        else ActionSpace(n_actions=len(MOVES)),) * agents
         self.state_shape = (agents * numbers,)
         self._settings = settings
         self._seen = np.zeros((agents, numbers, games))
@@ -160,13 +161,13 @@ class Spread:
         self._move(self._push(actions))
         self._look()
         self._steps += 1
-        nearest, over = self._distances[:self.agents].min(axis=1), self._steps >= self._settings.max_cycles
+        nearest, done = self._distances[:self.agents].min(axis=1), self._steps >= self._settings.max_cycles
         terminated = np.zeros((self.agents, self.games), dtype=bool)
         if self._settings.terminate_on_success:
             covered = (nearest < CAPTURE).all(axis=0)
-            terminated[:] = covered & ~over
-            over |= covered
-        return Step(self._rewards(nearest), terminated, over)
+            terminated[:] = covered & ~done
+            done |= covered
+        return Step(self._rewards(nearest), terminated, done)
 
     def _push(self, actions: np.ndarray) -> np.ndarray:
         """Forces of the agents' actions, with the axes of two coordinates, N agents and E games."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netac.errors import RunError
 from netac.exact.mdp import FiniteMDP
+from netac.utils.errors import RunError
 
 
 class InducedChain(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from netac.errors import InputError
 from netac.exact.mdp import FiniteMDP
 from netac.exact.subsets import subset_action_value
 from netac.exact.values import objective
+from netac.utils.errors import InputError
 
 
 def best_response(mdp: FiniteMDP, pi: np.ndarray, agent: int, eta: float = 0.0) -> np.ndarray:

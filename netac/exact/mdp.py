@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 PROBABILITY_TOLERANCE = 1e-9
 

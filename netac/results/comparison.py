@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.errors import InputError
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
-from netac.results.files import atomic_write, read_text
-from netac.results.metrics import Cell, csv_text
-from netac.results.runs import SUMMARY, RunRecord, load_run
+from netac.results.records import SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
+from netac.results.tables import Cell, csv_text
+from netac.utils.errors import InputError
+from netac.utils.files import atomic_write, read_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,8 +11,8 @@ import numpy as np
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, SECONDS, thin
 from netac.results.panels import LABELS, colours, counted, draw_band, finish, panels
-from netac.results.pictures import STYLE, save_figure
 from netac.results.statistics import rate_interval
+from netac.utils.pictures import STYLE, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.results.pictures import PALETTE
 from netac.results.statistics import iqm_interval
+from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

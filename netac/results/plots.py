@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.errors import InputError, did_you_mean
 from netac.results.comparison import evaluation_curve
 from netac.results.curves import AXES, Curve, stack_curves, thin
 from netac.results.panels import LABELS, colours, counted, draw_band, finish, panels
-from netac.results.pictures import PALETTE, STYLE, save_figure
-from netac.results.runs import EXPERIMENT, RunRecord
+from netac.results.records import EXPERIMENT, RunRecord
+from netac.utils.errors import InputError, did_you_mean
+from netac.utils.pictures import PALETTE, STYLE, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

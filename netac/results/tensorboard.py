@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
-from netac.errors import InputError
-from netac.results.files import cannot_write, make_run_folder
-from netac.results.metrics import Cell
+from netac.results.tables import Cell
+from netac.utils.errors import InputError
+from netac.utils.files import cannot_write, make_run_folder
 
 PACKAGE = "tensorboardX"
 BY_ENV_STEPS = ("reward", "episode_return")

@@ -15,15 +15,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from netac import plugins
 from netac.envs.finite_mdp import read_mdp
-from netac.errors import InputError
 from netac.exact import FiniteMDP, refuse_large
-from netac.results.files import make_run_folder
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
 from netac.theory._report import write
-from netac.workers import cores
+from netac.utils import plugins
+from netac.utils.errors import InputError
+from netac.utils.files import make_run_folder
+from netac.utils.workers import cores
 
 __all__ = ["Claim", "Finding", "Lab", "Table", "read_game", "run"]
 

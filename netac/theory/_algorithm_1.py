@@ -14,7 +14,7 @@ from netac.exact import FiniteMDP, action_value, subset_action_value, subset_adv
 from netac.theory._penalised import penalised, shortfall, within_ball
 
 
-class Update(NamedTuple):
+class SequentialUpdate(NamedTuple):
     """The policies pi_{k+1}, and what line 7 came to."""
 
     pi: np.ndarray
@@ -42,7 +42,7 @@ def local_advantage(mdp: FiniteMDP, pi: np.ndarray, new: np.ndarray, before: Seq
     return advantage
 
 
-def iterate(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], eta: float) -> Update:
+def iterate(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], eta: float) -> SequentialUpdate:
     """Lines 3 to 8: iteration k from pi_k (N, S, A), with the permutation `order` of line 5."""
     Q = action_value(mdp, pi)                                                               # line 3
     rho = visitation_distribution(transition(mdp, pi), mdp.xi, mdp.gamma) / (1.0 - mdp.gamma)
@@ -56,7 +56,7 @@ def iterate(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], eta: float) ->
         summands.append(rho @ (step.q * g).sum(axis=1) - C * step.radius)
         shortfalls.append(shortfall(g, pi[agent], rho, C, eta, step))
         radii.append(step.radius)
-    return Update(new, np.array(summands), np.array(shortfalls), np.array(radii))
+    return SequentialUpdate(new, np.array(summands), np.array(shortfalls), np.array(radii))
 
 
 def within_balls(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], radius: float, eta: float, in_turn: bool) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from netac.results.metrics import Cell
+from netac.results.tables import Cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

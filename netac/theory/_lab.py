@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from netac.errors import RunError
 from netac.exact import FiniteMDP
-from netac.progress import Progress
-from netac.workers import each
+from netac.utils.errors import RunError
+from netac.utils.progress import Progress
+from netac.utils.workers import each
 
 T = TypeVar("T")
 

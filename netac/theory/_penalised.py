@@ -23,7 +23,7 @@ ASIDE, TIE = 1e-9, 1e-12    # of a kink, in the log of the radius
 SMALLEST = 1e-24            # radius of a ball; a step within a smaller one is lost in rounding
 
 
-class Step(NamedTuple):
+class BallOptimum(NamedTuple):
     """The best policy within a ball."""
 
     q: np.ndarray
@@ -47,7 +47,7 @@ def without_penalty(g: np.ndarray, p: np.ndarray, eta: float) -> np.ndarray:
     return np.where(span[:, None] > 0.0, _family(scaled, p, np.full(len(g), NEAR), eta)[0], p)
 
 
-def within_ball(g: np.ndarray, p: np.ndarray, radius: float, eta: float) -> Step:
+def within_ball(g: np.ndarray, p: np.ndarray, radius: float, eta: float) -> BallOptimum:
     """argmax_q <g(s, .), q> with KL(p(.|s), q) <= radius in every state, q eta-soft.
 
     Args:
@@ -65,10 +65,10 @@ def within_ball(g: np.ndarray, p: np.ndarray, radius: float, eta: float) -> Step
         low, high = tried[states, inside - 1], tried[states, inside]
     q, weight = _family(g, p, high, eta)
     q = np.where(free[:, None], best, q)
-    return Step(q, np.where(free, 0.0, weight * span), float(divergence(p, q).max()))
+    return BallOptimum(q, np.where(free, 0.0, weight * span), float(divergence(p, q).max()))
 
 
-def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float) -> Step:
+def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float) -> BallOptimum:
     """The maximum of the module's docstring; its multipliers, times rho, sum to C, unless the penalty is too small to bind.
 
     Args:
@@ -79,7 +79,7 @@ def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: floa
     best = without_penalty(g, p, eta)
     corners = divergence(p, best)                       # radii at which states get their best policies: kinks of G_s
     if C == 0.0 or corners.max() <= SMALLEST:
-        return Step(best, np.zeros(len(g)), float(corners.max()))
+        return BallOptimum(best, np.zeros(len(g)), float(corners.max()))
     unit, span = _scaled(g)
     moving = np.flatnonzero(corners > SMALLEST)
     unit, p_, scale, full = unit[moving], p[moving], (rho * span)[moving], np.log(corners[moving])
@@ -107,7 +107,7 @@ def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: floa
     return step._replace(multipliers=np.where(there, left, step.multipliers))
 
 
-def shortfall(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float, step: Step) -> float:
+def shortfall(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float, step: BallOptimum) -> float:
     """How much larger the maximum can be than what a step attains, at most, whoever made the step.
 
     With any weights >= 0 that sum to C, the penalty of q' is at least sum_s weights(s) KL(p, q'), and what then stands in its

@@ -6,7 +6,7 @@ import numpy as np
 
 from netac.envs.matrix import Settings, payoff_table
 from netac.exact import FiniteMDP
-from netac.options import checked
+from netac.utils.options import checked
 
 RATIO_R = np.array([[1.0, 0.5], [-0.5, 0.0]])
 RATIO_S = np.array([[1.0, 1.0], [0.1, 0.1]])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from netac.results.files import atomic_write
-from netac.results.metrics import Cell, csv_text
-from netac.results.pictures import STYLE, save_figure
+from netac.results.tables import Cell, csv_text
 from netac.theory._claims import Claim, Finding
+from netac.utils.files import atomic_write
+from netac.utils.pictures import STYLE, save_figure
 
 PICTURE = "picture.png"
 CLAIMS = "claims.csv"

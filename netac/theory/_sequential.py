@@ -158,7 +158,7 @@ def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
     return improve
 
 
-class Course(NamedTuple):
+class OnlineErrors(NamedTuple):
     """What K iterations of the online algorithm came to; all of J, which is normalised.
 
     Attributes:
@@ -181,7 +181,7 @@ def bound(mdp: FiniteMDP, K: int) -> float:
     return mdp.agents / (1.0 - mdp.gamma) * np.sqrt(np.log(mdp.actions) / (2.0 * K))
 
 
-def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> Course:
+def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> OnlineErrors:
     """K iterations from uniform policies, held against the bound.
 
     Agent m's steps in a state, after given earlier actions, are exponential weights with gains g_k = Q^{1:m} (or what
@@ -209,7 +209,7 @@ def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> Course:
         most = bound(mdp, K)
     else:
         most = mdp.agents * (np.log(mdp.actions) / (inverse * K) + inverse * np.mean(np.square(spans)) / 8.0) + statistical
-    return Course(float(np.mean(gaps)), gaps[-1], float(most), statistical, float(np.abs(np.subtract(gaps, gains)).max()))
+    return OnlineErrors(float(np.mean(gaps)), gaps[-1], float(most), statistical, float(np.abs(np.subtract(gaps, gains)).max()))
 
 
 def gain(Q: Sequence[np.ndarray], policies: Policies, best: np.ndarray, visited: np.ndarray) -> float:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from netac.errors import InputError
 from netac.exact import softmax_gradient, subset_advantage, transition
-from netac.results.metrics import Cell
+from netac.results.tables import Cell
 from netac.theory._claims import Claim
 from netac.theory._lab import Lab
 from netac.theory._trust_bounds import (
@@ -34,6 +33,7 @@ from netac.theory._trust_games import (
     random_policies,
     slow_belief,
 )
+from netac.utils.errors import InputError
 
 PAPER = "paper 002"
 SHAPES = ((1, 3, 3), (2, 2, 2), (2, 3, 3), (3, 2, 2), (4, 2, 2))        # agents, local states, actions

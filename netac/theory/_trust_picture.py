@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.results.metrics import Cell
-from netac.results.pictures import PALETTE
+from netac.results.tables import Cell
 from netac.theory._trust_bounds import Improvement
+from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netac.results.metrics import Cell
 from netac.results.statistics import mean_interval
+from netac.results.tables import Cell
 from netac.theory._claims import Claim
 from netac.theory._lab import Lab
 from netac.theory._trust_exact import PAPER, exponent
-from netac.theory._trust_updates import Outcome, Training, against, train
+from netac.theory._trust_updates import Climb, Training, against, train
 
 CLIPS = (0.1, 0.3, 0.5, float("inf"))           # Figure 1a; inf: no clipping
 AT = (5, 10, 20, 50, 100)                       # epochs that tables show
@@ -117,7 +117,7 @@ def _versus_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
               gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]
 
 
-def _ratio_row(epsilon: float, epochs: int, found: Sequence[Outcome]) -> dict[str, Cell]:
+def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> dict[str, Cell]:
     look = AT.index(epochs)
     lowest, highest = (np.array([getattr(one, name)[look] for one in found]) for name in ("lowest", "highest"))
     return {"clip range": epsilon, "epochs": epochs, "lowest": float(lowest.min()), "mean lowest": float(lowest.mean()),
@@ -125,13 +125,13 @@ def _ratio_row(epsilon: float, epochs: int, found: Sequence[Outcome]) -> dict[st
             "joint TV": float(np.mean([one.joint_tv[look] for one in found]))}
 
 
-def _growth_row(agents: int, found: dict[str, Sequence[Outcome]]) -> dict[str, Cell]:
+def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> dict[str, Cell]:
     exact = {name: float(np.mean([one.joint_tv[-1] for one in ours])) for name, ours in found.items()}
     return {"agents": agents, **exact, "sum, fixed": float(np.mean([one.sum_of_tvs[-1] for one in found["fixed"]])),
             f"sum, {AT[1]} epochs": float(np.mean([one.sum_of_tvs[1] for one in found["fixed"]]))}
 
 
-def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Outcome, Outcome]]) -> dict[str, Cell]:
+def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> dict[str, Cell]:
     """Mean scores over training, the interval of their difference seed by seed, final scores, joint TVs per iteration."""
     alone, joint = zip(*found, strict=True)
     mean = [np.array([one.score.mean() for one in ours]) for ours in (alone, joint)]

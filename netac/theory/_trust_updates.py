@@ -1,6 +1,6 @@
 """Clipped updates of tabular softmax policies: IPPO's independent ratios against JR-PPO's joint one, with exact advantages.
 
-The surrogate is that of the trainers (`netac.centralized._surrogates.clipped`), the optimizer their Adam; only the networks
+The surrogate is that of the trainers (`netac.algorithms.policy_gradient.surrogates.clipped`), the optimizer their Adam; only the networks
 and the estimated advantages are missing, so that what is seen comes from clipping alone.  Both methods get the same joint
 advantage A(s, a), as in appendix A.6 only the ratio that is clipped differs.
 """
@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Layout
-from netac.centralized._surrogates import clipped, ratios
+from netac.algorithms.policy_gradient.surrogates import clipped, ratios
 from netac.exact import action_value, objective, optimal_objective, value_function
 from netac.theory._trust_bounds import joint_tv, tv, visits
 from netac.theory._trust_games import DecMDP, team_game
@@ -24,7 +24,7 @@ from netac.theory._trust_games import DecMDP, team_game
 ADAM = (0.9, 0.999, 1e-8)
 
 
-class Batch(NamedTuple):
+class Trajectories(NamedTuple):
     """M samples of (s, a) under the old policies, s from the discounted visitation distribution."""
 
     states: np.ndarray
@@ -63,7 +63,7 @@ class Training:
     gamma: float = 0.9
 
 
-class Outcome(NamedTuple):
+class Climb(NamedTuple):
     """What `train` found, a number for each look."""
 
     score: np.ndarray
@@ -83,7 +83,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(logits, axis=-1))
 
 
-def collect(game: DecMDP, pi: np.ndarray, samples: int, rng: np.random.Generator) -> Batch:
+def collect(game: DecMDP, pi: np.ndarray, samples: int, rng: np.random.Generator) -> Trajectories:
     """Samples of policies (N, S, A) and their advantages."""
     A = action_value(game.mdp, pi) - value_function(game.mdp, pi)[:, None]
     d = visits(game, pi)
@@ -91,16 +91,16 @@ def collect(game: DecMDP, pi: np.ndarray, samples: int, rng: np.random.Generator
     uniforms = rng.random((game.mdp.agents, samples, 1))
     actions = (np.cumsum(pi, axis=-1)[:, states, :-1] <= uniforms).sum(axis=-1)
     joint = np.ravel_multi_index(tuple(actions), (game.mdp.actions,) * game.mdp.agents)
-    return Batch(states, actions, A[states, joint])
+    return Trajectories(states, actions, A[states, joint])
 
 
-def log_ratios(old: np.ndarray, logits: np.ndarray, batch: Batch) -> np.ndarray:
+def log_ratios(old: np.ndarray, logits: np.ndarray, batch: Trajectories) -> np.ndarray:
     """(N, M) log pi_k(a^k|s) - log old_k(a^k|s), `old` being logits too."""
     change = log_softmax(logits, axis=-1) - log_softmax(old, axis=-1)
     return change[np.arange(len(change))[:, None], batch.states, batch.actions]
 
 
-def weighted_scores(logits: np.ndarray, batch: Batch, weights: np.ndarray) -> np.ndarray:
+def weighted_scores(logits: np.ndarray, batch: Trajectories, weights: np.ndarray) -> np.ndarray:
     """(N, S, A) sum_e weights_e grad log pi_k(a_e|s_e) with respect to the logits; weights (N, M)."""
     agents, states, actions = logits.shape
     at = (np.arange(agents)[:, None] * states + batch.states) * actions + batch.actions
@@ -108,7 +108,7 @@ def weighted_scores(logits: np.ndarray, batch: Batch, weights: np.ndarray) -> np
     return taken - taken.sum(axis=-1, keepdims=True) * probabilities(logits)
 
 
-def climb(logits: np.ndarray, batch: Batch, training: Training) -> Iterator[np.ndarray]:
+def climb(logits: np.ndarray, batch: Trajectories, training: Training) -> Iterator[np.ndarray]:
     """The logits (N, S, A) after every epoch; a new array each."""
     old, agents = logits, len(logits)
     optimizer = Optimizer(Layout(0, 0, logits[0].size, 0), agents, adam=ADAM)
@@ -123,7 +123,7 @@ def climb(logits: np.ndarray, batch: Batch, training: Training) -> Iterator[np.n
         yield logits
 
 
-def train(training: Training) -> Outcome:
+def train(training: Training) -> Climb:
     """Of every iteration, the policies at the looks against those before it."""
     game_seed, sample_seed = np.random.SeedSequence(training.seed).spawn(2)
     game = team_game(training.agents, training.states, training.gamma, np.random.default_rng(game_seed))
@@ -141,10 +141,10 @@ def train(training: Training) -> Outcome:
             ratio = ratios(log_ratios(old, new, batch))
             rows.append(((objective(game.mdp, after) - first) / (best - first), joint_tv(before, after).max(),
                          tv(before, after).max(axis=1).sum(), ratio.min(), ratio.max()))
-    return Outcome(*np.array(rows).T)
+    return Climb(*np.array(rows).T)
 
 
-def against(training: Training) -> tuple[Outcome, Outcome]:
+def against(training: Training) -> tuple[Climb, Climb]:
     """The same training with independent ratios and with the joint one: the same game, the same first policies."""
     return train(replace(training, joint=False)), train(replace(training, joint=True))
 

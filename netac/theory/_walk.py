@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from netac import config
 from netac.agents.policies import LogLinear, choose
-from netac.build import Parts, assemble, prepare
 from netac.exact import FiniteMDP
-from netac.measures import refuse_bad_numbers
+from netac.experiment import config
+from netac.experiment.build import Parts, assemble, prepare
+from netac.experiment.measures import refuse_bad_numbers
 
 
 def looks(T: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,13 +42,13 @@ def walk(tables: dict[str, Any], times: Iterable[int]) -> Iterator[Parts]:
     """
     parts = assemble(prepare(config.read(tables, {}).experiment()))
     setting, x, now = parts.setting, parts.agents.parameters, 0
-    step = setting.algorithm.iterations(parts.agents, parts.world, parts.network, setting.settings,
+    step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings,
                                         range(setting.experiment.iterations))
     for t in times:
         with np.errstate(over="ignore", invalid="ignore"):      # `refuse_bad_numbers` tells
             for _ in range(t - now):
                 next(step)
-                parts.world.tally.rewards.clear()
+                parts.sampler.tally.rewards.clear()
             now = t
             parts.network.settle()
             refuse_bad_numbers(x.flat, (), x.layout, parts.placement.local, t)

@@ -140,9 +140,9 @@ def preferred() -> tuple[float, float, float]:
     return float(_joint(advantage, alone, 21)[0]), float(_joint(advantage, in_turn, 21)[0]), float(own)
 
 
-def _joint(advantage: np.ndarray, actions: np.ndarray, kinds: int) -> np.ndarray:
+def _joint(advantage: np.ndarray, actions: np.ndarray, n_actions: int) -> np.ndarray:
     """(S,) A(s, a) of joint actions (S, N)."""
-    columns = np.ravel_multi_index(tuple(actions.T), (kinds,) * actions.shape[1])
+    columns = np.ravel_multi_index(tuple(actions.T), (n_actions,) * actions.shape[1])
     return advantage[np.arange(len(advantage)), columns]
 
 

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netac.errors import InputError, RunError
 from netac.exact import (
     FiniteMDP,
     action_value,
@@ -40,11 +39,12 @@ from netac.theory._claims import Claim, Finding, Table
 from netac.theory._fits import PowerLaw, local_slopes, power_law
 from netac.theory._lab import Lab
 from netac.theory._walk import in_parameters, looks, policies, save_game, walk
+from netac.utils.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from netac.build import Parts
+    from netac.experiment.build import Parts
 
 TAKES_GAME = True
 QUANTITIES = ("critic", "consensus", "gradient")
@@ -279,7 +279,7 @@ def draw(found: dict[str, Found], floor: float) -> Figure:
     """The three errors against T, and all slopes beside the bound's."""
     from matplotlib.figure import Figure
 
-    from netac.results.pictures import PALETTE
+    from netac.utils.pictures import PALETTE
 
     figure = Figure(figsize=(10.5, 8.0), layout="constrained")
     panels = figure.subplots(2, 2)

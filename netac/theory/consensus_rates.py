@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.processes.ledger import Ledger
-from netac.processes.network import Network
-from netac.processes.placement import Placement
+from netac.comm.ledger import Ledger
+from netac.comm.network import Network
+from netac.comm.placement import Placement
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
 from netac.topology import Topology, certify, load
@@ -226,7 +226,7 @@ def draw(done: list[Mixed], n: int) -> Figure:
     """Courses beside their predictions, and the price of agreement."""
     from matplotlib.figure import Figure
 
-    from netac.results.pictures import PALETTE
+    from netac.utils.pictures import PALETTE
 
     chosen = [each for each in done if each.agents == n and each.label in DRAWN and each.rule in ("metropolis", "file")]
     colours = dict(zip((each.label for each in chosen), PALETTE, strict=False))

@@ -22,12 +22,12 @@ from scipy.optimize import brentq
 
 from netac.envs.matrix import Settings, payoff_table
 from netac.exact import FiniteMDP, subset_advantage
-from netac.options import checked
-from netac.results.pictures import PALETTE
 from netac.results.statistics import mean_interval, rate_interval
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._factorisation import BATCH, begin, mixed, train
 from netac.theory._lab import Lab
+from netac.utils.options import checked
+from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,12 +21,12 @@ import numpy as np
 
 import netac
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError
 from netac.exact import FiniteMDP, objective, optimal_objective
 from netac.results.statistics import Interval, mean_interval
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
 from netac.theory._walk import save_game
+from netac.utils.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ PAIRS = 5000                                        # weights of a reward model 
 
 
 @dataclass(frozen=True)
-class Course:
+class Expense:
     """One run: what had been spent, and what was reached, at its logged iterations.
 
     Attributes:
@@ -75,7 +75,7 @@ class Chosen:
 
     algorithm: str
     step: float
-    courses: Sequence[Course]
+    courses: Sequence[Expense]
 
     def cost(self, level: float) -> dict[str, Interval]:
         """What it took to J >= level: means over the seeds with 95 % intervals."""
@@ -137,7 +137,7 @@ def refuse(mdp: FiniteMDP) -> tuple[float, float]:
     return start, best
 
 
-def course(item: tuple[str, float, int], tables: dict[str, Any], samples: int, first_seed: int) -> Course:
+def course(item: tuple[str, float, int], tables: dict[str, Any], samples: int, first_seed: int) -> Expense:
     """One run of (algorithm, actor step, seed) over about `samples` joint samples, looked at about 200 times."""
     name, step, seed = item
     options, each, _ = ALGORITHMS[name]
@@ -147,7 +147,7 @@ def course(item: tuple[str, float, int], tables: dict[str, Any], samples: int, f
     found = result.metrics
     neighbours = min(2, tables["agents"] - 1)
     announced = found["bytes_environment"] / np.min_scalar_type(1).itemsize         # actions, one byte a message
-    return Course({"samples": found["env_steps"].astype(float), "rounds": (found["messages"] - announced) / neighbours,
+    return Expense({"samples": found["env_steps"].astype(float), "rounds": (found["messages"] - announced) / neighbours,
                    "kilobytes": found["bytes_consensus"] / 1000.0}, found["J"], found["grad_norm_sq"])
 
 
@@ -185,7 +185,7 @@ def draw(chosen: dict[str, Chosen], level: float, best: float) -> Figure:
     """J against samples, rounds and bytes, every seed a line."""
     from matplotlib.figure import Figure
 
-    from netac.results.pictures import PALETTE
+    from netac.utils.pictures import PALETTE
 
     figure = Figure(figsize=(11.0, 3.8), layout="constrained")
     for panel, quantity in zip(figure.subplots(1, 3, sharey=True), QUANTITIES, strict=True):

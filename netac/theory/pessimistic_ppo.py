@@ -21,13 +21,13 @@ import numpy as np
 from scipy.special import softmax
 
 from netac.exact import FiniteMDP, objective, optimal_joint_actions, optimal_objective
-from netac.results.pictures import PALETTE
 from netac.results.statistics import mean_interval
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
 from netac.theory._pessimism import Data, evaluate, sample
 from netac.theory._ppo_games import linear_game
 from netac.theory._sequential import averaged, discounted_visits, inverse_step, joint, one_agent, step, uniform
+from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.envs.finite_mdp import random_mdp
-from netac.errors import InputError
 from netac.exact import FiniteMDP, nash_gap, objective, optimal_objective, refuse_large
-from netac.results.pictures import PALETTE
 from netac.results.statistics import rate_interval
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
 from netac.theory._ppo_games import linear_game, lock, matrix_game, ratio_game
 from netac.theory._ppo_starts import METHODS, Task, ends
-from netac.theory._sequential import Course, Policies, bound, course, log_linear, lstd
+from netac.theory._sequential import OnlineErrors, Policies, bound, course, log_linear, lstd
+from netac.utils.errors import InputError
+from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -216,11 +216,11 @@ def _each_with(items, others: Sequence) -> list:
     return [item for item in items for _ in others]
 
 
-def _exact(task: tuple[FiniteMDP, int]) -> Course:
+def _exact(task: tuple[FiniteMDP, int]) -> OnlineErrors:
     return course(*task)
 
 
-def _sampled(task: tuple) -> Course:
+def _sampled(task: tuple) -> OnlineErrors:
     (mdp, phi), (_, samples, linear), K, seed = task
     rng = np.random.default_rng([seed, samples, K, linear])
     improve = lstd(mdp, phi, samples, rng) if samples else _unchanged

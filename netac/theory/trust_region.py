@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from netac.results.metrics import Cell
+from netac.results.tables import Cell
 from netac.theory._claims import Finding, Table
 from netac.theory._lab import Lab
 from netac.theory._trust_bounds import Improvement, improvement

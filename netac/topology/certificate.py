@@ -12,12 +12,12 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.errors import InputError, RunError
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
 from netac.topology.edges import agents_set, links, rows_of
 from netac.topology.mixing import TARGET, Mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
 from netac.topology.stochastic import Soundness, soundness
+from netac.utils.errors import InputError, RunError
 
 LARGEST_SPECTRUM = 2000
 LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000

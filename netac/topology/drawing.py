@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.results.pictures import save_figure
 from netac.topology.certificate import LARGEST_SPECTRUM
 from netac.topology.edges import rows_of
 from netac.topology.mixing import Mixing
 from netac.topology.sequence import Topology
+from netac.utils.pictures import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 
-from netac.errors import InputError
-from netac.results.files import load_npy, load_npz, read_text
+from netac.utils.errors import InputError
+from netac.utils.files import load_npy, load_npz, read_text
 
 
 def graphml(path: Path) -> nx.Graph:

@@ -10,12 +10,12 @@ from types import ModuleType
 
 import networkx as nx
 
-from netac import plugins
-from netac.errors import InputError, RunError, did_you_mean
-from netac.options import is_path, spelled_out
 from netac.topology.files import READERS
-from netac.topology.options import Parameters, check, chosen, parameters
 from netac.topology.sequence import Topology, as_input_error
+from netac.topology.signature import Parameters, check, chosen, parameters
+from netac.utils import plugins
+from netac.utils.errors import InputError, RunError, did_you_mean
+from netac.utils.options import is_path, spelled_out
 
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 SUFFIXES = (".py", *READERS)

@@ -10,8 +10,8 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.errors import InputError, RunError
 from netac.topology.stochastic import soundness
+from netac.utils.errors import InputError, RunError
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8

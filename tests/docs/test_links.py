@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from launching import ROOT
+from support.launching import ROOT
 from support.pages import BLOCK
 
-from netac import plugins
+from netac.utils import plugins
 
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "graphs/README.md", "examples/data/README.md", "benchmarks/RESULTS.md")
 PAGES = [*TOP, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]

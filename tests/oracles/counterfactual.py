@@ -19,7 +19,7 @@ class Coma(Trainer):
         """Joint actions, agent after agent, (M, F); `part` (N, M) says who has one."""
         shown = []
         for i, space in enumerate(self.spaces):
-            own = np.eye(space.kinds)[a[i].astype(int)] if space.kinds else self.bounded(i, a[i])
+            own = np.eye(space.n_actions)[a[i].astype(int)] if space.n_actions else self.bounded(i, a[i])
             shown.append(own * part[i][:, None])
         return np.concatenate(shown, axis=1)
 
@@ -28,19 +28,19 @@ class Coma(Trainer):
 
     def foreseen(self, t, active, step):
         """The joint action that is drawn in s', but not played, where a game is over or the rollout ends."""
-        games, size = self.games, sum(space.kinds or space.size for space in self.spaces)
-        if not (step.over.any() or t == self.o["rollout"] - 1):
+        games, size = self.games, sum(space.n_actions or space.size for space in self.spaces)
+        if not (step.done.any() or t == self.o["rollout"] - 1):
             return np.zeros((self.E, size))
         a = [self.act(i, own.astype(float), self.uniforms(self.streams[i]))
              for i, own in enumerate(games.observe(range(self.N)))]
         truncated = active & ~games.active & ~step.terminated
-        return self.numbers(a, games.active | (truncated & step.over)) * (self.wrong != "no next action")
+        return self.numbers(a, games.active | (truncated & step.done)) * (self.wrong != "no next action")
 
     def iteration(self, k, b, alpha, beta):
-        T, E = b.over.shape
+        T, E = b.done.shape
         joint = np.stack([self.numbers([own[t] for own in b.a], b.active[:, t]) for t in range(T)])
         after = np.concatenate([joint[1:], b.foreseen[-1:]])
-        after[b.over] = b.foreseen[b.over]
+        after[b.done] = b.foreseen[b.done]
         alone = b.state.reshape(T * E, -1)
         b.state, b.next_state = np.concatenate([b.state, joint], axis=2), np.concatenate([b.next_state, after], axis=2)
         _, targets, values = self.judge(b)
@@ -57,10 +57,10 @@ class Coma(Trainer):
         M, first, found = len(s), 0, []
         joint = joint.reshape(M, -1)
         for i, space in enumerate(self.spaces):
-            width = space.kinds or space.size
+            width = space.n_actions or space.size
             net, theta = self.job.policy[i], self.theta[i]
             out = forward(net, theta, b.obs[i].reshape(M, -1).astype(float))[-1]
-            if space.kinds:
+            if space.n_actions:
                 chances = np.exp(log_softmax(out))
                 own = [np.tile(np.eye(width)[c], (M, 1)) for c in range(width)]
                 scores = [np.eye(width)[c] - chances for c in range(width)]

@@ -32,8 +32,8 @@ def log_softmax(x):
     return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
 
 
-def one_hot(a, kinds):
-    return np.eye(kinds)[a]
+def one_hot(a, n_actions):
+    return np.eye(n_actions)[a]
 
 
 def natural_step(net, start, layers, mean, discrete, g, options, wrong):

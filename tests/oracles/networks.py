@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from netac.agents._neural_memory import aligned
+from netac.agents.alignment import aligned
 from netac.agents.neural import neural_critic, neural_policy
 from netac.agents.transitions import Transitions
-from netac.envs._batched import ActionSpace
+from netac.utils.spaces import ActionSpace
 
 IMAGE, VECTOR = (7, 7, 3), (6,)
 CNN, MLP = {"name": "cnn", "channels": [4, 5]}, {"name": "mlp", "hidden": [7, 8]}
@@ -46,7 +46,7 @@ def samples(rng, policy, theta, shapes, M, masked=False):
                     rng.standard_normal((N, M)))
     b.next_joint = list(rng.random((N, M, F)).astype(np.float32))
     if masked:
-        b.active, b.alive = (rng.integers(2, size=(N, M)).astype(float) for _ in range(2))
+        b.active, b.bootstrap_mask = (rng.integers(2, size=(N, M)).astype(float) for _ in range(2))
     return b
 
 
@@ -76,7 +76,7 @@ def reference(spec, observation, outputs, joint, row, places, copies=1):
 
 def distribution(forward, taken, space, obs):
     out = forward(obs)
-    if space.kinds:
+    if space.n_actions:
         return torch.distributions.Categorical(logits=out)
     return torch.distributions.Independent(torch.distributions.Normal(out, taken["log_std"].exp()), 1)
 

@@ -107,7 +107,7 @@ class Task:
     def __post_init__(self):
         games = self.make()
         self.agents, self.games, self.actions = games.agents, games.games, games.actions
-        self.firsts = np.cumsum([0, *(space.kinds or space.size for space in self.actions)]).tolist()
+        self.firsts = np.cumsum([0, *(space.n_actions or space.size for space in self.actions)]).tolist()
 
     # --- the joint action as numbers ---
 
@@ -115,7 +115,7 @@ class Task:
         """One-hot or clipped vector, agent after agent; zeros for those who take no part."""
         found = np.zeros(self.firsts[-1])
         for i, space in enumerate(self.actions):
-            if part[i] and space.kinds:
+            if part[i] and space.n_actions:
                 found[self.firsts[i] + int(a[i])] = 1.0
             elif part[i]:
                 found[self.firsts[i]:self.firsts[i + 1]] = self.bounded(i, a[i])
@@ -127,7 +127,7 @@ class Task:
 
     def replaced(self, numbers, i, b):
         found = numbers.copy()
-        found[self.firsts[i]:self.firsts[i + 1]] = np.eye(self.actions[i].kinds)[b]
+        found[self.firsts[i]:self.firsts[i + 1]] = np.eye(self.actions[i].n_actions)[b]
         return found
 
     def as_seen(self, numbers, i):
@@ -140,7 +140,7 @@ class Task:
 
     def draw(self, i, theta_i, obs, u):
         out = self.policy[i](theta_i, obs)
-        if self.actions[i].kinds:
+        if self.actions[i].n_actions:
             c = np.cumsum(np.exp(out - max(out)))
             return sum(1 for k in range(len(c) - 1) if c[k] <= u[0] * c[-1])
         z = ndtri(np.maximum(u[:len(out)], SMALLEST_UNIFORM))
@@ -154,7 +154,7 @@ class Task:
     def score(self, i, theta_i, obs, a):
         """grad log pi_i(a|o)."""
         net = self.policy[i]
-        if self.actions[i].kinds:
+        if self.actions[i].n_actions:
             pi = self.chances(i, theta_i, obs)
             return net.gradient(theta_i, obs, np.eye(len(pi))[int(a)] - pi)
         if self.wrong == "clipped score":
@@ -165,7 +165,7 @@ class Task:
 
     def entropy_gradient(self, i, theta_i, obs):
         net = self.policy[i]
-        if self.actions[i].kinds:
+        if self.actions[i].n_actions:
             pi = self.chances(i, theta_i, obs)
             H = -sum(p * np.log(p) for p in pi)
             return net.gradient(theta_i, obs, np.array([-p * (np.log(p) + H) for p in pi]))
@@ -255,12 +255,12 @@ class Chain:
 
     def _packed(self, a):
         task = self.task
-        if all(space.kinds for space in task.actions):
+        if all(space.n_actions for space in task.actions):
             return np.array(a).T
         packed = np.zeros((task.agents, task.games, self._size))
         for e in range(task.games):
             for i, space in enumerate(task.actions):
-                packed[i, e, :space.size] = a[e][i] if space.kinds else task.bounded(i, a[e][i])
+                packed[i, e, :space.size] = a[e][i] if space.n_actions else task.bounded(i, a[e][i])
         return packed
 
     def samples(self, theta, count=1, with_next=False):
@@ -276,11 +276,11 @@ class Chain:
         ended = [[active[i, e] and not going_on[i, e] for i in range(task.agents)] for e in range(E)]
         following = self._drawn(theta, after) if with_next else None
         self._steps += 1
-        cut = np.array([e > 0 and self._steps == task.stagger * e // E for e in range(E)]) & ~answer.over
-        again = answer.over | cut
+        cut = np.array([e > 0 and self._steps == task.stagger * e // E for e in range(E)]) & ~answer.done
+        again = answer.done | cut
         if self.index and task.wrong != "no restarts":
             again |= np.array([stream.take(1)[0] >= task.gamma for stream in self._restarts])
-        r = self._rewards(answer.r, answer.over | cut, active)
+        r = self._rewards(answer.r, answer.done | cut, active)
         if with_next and not self.index:
             self._pending = {e: following[e] for e in range(E) if not again[e]}
         found = []
@@ -305,7 +305,7 @@ class Chain:
                 x.next_obs, x.next_seen = ([own[e] for own in part] for part in self._shown[:2])
         return found
 
-    def _rewards(self, r, over, active):
+    def _rewards(self, r, done, active):
         task, known = self.task, self.statistics
         if not task.normalise_rewards:
             return r
@@ -318,7 +318,7 @@ class Chain:
             variance = np.var(known.returns[i])
             scaled[i] = np.clip(r[i] / np.sqrt(variance + 1e-8), -10.0, 10.0) if variance > 0 else r[i]
         if self.index == 0:
-            known.so_far[:, over] = 0.0
+            known.so_far[:, done] = 0.0
         return scaled
 
 
@@ -354,7 +354,7 @@ class CoordinationGames:
 class Eight:
     """Eight actions."""
 
-    kinds: int = 8
+    n_actions: int = 8
     size: int = 1
 
 
@@ -364,4 +364,4 @@ class Answer:
 
     r: np.ndarray
     terminated: np.ndarray
-    over: np.ndarray
+    done: np.ndarray

@@ -54,7 +54,7 @@ class ReplayTrainer:
         self.theta, self.omega, self.theta_targets, self.omega_targets = (
             [row.astype(float) for row in rows] for rows in (job.theta, job.omega, job.theta_targets, job.omega_targets))
         self.climbs, self.falls = ([Adam(len(row), self.o) for row in rows] for rows in (self.theta, self.omega))
-        ends = np.cumsum([0, *(space.kinds or space.size for space in self.spaces)])
+        ends = np.cumsum([0, *(space.n_actions or space.size for space in self.spaces)])
         self.columns = [slice(*ends[i:i + 2]) for i in range(self.N)]
         self.streams = [Uniforms(job.seed, ACTION, 0, i) for i in range(self.N)]
         self.ring, self.seen = {}, 0
@@ -71,7 +71,7 @@ class ReplayTrainer:
             slots = self.drawn(REPLAY, k).integers(len(self.ring), size=(self.o["updates"], self.o["batch"]))
             relaxations = [self.drawn(RELAXATION, k, i) for i in range(self.N)]
             for u, chosen in enumerate(slots):
-                noise, next_noise = ([stream.random((len(chosen), space.kinds)) if space.kinds else None
+                noise, next_noise = ([stream.random((len(chosen), space.n_actions)) if space.n_actions else None
                                       for stream, space in zip(relaxations, self.spaces, strict=True)] for _ in range(2))
                 self.update(k * self.o["updates"] + u, [self.ring[j] for j in chosen], noise, next_noise)
         return self.theta, self.omega
@@ -86,11 +86,11 @@ class ReplayTrainer:
     def act(self, i, obs, u):
         """In the games: (E,) or (E, d), and as numbers (E, outputs)."""
         out, space = forward(self.job.policy[i], self.theta[i], obs)[-1], self.spaces[i]
-        if space.kinds:
+        if space.n_actions:
             p = np.exp(log_softmax(out))
-            below = np.cumsum((1 - self.o["epsilon"]) * p + self.o["epsilon"] / space.kinds, axis=1)
+            below = np.cumsum((1 - self.o["epsilon"]) * p + self.o["epsilon"] / space.n_actions, axis=1)
             a = (below[:, :-1] <= u[:, :1] * below[:, -1:]).sum(axis=1)
-            return a, one_hot(a, space.kinds)
+            return a, one_hot(a, space.n_actions)
         centre, half, both = self.bounds(i)
         z = ndtri(np.maximum(u[:, :out.shape[1]], SMALLEST_UNIFORM))
         a = centre + half * np.where(both, np.tanh(out), out) + self.o["noise"] * half * z
@@ -102,7 +102,7 @@ class ReplayTrainer:
         obs, state, active = games.observe(range(self.N)), games.state(), games.active.copy()
         acted = [self.act(i, obs[i].astype(float), self.streams[i].take(self.E * size).reshape(self.E, size))
                  for i in range(self.N)]
-        if all(space.kinds for space in self.spaces):
+        if all(space.n_actions for space in self.spaces):
             told = np.array([a for a, _ in acted])
         else:
             told = np.zeros((self.N, self.E, size))
@@ -117,8 +117,8 @@ class ReplayTrainer:
                 [x[e] for x in obs], [x[e] for x in after], state[e], next_state[e], numbers, step.r[:, e], active[:, e],
                 valued[:, e])
             self.seen += 1
-        if step.over.any():
-            games.restart(step.over)
+        if step.done.any():
+            games.restart(step.done)
 
     # --- an update ---
 
@@ -160,13 +160,13 @@ class ReplayTrainer:
                 own = r.sum(axis=0) / (1 if o["team_reward"] == "sum" else self.N)
             if self.wrong == "team's reward":
                 own = r.mean(axis=0)
-            alive, took_part = (valued.any(axis=0), active.any(axis=0)) if team else (valued[c], active[c])
+            bootstrap_mask, took_part = (valued.any(axis=0), active.any(axis=0)) if team else (valued[c], active[c])
             if self.wrong == "never ends":
-                alive = np.ones_like(alive)
+                bootstrap_mask = np.ones_like(bootstrap_mask)
             if self.wrong == "no value beyond":
-                alive = np.zeros_like(alive)
+                bootstrap_mask = np.zeros_like(bootstrap_mask)
             beyond = forward(self.job.value[c], omegas[c], np.concatenate([next_state, following], axis=1))[-1][:, 0]
-            y = own + o["gamma"] * np.where(alive, beyond, 0.0)
+            y = own + o["gamma"] * np.where(bootstrap_mask, beyond, 0.0)
             layers = forward(self.job.value[c], omega, np.concatenate([state, stored], axis=1))
             h = np.inf if o["huber"] is None or self.wrong == "no huber" else o["huber"]
             pull = np.clip(y - layers[-1][:, 0], -h, h) * self.mean_over(took_part)
@@ -179,13 +179,13 @@ class ReplayTrainer:
         """The action as numbers (M, outputs), its derivative's transposed product as a function, and activations."""
         layers, space = forward(self.job.policy[i], theta, obs), self.spaces[i]
         out = layers[-1]
-        if space.kinds:
+        if space.n_actions:
             g = 0.0 if self.wrong == "no gumbel" else -np.log(-np.log(np.maximum(noise, SMALLEST_UNIFORM)))
             temperature = 1.0 if self.wrong == "no temperature" else self.o["temperature"]
             p = np.exp(log_softmax((out + g) / temperature))
             def pulled(q):
                 return (p * q - p * (p * q).sum(axis=1, keepdims=True)) / temperature
-            a = p if self.wrong == "soft actions" else one_hot((out + g).argmax(axis=1), space.kinds)
+            a = p if self.wrong == "soft actions" else one_hot((out + g).argmax(axis=1), space.n_actions)
             return a, pulled, layers
         centre, half, both = self.bounds(i)
         a = np.clip(centre + half * np.where(both, np.tanh(out), out), space.low, space.high)

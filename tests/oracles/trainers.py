@@ -57,7 +57,7 @@ class Play:
     active: np.ndarray | None = None
     terminated: np.ndarray | None = None
     goes_on: np.ndarray | None = None
-    over: np.ndarray | None = None
+    done: np.ndarray | None = None
     foreseen: np.ndarray | None = None
 
 
@@ -117,18 +117,18 @@ class Trainer:
 
     def act(self, i, obs, u):
         out = forward(self.job.policy[i], self.theta[i], obs)[-1]
-        if self.spaces[i].kinds:
+        if self.spaces[i].n_actions:
             below = np.cumsum(np.exp(log_softmax(out)), axis=1)
             return (below[:, :-1] <= u[:, :1] * below[:, -1:]).sum(axis=1)
         z = ndtri(np.maximum(u[:, :out.shape[1]], SMALLEST_UNIFORM))
         return out + np.exp(self.job.policy[i].of(self.theta[i], "log_std")) * z
 
     def packed(self, a):
-        if all(space.kinds for space in self.spaces):
+        if all(space.n_actions for space in self.spaces):
             return np.array(a)
         found = np.zeros((self.N, self.E, max(space.size for space in self.spaces)))
         for i, space in enumerate(self.spaces):
-            numbers = a[i][:, None] if space.kinds else np.clip(np.float32(a[i]).astype(float), space.low, space.high)
+            numbers = a[i][:, None] if space.n_actions else np.clip(np.float32(a[i]).astype(float), space.low, space.high)
             found[i, :, :space.size] = numbers
         return found
 
@@ -139,10 +139,10 @@ class Trainer:
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
             a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i])) for i in agents]
             step = games.step(self.packed(a))
-            told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.over,
+            told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.done,
                          *games.observe(agents), games.state(), self.foreseen(t, active, step)))
-            if step.over.any():
-                games.restart(step.over)
+            if step.done.any():
+                games.restart(step.done)
         columns = [np.stack(column) for column in zip(*told, strict=True)]
         N, rest = self.N, columns[2 * self.N:]
         by_agent = [np.moveaxis(rest[j], 0, 1) for j in (1, 2, 3, 4)]
@@ -157,16 +157,16 @@ class Trainer:
 
     def judge(self, b):
         """A by GAE and the returns, (critics, T, E), and what critics said, in their own units."""
-        T, gamma, lam = len(b.over), self.o["gamma"], self.o["gae_lambda"]
+        T, gamma, lam = len(b.done), self.o["gamma"], self.o["gae_lambda"]
         A, targets, said = [], [], []
         for c, omega in enumerate(self.omega):
             seen, beyond = (b.obs[c], b.next_obs[c]) if self.local else (b.state, b.next_state)
             raw, after = (self.value(c, omega, x) for x in (seen, beyond))
             v, v_next = self.returned(c, raw), self.returned(c, after)
-            r, alive, passes = self.fates(b, c)
+            r, bootstrap_mask, passes = self.fates(b, c)
             advantage = np.zeros((T + 1, self.E))
             for t in reversed(range(T)):
-                delta = r[t] + gamma * np.where(alive[t], v_next[t], 0.0) - v[t]
+                delta = r[t] + gamma * np.where(bootstrap_mask[t], v_next[t], 0.0) - v[t]
                 advantage[t] = delta + gamma * lam * np.where(passes[t], advantage[t + 1], 0.0)
             A.append(advantage[:T])
             targets.append(advantage[:T] + v)
@@ -176,16 +176,16 @@ class Trainer:
     def fates(self, b, c):
         """(T, E) rewards, whether s' has a value, and whether the trajectory goes on in the next sample."""
         truncated = b.active & ~b.goes_on & ~b.terminated
-        alive, on = b.goes_on | truncated, b.goes_on & ~b.over
+        bootstrap_mask, on = b.goes_on | truncated, b.goes_on & ~b.done
         if self.wrong == "truncated ends":
-            alive = on
+            bootstrap_mask = on
         if self.wrong == "never ends":
-            alive, on = np.ones_like(alive), np.ones_like(on)
+            bootstrap_mask, on = np.ones_like(bootstrap_mask), np.ones_like(on)
         if self.local and self.o["team_reward"] is None:
             r = b.r[c]
         else:
             r = b.r.sum(axis=0) / (1 if self.o["team_reward"] == "sum" else self.N)
-        return (r, alive[c], on[c]) if self.local else (r, alive.any(axis=0), on.any(axis=0))
+        return (r, bootstrap_mask[c], on[c]) if self.local else (r, bootstrap_mask.any(axis=0), on.any(axis=0))
 
     def value(self, c, omega, x):
         return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:, 0].reshape(x.shape[:-1])
@@ -200,7 +200,7 @@ class Trainer:
 
     def fit(self, k, b, targets, values, beta):
         """Huber's loss, clipped, of all critics; one critic of all agents climbs the mean of their gradients."""
-        M = b.over.size
+        M = b.done.size
         masks = b.active if self.local else b.active.any(axis=0, keepdims=True)
         wanted = []
         for c, target in enumerate(targets):
@@ -255,10 +255,10 @@ class Trainer:
 
     def logs(self, i, b, part):
         """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; and activations."""
-        net, theta, M = self.job.policy[i], self.theta[i], b.over.size
+        net, theta, M = self.job.policy[i], self.theta[i], b.done.size
         layers = forward(net, theta, b.obs[i].reshape(M, -1)[part].astype(float))
         out, a = layers[-1], b.a[i].reshape(M, *b.a[i].shape[2:])[part]
-        if self.spaces[i].kinds:
+        if self.spaces[i].n_actions:
             log_pi = log_softmax(out)
             pi, chosen = np.exp(log_pi), one_hot(a, out.shape[1])
             H = -(pi * log_pi).sum(axis=1, keepdims=True)
@@ -269,12 +269,12 @@ class Trainer:
         return log_pi, z / np.exp(log_std), z**2 - 1, np.zeros_like(out), np.ones_like(out), layers
 
     def log_prob(self, i, b):
-        return self.logs(i, b, np.arange(b.over.size))[0]
+        return self.logs(i, b, np.arange(b.done.size))[0]
 
     def entropy(self, i, b):
         """H(pi_i(.|o)) of every sample."""
-        net, x = self.job.policy[i], b.obs[i].reshape(b.over.size, -1).astype(float)
-        if self.spaces[i].kinds:
+        net, x = self.job.policy[i], b.obs[i].reshape(b.done.size, -1).astype(float)
+        if self.spaces[i].n_actions:
             log_pi = log_softmax(forward(net, self.theta[i], x)[-1])
             return -(np.exp(log_pi) * log_pi).sum(axis=1)
         return np.full(len(x), (net.of(self.theta[i], "log_std") + 0.5 * np.log(2 * np.pi * np.e)).sum())
@@ -316,7 +316,7 @@ class Trainer:
     def in_turn(self, k, b, A, masks, alpha):
         random = (self.o["order"] == "random") != (self.wrong == "other order")
         order = self.drawn(k, ORDER).permutation(self.N) if random else range(self.N)
-        log_factor = np.zeros(b.over.size)
+        log_factor = np.zeros(b.done.size)
         for i in order:
             factor = np.exp(log_factor)
             if self.wrong == "factor clipped":
@@ -326,7 +326,7 @@ class Trainer:
             if self.job.algorithm == "hatrpo":
                 self.trust(i, b, M, old)
             else:
-                for part in self.parts(b.over.size, k, i):
+                for part in self.parts(b.done.size, k, i):
                     ratio = np.exp(self.logs(i, b, part)[0] - old[part])
                     weights = self.clipped(ratio, M[part]) if self.job.algorithm == "happo" else ratio * M[part]
                     self.theta[i] = self.theta[i] + alpha * self.climbs[i](self.climb(i, b, part, weights))
@@ -334,12 +334,12 @@ class Trainer:
 
     def trust(self, i, b, M, old):
         """Equation 8 and the line search."""
-        everything, start, o = np.arange(b.over.size), self.theta[i], self.o
+        everything, start, o = np.arange(b.done.size), self.theta[i], self.o
         mean = self.mean_over(b.active[i].ravel())
         g, H = self.climb(i, b, everything, M), self.entropy(i, b)
         net, spaces = self.job.policy[i], self.spaces[i]
         layers = forward(net, start, b.obs[i].reshape(len(mean), -1).astype(float))
-        step, kl = natural_step(net, start, layers, mean, bool(spaces.kinds), g, o, self.wrong)
+        step, kl = natural_step(net, start, layers, mean, bool(spaces.n_actions), g, o, self.wrong)
         for j in range(o["backtracks"]):
             self.theta[i] = start + 0.5**j * step
             gain = mean @ (np.exp(self.log_prob(i, b) - old) * M - M)
@@ -355,7 +355,7 @@ class Trainer:
         """PPO of all agents side by side: with ratios of their own, or with one ratio, the product of all."""
         old = [self.log_prob(i, b) for i in range(self.N)]
         joint = self.job.algorithm == "jrppo" and self.wrong != "own ratios"
-        for part in self.parts(b.over.size, k, self.N + 1):
+        for part in self.parts(b.done.size, k, self.N + 1):
             logs = np.stack([self.logs(i, b, part)[0] - old[i][part] for i in range(self.N)])
             if joint:
                 taking_part = np.where(masks[:, part] | (self.wrong == "no mask"), logs, 0.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from netac.envs._batched import ActionSpace, Step
+from netac.envs._batched import Step
+from netac.utils.spaces import ActionSpace
 
 SPACES = {"discrete": [ActionSpace(3)], "different": [ActionSpace(2), ActionSpace(4), ActionSpace(3)],
           "box": [ActionSpace(0, (-0.7, -0.5), (0.6, 0.8))],
@@ -29,10 +30,10 @@ class Arena:
 
     def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
                  falls: float = 0.8, late: bool = False, fault: str = "", agent: int = 0, at: int = 0):
-        kinds = SPACES[actions]
+        spaces = SPACES[actions]
         self.agents, self.games = agents, games
         self.names = tuple(f"gladiator_{i}" for i in range(agents))
-        self.actions = tuple(kinds[i % len(kinds)] for i in range(agents))
+        self.actions = tuple(spaces[i % len(spaces)] for i in range(agents))
         self.observations = tuple((NUMBERS + 2 + extra * (i % 2),) for i in range(agents))
         self._length, self._falls, self._late = length, falls, late
         self._fault, self._agent, self._at = fault, agent, at
@@ -75,16 +76,16 @@ class Arena:
             raise ValueError("the sand is wet") if self._fault == "raise" else SystemExit(0)
         self._steps += 1
         r = np.zeros((self.agents, self.games))
-        terminated, over = np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool)
+        terminated, done = np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool)
         for e in range(self.games):
             acting = np.flatnonzero(self.active[:, e])
             push = np.zeros(NUMBERS)
             for i in acting:
                 space = self.actions[i]
                 numbers = np.atleast_1d(actions[i, e])[:space.size].astype(float)
-                if space.kinds:
-                    assert numbers[0] in range(space.kinds), numbers
-                    self._moved[e, i] = 2.0 * numbers[0] / (space.kinds - 1) - 1.0
+                if space.n_actions:
+                    assert numbers[0] in range(space.n_actions), numbers
+                    self._moved[e, i] = 2.0 * numbers[0] / (space.n_actions - 1) - 1.0
                 else:
                     assert (numbers >= space.low).all() and (numbers <= space.high).all(), numbers
                     self._moved[e, i] = numbers @ [1.0, -0.5][:space.size]
@@ -98,10 +99,10 @@ class Arena:
             self.active[terminated[:, e], e] = False
             if last or (self._late and self._t[e] == self._length - 1):
                 self.active[slice(None) if last else 0, e] = False
-            over[e] = not self.active[:, e].any()
+            done[e] = not self.active[:, e].any()
         if self._fault == "reward" and self._steps > self._at:
             r[self._agent, 0] = np.nan
-        return Step(r, terminated, over)
+        return Step(r, terminated, done)
 
     def restart(self, games: np.ndarray) -> None:
         self._episodes[games] += 1

@@ -23,7 +23,7 @@ class Colosseum(ParallelEnv):
 
     def action_space(self, agent):
         space = self._arena.actions[self._numbers[agent]]
-        return spaces.Discrete(space.kinds) if space.kinds else spaces.Box(np.float32(space.low), np.float32(space.high))
+        return spaces.Discrete(space.n_actions) if space.n_actions else spaces.Box(np.float32(space.low), np.float32(space.high))
 
     @property
     def agents(self):
@@ -50,7 +50,7 @@ class Colosseum(ParallelEnv):
         for name, action in actions.items():
             i = self._numbers[name]
             space = self._arena.actions[i]
-            chosen[i, 0, :space.size] = action if space.kinds else np.clip(action, space.low, space.high)
+            chosen[i, 0, :space.size] = action if space.n_actions else np.clip(action, space.low, space.high)
         acted = self.agents
         step = self._arena.step(chosen)
         going_on = set(self.agents)

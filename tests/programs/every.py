@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from variants import fingerprint
+from support.variants import fingerprint
 
 import netac
-from netac.processes import launch
+from netac.comm import launch
 
 
 def run_every(names: Iterable[str], experiment: Callable[[str], dict], keys: Iterable[str], folder: Path | None = None) -> None:

@@ -9,6 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from every import run_every
-from neural_variants import NAMES, experiment
+from support.neural_variants import NAMES, experiment
 
 run_every(NAMES, experiment, ("wire_bytes",), Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -6,9 +6,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from every import run_every
-from variants import NAMES, experiment
+from support.variants import NAMES, experiment
 
-from netac.processes import launch, shared_memory
+from netac.comm import launch, shared_memory
 
 if "old-mpi" in sys.argv:
     import old_mpi

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.processes import launch, shared_memory
-from netac.processes.channels import Neighbourhood, PointToPoint
-from netac.processes.ledger import Ledger
-from netac.processes.network import CACHE, Network
-from netac.processes.placement import Placement
+from netac.comm import launch, shared_memory
+from netac.comm.channels import Neighbourhood, PointToPoint
+from netac.comm.ledger import Ledger
+from netac.comm.network import CACHE, Network
+from netac.comm.placement import Placement
 
 way = sys.argv[1]
 comm = launch.communicator()

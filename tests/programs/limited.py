@@ -4,7 +4,7 @@ import resource
 import sys
 
 from netac.cli import main
-from netac.processes import launch
+from netac.comm import launch
 
 launch.communicator()      # MPI makes its own files first
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))

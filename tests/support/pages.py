@@ -26,9 +26,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from launching import ROOT, SCRIPT, environment
-
 from netac import cli
+from support.launching import ROOT, SCRIPT, environment
 
 FILES, COMMANDS, CONSOLE = ("python", "toml"), "sh", "console"
 PLACES = ("examples", "graphs")

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from netac import plugins
 from netac.agents.networks._torch import torch
-from netac.errors import InputError
-from netac.options import checked
+from netac.utils import plugins
+from netac.utils.errors import InputError
+from netac.utils.options import checked
 
 Refusal = Callable[[str, str], InputError]      # of a problem and what would be valid
 

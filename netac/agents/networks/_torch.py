@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 try:
     import torch

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense, gain_of, started
 from netac.agents.networks._torch import torch
-from netac.errors import InputError
-from netac.options import Options
+from netac.utils.errors import InputError
+from netac.utils.options import Options
 
 
 class Settings(Options):

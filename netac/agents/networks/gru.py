@@ -14,7 +14,7 @@ from pydantic import Field
 
 from netac.agents.networks._layers import Activation, Width, activation, gain_of, started
 from netac.agents.networks._torch import torch
-from netac.options import Options
+from netac.utils.options import Options
 
 
 class Settings(Options):

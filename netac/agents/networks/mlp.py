@@ -8,7 +8,7 @@ from pydantic import Field
 
 from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense
 from netac.agents.networks._torch import torch
-from netac.options import Options
+from netac.utils.options import Options
 
 
 class Settings(Options):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import networkx as nx
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 TRIES = 1000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 PERIOD = 1
 LARGEST = 5000     # agents: 12 million edges, some gigabytes

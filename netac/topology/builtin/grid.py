@@ -9,8 +9,8 @@ import networkx as nx
 import numpy as np
 from pydantic import Field
 
-from netac.errors import InputError
 from netac.topology.edges import from_edges
+from netac.utils.errors import InputError
 
 PERIOD = 1
 

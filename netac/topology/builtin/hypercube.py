@@ -5,8 +5,8 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 
-from netac.errors import InputError
 from netac.topology.edges import from_edges
+from netac.utils.errors import InputError
 
 PERIOD = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 
-from netac.errors import InputError
+from netac.utils.errors import InputError
 
 
 def only_undirected(graph: nx.Graph, rule: str) -> None:

@@ -10,9 +10,9 @@ from pydantic import Field
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from netac.errors import InputError
 from netac.topology.edges import csr, links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
+from netac.utils.errors import InputError
 
 
 def weights(graph: nx.Graph, *, min_self_weight: Annotated[float, Field(ge=0, lt=1)] = 0.05) -> csr_array:

@@ -6,9 +6,9 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.errors import InputError
 from netac.topology.edges import links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
+from netac.utils.errors import InputError
 
 
 def weights(graph: nx.Graph) -> csr_array:

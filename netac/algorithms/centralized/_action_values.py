@@ -1,0 +1,99 @@
+"""Critics Q(s, a_1, ..., a_N) of the trainers with a replay, held by process 0: one for every agent, or one for the team."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.agents.optimizers import Optimizer
+from netac.agents.transitions import Transitions
+from netac.algorithms.centralized._options import OffPolicy
+from netac.algorithms.policy_gradient.masks import average
+from netac.algorithms.policy_gradient.values import team_reward, value_loss
+from netac.sampling.replay import Remembered
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural import NeuralActionValue
+
+
+@dataclass(frozen=True)
+class ActionValues:
+    """The critics of this process (there are none but on process 0).
+
+    Attributes:
+        Q: their networks.
+        omega: (critics, K) parameters.
+        Q_target, targets: networks of omega', and omega', (critics, K).
+        optimizer: turns gradients into directions.
+        every: whether each agent has one.
+    """
+
+    Q: NeuralActionValue
+    omega: np.ndarray
+    Q_target: NeuralActionValue
+    targets: np.ndarray
+    optimizer: Optimizer
+    every: bool
+    settings: OffPolicy
+
+    def samples(self, b: Remembered, next_joint: np.ndarray) -> Transitions:
+        """What each critic learns from: its agent's or the team's reward, and where that agent or anybody is concerned.
+
+        Args:
+            next_joint: (M, F) a' as numbers.
+
+        Raises:
+            RunError: agents' rewards differ, and which of them is the team's is not said.
+        """
+        C, r, part, valued = len(self.omega), b.r, b.part, b.valued
+        if not self.every:
+            part, valued = part.any(axis=0, keepdims=True), valued.any(axis=0, keepdims=True)
+        if not self.every or self.settings.team_reward is not None:
+            r = np.repeat(team_reward(r, self.settings.team_reward), C, axis=0)
+        return Transitions(obs=[], next_obs=[], seen=[b.state] * C, next_seen=[b.next_state] * C, own=[], pi=[],
+                           joint=[b.joint] * C, r=r, active=None if part.all() else part.astype(float),
+                           bootstrap_mask=valued.astype(float), next_joint=[next_joint] * C)
+
+    def returns(self, b: Transitions) -> np.ndarray:
+        """y = r + gamma Q'(s', a'), the value of s' being 0 where it is terminal, (critics, M)."""
+        return b.r + self.settings.gamma * self.Q_target.next(self.targets, b)
+
+    def regress(self, b: Transitions, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
+        """A step down the mean of (y - Q(s, a))^2 / 2: the losses and the mean values before it, (2, critics)."""
+        values = self.Q(self.omega, b)
+        pulls, losses = value_loss(values, y, huber=self.settings.huber, active=b.active)
+        self.omega[:] += beta * self.optimizer.over(y.shape[1]).omega(self.Q.gradient(self.omega, b, pulls))
+        return np.stack([losses, average(values, b.active)])
+
+    def slopes(self, state: np.ndarray, joint: list[np.ndarray]) -> list[np.ndarray]:
+        """dQ(s, a) / da of every critic, (critics) arrays (M, F).
+
+        Args:
+            joint: (critics) joint actions (M, F), at which each is asked.
+        """
+        return self.Q.slopes(self.omega, [state] * len(joint), joint)
+
+    def follow(self) -> None:
+        """omega' <- tau omega + (1 - tau) omega'."""
+        follow(self.targets, self.omega, self.settings.tau)
+
+    @property
+    def _held(self) -> dict[str, np.ndarray]:
+        return {"trainer_critics": self.omega, "trainer_targets": self.targets, "trainer_optimizer": self.optimizer.rows,
+                "trainer_optimizer_counts": self.optimizer.counts} if len(self.omega) else {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps of the trainer's critics."""
+        return {name: rows.copy() for name, rows in self._held.items()}
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up, where the trainer is."""
+        for name, rows in self._held.items():
+            rows[:] = kept[name]
+
+
+def follow(target: np.ndarray, source: np.ndarray, tau: float) -> None:
+    """target <- tau source + (1 - tau) target, in place; equal numbers stay equal."""
+    target += np.array(tau, target.dtype) * (source - target)

@@ -1,0 +1,141 @@
+"""Critics of the trainers: one of the global state, held by process 0, or one per agent of its own observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.agents.optimizers import Optimizer
+from netac.algorithms.centralized._options import OnPolicy
+from netac.algorithms.policy_gradient.advantages import gae
+from netac.algorithms.policy_gradient.minibatches import deal
+from netac.algorithms.policy_gradient.values import ValueNormaliser, value_loss
+from netac.sampling.rollout import Rollout, Samples
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural import NeuralActionValue, NeuralStateValue
+
+Mean = Callable[[np.ndarray], np.ndarray]      # (n, width) -> (n, width), over all agents
+CRITICS = 2**31     # stands for them where samples are shuffled for an agent of some number
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What critics say of a rollout.
+
+    Attributes:
+        advantages: (critics, T, E), unnormalised; of critics of actions, how far their returns are from what they said.
+        targets: (critics, M) returns.
+        values: (critics, M) what they said of s, in their own units.
+    """
+
+    advantages: np.ndarray
+    targets: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Critics:
+    """The critics of this process (there may be none).
+
+    Attributes:
+        V: their networks, V(s) or Q(s, a).
+        omega: (critics, K) parameters.
+        optimizer: turns gradients into directions.
+        statistics: (critics, 3) of the normalisers of values.
+        of_actions: whether they are Q(s, a).
+    """
+
+    V: NeuralStateValue | NeuralActionValue
+    omega: np.ndarray
+    optimizer: Optimizer
+    statistics: np.ndarray
+    settings: OnPolicy
+    seed: int
+    of_actions: bool = False
+
+    @property
+    def normalisers(self) -> list[ValueNormaliser]:
+        """One for each critic; their state is `statistics`."""
+        return [ValueNormaliser(self.statistics[k:k + 1]) for k in range(len(self.omega))]
+
+    def judge(self, b: Rollout, r: np.ndarray) -> Judgement:
+        """Generalised advantage estimates (Schulman et al., 2016) of rewards r (critics, T, E), and returns TD(lambda).
+
+        Of Q(s, a), with Q(s', a') in the place of V(s'), the latter are the returns of Sarsa(lambda).
+        """
+        if not len(self.omega):
+            return Judgement(*(np.empty((0, *shape)) for shape in (b.done.shape, (b.done.size,), (b.done.size,))))
+        values, settings = self.V(self.omega, Samples(seen=b.seen, joint=b.joint)), self.settings
+        beyond = self.V(self.omega, Samples(seen=b.beyond, joint=b.beyond_joint))
+        v, v_beyond = self._returns(values), self._returns(beyond)
+        together = len(r) != len(b.bootstrap_mask)                   # one critic of them all
+        bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
+        advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_beyond), bootstrap_mask, b.ends, settings.gamma,
+                                  settings.gae_lambda)
+        return Judgement(advantages, targets.reshape(values.shape), values)
+
+    def returns(self, b: Rollout) -> np.ndarray:
+        """What they say now of what was judged, in units of returns: (critics, M)."""
+        return self._returns(self.V(self.omega, Samples(seen=b.seen, joint=b.joint)))
+
+    def of_each(self, b: Rollout, alternatives: np.ndarray, part: slice) -> np.ndarray:
+        """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) for m of the samples: (m, A)."""
+        found, = self.V.of_each(self.omega, [b.seen[0][part]], [alternatives])
+        return self._returns(found[None])[0]
+
+    def _returns(self, values: np.ndarray) -> np.ndarray:
+        """The critics' outputs in units of returns."""
+        if not self.settings.value_normalisation:
+            return values
+        return np.stack([each.denormalise(row) for each, row in zip(self.normalisers, values, strict=True)])
+
+    def fit(self, b: Rollout, judged: Judgement, beta: np.ndarray, t: int, mean: Mean | None = None) -> None:
+        """Regress V on the targets; critics of one process learn side by side.
+
+        Args:
+            mean: makes of the gradients, and of the statistics of values, of critics that share their parameters one.
+        """
+        settings, targets = self.settings, judged.targets
+        if not len(self.omega):
+            return
+        active = b.taking_part.reshape(len(b.taking_part), b.done.size)
+        active = active.max(axis=0, keepdims=True) if len(active) != len(targets) else active
+        if settings.value_normalisation:
+            for each, row, mask in zip(self.normalisers, targets, active, strict=True):
+                each.update(row, mask)
+            if mean is not None:
+                self.statistics[:] = mean(self.statistics)
+            targets = np.stack([each.normalise(row) for each, row in zip(self.normalisers, targets, strict=True)])
+        samples = b.among(Samples(seen=b.seen, joint=b.joint, active=None if active.all() else active),
+                          "own" if mean is None else "all")
+        size = b.done.size // settings.critic_minibatches
+        omega, direction = self.omega, self.optimizer.over(size).omega
+        for part in self._parts(b.done.size, t):
+            here, target, old = (samples, targets, judged.values) if part is None else (
+                samples.take(part), targets[:, part], judged.values[:, part])
+            pulls, _ = value_loss(self.V(omega, here), target, old, settings.value_clip, settings.huber, here.active)
+            gradient = self.V.gradient(omega, here, pulls)
+            omega += beta * direction(gradient if mean is None else mean(gradient))
+
+    def _parts(self, samples: int, t: int) -> Iterator[np.ndarray | None]:
+        """Critics side by side see the samples in the same order, whoever is here."""
+        return deal(samples, self.settings.critic_minibatches, self.settings.critic_epochs, self.seed, t, CRITICS)
+
+    @property
+    def _held(self) -> dict[str, np.ndarray]:
+        return {"trainer_critic": self.omega, "trainer_optimizer": self.optimizer.rows,
+                "trainer_optimizer_counts": self.optimizer.counts, "trainer_value_statistics": self.statistics}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps of the trainer's critic."""
+        return {name: rows.copy() for name, rows in self._held.items()} if len(self.omega) else {}
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up, where the trainer is."""
+        if len(self.omega):
+            for name, rows in self._held.items():
+                rows[:] = kept[name]

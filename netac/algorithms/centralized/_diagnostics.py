@@ -1,0 +1,82 @@
+"""What an iteration did to the policies: divergences, clipping, how much the samples still say, expected gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from netac.algorithms.policy_gradient.divergences import Distribution, divergences, joint_tv_bound
+from netac.algorithms.policy_gradient.masks import average
+from netac.algorithms.policy_gradient.surrogates import effective_sample_size, ratios, unclipped
+from netac.comm.trainer_links import TrainerLinks
+
+COLUMNS = ("kl", "kl_max", "tv", "tv_max", "outside_clip", "effective_sample_size", "expected_gain")
+
+
+def diagnose(before: Distribution, after: Distribution, log_ratio: np.ndarray, M: np.ndarray, log_factor: np.ndarray,
+             active: np.ndarray | None, epsilon: float | None, scale: float) -> np.ndarray:
+    """The numbers of `COLUMNS` for one agent.
+
+    Divergences of its new policy from its old one are exact for discrete actions and KL divergences for vectors; means and
+    maxima are over the samples it took part in.
+
+    Args:
+        log_ratio, M, log_factor: (1, samples) log ratios of its policy, factor x advantage, and log of the factor alone.
+        active: (1, samples), None: all.
+        epsilon: half the width of the clip range, None without one.
+        scale: of advantages, by which they were divided.
+
+    Returns:
+        (7,): mean and largest KL divergence, mean and largest total variation, fraction of ratios outside the clip range, the
+        factor's effective sample size as a fraction, and mean (ratio - 1) M in units of rewards: by eq. 6 of paper 001 these
+        sum up to the gain of the joint surrogate.
+    """
+    kl, tv = (each[None] for each in divergences(before, after))
+    took_part = kl if active is None else np.where(active > 0, kl, 0.0)
+    varied = tv if active is None else np.where(active > 0, tv, 0.0)
+    outside = np.nan if epsilon is None else average(np.abs(ratios(log_ratio) - 1.0) > epsilon, active).item()
+    return np.array([average(kl, active).item(), took_part.max(), average(tv, active).item(), varied.max(), outside,
+                     effective_sample_size(log_factor, active).item(),
+                     unclipped(log_ratio, M, active).improvement.item() * scale])
+
+
+@dataclass
+class OnPolicyReport:
+    """What the last iteration did.
+
+    Attributes:
+        rows: (n, 7) numbers of `COLUMNS` of this process's agents; expected gains in units of the trainer's advantages.
+        whole: (N, 7) of all agents, in units of rewards; on the trainer.
+        trace: mean reward per step of the last trajectories, the gain expected of the last update, and of the update before it
+            the gain that was expected and the one that was measured, the difference of the rewards.
+    """
+
+    rows: np.ndarray
+    whole: np.ndarray | None = None
+    trace: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))
+    columns: ClassVar[tuple[str, ...]] = (*COLUMNS, "expected_gain_before", "measured_gain_before")
+
+    def close(self, links: TrainerLinks, reward: float, scale: float) -> None:
+        """Collect the rows after an iteration.
+
+        Args:
+            reward: mean reward per step of its trajectories.
+            scale: by which the trainer divided its advantages.
+        """
+        self.whole = links.gather(self.rows, counted=False)
+        if self.whole is not None:
+            self.whole[:, -1] *= scale
+            before, expected, *_ = self.trace
+            self.trace[:] = reward, self.whole[:, -1].sum(), expected, reward - before
+
+    def table(self) -> list[dict[str, float | int | str]]:
+        """A row for each agent, and one for all: the bound of the joint policy's total variation (paper 002, proposition 2)."""
+        if self.whole is None:
+            return []
+        rows = [{"agent": agent, **dict(zip(COLUMNS, row, strict=True))} for agent, row in enumerate(self.whole.tolist())]
+        _, expected, before, measured = self.trace.tolist()
+        bound = joint_tv_bound(self.whole[:, COLUMNS.index("tv_max")])
+        return [*rows, {"agent": "all", "tv_max": float(bound), "expected_gain": expected,
+                        "expected_gain_before": before, "measured_gain_before": measured}]

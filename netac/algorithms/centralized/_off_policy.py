@@ -1,0 +1,115 @@
+"""What the agents of a trainer with a replay hold.
+
+Their policies are differentiable functions of observations, and critics are of the state and the joint action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+
+from netac.agents.optimizers import Optimizer
+from netac.agents.parameters import Parameters
+from netac.algorithms.centralized._action_values import ActionValues
+from netac.algorithms.centralized._on_policy import TrainerRequirements
+from netac.algorithms.policy_gradient.learner import Learner, learners
+from netac.comm.trainer_links import TrainerLinks
+from netac.sampling.replay import Replay
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.reparametrised import ReparametrisedPolicy
+
+
+@dataclass(frozen=True)
+class ReplayRequirements(TrainerRequirements):
+    """What the agents of a trainer with a replay hold.
+
+    Attributes:
+        every: whether the trainer has a critic Q(s, a_1, ..., a_N) for every agent, or one for the team.
+    """
+
+    value: Literal["state", "action"] = "action"
+    every: bool = False
+
+
+@dataclass
+class OffPolicyReport:
+    """What the updates of the last iteration did, as means over them.
+
+    Attributes:
+        norms: (n,) of the gradients of this process's policies, summed up until `close`.
+        critics: (2, critics) losses of the trainer's critics, and their values of the samples, likewise.
+        rows: of `table`.
+    """
+
+    norms: np.ndarray
+    critics: np.ndarray
+    rows: list[dict[str, float | int | str]] = field(default_factory=list)
+    columns: ClassVar[tuple[str, ...]] = ("critic_loss", "mean_q", "policy_gradient")
+
+    def close(self, links: TrainerLinks, updates: int) -> None:
+        """Collect it after so many updates."""
+        norms = links.gather(self.norms[:, None] / updates, counted=False)
+        if norms is not None:
+            self.rows = [{"agent": agent, "policy_gradient": norm} for agent, norm in enumerate(norms[:, 0].tolist())]
+            whose = self.rows if self.critics.shape[1] == len(norms) else [{"agent": "all"}]
+            for row, (loss, value) in zip(whose, (self.critics / updates).T.tolist(), strict=True):
+                row |= {"critic_loss": loss, "mean_q": value}
+            self.rows += [row for row in whose if row["agent"] == "all"]
+        self.norms[:] = self.critics[:] = 0.0
+
+    def table(self) -> list[dict[str, float | int | str]]:
+        """A row for each agent; what is the team's critic's in one called "all" (with one agent: in its own)."""
+        return self.rows
+
+
+@dataclass(frozen=True)
+class OffPolicyAgents:
+    """The agents of this process.
+
+    Attributes:
+        policy: as they play, with what explores.
+        targets: (n, d) theta', the parameters of their target policies.
+        target_policy: networks for these.
+        critics: the trainer's; those of other processes are none.
+        replay: what the agents remember, and the trainer on process 0.
+        report: what the last iteration did.
+    """
+
+    parameters: Parameters
+    policy: ReparametrisedPolicy
+    optimizer: Optimizer
+    targets: np.ndarray
+    target_policy: ReparametrisedPolicy
+    critics: ActionValues
+    replay: Replay
+    local: range
+    seed: int
+    report: OffPolicyReport
+
+    @cached_property
+    def together(self) -> Learner:
+        """All of them."""
+        return Learner(self.policy, self.parameters.theta, self.optimizer)
+
+    @cached_property
+    def apart(self) -> dict[int, Learner]:
+        """Each by itself, by its number."""
+        return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What agents hold besides parameters and optimizers, (n, D) each: target policies, and what they remember."""
+        return {"target_policies": self.targets, **self.replay.rows}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What the trainer holds; of the replay how many samples it has seen on other processes."""
+        return self.critics.state() | self.replay.state()
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up."""
+        self.critics.restore(kept)
+        self.replay.restore(kept)

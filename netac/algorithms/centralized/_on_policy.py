@@ -1,0 +1,85 @@
+"""What the agents of a central trainer hold, where they learn from what the current policies did.
+
+A trainer is one module with `Settings`, `requirements(settings)` (which critics there are, whether policies are shared) and
+`iterations(agents, sampler, links, settings, times)`, a generator that performs iteration t between two yields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from netac.agents.optimizers import Optimizer
+from netac.agents.parameters import Parameters
+from netac.algorithms.centralized._critics import Critics
+from netac.algorithms.centralized._diagnostics import OnPolicyReport
+from netac.algorithms.policy_gradient.learner import Learner, learners
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural import NeuralPolicy
+
+
+@dataclass(frozen=True)
+class TrainerRequirements:
+    """What a trainer's agents hold.
+
+    Attributes:
+        critics: "state": one critic, the trainer's, of the global state; "observation": each agent its own, of what it sees.
+        shared: whether all agents have the same policy (and critic) parameters.
+        value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
+    """
+
+    critics: Literal["state", "observation"] = "state"
+    shared: bool = False
+    value: Literal["state", "action"] = "state"
+
+
+@dataclass(frozen=True)
+class OnPolicyAgents:
+    """The agents of this process.
+
+    Attributes:
+        local: which they are.
+        seed: of the run.
+        critics: theirs, or the trainer's; those of other processes are none.
+        critics_are_local, critics_are_shared: whether they are theirs, and of equal parameters.
+        report: what the last iteration did.
+    """
+
+    parameters: Parameters
+    policy: NeuralPolicy
+    optimizer: Optimizer
+    critics: Critics
+    critics_are_local: bool
+    critics_are_shared: bool
+    local: range
+    seed: int
+    report: OnPolicyReport
+
+    @cached_property
+    def together(self) -> Learner:
+        """All of them."""
+        return Learner(self.policy, self.parameters.theta, self.optimizer)
+
+    @cached_property
+    def apart(self) -> dict[int, Learner]:
+        """Each by itself, by its number."""
+        return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What agents hold besides parameters and optimizers, (n, D) each: statistics of their own critics."""
+        return {"value_statistics": self.critics.statistics} if self.critics_are_local else {}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What the trainer holds; nothing on other processes."""
+        return {"trainer_trace": self.report.trace.copy()} | ({} if self.critics_are_local else self.critics.state())
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up."""
+        self.report.trace[:] = kept["trainer_trace"]
+        if not self.critics_are_local:
+            self.critics.restore(kept)

@@ -1,0 +1,68 @@
+"""Agents that learn one after the other, each seeing what the earlier ones changed (Kuba et al., 2022, Proposition 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from netac.algorithms.centralized._diagnostics import diagnose
+from netac.algorithms.centralized._on_policy import OnPolicyAgents
+from netac.algorithms.centralized._options import InTurn, Sequential
+from netac.algorithms.centralized._sessions import Session, own_advantages
+from netac.algorithms.policy_gradient.divergences import log_density
+from netac.algorithms.policy_gradient.learner import Learner, ascend
+from netac.algorithms.policy_gradient.masks import kept
+from netac.algorithms.policy_gradient.minibatches import deal
+from netac.algorithms.policy_gradient.surrogates import Surrogate, ratios
+from netac.comm.trainer_links import TrainerLinks
+from netac.sampling.rollout import Samples
+from netac.utils.streams import Purpose, generator
+
+Improve = Callable[[int, Learner, Samples, np.ndarray, np.ndarray], None]
+
+
+def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential, improve: Improve,
+                        epsilon: float | None = None) -> None:
+    """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
+
+    Where the trainer's process would wait for agents of others, it fits its critic.
+
+    Args:
+        improve: called with the agent's number, itself, its samples, log pi before, and M (1, samples); changes theta.
+        epsilon: of the clip range, for the diagnosis.
+    """
+    N, samples, apart = links.placement.agents, session.b.done.size, agents.apart
+
+    def learn(i: int, load: np.ndarray) -> np.ndarray:
+        row, learner, (log_factor, A) = agents.local.index(i), apart[i], load
+        own, policy, theta = session.b.of(row), learner.policy, learner.theta
+        before = policy.distributions(theta, own)[0]
+        old = log_density(before, own.own[0])[None]
+        worth, (scale,) = own_advantages(A[None], own.active, settings)
+        M = ratios(log_factor) * worth                                                                # eq. 10
+        improve(i, learner, own, old, M)
+        after = policy.distributions(theta, own)[0]
+        log_ratio = kept(log_density(after, own.own[0])[None] - old, own.active)
+        agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon, scale)
+        return np.stack([log_factor + log_ratio[0], A])
+
+    load = np.stack([np.zeros(samples), session.A[0]]) if links.is_trainer else None
+    links.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn, session.fit_critics)
+
+
+def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential, weigh: Callable[..., Surrogate],
+            epsilon: float | None = None) -> None:
+    """The agents climb a surrogate one after the other, by the gradient."""
+    samples, minibatches = session.b.done.size, settings.minibatches
+
+    def improve(i: int, learner: Learner, own: Samples, old: np.ndarray, M: np.ndarray) -> None:
+        parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, i, chunks=own.chunks)
+        ascend(learner, own, old, M, weigh, session.alpha, parts, samples // minibatches)
+
+    one_after_the_other(session, agents, links, settings, improve, epsilon)
+
+
+def turns(agents: int, settings: InTurn, seed: int, t: int) -> list[int]:
+    """The order in which the agents learn in iteration, or update, t."""
+    return list(range(agents)) if settings.order == "fixed" else generator(seed, Purpose.ORDER, t).permutation(agents).tolist()

@@ -1,0 +1,117 @@
+"""One iteration of a trainer, up to the point where policies learn: trajectories, rewards of the team, advantages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from netac.agents.steps import step_size
+from netac.algorithms.centralized._critics import Judgement
+from netac.algorithms.centralized._on_policy import OnPolicyAgents
+from netac.algorithms.centralized._options import OnPolicy
+from netac.algorithms.policy_gradient.advantages import deviation, normalised
+from netac.algorithms.policy_gradient.values import team_reward
+from netac.comm.trainer_links import TrainerLinks
+from netac.sampling.game import GameSampler
+from netac.sampling.rollout import Rollout, Rollouts
+
+
+@dataclass
+class Session:
+    """What iteration k has to learn from.
+
+    Attributes:
+        k: the iteration.
+        b: trajectories of pi_k.
+        alpha: the step size of policies.
+        A: (critics, M) advantages: the trainer's, of no rows on other processes, or (n, M) each agent's own.
+        own: whether they are each agent's own.
+    """
+
+    k: int
+    b: Rollout
+    alpha: np.ndarray
+    _beta: np.ndarray
+    _agents: OnPolicyAgents
+    _links: TrainerLinks
+    _settings: OnPolicy
+    _judged: Judgement
+    A: np.ndarray = field(init=False)
+    own: bool = field(init=False)
+    _scale: float = 1.0          # of the advantages, on the trainer
+    _fitted: bool = False
+
+    def use(self, advantages: np.ndarray, own: bool) -> None:
+        """Let policies learn from `advantages`, as `A`, which are brought to one scale if that is asked for."""
+        self.A, self.own = advantages, own
+        if self._settings.advantages == "joint":
+            self.A, self._scale = _jointly(advantages, self.b, self._links, own)
+
+    def fit_critics(self) -> None:
+        """Regress the critics on the returns, once: at any time, if policies do not ask what critics have learnt."""
+        if not self._fitted:
+            self._fitted = True
+            self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
+                                     self._links.mean if self._agents.critics_are_shared else None)
+
+    def fit(self) -> None:
+        """Regress the critics on the returns, if that was not done meanwhile, and draw up what the iteration did."""
+        self.fit_critics()
+        self._links.meet()
+        everyone = self.b.everyone
+        self._agents.report.close(self._links, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
+
+
+def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy, times: range) -> Iterator[Session]:
+    """Iterations k in `times`; with a critic of actions, the trainer says with `Session.use` what the advantages are."""
+    critics, dtype = agents.critics, agents.parameters.flat.dtype
+    rollouts = Rollouts(sampler, settings.rollout, "observation" if agents.critics_are_local else "state", settings.chunk,
+                        critics.of_actions)
+    alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
+    for k in times:
+        b = rollouts.collect(agents.parameters.theta)
+        judged = critics.judge(b, _rewards(b, links, settings, agents.critics_are_local))
+        left = np.array(1.0 - k / times.stop if settings.decay == "linear" else 1.0, dtype)
+        session = Session(k, b, alpha * left, beta * left, agents, links, settings, judged)
+        if not critics.of_actions:
+            session.use(judged.advantages.reshape(len(judged.advantages), b.done.size), agents.critics_are_local)
+        yield session
+
+
+def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy) -> tuple[np.ndarray, np.ndarray]:
+    """The advantages (n, M) as each agent uses them, by its own samples where that is asked for, and their scales (n,)."""
+    if settings.advantages != "agent":
+        return A, np.ones(len(A))
+    return normalised(A, active, joint=False), deviation(A, active)
+
+
+def _jointly(A: np.ndarray, b: Rollout, links: TrainerLinks, own: bool) -> tuple[np.ndarray, float]:
+    """To mean 0 and deviation 1 over all samples in which any agent took part, or over those of all agents by themselves."""
+    if not own:
+        part = b.taking_part.reshape(len(b.taking_part), b.done.size)
+        together = part.max(axis=0, keepdims=True) if len(part) else part
+        return (normalised(A, together), deviation(A, together).item()) if len(A) else (A, 1.0)
+    part = np.ones(A.shape) if b.active is None else b.active
+    total, count = links.sum(np.stack([(part * A).sum(axis=1), part.sum(axis=1)], axis=1))
+    centred = part * (A - total / max(count, 1.0))
+    squares, = links.sum((centred**2).sum(axis=1, keepdims=True))
+    spread = float(np.sqrt(squares / max(count, 1.0)))
+    return centred / (spread + 1e-5), spread
+
+
+def _rewards(b: Rollout, links: TrainerLinks, settings: OnPolicy, local: bool) -> np.ndarray:
+    """What critics judge by, (critics, T, E): the team's reward, or where each agent has a critic and nothing is said its own.
+
+    Raises:
+        RunError: agents' rewards differ, and which of them is the team's is not said.
+    """
+    if local and settings.team_reward is None:
+        return b.r
+    team = team_reward(b.everyone, settings.team_reward) if len(b.everyone) else b.everyone
+    if not local:
+        return team
+    T, E = b.done.shape
+    rows = np.repeat(team.reshape(1, -1), links.placement.agents, axis=0) if links.is_trainer else None
+    return links.scatter(rows, T * E).reshape(-1, T, E)

@@ -1,0 +1,173 @@
+"""One iteration of a trainer with a replay: steps of the games, then updates, each from a batch of what is remembered.
+
+Actions go from agents to the trainer as numbers, derivatives of its critics with respect to them from the trainer to agents:
+a row for each agent, of M x W numbers, W being the widest action's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.agents.steps import step_size
+from netac.agents.transitions import sample_weight
+from netac.algorithms.centralized._action_values import follow
+from netac.algorithms.centralized._off_policy import OffPolicyAgents
+from netac.algorithms.centralized._options import OffPolicy
+from netac.algorithms.policy_gradient.learner import Learner
+from netac.comm.trainer_links import TrainerLinks
+from netac.sampling.encoding import Encoding
+from netac.sampling.game import GameSampler
+from netac.sampling.replay import Remembered
+from netac.utils.streams import Purpose, generator
+
+Uniforms = list[np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update learns from.
+
+    Attributes:
+        number: of the update, from 0 on.
+        b: M samples of the replay.
+        noise, next_noise: (n) uniforms with which agents draw discrete actions in s and s', None for vectors.
+    """
+
+    number: int
+    b: Remembered
+    noise: Uniforms
+    next_noise: Uniforms
+    _agents: OffPolicyAgents
+    _links: TrainerLinks
+    _encode: Encoding
+    _alpha: np.ndarray
+    _beta: np.ndarray
+    _settings: OffPolicy
+
+    @property
+    def _size(self) -> int:
+        return self.b.active.shape[1]
+
+    @property
+    def _widths(self) -> list[int]:
+        return [space.outputs for space in self._agents.policy.actions]
+
+    def propose(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Every agent tells the trainer a'_j = mu'_j(o'_j) and a_j = mu_j(o_j).
+
+        Returns:
+            (M, F) each on the trainer, zeros for agents that take no part; None elsewhere.
+        """
+        agents, learner, b = self._agents, self._agents.together, self.b
+        following = agents.target_policy.numbers(agents.targets, b.next_obs, self.next_noise)
+        now = learner.policy.numbers(learner.theta, b.obs, self.noise, keep=True)
+        told = self._links.gather(np.concatenate([self._packed(following), self._packed(now)], axis=1))
+        if told is None:
+            return None, None
+        following, now = np.split(told, 2, axis=1)
+        return self._joint(following, b.valued), self._joint(now, b.part)
+
+    def regress(self, next_joint: np.ndarray | None) -> None:
+        """Every critic's step down the mean of (r + gamma Q'(s', a') - Q(s, a))^2 / 2."""
+        if next_joint is not None:
+            critics = self._agents.critics
+            b = critics.samples(self.b, next_joint)
+            self._agents.report.critics[:] += critics.regress(b, critics.returns(b), self._beta)
+
+    def climb(self, joint: np.ndarray | None) -> None:
+        """All agents at once: theta_i climbs the mean of Q_i(s, a) in a_i = mu_i(o_i), the others' actions being the replay's.
+
+        Args:
+            joint: (M, F) all agents' mu(o).
+        """
+        slopes = None
+        if joint is not None:
+            own = [self._encode.columns(agent) for agent in range(len(self._widths))]
+            asked = [self.b.joint.copy() for _ in own]
+            for each, columns in zip(asked, own, strict=True):
+                each[:, columns] = joint[:, columns]
+            found = self._agents.critics.slopes(self.b.state, asked)
+            slopes = self._packed([slope[:, columns] for slope, columns in zip(found, own, strict=True)])
+        told = self._links.scatter(slopes, self._size * max(self._widths))
+        self._agents.report.norms[:] += self._ascend(self._agents.together, slice(None), self._unpacked(told))
+
+    def improve(self, agent: int, joint: np.ndarray | None) -> None:
+        """One agent alone: theta_i climbs the mean of the team's Q(s, a) in a_i = mu_i(o_i), the others' as in `joint`.
+
+        Args:
+            joint: (M, F) joint actions, changed in place: the agent's is that of its new policy.
+        """
+        own, slopes, agents = self._encode.columns(agent), None, self._agents
+        if joint is not None:
+            slopes = agents.critics.slopes(self.b.state, [joint])[0][:, own]
+
+        def answer(slopes: np.ndarray) -> np.ndarray:
+            row, learner = agents.local.index(agent), agents.apart[agent]
+            one = slice(row, row + 1)
+            agents.report.norms[one] += self._ascend(learner, one, [slopes])
+            return learner.policy.numbers(learner.theta, self.b.obs[one], self.noise[one])[0]
+
+        answered = self._links.ask(agent, slopes, (self._size, self._widths[agent]), answer)
+        if joint is not None:
+            joint[:, own] = answered * self.b.part[agent][:, None]
+
+    def follow(self) -> None:
+        """All targets go a part tau of the way: theta' <- tau theta + (1 - tau) theta', omega' likewise."""
+        follow(self._agents.targets, self._agents.parameters.theta, self._settings.tau)
+        self._agents.critics.follow()
+
+    def _ascend(self, learner: Learner, rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
+        """A step along the mean of slopes' grad a, over the samples an agent took part in: the norms of the gradients (n,)."""
+        active, obs, noise, theta = self.b.active[rows], self.b.obs[rows], self.noise[rows], learner.theta
+        gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active))
+        norms = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / self._size
+        theta += self._alpha * learner.direction(self._size)(gradient)
+        return norms
+
+    # --- as it travels ---
+
+    def _packed(self, numbers: list[np.ndarray]) -> np.ndarray:
+        """(agents) arrays (M, outputs_i) -> (agents, M x W)."""
+        rows = np.zeros((len(numbers), self._size, max(self._widths)))
+        for row, own in zip(rows, numbers, strict=True):
+            row[:, :own.shape[1]] = own
+        return rows.reshape(len(rows), -1)
+
+    def _unpacked(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Of this process's agents."""
+        whole = rows.reshape(len(rows), self._size, -1)
+        return [row[:, :self._widths[agent]] for row, agent in zip(whole, self._agents.local, strict=True)]
+
+    def _joint(self, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+        """All agents' rows -> (M, F) single precision, zeros where `part` (N, M) is false."""
+        joint = np.empty((self._size, self._encode.size), np.float32)
+        whole = rows.reshape(len(rows), self._size, -1)
+        for agent, (row, width) in enumerate(zip(whole, self._widths, strict=True)):
+            joint[:, self._encode.columns(agent)] = row[:, :width] * part[agent][:, None]
+        return joint
+
+
+def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OffPolicy, times: range) -> Iterator[Iterator[Update]]:
+    """Iterations k in `times`: T joint steps of all games, then updates; none before there are `warmup` samples."""
+    alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
+    encode, replay = Encoding(sampler.environment.actions), agents.replay
+    for k in times:
+        replay.collect(sampler, agents.parameters.theta, settings.rollout)
+        yield _drawn(k, agents, links, encode, alpha, beta, settings) if replay.added >= settings.warmup else iter(())
+
+
+def _drawn(k: int, agents: OffPolicyAgents, links: TrainerLinks, encode: Encoding, alpha: np.ndarray, beta: np.ndarray,
+           settings: OffPolicy) -> Iterator[Update]:
+    """The updates of iteration k, whose batches are drawn evenly, with replacement, by a stream that all processes know."""
+    slots = generator(agents.seed, Purpose.REPLAY, k).integers(agents.replay.held, size=(settings.updates, settings.batch))
+    streams = {agent: generator(agents.seed, Purpose.RELAXATION, k, agent) for agent in agents.local}
+    n_actions = {agent: agents.policy.actions[agent].n_actions for agent in agents.local}
+    for u, drawn in enumerate(slots):
+        noise, following = ([streams[agent].random((settings.batch, n_actions[agent])) if n_actions[agent] else None
+                             for agent in agents.local] for _ in range(2))
+        yield Update(k * settings.updates + u, agents.replay.take(drawn), noise, following, agents, links, encode, alpha, beta,
+                     settings)
+    agents.report.close(links, settings.updates)

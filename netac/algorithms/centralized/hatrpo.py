@@ -1,0 +1,78 @@
+"""HATRPO: heterogeneous-agent trust region policy optimisation (Kuba et al., 2022, section 4.1).
+
+As HAPPO, agent after agent on M = factor x A (eq. 10), but agent i_m takes the natural step under a constraint on its mean KL
+divergence from its old policy:
+
+    theta <- theta + alpha^j sqrt(2 delta / g'H^-1 g) H^-1 g,   g = E[M grad log pi],  H the Hessian of E[KL]     (eq. 8)
+
+H^-1 g comes from conjugate gradients on products with H, and alpha^j is the first of 1, 1/2, 1/4, ... at which the exact KL
+divergence is at most delta and E[(ratio - 1) M] improves as it should.  With an entropy bonus, c E[H(pi)] belongs to the
+objective: to g, and to what should improve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+
+from netac.agents.steps import NonNegative
+from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
+from netac.algorithms.centralized._options import Sequential
+from netac.algorithms.centralized._sequential import one_after_the_other
+from netac.algorithms.centralized._sessions import sessions
+from netac.algorithms.policy_gradient.divergences import divergences, entropy
+from netac.algorithms.policy_gradient.learner import Learner
+from netac.algorithms.policy_gradient.masks import average
+from netac.algorithms.policy_gradient.surrogates import unclipped
+from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
+from netac.comm.trainer_links import TrainerLinks
+from netac.sampling.game import GameSampler
+from netac.sampling.rollout import Samples
+
+
+class Settings(Sequential):
+    """Options of HATRPO; those of gradient steps hold for its critic."""
+
+    delta: float = Field(0.01, gt=0, le=100, description="largest mean KL divergence of an agent's new policy from its old one")
+    damping: float = Field(0.1, ge=0, le=100, description="added to the diagonal of H")
+    conjugate_gradients: int = Field(10, ge=1, le=1000, description="iterations of the method of conjugate gradients")
+    backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
+    accept: float = Field(0.1, ge=0, le=1, description="least improvement of the objective, over the expected one")
+    entropy: NonNegative = Field(0.0, description="coefficient of the entropy bonus")
+
+
+def requirements(settings: Settings) -> TrainerRequirements:
+    """One critic of the global state, and policies of the agents' own."""
+    return TrainerRequirements()
+
+
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+    """Iterations k in `times`."""
+
+    def improve(i: int, learner: Learner, own: Samples, old: np.ndarray, M: np.ndarray) -> None:
+        policy, theta, samples = learner.policy, learner.theta, M.shape[1]
+        before, start = policy.distributions(theta, own)[0], theta.copy()
+        g = policy.gradient(theta, own, M).astype(float)[0] / samples
+
+        def product(v: np.ndarray) -> np.ndarray:
+            return policy.fisher_product(theta, own, v[None].astype(theta.dtype)).astype(float)[0] / samples
+
+        step = natural_direction(product, g, settings.delta, settings.damping, settings.conjugate_gradients)
+
+        def evaluate(scale: float) -> tuple[float, float]:
+            theta[:] = start + scale * step
+            surrogate = unclipped(policy.log_prob(theta, own, keep=False) - old, M, own.active)
+            after = policy.distributions(theta, own)[0]
+            kl, _ = divergences(before, after)
+            bonus = settings.entropy * average((entropy(after) - entropy(before))[None], own.active).item()
+            return surrogate.improvement.item() + bonus, average(kl[None], own.active).item()
+
+        scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
+        theta[:] = start + scale * step
+
+    for session in sessions(agents, sampler, links, settings, times):                 # trajectories of pi_k, A by GAE
+        one_after_the_other(session, agents, links, settings, improve)              # eqs. 8 and 10, agent after agent
+        session.fit()                                                              # V on the returns
+        yield

@@ -1,0 +1,61 @@
+"""DNAC: mini-batch decentralized natural actor-critic (Chen, Zhou, Chen and Zou, 2021).
+
+Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i|s) and n the number of agents,
+
+    K times:  z = W^T_z [n psi_i'h_i]
+              h_i <- h_i - (eta / N_k) sum over N_k samples of (z_i - r^_i - gamma V_i(s') + V_i(s)) psi_i
+    theta_i <- theta_i + alpha h_i
+
+h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
+under "markov" and "stationary" the iteration's one batch serves all of them.
+
+The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took part in
+some of the N_k samples only has the mean over those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+
+from netac.agents.steps import NonNegative, step_size
+from netac.algorithms.decentralized import mdac
+from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
+from netac.comm.network import Network
+from netac.sampling.tabular import SECOND, TabularSampler
+
+
+class Settings(mdac.Settings):
+    """Options of DNAC: MDAC's, and those of the inner steps."""
+
+    natural_step: NonNegative = Field(0.1, description="eta, the step size of h")
+    inner_steps: int = Field(1, ge=1, le=10**6, description="K, steps of h an iteration")
+    inner_rounds: int = Field(1, ge=0, le=10**6, description="T_z, rounds of averaging z")
+
+
+def requirements(settings: Settings) -> Requirements:
+    """What DNAC's agents hold and mix."""
+    return Requirements(mixed="critic", h=True)
+
+
+def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+    """Iterations t in `times`."""
+    x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
+    gamma, n = settings.gamma, sampler.environment.agents
+    E = sampler.games
+    alpha, eta = step_size(settings.actor_step, times.stop, x), settings.natural_step
+    critic = mdac.critic_phase(agents, sampler, network, settings, times.stop)
+    for t in times:
+        b = served = critic(t)
+        for k in range(settings.inner_steps):
+            if served is None:
+                b = sampler.sample(x.theta, N_k, feed=SECOND)
+            if served is None or k == 0:
+                r_hat = mdac.team_reward(t, b, sampler, network, settings)
+            z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, x.h)), settings.inner_rounds)
+            residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
+            x.h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
+        x.theta += alpha * x.h
+        yield

@@ -1,0 +1,60 @@
+"""Policies that climb a surrogate by steps of their local optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.agents.optimizers import Direction, Optimizer
+from netac.algorithms.policy_gradient.surrogates import Surrogate
+from netac.sampling.rollout import Samples
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural import NeuralPolicy
+    from netac.agents.reparametrised import ReparametrisedPolicy
+    Policy = NeuralPolicy | ReparametrisedPolicy
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The policies of some agents of this process, and how they climb.
+
+    Attributes:
+        theta: (n, d) their parameters, which learning changes in place.
+    """
+
+    policy: Policy
+    theta: np.ndarray
+    optimizer: Optimizer
+
+    def direction(self, samples: int) -> Direction:
+        """Of theta, from gradients summed over so many samples."""
+        return self.optimizer.over(samples).theta
+
+
+def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: range) -> dict[int, Learner]:
+    """The agents of a process each by itself, by its number."""
+    return {agent: Learner(policy.of(range(agent, agent + 1)), theta[row:row + 1], optimizer.of(row))
+            for row, agent in enumerate(agents)}
+
+
+def ascend(learner: Learner, b: Samples, old: np.ndarray, M: np.ndarray, weigh: Callable[..., Surrogate], alpha: np.ndarray,
+           parts: Iterator[np.ndarray | None], size: int, whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    """Climb a surrogate sum_e w_e log pi(a_e|o_e), w being what `weigh(log ratios, M, active)` says at the current parameters.
+
+    Args:
+        old: (n, M) log probabilities before.
+        M: (n, M) what the ratios are multiplied with.
+        parts: the samples of each step; None: all.
+        size: how many those are.
+        whole: what is done to the gradients (n, d) of all agents before a step.
+    """
+    policy, theta, direction = learner.policy, learner.theta, learner.direction(size)
+    for part in parts:
+        here, then, worth = (b, old, M) if part is None else (b.take(part), old[:, part], M[:, part])
+        surrogate = weigh(policy.log_prob(theta, here) - then, worth, here.active)
+        gradient = policy.gradient(theta, here, surrogate.weights)
+        theta += alpha * direction(gradient if whole is None else whole(gradient))

@@ -1,0 +1,121 @@
+"""Surrogate objectives of probability ratios, how much the samples still say under them, and the optimal baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.algorithms.policy_gradient.masks import average, kept
+
+LARGEST_LOG_RATIO = 30.0      # beyond, ratios mean nothing; their squares still fit into single precision
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A surrogate at the current policies; double.
+
+    Attributes:
+        weights: (..., M): sum_e weights_e grad log pi(a_e|s_e) is the gradient of the *sum* of its samples; 0 where not active.
+        value: (...) its mean over the active samples.
+        improvement: (...) value less what it was at the old policy, where all ratios are 1.
+        outside: (...) fraction of the active samples whose ratio is outside the clip range.
+    """
+
+    weights: np.ndarray
+    value: np.ndarray
+    improvement: np.ndarray
+    outside: np.ndarray
+
+
+def ratios(log_ratio: np.ndarray) -> np.ndarray:
+    """exp of log ratios held within +-30, so that nothing overflows."""
+    return np.exp(np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO))
+
+
+def clipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = None, *, epsilon: float) -> Surrogate:
+    """mean of min(ratio M, clip(ratio, 1 +- epsilon) M), Kuba et al. (2022), equation 11; with M = A that of PPO, equation 4.
+
+    Args:
+        log_ratio: (..., M) log pi_new(a|s) - log pi_old(a|s); of the joint policy for joint ratios (paper 002, eq. 6).
+        M: (..., M) factor x advantage (equation 10); broadcasts.
+        active: who took part in which sample; None: all in all.
+        epsilon: half the width of the clip range.
+    """
+    ratio, M = ratios(kept(log_ratio, active)), kept(M, active)
+    free, bound = ratio * M, np.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * M
+    objective = np.minimum(free, bound)
+    return Surrogate(kept(np.where(free <= bound, free, 0.0), active), average(objective, active),
+                     average(objective - M, active), average(np.abs(ratio - 1.0) > epsilon, active))
+
+
+def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = None) -> Surrogate:
+    """mean of ratio M; its improvement is that of (ratio - 1) M, Kuba et al. (2022), equation 10.  For HATRPO and HAA2C.
+
+    Args:
+        log_ratio, M, active: as in `clipped`.  No ratio is outside, as there is no clip range.
+    """
+    log_ratio, M = kept(log_ratio, active), kept(M, active)
+    objective = ratios(log_ratio) * M
+    gain = np.expm1(np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)) * M
+    value = average(objective, active)
+    return Surrogate(kept(objective, active), value, average(gain, active), np.zeros_like(value))
+
+
+def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
+    """(..., M) -> (...): (sum f)^2 / (M sum f^2) of f = exp(log_factor) over the active samples (Kong, 1992).
+
+    In (0, 1]: 1 where all weights are equal, and where no sample is active; 1 / M where one sample outweighs the others.
+    """
+    log_factor = kept(log_factor, active)
+    mask = np.ones(log_factor.shape, dtype=bool) if active is None else np.broadcast_to(np.asarray(active, dtype=bool),
+                                                                                        log_factor.shape)
+    if not log_factor.shape[-1]:
+        return np.ones(log_factor.shape[:-1])
+    top = np.max(log_factor, axis=-1, keepdims=True, where=mask, initial=-np.inf)
+    f = kept(np.exp(np.minimum(log_factor - np.where(np.isfinite(top), top, 0.0), 0.0)), mask)
+    squares = average(f * f, mask)
+    return np.where(squares > 0, np.minimum(average(f, mask) ** 2 / np.where(squares > 0, squares, 1.0), 1.0), 1.0)
+
+
+def logit_score_norms(pi: np.ndarray) -> np.ndarray:
+    """|d log pi(a) / d logits|^2 = 1 - 2 pi_a + sum_b pi_b^2 of every action a: (..., A) -> (..., A)."""
+    pi = np.asarray(pi, dtype=float)
+    squares = pi * pi
+    return (1.0 - pi) ** 2 + np.maximum(squares.sum(axis=-1, keepdims=True) - squares, 0.0)
+
+
+def normal_score_norms(z: np.ndarray, log_std: np.ndarray) -> np.ndarray:
+    """|d log pi(a) / d (mean, log std)|^2 = sum_j z_j^2 / std_j^2 + (z_j^2 - 1)^2 of actions a = mean + std z.
+
+    Args:
+        z: (..., K, d) z-scores of K actions.
+        log_std: (..., d).
+
+    Returns:
+        (..., K).
+    """
+    squares = np.asarray(z, dtype=float) ** 2
+    return (squares * np.exp(-2.0 * np.asarray(log_std, dtype=float))[..., None, :] + (squares - 1.0) ** 2).sum(axis=-1)
+
+
+def optimal_baseline(pi: np.ndarray | float, q: np.ndarray, score_norms: np.ndarray) -> np.ndarray:
+    """E[Q |grad log pi|^2] / E[|grad log pi|^2] over the agent's own action (004, the slide on the optimal baseline).
+
+    Of all b(s, a_-i) it gives (Q - b) grad log pi the least variance, where the norm is that of the score with respect to the
+    policy's outputs; E[Q] where no action has a score (a deterministic policy).
+
+    Args:
+        pi: (..., A) probabilities of the actions, or 1.0 for K actions sampled from the policy: other ones than that at which
+            the gradient is taken, or the baseline depends on it and biases the gradient.
+        q: (..., A) or (..., K) Q(s, a_-i, a).
+        score_norms: the same shape: `logit_score_norms` for discrete actions, `normal_score_norms` for sampled ones.
+
+    Returns:
+        (...), between the least and the largest q.
+    """
+    q = np.asarray(q, dtype=float)
+    pi = np.broadcast_to(np.asarray(pi, dtype=float), q.shape)
+    weights = pi * score_norms
+    weights = np.where(weights.sum(axis=-1, keepdims=True) > 0, weights, pi)
+    return (weights * q).sum(axis=-1) / weights.sum(axis=-1)

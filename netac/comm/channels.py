@@ -1,0 +1,193 @@
+"""How values travel: to all processes by an Allgather; to neighbours over a neighbourhood communicator or point to point.
+
+A channel belongs to one plan, one width and one type of numbers; its buffers are allocated once.  (On one host, neighbours
+may read each other's values instead: `netac.comm.shared_memory`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from netac.comm.placement import Placement
+from netac.comm.plan import Plan
+
+TAG = 7
+
+
+class Collective:
+    """A collective of MPI between fixed buffers: persistent where MPI offers it (MPI-4), else non-blocking.
+
+    Args:
+        persistent, once: the communicator's two forms of it.
+        sent, received: what both of them take.
+    """
+
+    def __init__(self, persistent: Callable, once: Callable, sent, received):
+        try:
+            request = persistent(sent, received)
+            self.start, self.wait, self.free = request.Start, request.Wait, request.Free
+        except NotImplementedError:
+            self._post = lambda: once(sent, received)
+
+    def start(self) -> None:
+        """Nothing waits."""
+        self._request = self._post()
+
+    def wait(self) -> None:
+        """Until all has come and gone."""
+        self._request.Wait()
+
+    def free(self) -> None:
+        """Give back the persistent request, if it is one."""
+
+
+class Everyone:
+    """One Allgather of `width` numbers per agent."""
+
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+        from mpi4py.util.dtlib import from_numpy_dtype
+        self._sent = np.empty((len(placement.local), width), dtype)
+        self._received = np.empty((placement.agents, width), dtype)
+        self.messages = placement.processes - 1
+        self.bytes = self.messages * self._sent.nbytes
+        kind, counts = from_numpy_dtype(self._sent.dtype), [count * width for count in placement.counts]
+        if len(set(counts)) == 1:
+            self._exchange = Collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind], [self._received, kind])
+        else:
+            self._exchange = Collective(comm.Allgatherv_init, comm.Iallgatherv, [self._sent, kind],
+                                        [self._received, counts, kind])
+
+    def gather(self, own: np.ndarray) -> np.ndarray:
+        """(n, width) of this process's agents -> (N, width) of all, in a buffer that the next call overwrites."""
+        self._sent[:] = own
+        self._exchange.start()
+        self._exchange.wait()
+        return self._received
+
+    def close(self) -> None:
+        """Give back what MPI holds for it."""
+        self._exchange.free()
+
+
+class ToTrainer:
+    """One Gather of `width` numbers per agent to process 0."""
+
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+        self._sent = np.empty((len(placement.local), width), dtype)
+        self._received = np.empty((placement.agents, width), dtype) if placement.rank == 0 else None
+        self.messages = int(placement.rank != 0)
+        self.bytes = self.messages * self._sent.nbytes
+        counts, self._comm = [count * width for count in placement.counts], comm
+        self._into = None if self._received is None else [self._received, counts]
+
+    def gather(self, own: np.ndarray) -> np.ndarray | None:
+        """(n, width) of this process's agents -> (N, width) of all on process 0, in a buffer that the next call overwrites."""
+        self._sent[:] = own
+        self._comm.Gatherv(self._sent, self._into, root=0)
+        return self._received
+
+    def close(self) -> None:
+        """MPI holds nothing for it."""
+
+
+class Channel:
+    """What one plan sends at one width and type of numbers: `messages` of `bytes` in all, to other processes."""
+
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype):
+        self.plan, self.width, self.messages = plan, width, len(plan.targets)
+        self.bytes = dtype.itemsize * width * sum(len(agents) for _, agents in plan.targets)
+
+    def post(self, values: np.ndarray) -> None:
+        """Send the own agents' values (n, width); nothing waits."""
+        raise NotImplementedError
+
+    def mixture(self) -> np.ndarray:
+        """Wait for the neighbours' values, and mix: (n, width)."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what the channel holds of MPI."""
+
+
+class Within(Channel):
+    """A single process: nothing travels, and values that already lie in one block are used where they are."""
+
+    def post(self, values: np.ndarray) -> None:
+        """Take the agents' values (N, width)."""
+        self._values = np.ascontiguousarray(values)
+
+    def mixture(self) -> np.ndarray:
+        """Mix them."""
+        return self.plan.apply(self._values)
+
+
+class Buffered(Channel):
+    """Values that travel as messages.
+
+    `_values` (needed, width) holds the own agents' values, which are sent from there where that can be, and the
+    neighbours', which are received into it.
+    """
+
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype):
+        super().__init__(plan, width, dtype)
+        self._values = np.zeros((plan.needed, width), dtype)
+        self._own = self._values[plan.own]
+        rows = [rows for _, rows in plan.targets]
+        self._gathered = None if plan.whole else np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int64)
+        self._outgoing = self._own if plan.whole else np.empty((len(self._gathered), width), dtype)
+        self._send_counts = sizes = [len(r) * width for r in rows]
+        self._send_starts = [0] * len(sizes) if plan.whole else [sum(sizes[:k]) for k in range(len(sizes))]
+        self._receive_counts = [(s.stop - s.start) * width for _, s in plan.sources]
+        self._receive_starts = [s.start * width for _, s in plan.sources]
+
+    def post(self, values: np.ndarray) -> None:
+        """Pack the own agents' values (n, width), and send."""
+        self._own[:] = values
+        if not self.plan.whole:
+            np.take(self._own, self._gathered, axis=0, out=self._outgoing)
+        self._start()
+
+    def mixture(self) -> np.ndarray:
+        """Wait until the neighbours' values have come and the own have gone; mix."""
+        self._wait()
+        return self.plan.apply(self._values)
+
+
+class PointToPoint(Buffered):
+    """One message per neighbour process and round, over the launch's own communicator: for graphs that do not recur."""
+
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm):
+        super().__init__(plan, width, dtype)
+        from mpi4py import MPI
+        self._comm, self._all = comm, MPI.Request.Waitall
+        self._requests: list = []
+
+    def _start(self) -> None:
+        """Post all receives, then all sends."""
+        comm, incoming, outgoing = self._comm, self._values.reshape(-1), self._outgoing.reshape(-1)
+        self._requests = [comm.Irecv(incoming[at:at + size], source=rank, tag=TAG) for (rank, _), at, size
+                          in zip(self.plan.sources, self._receive_starts, self._receive_counts, strict=True)]
+        self._requests += [comm.Isend(outgoing[at:at + size], dest=rank, tag=TAG) for (rank, _), at, size
+                           in zip(self.plan.targets, self._send_starts, self._send_counts, strict=True)]
+
+    def _wait(self) -> None:
+        self._all(self._requests)
+
+
+class Neighbourhood(Buffered):
+    """One neighbourhood collective per round."""
+
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, graph):
+        super().__init__(plan, width, dtype)
+        from mpi4py.util.dtlib import from_numpy_dtype
+        kind = from_numpy_dtype(dtype)
+        incoming = [self._values, self._receive_counts, self._receive_starts, kind]
+        if plan.whole:                   # one message serves all listeners; every process must find the same collective
+            exchange = Collective(graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv,
+                                  [self._own, self._own.size, kind], incoming)
+        else:
+            exchange = Collective(graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv,
+                                  [self._outgoing, self._send_counts, self._send_starts, kind], incoming)
+        self._start, self._wait, self.close = exchange.start, exchange.wait, exchange.free

@@ -1,0 +1,165 @@
+"""Whether this is an MPI launch, who we are in it, and how an error in one process ends it for all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from netac.utils.errors import InputError, NetacError
+
+# set by mpirun, mpiexec and srun of Open MPI, MPICH, Intel MPI and MVAPICH
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
+RANKS = ("PMIX_RANK", "PMI_RANK")
+CLAIM = ".failure"
+Answer = TypeVar("Answer")
+
+
+def is_mpi_launch(environ: dict[str, str] | os._Environ = os.environ) -> bool:
+    """Whether a launcher started this process as one of several; NETAC_MPI=0|1 overrides.
+
+    Raises:
+        InputError: NETAC_MPI is something else.
+    """
+    said = environ.get("NETAC_MPI")
+    if said is not None:
+        if said not in ("0", "1"):
+            raise _found_by_all(InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1"))
+        return said == "1"
+    sizes = [environ[name] for name in SIZES if name in environ]
+    return any(size != "1" for size in sizes) if sizes else any(name in environ for name in RANKS)
+
+
+def communicator():
+    """The launch's communicator, or None for a single process (then MPI is not even imported).
+
+    Raises:
+        InputError: an MPI launch without mpi4py.
+    """
+    if not is_mpi_launch():
+        return None
+    try:
+        import mpi4py
+        mpi4py.rc.thread_level = "funneled"
+        os.environ.setdefault("OMPI_MCA_osc", "^ucx")      # Open MPI 5's complains of itself at every shared window
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise _found_by_all(InputError(
+            f"this is an MPI launch, but mpi4py cannot be used: {error}",
+            valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes')) from None
+    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+
+
+def _found_by_all(error: InputError) -> InputError:
+    """The error marked as one that every process finds by itself, so that process 0 alone need tell it."""
+    error.told_by_root = True
+    return error
+
+
+def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:
+    """Whether this is a process of an MPI launch other than process 0, as the launcher's variables tell."""
+    names = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "MV2_COMM_WORLD_RANK")
+    rank = next((environ[name] for name in names if name in environ), "0")
+    return rank != "0" and environ.get("NETAC_MPI") != "0"
+
+
+def agree(comm, work: Callable[[], Answer]) -> Answer:
+    """What `work` answers on process 0, for every process; its error is raised on all of them, in the same words."""
+    if comm is None:
+        return work()
+    outcome: Any = None
+    if comm.rank == 0:
+        try:
+            outcome = (work(), None)
+        except NetacError as error:
+            outcome = (None, error)
+    answer, error = comm.bcast(outcome, root=0)
+    if error is not None:
+        error.told_by_root = True
+        raise error
+    return answer
+
+
+def abort(error: BaseException, comm, folder: Path | None, patience: float = 0.0) -> NoReturn:
+    """Tell the user of an error that only this process may know of, once per launch, and end all of the launch.
+
+    Args:
+        folder: where all processes can see which of them was the first; None: the lower ranks are.
+        patience: seconds to leave to a process that may know the cause of this error.
+    """
+    status = exit_status(error)
+    with contextlib.suppress(ValueError):                  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)       # whoever is impatient is served already
+    time.sleep(patience + (0.0 if folder else min(0.2 * comm.rank, 2.0)))
+    if _first_to_fail(folder):
+        say(error)
+        time.sleep(0.2)                                    # a launcher may drop what it has not yet read
+        comm.Abort(status)
+    time.sleep(2)                                          # the first one ends the launch meanwhile
+    comm.Abort(status)
+
+
+def end(error: Exception) -> int:
+    """The exit status for an error nobody has dealt with, after telling the user of it (under MPI: once per launch)."""
+    if getattr(error, "told_by_root", False):
+        if is_follower():
+            time.sleep(1)                                  # some launchers end all when the first process ends
+        else:
+            say(error)
+    elif "mpi4py.MPI" in sys.modules and (sampler := sys.modules["mpi4py.MPI"].COMM_WORLD).size > 1:
+        abort(error, sampler, None)
+    else:
+        say(error)
+    return exit_status(error)
+
+
+def exit_status(error: BaseException) -> int:
+    """What the command line ends with after this error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return error.exit_status if isinstance(error, NetacError) else 1
+
+
+def say(error: BaseException) -> None:
+    """One line on standard error; a traceback only for what netac did not foresee."""
+    if isinstance(error, NetacError):
+        print("netac: error:", *str(error).splitlines(), file=sys.stderr, flush=True)
+    elif isinstance(error, KeyboardInterrupt):
+        print("netac: interrupted; netac run goes on with --resume", file=sys.stderr, flush=True)
+    else:
+        import traceback
+        traceback.print_exception(error)
+        sys.stderr.flush()
+
+
+def _first_to_fail(folder: Path | None) -> bool:
+    if folder is None:
+        return True
+    try:
+        os.close(os.open(folder / CLAIM, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def announce(comm, describe: Callable[[int], str], show: bool) -> None:
+    """Say which process holds which agents: to standard error (`show`), and to the file run_mpi.sh asks for."""
+    line = f"{os.getpid()} host {socket.gethostname()}"
+    lines = [line] if comm is None else comm.gather(line, root=0)
+    if lines is None:
+        return
+    text = "".join(f"netac: rank {rank} pid {line} {describe(rank)}\n" for rank, line in enumerate(lines))
+    wanted = os.environ.get("NETAC_PLACEMENT_FILE")
+    if wanted:
+        with contextlib.suppress(OSError):
+            Path(wanted).write_text(text)
+    if show:
+        print(text, end="", file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+"""How this process applies one weight matrix W_t: who is heard, who is told, and the weighted sums."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from netac.comm.placement import Placement
+
+try:                                                   # the kernel behind csr_array @ ndarray, without its checks
+    from scipy.sparse._sparsetools import csr_matvecs
+except ImportError:                                    # pragma: no cover - another scipy: the public way, same kernel
+    def csr_matvecs(rows, columns, vectors, indptr, indices, data, x, y):
+        y += (csr_array((data, indices, indptr), shape=(rows, columns)) @ x.reshape(columns, vectors)).ravel()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of W_t that belong to this process, over the agents it needs.
+
+    The agents needed are kept in ascending order: those of lower processes ("ghosts"), its own, those of higher ones;
+    every weighted sum runs through them in that order, whatever the placement, so that the result's bits do too.
+
+    Attributes:
+        degrees: (N,) how many other agents each agent sends to, in the whole network.
+        silent: no agent of the whole network sends anything.
+        whole: wherever a process of the launch hears another one, it needs all of that one's agents.
+        agents: which agents' values take part, ghosts and own, ascending.
+        own: where the own agents stand among them.
+        sources: (process, slice of the needed agents) for each process that is heard.
+        targets: (process, own agents it needs, counted from 0) for each process that is told.
+        indptr, indices, weights: the own rows of W_t, compressed, with columns counted among the needed agents.
+    """
+
+    degrees: np.ndarray
+    silent: bool
+    whole: bool
+    agents: np.ndarray
+    own: slice
+    sources: tuple[tuple[int, slice], ...]
+    targets: tuple[tuple[int, np.ndarray], ...]
+    indptr: np.ndarray
+    indices: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def needed(self) -> int:
+        """How many agents' values take part."""
+        return len(self.agents)
+
+    def among_all(self, placement: Placement) -> Plan:
+        """The same sums over an array that holds all agents' values."""
+        return replace(self, agents=np.arange(placement.agents), own=slice(placement.local.start, placement.local.stop),
+                       indices=self.agents[self.indices])
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d)."""
+        n = self.own.stop - self.own.start
+        mixed = np.zeros((n, values.shape[1]), values.dtype)
+        weights = self.weights if values.dtype.char == "d" else self._single
+        csr_matvecs(n, len(values), values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
+        return mixed
+
+    @cached_property
+    def _single(self) -> np.ndarray:
+        """The weights for values in single precision."""
+        return self.weights.astype(np.float32)
+
+
+def digest(matrix: csr_array) -> bytes:
+    """16 bytes that tell one weight matrix from another."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in (matrix.indptr, matrix.indices, matrix.data):
+        hashed.update(part.tobytes())
+    return hashed.digest()
+
+
+def make_plan(matrix: csr_array, placement: Placement) -> Plan:
+    """The plan of this process for W_t = `matrix`, which every process knows whole."""
+    N, me, own = placement.agents, placement.rank, placement.local
+    rows, columns = matrix.indptr, matrix.indices
+    off = np.repeat(np.arange(N), np.diff(rows)) != columns
+    mine = slice(rows[own.start], rows[own.stop])
+    needed = np.union1d(columns[mine], np.arange(own.start, own.stop))
+    first = int(np.searchsorted(needed, own.start))
+    listener, agent, owners = _heard(matrix, placement)
+    sources = [(int(rank), slice(*np.searchsorted(needed, [placement.block(rank).start, placement.block(rank).stop]).tolist()))
+               for rank in np.unique(owners[agent[listener == me]])]
+    told = owners[agent] == me
+    targets = [(int(rank), agent[told & (listener == rank)] - own.start) for rank in np.unique(listener[told])]
+    number = np.bincount(listener * placement.processes + owners[agent], minlength=placement.processes**2)
+    blocks = np.tile(placement.counts, placement.processes)
+    return Plan(degrees=np.bincount(columns[off], minlength=N), silent=not off.any(),
+                whole=bool(((number == 0) | (number == blocks)).all()), agents=needed.astype(np.int64),
+                own=slice(first, first + len(own)), sources=tuple(sources), targets=tuple(targets),
+                indptr=(rows[own.start:own.stop + 1] - rows[own.start]).astype(np.int64),
+                indices=np.searchsorted(needed, columns[mine]).astype(np.int64), weights=matrix.data[mine].copy())
+
+
+def _heard(matrix: csr_array, placement: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All (process, agent of another process that it hears), in ascending order, and the owner of every agent."""
+    N = placement.agents
+    owners = np.repeat(np.arange(placement.processes), placement.counts)
+    by = np.repeat(owners, np.diff(matrix.indptr))
+    foreign = by != owners[matrix.indices]
+    listener, agent = np.divmod(np.unique(by[foreign] * N + matrix.indices[foreign]), N)
+    return listener, agent, owners

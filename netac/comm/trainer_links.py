@@ -1,0 +1,152 @@
+"""The trainer and its agents: what process 0 hands to agents' processes, what it collects, and what goes from agent to agent.
+
+Everything is counted as `trainer` traffic, logically: as if the trainer and every agent were processes of their own.  Numbers
+travel, and are rounded, in single precision for every placement.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+
+TAG = 11
+PAUSE = 1e-4     # seconds between looks at what takes long: who waits in MPI would keep a core from those who work
+WIRE = np.dtype("f4")
+
+
+class TrainerLinks:
+    """The links between the trainer (process 0) and the agents.
+
+    Args:
+        placement: which agents are here.
+        ledger: where traffic is counted.
+        comm: the launch's communicator; None in a single process.
+    """
+
+    def __init__(self, placement: Placement, ledger: Ledger, comm=None):
+        self.placement, self._ledger, self._comm = placement, ledger, comm
+
+    @property
+    def is_trainer(self) -> bool:
+        """Whether this is process 0."""
+        return self.placement.rank == 0
+
+    def scatter(self, rows: np.ndarray | None, width: int) -> np.ndarray:
+        """The trainer's (N, width) numbers, a row for each agent -> (n, width) of this process's agents, double."""
+        placement, comm = self.placement, self._comm
+        self._ledger.trainer(placement.agents, WIRE.itemsize * width * placement.agents)
+        if comm is None:
+            return rows.astype(WIRE).astype(float)
+        mine = np.empty((len(placement.local), width), WIRE)
+        counts = [count * width for count in placement.counts]
+        sent = [np.ascontiguousarray(rows, WIRE), counts] if self.is_trainer else None
+        if self.is_trainer:
+            self._ledger.wire(placement.processes - 1, WIRE.itemsize * sum(counts[1:]))
+        comm.Scatterv(sent, mine, root=0)
+        return mine.astype(float)
+
+    def gather(self, rows: np.ndarray, counted: bool = True) -> np.ndarray | None:
+        """(n, width) of this process's agents -> (N, width) of all on process 0, double; None elsewhere.
+
+        Args:
+            counted: False for what is only shown to the user.
+        """
+        placement, comm, width = self.placement, self._comm, rows.shape[1]
+        if counted:
+            self._ledger.trainer(placement.agents, WIRE.itemsize * width * placement.agents)
+        if comm is None:
+            return rows.astype(WIRE).astype(float)
+        whole = np.empty((placement.agents, width), WIRE) if self.is_trainer else None
+        counts = [count * width for count in placement.counts]
+        if counted and not self.is_trainer:
+            self._ledger.wire(1, WIRE.itemsize * counts[placement.rank])
+        comm.Gatherv(np.ascontiguousarray(rows, WIRE), None if whole is None else [whole, counts], root=0)
+        return None if whole is None else whole.astype(float)
+
+    def sum(self, rows: np.ndarray) -> np.ndarray:
+        """The sum over all agents of (n, width), in ascending order: collected by the trainer, handed out to all, (width,)."""
+        whole, width = self.gather(rows), rows.shape[1]
+        total = np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0) if self.is_trainer else None
+        return self.scatter(total, width)[0]
+
+    def mean(self, rows: np.ndarray) -> np.ndarray:
+        """The mean over all agents of (n, width), by `sum`, for each of them: (n, width) of the same type."""
+        return np.repeat((self.sum(rows) / self.placement.agents)[None].astype(rows.dtype), len(rows), axis=0)
+
+    def relay(self, order: Iterable[int], load: np.ndarray | None, size: tuple[int, ...],
+              turn: Callable[[int, np.ndarray], np.ndarray], meanwhile: Callable[[], None]) -> None:
+        """The trainer's `load` of shape `size` travels from agent to agent: what `turn(agent, load)` makes of it goes on.
+
+        Args:
+            order: all agents.
+            turn: called in the process of each agent.
+            meanwhile: what the trainer's process has to do, of no effect on turns: when it would wait, or at the end.
+        """
+        placement, here = self.placement, 0
+        load = load.astype(WIRE) if self.is_trainer else None
+        nbytes = WIRE.itemsize * int(np.prod(size))
+        for agent in order:
+            self._ledger.trainer(1, nbytes)
+            owner = placement.owner(agent)
+            load = self._carried(load, size, here, owner, meanwhile)
+            here = owner
+            if placement.rank == owner:
+                load = turn(agent, load.astype(float)).astype(WIRE)
+        if self.is_trainer:
+            meanwhile()
+
+    def ask(self, agent: int, load: np.ndarray | None, size: tuple[int, ...],
+            answer: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
+        """The trainer's `load` of shape `size` goes to an agent, and what `answer` makes of it, of the same shape, comes back.
+
+        Args:
+            answer: called in the agent's process.
+
+        Returns:
+            The answer on process 0, double; None elsewhere.
+        """
+        owner = self.placement.owner(agent)
+        self._ledger.trainer(2, 2 * WIRE.itemsize * int(np.prod(size)))
+        load = self._carried(load.astype(WIRE) if self.is_trainer else None, size, 0, owner)
+        if self.placement.rank == owner:
+            load = answer(load.astype(float)).astype(WIRE)
+        load = self._carried(load, size, owner, 0)
+        return load.astype(float) if self.is_trainer else None
+
+    def _carried(self, load: np.ndarray | None, size: tuple[int, ...], source: int, target: int,
+                 meanwhile: Callable[[], None] = bool) -> np.ndarray | None:
+        """What process `source` holds, on process `target`, too; `meanwhile` is what the trainer does where it would wait."""
+        if source == target or self.placement.rank not in (source, target):
+            return load
+        if self.placement.rank == source:
+            self._comm.Send(load, dest=target, tag=TAG)
+            self._ledger.wire(1, load.nbytes)
+            return load
+        received = np.empty(size, WIRE)
+        request = self._comm.Irecv(received, source=source, tag=TAG)
+        if self.is_trainer:
+            meanwhile()
+        _politely(request)
+        return received
+
+    def meet(self) -> None:
+        """Wait until all processes are here."""
+        if self._comm is not None:
+            _politely(self._comm.Ibarrier())
+
+    def settle(self) -> None:
+        """Nothing is under way between iterations."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _politely(request) -> None:
+    """Wait for a request without keeping a core busy."""
+    while not request.Test():
+        time.sleep(PAUSE)

@@ -1,0 +1,176 @@
+"""One copy of a PettingZoo environment, in which every answer is read and checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
+from netac.utils.errors import NetacError, short
+
+OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
+OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
+            "before PettingZoo 1.22 terminations and truncations were one, `dones`")
+RUNS = "an environment that runs with any actions of its action spaces; try it on its own first"
+
+
+@dataclass(frozen=True)
+class Seats:
+    """What all copies have in common: agents in the order of `possible_agents`, and their spaces."""
+
+    ids: tuple
+    readers: tuple[Reader, ...]
+    writers: tuple[Writer, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What messages call the agents."""
+        return tuple(map(str, self.ids))
+
+
+class Game:
+    """An environment with what its agents see now.  Whatever it does against the rules raises ApiError.
+
+    An agent takes part while the environment lists it in `agents`.  The observation that comes with its end is shown until
+    the next step, zeros from then on; it may be missing for an agent that terminated, since s' has no value then.
+
+    Args:
+        env: a `ParallelEnv`.
+        seats: its agents and spaces.
+        shown: (N) arrays into which observations are written, zeros at first.
+        active: (N,) bool, kept up to date: who takes part in the next step.
+
+    Attributes:
+        steps: since the last reset, the one that fails included.
+        answer: what `reset` or `step` returned last.
+    """
+
+    def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray):
+        self.env, self.seats, self.shown, self.active = env, seats, shown, active
+        self.steps, self.answer = 0, ()
+        self._index = {agent: i for i, agent in enumerate(seats.ids)}
+
+    def reset(self, seed: int) -> None:
+        """Begin an episode."""
+        self.steps = 0
+        answer = self._call("reset", seed=seed)
+        if not isinstance(answer, tuple) or [isinstance(part, dict) for part in answer] != [True, True]:
+            raise ApiError(f"reset returned {_described(answer)}", OLD_RESET)
+        self.answer = answer
+        listed = self._listed()
+        if not listed:
+            raise ApiError("no agent takes part after reset", "reset sets self.agents = self.possible_agents[:]")
+        self.active[:] = False
+        for i, row in enumerate(self.shown):
+            if i in listed:
+                self._show(i, answer[0])
+            else:
+                row[...] = 0.0
+        self.active[list(listed)] = True
+
+    def step(self, actions: np.ndarray, r: np.ndarray, terminated: np.ndarray) -> bool:
+        """One joint step, in which only the agents that take part act.
+
+        Args:
+            actions: (N,) whole numbers or (N, largest size) numbers.
+            r, terminated: (N,) zeros, filled with rewards and with whose s' has no value (also if it was truncated, too).
+
+        Returns:
+            Whether the game is over: no agent goes on.
+        """
+        ids, acted = self.seats.ids, np.flatnonzero(self.active).tolist()
+        self.steps += 1
+        answer = self._call("step", {ids[i]: self.seats.writers[i](actions[i]) for i in acted})
+        if not isinstance(answer, tuple) or [isinstance(part, dict) for part in answer] != [True] * 5:
+            raise ApiError(f"step returned {_described(answer)}", OLD_STEP)
+        self.answer = answer
+        observations, rewards, terminations, truncations, _ = answer
+        listed, ended = self._listed(), set()
+        for i in acted:
+            agent = ids[i]
+            terminated[i], truncated = _ends(agent, i, terminations.get(agent), truncations.get(agent))
+            if terminated[i] or truncated:
+                ended.add(i)
+            elif i not in listed:
+                raise ApiError(f"{agent!r} has left `agents` though it was neither terminated nor truncated",
+                               "its entry in terminations or in truncations is True in the step in which it leaves", i)
+            if agent not in rewards:
+                raise ApiError(f"step returned no reward for {agent!r}, which took part", "rewards of all who took part", i)
+            r[i] = _number(rewards[agent], agent, i)
+        going_on = listed - ended
+        if going_on and listed & ended:
+            i = min(listed & ended)
+            raise ApiError(f"{ids[i]!r} has ended but is still listed in `agents`",
+                           "agents leave self.agents in the step in which they are terminated or truncated", i)
+        for i, row in enumerate(self.shown):
+            if i in going_on or (i in ended and not (terminated[i] and ids[i] not in observations)):
+                self._show(i, observations)
+            else:
+                row[...] = 0.0
+        self.active[:] = False
+        self.active[list(going_on)] = True
+        return not going_on
+
+    def _call(self, name: str, *arguments, **keywords) -> Any:
+        try:
+            return getattr(self.env, name)(*arguments, **keywords)
+        except NetacError:
+            raise
+        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+            if isinstance(error, TypeError) and "seed" in str(error):
+                raise ApiError(f"reset takes no seed: {error}", "def reset(self, seed=None, options=None)") from error
+            raise ApiError(f"{name} failed: {type(error).__name__}: {error}", RUNS) from error
+
+    def _listed(self) -> set[int]:
+        """Indices of the agents the environment lists."""
+        try:
+            return {self._index[agent] for agent in self.env.agents}
+        except AttributeError:
+            raise ApiError("it has no attribute `agents`", "self.agents lists those who take part in the next step") from None
+        except (KeyError, TypeError):
+            raise ApiError(f"`agents` is {short(self.env.agents)}, not all of it in `possible_agents`",
+                           f"agents among {short(list(self.seats.ids))}") from None
+
+    def _show(self, i: int, observations: dict) -> None:
+        agent = self.seats.ids[i]
+        if agent not in observations:
+            raise ApiError(f"there is no observation for {agent!r}", "observations of all agents listed in `agents`, and the "
+                           "last one of agents that are truncated", i)
+        try:
+            self.seats.readers[i].write(observations[agent], self.shown[i])
+        except ApiError as error:
+            raise ApiError(f"{agent!r}: {error.problem}", error.mend, i) from None
+
+
+def _ends(agent: Any, i: int, terminated: Any, truncated: Any) -> tuple[bool, bool]:
+    """An agent's two flags; one may be missing (None) where the other one is True."""
+    if not all(flag is None or isinstance(flag, bool | np.bool_) for flag in (terminated, truncated)):
+        raise ApiError(f"terminations or truncations of {agent!r} are not True or False but "
+                       f"{short(terminated)}, {short(truncated)}", "bool(...) of what they are now", i)
+    if (terminated is None and not truncated) or (truncated is None and not terminated):
+        where = "terminations" if terminated is None else "truncations"
+        raise ApiError(f"{where} has no entry for {agent!r}, which took part",
+                       "both dictionaries have an entry for every agent that acted", i)
+    return bool(terminated), bool(truncated)
+
+
+def _number(reward: Any, agent: Any, i: int) -> float:
+    try:
+        if not isinstance(reward, float | int) and np.ndim(reward):
+            raise TypeError
+        number = float(reward)
+    except (TypeError, ValueError):
+        raise ApiError(f"the reward of {agent!r} is not a number: {short(reward)}", "one number for each agent", i) from None
+    if not math.isfinite(number):
+        raise ApiError(f"the reward of {agent!r} is {number}", "finite rewards", i)
+    return number
+
+
+def _described(answer: Any) -> str:
+    """What a function returned, in words."""
+    if isinstance(answer, tuple):
+        return f"a tuple of {len(answer)} ({', '.join(type(part).__name__ for part in answer)})"
+    return "one dictionary" if isinstance(answer, dict) else f"{type(answer).__name__} {short(answer)}"

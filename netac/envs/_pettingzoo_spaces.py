@@ -1,0 +1,210 @@
+"""Spaces of gymnasium as numbers: observations become single precision, actions become what the environment takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netac.utils.errors import InputError, short
+from netac.utils.spaces import ActionSpace
+
+try:
+    from gymnasium import spaces
+except ModuleNotFoundError as missing:
+    raise InputError("PettingZoo environments need packages that are not installed", key="env", found=missing.name,
+                     valid='pip install "netac[pettingzoo]"') from None
+
+READABLE = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict or Tuple of these"
+
+
+class ApiError(Exception):
+    """The environment does not keep to PettingZoo's interface.
+
+    Args:
+        problem: what is wrong, a sentence without a full stop.
+        mend: what would be right.
+        agent: index of the agent concerned, if one is.
+    """
+
+    def __init__(self, problem: str, mend: str, agent: int | None = None):
+        self.problem, self.mend, self.agent = problem, mend, agent
+        super().__init__(problem)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A part of an observation that is an array or a whole number.
+
+    Attributes:
+        path: the keys that lead to it through Dict and Tuple.
+        space: Box, Discrete, MultiBinary or MultiDiscrete.
+        shape: of the values the environment gives.
+        at: where its numbers stand among the observation's.
+        choices, first: of whole numbers, how many values and the smallest one, entry by entry; None for others.
+    """
+
+    path: tuple
+    space: spaces.Space
+    shape: tuple[int, ...]
+    at: slice
+    choices: np.ndarray | None = None
+    first: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return _named(self.path)
+
+    def within(self, value: Any) -> Any:
+        """The leaf's part of an observation."""
+        for depth, key in enumerate(self.path):
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                raise ApiError(f"{_named(self.path[:depth + 1])} is missing, there is {short(value)}",
+                               "an observation of the agent's observation_space") from None
+        return value
+
+    def write(self, value: Any, row: np.ndarray) -> None:
+        """Put the leaf's part of an observation where it belongs in `row`, the observation's numbers in one line."""
+        part = self.within(value)
+        try:
+            array = np.asarray(part)
+        except ValueError:
+            array = np.empty(0, dtype=object)
+        if array.shape != self.shape:
+            raise ApiError(f"{self.name} has shape {array.shape} instead of {self.shape}: {short(part)}",
+                           f"shape {self.shape}, as observation_space says")
+        if array.dtype.kind not in "biuf":
+            raise ApiError(f"{self.name} does not consist of real numbers: {short(part)}", "an array of numbers")
+        if self.choices is None:
+            with np.errstate(over="ignore"):
+                row[self.at] = array.reshape(-1)
+            return
+        chosen = array.reshape(-1).astype(np.int64) - self.first
+        if array.dtype.kind == "f" or (chosen < 0).any() or (chosen >= self.choices).any():
+            raise ApiError(f"{self.name} is not in {self.space}: {short(part)}", f"values of {self.space}")
+        row[self.at] = 0.0
+        row[self.at.start + np.cumsum(self.choices) - self.choices + chosen] = 1.0
+
+    def outside(self, value: Any) -> str | None:
+        """What is wrong with the bounds of the leaf's part, which has been written before, or None."""
+        if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
+            return None
+        array = np.asarray(self.within(value))
+        low, high = (self.space.low, self.space.high) if isinstance(self.space, spaces.Box) else (0, 1)
+        wrong = np.argwhere((array < low) | (array > high))
+        if not len(wrong):
+            return None
+        at = tuple(wrong[0].tolist())
+        bounds = [np.broadcast_to(bound, array.shape)[at] for bound in (low, high)]
+        entry = f"[{', '.join(map(str, at))}]" if at else ""
+        return f"{self.name}{entry} is {array[at]}, outside {bounds[0]} to {bounds[1]}"
+
+    def miscast(self, value: Any) -> str | None:
+        """A dtype that is not its space's, or None."""
+        part = self.within(value)
+        if not isinstance(part, np.ndarray) or np.can_cast(part.dtype, self.space.dtype):
+            return None
+        return f"{self.name} is {part.dtype} where observation_space says {self.space.dtype}"
+
+
+def _named(path: tuple) -> str:
+    return "observation" + "".join(f"[{key!r}]" for key in path)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How observations of a space become numbers, in the order of `gymnasium.spaces.flatten`.
+
+    Attributes:
+        shape: of what is shown to networks: a Box keeps its own, all else is flat, whole numbers one-hot.
+        leaves: the space's parts.
+    """
+
+    shape: tuple[int, ...]
+    leaves: tuple[Leaf, ...]
+
+    def write(self, value: Any, shown: np.ndarray) -> None:
+        """Write an observation into `shown`, a contiguous array of `shape`, single precision.
+
+        Raises:
+            ApiError: shape, values or keys are not those of the space, or a number is not finite.
+        """
+        row = shown.reshape(-1)
+        for leaf in self.leaves:
+            leaf.write(value, row)
+        if not np.isfinite(row).all():
+            wrong = ~np.isfinite(row)
+            raise ApiError(f"the observation holds {row[wrong][0]} in {wrong.sum()} of its {row.size} numbers",
+                           "finite numbers in single precision")
+
+
+def reader(space: Any, what: str) -> Reader:
+    """The reader of a space; ApiError naming `what` if it cannot be read."""
+    if not isinstance(space, spaces.Space):
+        raise ApiError(f"{what} is {short(space)}, which is not a space of gymnasium",
+                       "a space of the package gymnasium (not of its predecessor gym)")
+    leaves, size = [], 0
+    for path, part in _parts(space, (), what):
+        leaves.append(_leaf(path, part, size))
+        size = leaves[-1].at.stop
+    if not size:
+        raise ApiError(f"{what} has no entries: {short(space)}", "at least one number")
+    return Reader(space.shape if isinstance(space, spaces.Box) and space.shape else (size,), tuple(leaves))
+
+
+def _parts(space: spaces.Space, path: tuple, what: str) -> Iterator[tuple[tuple, spaces.Space]]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, part in inner:
+            if key == "action_mask":
+                raise ApiError(f"{what} has an action mask, and masks are not supported",
+                               "observations without masks; let the environment take any action (an illegal one as none)")
+            yield from _parts(part, (*path, key), what)
+    elif isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
+        yield path, space
+    else:
+        raise ApiError(f"{what} is of a kind that cannot be flattened: {short(space)}", READABLE)
+
+
+def _leaf(path: tuple, space: spaces.Space, start: int) -> Leaf:
+    if isinstance(space, spaces.Discrete):
+        choices, first = np.array([space.n]), np.array([space.start])
+    elif isinstance(space, spaces.MultiDiscrete):
+        choices, first = space.nvec.reshape(-1).astype(np.int64), space.start.reshape(-1).astype(np.int64)
+    else:
+        return Leaf(path, space, tuple(space.shape), slice(start, start + int(np.prod(space.shape))))
+    return Leaf(path, space, tuple(space.shape), slice(start, start + int(choices.sum())), choices, first)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How an agent's action becomes what the environment takes."""
+
+    space: spaces.Space
+    action: ActionSpace
+
+    def __call__(self, action: np.ndarray) -> np.ndarray | np.integer:
+        """From a whole number, or from at least `size` numbers; vectors of whole numbers are rounded."""
+        if self.action.n_actions:
+            return self.space.dtype.type(int(action if action.ndim == 0 else action[0]) + int(self.space.start))
+        vector = action[:self.action.size]
+        return (np.rint(vector) if self.space.dtype.kind in "iu" else vector).astype(self.space.dtype).reshape(self.space.shape)
+
+
+def writer(space: Any, what: str) -> Writer:
+    """The writer of a space; ApiError naming `what` if agents cannot act in it."""
+    if not isinstance(space, spaces.Space):
+        raise ApiError(f"{what} is {short(space)}, which is not a space of gymnasium",
+                       "a space of the package gymnasium (not of its predecessor gym)")
+    if isinstance(space, spaces.Discrete):
+        return Writer(space, ActionSpace(n_actions=int(space.n)))
+    if isinstance(space, spaces.Box) and space.dtype.kind in "iuf" and np.prod(space.shape) > 0:
+        low, high = (tuple(np.asarray(bound, dtype=float).reshape(-1).tolist()) for bound in (space.low, space.high))
+        return Writer(space, ActionSpace(low=low, high=high))
+    raise ApiError(f"{what} is {short(space)}, in which netac's agents cannot act",
+                   "Discrete or Box; number the combinations of a MultiDiscrete or MultiBinary as one Discrete")

@@ -1,0 +1,206 @@
+"""Algorithms side by side over seeds: every run in a folder of its own, so that an interrupted comparison goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from netac.comm import launch
+from netac.comm.mpirun import command
+from netac.comm.placement import Placement
+from netac.experiment import config
+from netac.experiment.run import checked_setting, run
+from netac.results.comparison import RUNS, Comparison, SeedResult, Shown, compare_results
+from netac.results.records import load_run
+from netac.utils.errors import InputError, NetacError
+from netac.utils.files import make_run_folder
+from netac.utils.progress import Progress
+from netac.utils.workers import Workers, children, cores
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison."""
+
+    algorithm: str
+    seed: int
+    experiment: dict[str, Any]
+    folder: Path
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class ComparisonResult(Comparison):
+    """A comparison with its learning curves.
+
+    Attributes:
+        shown: what its picture shows.
+        folder: where it was written, None if nowhere.
+    """
+
+    shown: Shown
+    folder: Path | None
+
+    @property
+    def curves(self) -> dict[str, dict]:
+        """Per algorithm, "iteration" and "env_steps" (points,), "reward" (seeds, points)."""
+        return self.shown.curves
+
+
+def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str], seeds: int = 10, *,
+            jobs: int | None = None, processes: int = 1, set: Mapping[str, Any] | None = None,
+            out: str | Path | None = None, progress: bool = False) -> ComparisonResult:
+    """Run every algorithm with `seeds` seeds, beginning with the experiment's own, and put the results side by side.
+
+    Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of your
+    own, call this under `if __name__ == "__main__":`, as workers are started anew.
+
+    Args:
+        experiment: an experiment file, or its tables.
+        algorithms: names, in the order they are to be shown.
+        seeds: how many seeds each.
+        jobs: runs at a time; by default one per core.
+        processes: MPI processes of each run (launched with mpirun where it is more than one).
+        set: overrides {"agents": 10}.
+        out: where runs, tables and picture go; finished runs found there are taken as they are.  None: nowhere.
+        progress: show progress on a terminal.
+
+    Raises:
+        InputError: the experiment is not valid for one of the algorithms, or `out` cannot be used.
+    """
+    source = config.read(experiment, set or {})
+    comm = launch.communicator()
+    with TemporaryDirectory() as temporary:
+        folder = launch.agree(comm, lambda: Path(out or temporary))
+        todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes))
+        work = map(_perform, todo) if comm is not None else _in_parallel(todo, max(1, jobs or cores() // processes))
+        with Progress(len(todo), progress, "runs") as bar:
+            results = []
+            for result in work:
+                results.append(result)
+                bar.show(len(results))
+    order = {(job.algorithm, job.seed): k for k, job in enumerate(todo)}
+    results.sort(key=lambda result: order[result.algorithm, result.seed])
+    table = compare_results(results)
+    env, agents = _names(source, algorithms)
+    found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"), Path(out) if out else None)
+    if out is not None:
+        launch.agree(comm, lambda: _write(found))
+    return found
+
+
+def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: Path, processes: int = 1) -> list[Job]:
+    """All runs of a comparison, every experiment checked before the first one starts.
+
+    Raises:
+        InputError: as `compare`.
+    """
+    if not algorithms or seeds < 1:
+        raise InputError("a comparison needs at least one algorithm and one seed", key="--algorithms, --seeds")
+    twice = [name for name in algorithms if list(algorithms).count(name) > 1]
+    if twice:
+        raise InputError("is named twice", key="--algorithms", found=twice[0])
+    found = []
+    for name in algorithms:
+        first = checked_setting(source, algorithm=name, compared=algorithms).experiment
+        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes)
+                  for seed in range(first.seed, first.seed + seeds)]
+    if processes > 1:
+        Placement(first.agents, processes)
+        command(processes)                    # there is an mpirun
+    make_run_folder(folder)
+    for job in found:
+        make_run_folder(job.folder)
+    return sorted(found, key=lambda job: job.seed)
+
+
+def _perform(job: Job) -> SeedResult:
+    """One run, in this process (or all processes of this launch); a failure is a result too."""
+    try:
+        if job.processes > 1 and not launch.is_mpi_launch():
+            _launch(job)
+        else:
+            run(job.experiment, out=job.folder, resume=True)
+        return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder)))
+    except InputError:
+        raise
+    except Exception as error:
+        return SeedResult(job.algorithm, job.seed, "failed", error=str(error))
+
+
+def _launch(job: Job) -> None:
+    """One run under mpirun."""
+    import tomli_w
+    with TemporaryDirectory() as temporary:
+        file = Path(temporary) / "experiment.toml"
+        file.write_text(tomli_w.dumps(job.experiment))
+        argv, environment = command(job.processes)
+        argv += [sys.executable, "-m", "netac", "run", str(file), "--out", str(job.folder), "--resume"]
+        launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                    stderr=subprocess.PIPE, text=True)
+        children.append(launched)
+        _, told = launched.communicate()
+        children.remove(launched)
+    if launched.returncode:
+        said = [line.removeprefix("netac: error: ") for line in told.splitlines() if line.startswith("netac: error: ")]
+        raise NetacError(said[0] if said else f"mpirun ended with {launched.returncode}")
+
+
+def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
+    """Results as they come.
+
+    A process that dies takes the others' work with it: each run that was under way is tried again, alone, and counted
+    as failed if its process dies then.
+    """
+    pending, running, suspects = deque(todo), {}, set()
+    workers, broken = Workers(number), False
+
+    def may_start() -> bool:
+        if not pending or broken or len(running) == number:
+            return False
+        return not running or suspects.isdisjoint([pending[0].folder, *(job.folder for job in running.values())])
+
+    try:
+        while pending or running:
+            if broken and not running:
+                workers.close()
+                workers, broken = Workers(number), False
+            while may_start():
+                try:
+                    running[workers.pool.submit(_perform, pending[0])] = pending[0]
+                    pending.popleft()
+                except BrokenProcessPool:
+                    broken = True
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    broken = True
+                    if job.folder in suspects:
+                        yield SeedResult(job.algorithm, job.seed, "failed", error="its process died")
+                    else:
+                        suspects.add(job.folder)
+                        pending.append(job)
+    finally:
+        workers.close()
+
+
+def _write(found: ComparisonResult) -> None:
+    found.write(found.folder)
+    if found.curves:
+        from netac.results.comparison_plots import plot_comparisons
+        plot_comparisons([found.shown], found.folder / "comparison.png")
+
+
+def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:
+    experiment = source.experiment(algorithms[0], algorithms)
+    return experiment.env.get("name", experiment.env.get("factory")), experiment.agents

@@ -1,0 +1,292 @@
+"""Trained policies played again, without learning, in fresh episodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from netac.comm import checkpoints, launch
+from netac.envs import BatchedEnvironment
+from netac.experiment import config
+from netac.experiment.build import Parts, Setting, assemble, prepare
+from netac.experiment.load import Greedy
+from netac.experiment.make_env import GamesSource, make_environment
+from netac.experiment.measures import exact_measures
+from netac.results.records import EXPERIMENT, load_run
+from netac.sampling.chains import Chain
+from netac.utils.errors import InputError, RunError
+from netac.utils.progress import Progress
+
+STREAMS = 2         # the first chain index of evaluation's random streams: none that training uses
+AT_ONCE = 32        # games played side by side, at most
+STEPS = 200         # of an episode in an environment whose episodes never end
+LONGEST = 10_000    # of an episode in one whose episodes should
+FRAMES = 500        # of a picture
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What trained agents reach, without observation noise.
+
+    Attributes:
+        rewards: (episodes, steps) team-mean rewards, 0 after an episode's end.
+        lengths: (episodes,) steps of each episode.
+        ended: (episodes,) bool, which ones came to their own end; None where the environment has none.
+        actions: (episodes, steps, N) joint actions, 0 after an episode's end; None for action vectors.
+        n_actions: the most actions an agent can choose from; 0 for action vectors.
+        gamma: discount.
+        greedy: whether agents took their most probable actions instead of drawing them.
+        J: exact normalised objective of the policies where the model is known, else None.
+        frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
+        iteration: how many iterations the agents have learned for.
+    """
+
+    rewards: np.ndarray
+    lengths: np.ndarray
+    ended: np.ndarray | None
+    actions: np.ndarray | None
+    n_actions: int
+    gamma: float
+    greedy: bool = False
+    J: float | None = None
+    frames: tuple[np.ndarray, ...] = ()
+    iteration: int = 0
+
+    @property
+    def sums(self) -> np.ndarray:
+        """(episodes,) plain sums of the team-mean rewards."""
+        return self.rewards.sum(axis=1)
+
+    def summary(self) -> dict[str, float | int | bool]:
+        """Means over episodes with standard errors.
+
+        `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an end
+        of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it.
+        """
+        sums, mean = self.sums, self.sums / self.lengths
+        returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
+        found = {"iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()), "greedy": self.greedy,
+                 "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
+                 "return": float(returns.mean()), "return_stderr": standard_error(returns)}
+        if self.ended is not None:
+            found |= {"episode_return": float(sums.mean()), "episode_return_stderr": standard_error(sums),
+                      "episode_length": float(self.lengths.mean()), "ended": int(self.ended.sum())}
+        return found if self.J is None else found | {"J": self.J}
+
+
+def standard_error(x: np.ndarray) -> float:
+    """Of the mean of x (M,); 0 for a single value."""
+    return float(x.std(ddof=1) / np.sqrt(len(x))) if len(x) > 1 else 0.0
+
+
+def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, frames: bool = False,
+             greedy: bool = False, progress: bool = False, which: str = "last") -> Evaluation:
+    """Play the agents of a finished run for `episodes` episodes, each from the initial distribution.
+
+    Under mpirun every process plays its own agents and gets the same answer; equal calls give equal numbers.
+
+    Args:
+        steps: the most steps of an episode; by default as many as it has, at most 10,000, and 200 where the environment has
+            no end.
+        frames: draw the first episode, at most its first 500 steps; pictures are on process 0 only.  There are none where
+            the environment does not draw, which is said if its actions can be drawn instead.
+        greedy: agents take their most probable action, or the mean of action vectors.
+        progress: show progress on process 0 of a terminal.
+        which: "last", the policies that training ended with, or "best", those that did best in an evaluation during training.
+
+    Raises:
+        InputError: `run_dir` is not the folder of a finished run, it has not kept the best policies, or neither its
+            environment nor its actions can be drawn.
+        RunError: the environment fails.
+        KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
+    """
+    comm = launch.communicator()
+    try:
+        return _evaluate(run_dir, Wanted(episodes, steps, greedy, frames), which, progress, comm)
+    except SystemExit as error:      # of a user's environment
+        raise RunError(f"the environment fails: SystemExit: {error}") from error
+    except KeyboardInterrupt as error:
+        if comm is not None:
+            launch.abort(error, comm, None)
+        raise
+
+
+def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
+    record = launch.agree(comm, lambda: load_run(run_dir))
+    setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
+    kept = launch.agree(comm, lambda: checkpoints.policies(
+        record.folder / "checkpoints", setting.experiment.iterations, which))
+    stage = Stage(setting, wanted, comm)
+    local = stage.agents
+    own = {name: rows[local.start:local.stop] for name, rows in kept.items() if name.startswith("rows_")}
+    with Progress(wanted.episodes, progress and (comm is None or comm.rank == 0), "episodes") as bar:
+        found = stage.play(kept["parameters"][local.start:local.stop], own, bar)
+    stage.close()
+    exact = None if setting.mdp is None or wanted.greedy else exact_measures(setting, kept["parameters"])["J"]
+    found = replace(found, J=exact, iteration=int(kept["progress"][0]))
+    return found if comm is None else replace(comm.bcast(replace(found, frames=()), root=0), frames=found.frames)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What shall be played: `episodes` of at most `steps`, greedily or not, the first one with pictures or without.
+
+    Attributes:
+        streams: the first chain index of the random streams.
+    """
+
+    episodes: int
+    steps: int | None = None
+    greedy: bool = False
+    frames: bool = False
+    streams: int = STREAMS
+
+
+class Stage:
+    """Where the agents of this process are played without learning, in games of their own.
+
+    Args:
+        setting: the experiment.
+        wanted: what shall be played, the same at every `play`.
+        comm: the launch's communicator, or None.
+
+    Attributes:
+        agents: those of this process.
+        rows: names of what each agent keeps that playing needs.
+
+    Raises:
+        InputError: pictures are wanted, and neither the environment nor the actions can be drawn.
+    """
+
+    def __init__(self, setting: Setting, wanted: Wanted, comm):
+        self._wanted, self._play = wanted, _play_chain
+        if setting.plays_games:
+            self._play = _play_games
+            rounds = -(-wanted.episodes // AT_ONCE)
+            setting = prepare(_to_play(setting.experiment, -(-wanted.episodes // rounds), wanted.frames))
+        self._parts = parts = assemble(setting, comm, play=True)
+        if wanted.greedy:
+            parts.sampler.policy = Greedy(parts.sampler.policy)
+        if setting.plays_games:
+            parts.sampler.learning = False
+            if wanted.frames and not _endless(parts) and not _draws(parts.sampler.environment):
+                launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
+        self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
+
+    def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
+        """The agents with parameters `flat` (n, D); equal calls give equal answers, whole on process 0.
+
+        Args:
+            rows: what else each agent keeps, (n, K) each, under the names of a checkpoint: the world takes what it needs.
+        """
+        self._parts.agents.parameters.flat[:] = flat
+        for name, own in self._parts.sampler.rows.items():
+            own[:] = rows[f"rows_{name}"]
+        return self._play(self._parts, self._wanted, bar)
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        self._parts.sampler.close()
+
+
+def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
+    sampler, setting = parts.sampler, parts.setting
+    env, steps = setting.environment, wanted.steps or STEPS
+    feed = sampler.feeds[0] = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
+    rewards, actions = [], []
+    for episode in range(wanted.episodes):
+        if episode and env.states > 1:
+            feed.chain.begin()
+        states, next_states, joint = sampler.play(parts.agents.parameters.theta, steps)
+        rewards.append(env.rewards(states, joint, next_states, range(1))[1])
+        actions.append(joint.T)
+        bar.show(episode + 1)
+    return Evaluation(np.array(rewards), np.full(wanted.episodes, steps), None, np.array(actions), env.actions,
+                      setting.settings.gamma, wanted.greedy)
+
+
+def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
+    sampler, episodes, endless = parts.sampler, wanted.episodes, _endless(parts)
+    n_actions = [space.n_actions for space in sampler.environment.actions]
+    longest = wanted.steps or (STEPS if endless else LONGEST)
+    played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
+              for k in range(-(-episodes // AT_ONCE))]
+    steps = max(len(each.rewards) for each in played)
+    rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
+                        for name in ("rewards", "actions"))
+    lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes] for name in ("lengths", "ended"))
+    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(n_actions) else None,
+                      max(n_actions) if all(n_actions) else 0, parts.setting.settings.gamma, wanted.greedy,
+                      frames=tuple(played[0].pictures))
+
+
+def _endless(parts: Parts) -> bool:
+    """Whether the games are those of an environment with finitely many states, which have no end."""
+    return not isinstance(parts.setting.environment, GamesSource)
+
+
+def _draw_actions(n_actions: list[int]) -> None:
+    """Say that the picture shows actions; InputError where some are vectors."""
+    if not all(n_actions):
+        raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
+                         valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
+    print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no render(game)): '
+          "the picture shows who takes which action", file=sys.stderr, flush=True)
+
+
+def _draws(environment: BatchedEnvironment) -> bool:
+    return hasattr(environment, "render") and getattr(environment, "drawable", True)
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One episode of each of E games, T steps: team rewards (T, E), actions (T, E, N) or (T, E, N, size), pictures."""
+
+    rewards: np.ndarray
+    lengths: np.ndarray
+    ended: np.ndarray
+    actions: np.ndarray
+    pictures: list[np.ndarray]
+
+
+def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int) -> _Round:
+    """One episode of each game, at most `steps` long; `before`: how many were played already."""
+    sampler, environment = parts.sampler, parts.sampler.environment
+    feed = sampler.feed(chain, environment)
+    bootstrap_mask, lengths = np.ones(sampler.games, dtype=bool), np.zeros(sampler.games, dtype=np.int64)
+    rewards, actions, pictures = [], [], []
+    draw = frames and _draws(environment) and parts.placement.rank == 0
+    while bootstrap_mask.any() and len(rewards) < steps:
+        if draw and bootstrap_mask[0] and len(pictures) < FRAMES:
+            pictures.append(environment.render(0))
+        joint, outcome = sampler.play(parts.agents.parameters.theta, feed)
+        rewards.append(outcome.team * bootstrap_mask)
+        actions.append((joint.T * bootstrap_mask[:, None]) if joint.ndim == 2 else joint.swapaxes(0, 1))
+        lengths += bootstrap_mask
+        bootstrap_mask &= ~outcome.done
+        bar.show(before + int((~bootstrap_mask).sum()), f"step {len(rewards)}")
+    return _Round(np.array(rewards), lengths, ~bootstrap_mask, np.array(actions), pictures)
+
+
+def _filled(array: np.ndarray, length: int) -> np.ndarray:
+    """With zeros up to `length` rows."""
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
+
+
+def _to_play(experiment: config.Experiment, games: int, frames: bool) -> config.Experiment:
+    """With so many games, rewards as they are, and PettingZoo's option for pictures if the environment takes it."""
+    plain = experiment.normalise.model_copy(update={"rewards": False})
+    experiment = experiment.model_copy(update={"envs": games, "normalise": plain})
+    env = experiment.env
+    if not frames or "factory" not in env:
+        return experiment
+    drawable = experiment.model_copy(update={"env": env | {"kwargs": env["kwargs"] | {"render_mode": "rgb_array"}}})
+    try:
+        make_environment(drawable.env, experiment.agents, 1)
+    except InputError:               # it knows no such option: perhaps it draws without
+        return experiment
+    return drawable

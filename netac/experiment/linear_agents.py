@@ -1,0 +1,126 @@
+"""NetworkedAgents with linear critics and tabular or log-linear policies, on environments with finitely many states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from netac.agents.parameters import Layout, Parameters
+from netac.agents.policies import LogLinear, Tabular, shared_first
+from netac.agents.steps import Common
+from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+from netac.envs import TabularEnvironment
+from netac.sampling.tabular import TabularSampler
+from netac.utils.errors import InputError
+from netac.utils.files import finite_numbers, load_npz
+from netac.utils.options import Options, checked
+from netac.utils.streams import Purpose, Stream, normal
+
+NAMES = ("tabular", "log-linear")
+
+
+class Policy(Options):
+    """The table [policy] of linear agents."""
+
+    name: Literal["tabular", "log-linear"] = Field(
+        "tabular", description='"tabular": one logit per state and action; "log-linear": logits x(s,a)\'theta')
+    shared: list[str] = Field(["*"], description=(
+        'patterns of the names of the shared coordinates, e.g. ["*"], ["s0.*"], ["f[0-3]"], [] (only CAC mixes them)'))
+    features: str | None = Field(None, description=(
+        "log-linear: an .npz file with x, (S, A, d) or (N, S, A, d)"))
+    initial: Literal["environment", "zeros", "normal"] = Field(
+        "environment", description="initial theta: the environment's theta0 if it has one, else zeros; or normal draws")
+    scale: float = Field(0.1, ge=0, le=1e6, allow_inf_nan=False, description="standard deviation of normal draws")
+
+
+@dataclass(frozen=True)
+class Linear:
+    """What linear agents are made of.
+
+    Attributes:
+        environment: made and checked.
+        policy: the policies of all agents.
+        wanted: the table [policy].
+        needs: what the algorithm asks for.
+    """
+
+    environment: TabularEnvironment
+    policy: Tabular | LogLinear
+    wanted: Policy
+    needs: Requirements
+
+    @property
+    def tables(self) -> dict[str, dict]:
+        """The tables of the experiment that say how the agents are made, complete."""
+        return {"policy": self.wanted.model_dump()}
+
+    @property
+    def layout(self) -> Layout:
+        """What each agent holds."""
+        env, needs, policy = self.environment, self.needs, self.policy
+        return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
+                      lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
+                      mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
+
+    def describe(self) -> str:
+        """Nothing to say at a run's start."""
+        return ""
+
+    def agents(self, local: range, seed: int, settings: Common) -> NetworkedAgents:
+        """The agents `local`, at their initial values."""
+        policy = self.policy.of(local)
+        x = Parameters(self.layout, len(local))
+        x.theta[:] = self._initial(policy, local, seed)
+        return NetworkedAgents(x, policy, settings.make_optimizer(self.layout, len(local)))
+
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm) -> TabularSampler:
+        """Where they live."""
+        return TabularSampler(self.environment, agents.policy, placement, ledger, seed, settings.sampling, settings.gamma,
+                     self.needs.features, comm)
+
+    def _initial(self, policy: Tabular | LogLinear, agents: range, seed: int) -> np.ndarray:
+        """Initial policies of `agents`, (n, d), in stored order."""
+        wanted, theta0 = self.wanted, self.environment.theta0
+        if wanted.initial == "normal":
+            return wanted.scale * Stream(seed, Purpose.INITIAL, 0, agents, normal).take(policy.size).T
+        if wanted.initial == "environment" and theta0 is not None and wanted.name == "tabular":
+            rows = np.asarray(theta0, dtype=float)[agents.start:agents.stop].reshape(len(agents), -1)
+            return rows if policy.order is None else rows[:, policy.order]
+        return np.zeros((len(agents), policy.size))
+
+
+def make_linear(table: dict, environment: TabularEnvironment, needs: Requirements) -> Linear:
+    """Linear agents as the table [policy] describes them.
+
+    Raises:
+        InputError: the table, or its file of features, does not hold.
+    """
+    wanted = checked(Policy, {"name": "tabular"} | table, "policy")
+    if (wanted.name == "log-linear") != (wanted.features is not None):
+        raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
+                         found=wanted.features, valid='an .npz file with name = "log-linear"')
+    return Linear(environment, make_policy(wanted, environment), wanted, needs)
+
+
+def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
+    """The policies of all agents."""
+    if policy.name == "tabular":
+        names = [f"s{s}.a{a}" for s in range(env.states) for a in range(env.actions)]
+        order, shared = shared_first(names, policy.shared)
+        natural = (order == np.arange(len(names))).all()
+        return Tabular(env.states, env.actions, shared, None if natural else order)
+    x = load_npz(policy.features).get("x")
+    shapes = [(env.states, env.actions), (env.agents, env.states, env.actions)]
+    if x is None or x.shape[:-1] not in shapes or not finite_numbers(x) or not x.shape[-1]:
+        raise InputError("the array x is missing, has the wrong shape or is not finite", file=policy.features, key="x",
+                         found=None if x is None else x.shape, valid=" or ".join(f"{(*s, 'd')}" for s in shapes))
+    order, shared = shared_first([f"f{k}" for k in range(x.shape[-1])], policy.shared)
+    rows = x[None] if x.ndim == 3 else x
+    return LogLinear(np.ascontiguousarray(rows[..., order], dtype=float), shared)
+
+

@@ -1,0 +1,172 @@
+"""Trained networks as policies that act in any environment with the agents they were trained with.
+
+    policies = netac.load("runs/pursuit-cac-seed0")
+    observations, infos = env.reset(seed=0)
+    actions = policies(observations)          # {agent: action}, ready for env.step
+
+Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netac.agents.normalisation import ObservationNormaliser
+from netac.comm import checkpoints
+from netac.envs._batched import BatchedEnvironment
+from netac.experiment import config
+from netac.experiment.build import Setting, prepare
+from netac.experiment.make_env import GamesSource
+from netac.results.records import EXPERIMENT, load_run
+from netac.utils.errors import InputError, short
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """The most probable action (the first of several), or the mean of a normal distribution, in place of a draw.
+
+    Attributes:
+        policy: linear policies or networks of some agents; methods and shapes are theirs.
+    """
+
+    policy: Any
+
+    @property
+    def memory(self) -> int:
+        """How many numbers a network remembers; 0: none."""
+        return getattr(self.policy, "memory", 0)
+
+    def logits(self, theta: np.ndarray, states: np.ndarray) -> np.ndarray:
+        """Of linear policies, (n, M, A): 0 for the most probable action, -inf for the others."""
+        logits = self.policy.logits(theta, states)
+        return np.where(np.arange(logits.shape[-1]) == logits.argmax(axis=-1)[..., None], 0.0, -np.inf)
+
+    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
+            keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Actions of networks and their probabilities."""
+        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep, memory)      # the median is the mean
+        return [own if chances is None else chances.argmax(axis=-1) for own, chances in zip(drawn, pi, strict=True)], pi
+
+
+class TrainedPolicies:
+    """What `load` gives: call it with observations to get actions.
+
+    Observations and actions are those of the environment of the run, by the names it gives its agents; netac's `pursuit`
+    has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of its own, so
+    what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which it was asked,
+    since the last `reset`.
+
+    Attributes:
+        names: what the agents are called, in agent order.
+    """
+
+    def __init__(self, setting: Setting, kept: Mapping[str, np.ndarray], greedy: bool, seed: int):
+        self._environment = environment = _environment(setting)
+        policy = setting.model.policy
+        self.names: tuple[Hashable, ...] = environment.ids
+        self._index = {name: agent for agent, name in enumerate(self.names)}
+        self._policy, self._actions = Greedy(policy) if greedy else policy, policy.actions
+        self._theta = np.ascontiguousarray(kept["parameters"][:, setting.layout.columns["theta"]])
+        self._shapes, self._normaliser = policy.networks.inputs, None
+        if setting.experiment.normalise.observations:
+            self._normaliser = ObservationNormaliser(list(self._shapes))
+            self._normaliser.rows[:] = kept["rows_observation_statistics"]
+        self._uniforms = np.random.default_rng(seed)
+        self._memory = np.zeros((len(self.names), 1, policy.memory), dtype=np.float32) if policy.memory else None
+
+    def reset(self) -> None:
+        """A new episode begins: forget the last one.  Policies without memory have nothing to forget."""
+        if self._memory is not None:
+            self._memory[:] = 0.0
+
+    def __call__(self, observations: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """An action for each agent that has an observation.
+
+        Raises:
+            InputError: an agent the run does not know, or an observation that is not of its space.
+        """
+        if not isinstance(observations, Mapping):
+            raise InputError("observations should be a dictionary", found=type(observations).__name__,
+                             valid="{agent: observation}, the first of what env.reset and env.step return")
+        obs = [np.zeros((1, *shape), dtype=np.float32) for shape in self._shapes]
+        for name, observation in observations.items():
+            if name not in self._index:
+                raise InputError("the run has no such agent", found=name, valid=", ".join(map(str, self.names)))
+            obs[self._index[name]][0] = self._environment.shown(self._index[name], observation)
+        if self._normaliser is not None:
+            obs = self._normaliser.apply(obs)
+        uniforms = self._uniforms.random((len(obs), 1, max(space.size for space in self._actions)))
+        before = None if self._memory is None else self._memory.copy()
+        own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory)
+        if before is not None:
+            absent = [agent for name, agent in self._index.items() if name not in observations]
+            self._memory[absent] = before[absent]
+        return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
+
+    def _action(self, agent: int, drawn: np.ndarray) -> Any:
+        space = self._actions[agent]
+        if not space.n_actions:           # as in training: rounded to single precision, then clipped
+            drawn = np.clip(drawn.astype(np.float32).astype(float), space.low, space.high)
+        return self._environment.taken(agent, drawn)
+
+
+def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
+    """The trained agents of a finished run, to act in a PettingZoo environment or any other with the same agents.
+
+    Args:
+        run_dir: a run folder whose agents are networks.
+        greedy: the most probable action, or the mean of action vectors, instead of a draw.
+        seed: of the random numbers with which actions are drawn.
+        which: "last", as training left them, or "best", as they did best in an evaluation during training.
+
+    Raises:
+        InputError: it is not the folder of a finished run, its agents are linear, or it has not kept the best.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise InputError("should be a whole number", key="seed", found=seed, valid="0, 1, 2, ...")
+    record = load_run(run_dir)
+    setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
+    if not setting.plays_games:
+        raise InputError("the agents of this run are linear: they act in states, not on observations", file=record.folder,
+                         valid="a run of networks; netac.evaluate plays linear agents, netac.load_result has their parameters")
+    kept = checkpoints.policies(record.folder / "checkpoints", setting.experiment.iterations, which)
+    return TrainedPolicies(setting, kept, greedy, seed)
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """Observations and actions of an environment that has them as arrays; the methods are `ParallelGames`' own."""
+
+    environment: BatchedEnvironment
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.environment.names)
+
+    def shown(self, agent: int, observation: Any) -> np.ndarray:
+        name, shape = self.ids[agent], self.environment.observations[agent]
+        try:
+            array = np.asarray(observation)
+        except ValueError:            # a ragged list
+            array = np.empty((), dtype=object)
+        if array.shape != shape or array.dtype.kind not in "biuf":
+            raise InputError(f"{name!r}: the observation is not an array of {shape} numbers", found=short(observation),
+                             valid=f"shape {shape}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{name!r}: the observation holds {array[~np.isfinite(array)][0]}", valid="finite numbers")
+        return array
+
+    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
+        return np.int64(action) if self.environment.actions[agent].n_actions else action.astype(np.float32)
+
+
+def _environment(setting: Setting) -> Any:
+    """What knows the observations and actions of the run's agents; its games are not played."""
+    games = setting.environment.probe if isinstance(setting.environment, GamesSource) else setting.model.ground.make()
+    getattr(games, "close", lambda: None)()
+    return games if hasattr(games, "shown") and hasattr(games, "taken") else _Arrays(games)

@@ -1,0 +1,86 @@
+"""Agents of a central trainer with a replay: differentiable policies, and critics of the state and the joint action."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from netac.agents.alignment import aligned
+from netac.agents.neural import neural_critic
+from netac.agents.parameters import Layout, Parameters
+from netac.agents.reparametrised import reparametrised_policy
+from netac.algorithms.centralized._action_values import ActionValues
+from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
+from netac.algorithms.centralized._options import OffPolicy
+from netac.experiment.config import Experiment
+from netac.experiment.make_env import Environment
+from netac.experiment.neural_agents import NetworkCritic, NetworkPolicy, network_table, playground, seeing_actions
+from netac.experiment.on_policy_agents import Central, refuse_for_trainers
+from netac.sampling.encoding import Encoding
+from netac.sampling.hosts import state_shape
+from netac.sampling.replay import Replay, nbytes
+from netac.utils.errors import InputError
+
+LARGEST_REPLAY = 2**33           # bytes
+
+
+@dataclass(frozen=True)
+class Replaying(Central):
+    """What the agents of a trainer with a replay are made of; see `Central`.
+
+    Attributes:
+        policy: without what explores.
+        value: Q of the joint action, of each agent or of the team.
+    """
+
+    needs: ReplayRequirements
+
+    def agents(self, local: range, seed: int, settings: OffPolicy) -> OffPolicyAgents:
+        """The agents of this process, at their initial values; on process 0 with the trainer's critics."""
+        n, names = len(local), range((len(self.policy.actions) if self.needs.every else 1) * (0 in local))
+        x, targets = Parameters(self.layout, n), aligned(n, self.policy.size)
+        x.theta[:] = targets[:] = self.policy.initial(seed, local)
+        exploring = replace(self.policy, deviation=settings.noise, epsilon=settings.epsilon)
+        omega, omega_targets = (aligned(len(names), self.value.size) for _ in range(2))
+        omega[:] = omega_targets[:] = self.value.initial(seed, names)
+        held = Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32")
+        critics = ActionValues(self.value.of(names), omega, self.value.of(names), omega_targets,
+                               settings.make_optimizer(held, len(names)), self.needs.every, settings)
+        return OffPolicyAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets, self.policy.of(local), critics,
+                      Replay(self.ground.probe, local, settings.buffer), local, seed,
+                      OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
+
+
+def make_replaying(experiment: Experiment, environment: Environment, needs: ReplayRequirements,
+                   settings: OffPolicy) -> Replaying:
+    """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
+
+    Raises:
+        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small or too
+            large.
+    """
+    ground = playground(experiment, environment)
+    games = ground.probe
+    refuse_for_trainers(experiment, needs, settings, ground, one_critic=not needs.every)
+    if settings.buffer < settings.batch:
+        raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,
+                         valid=f"at least algorithm.batch = {settings.batch}")
+    if (size := settings.buffer * nbytes(games)) > LARGEST_REPLAY:
+        raise InputError(f"the replay would take {size / 2**30:.0f} GiB", key="algorithm.buffer", found=settings.buffer,
+                         valid=f"at most {LARGEST_REPLAY // nbytes(games)}")
+    policy, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
+    policy = policy.model_copy(update={"shared": [], "entropy": 0.0})
+    seen = (state_shape(games),) * (games.agents if needs.every else 1)
+    critic, critic_spec = network_table(NetworkCritic, experiment.critic, seeing_actions(policy_spec, seen[0]), seen[0],
+                                        "critic")
+    if critic_spec.get("hidden") == []:
+        raise InputError("without a hidden layer Q(s, a) were f(s) + g(a), and an action as good or bad in all states",
+                         key="critic.hidden", found=[], valid="widths of hidden layers, e.g. [64]")
+    tables = {"policy": {**policy.model_dump(), **policy_spec},
+              "critic": {**critic.model_dump(), "input": "state", "joint": "agents", **critic_spec}}
+    policies = reparametrised_policy(policy_spec, games.observations, games.actions, games.names, policy.initial,
+                                     settings.temperature, settings.penalty)
+    names = games.names if needs.every else ("the trainer",)
+    value = neural_critic("action_value", critic_spec, seen, names, Encoding(games.actions).size, False, policy.initial)
+    return Replaying(ground, policies, value, needs, tables, experiment.normalise)

@@ -1,0 +1,153 @@
+"""One experiment from file to run folder: `run` for Python users and the command line, on one process or many."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netac.comm import launch
+from netac.comm.placement import Placement
+from netac.experiment import config
+from netac.experiment.build import Parts, Setting, assemble, prepare
+from netac.experiment.measures import refuse_bad_numbers
+from netac.experiment.recorder import Recorder, RunResult, checkpoint_to_resume, load_result
+from netac.experiment.run_folder import open_folder
+from netac.results import tensorboard
+from netac.topology import certify
+from netac.utils.errors import InputError, NetacError, RunError
+from netac.utils.progress import Progress
+
+
+def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapping[str, Any] | None = None,
+        out: str | Path | None = None, resume: bool = False, progress: bool = False, verbose: bool = False) -> RunResult:
+    """Run an experiment; under mpirun every process calls this and gets the same result.
+
+    Args:
+        experiment: an experiment file, or its tables as a dict.
+        set: overrides {"algorithm.name": "dac"}.
+        out: the run folder; must not hold another run.  None: nothing is written.
+        resume: go on from the newest checkpoint in `out`, or from the start if there is none.
+        progress: show progress on process 0 of a terminal.
+        verbose: say which process holds which agents.
+
+    Raises:
+        InputError: the experiment is not valid, or `out` cannot be used.
+        RunError: a failure while running, e.g. a parameter that is not finite.
+        KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
+    """
+    comm = launch.communicator()
+    folder = Path(out) if out is not None else None
+    try:
+        return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
+    except (Exception, KeyboardInterrupt, SystemExit) as caught:
+        error = RunError(in_words(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
+        if comm is not None and not getattr(error, "told_by_root", False):
+            launch.abort(error, comm, folder if folder and folder.is_dir() else None,
+                         patience=0.5 if getattr(error, "hearsay", False) else 0.0)
+        if error is caught:
+            raise
+        raise error from caught
+
+
+def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool, comm) -> RunResult:
+    root = comm is None or comm.rank == 0
+    with ExitStack() as held:
+        known: list[Setting] = []
+
+        def begin() -> tuple[config.Experiment, bool]:
+            source = experiment if isinstance(experiment, config.Source) else config.read(experiment, overrides)
+            setting = checked_setting(source, comm)
+            known.append(setting)
+            return setting.experiment, folder is not None and open_folder(folder, setting, resume, held)
+
+        complete, done = launch.agree(comm, begin)
+        setting = known[0] if known else prepare(complete)
+        if done:
+            return launch.agree(comm, lambda: load_result(folder, setting))
+        parts = assemble(setting, comm)
+        launch.announce(comm, parts.placement.describe, verbose)
+        if progress and root:
+            introduce(setting)
+        result = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+    return result if comm is None else comm.bcast(result, root=0)
+
+
+def introduce(setting: Setting) -> None:
+    """Tell on standard error what the agents are made of, and what is odd about their environment."""
+    notes = [f"netac: note: {warning}" for warning in getattr(setting.environment, "warnings", ())]
+    for text in filter(None, [*notes, setting.model.describe()]):
+        print(text, file=sys.stderr, flush=True)
+
+
+def checked_setting(source: config.Source, comm=None, algorithm: str | None = None,
+                    compared: Sequence[str] = ()) -> Setting:
+    """The experiment with everything checked that can be before it runs, its topology's certificate included."""
+    experiment = source.experiment(algorithm, compared)
+    try:
+        if experiment.tensorboard:
+            tensorboard.require()
+        setting = prepare(experiment, source.folder)
+        Placement(experiment.agents, comm.size if comm else 1)
+        certificate = certify(setting.topology, spectrum=False)
+        if certificate.problems:
+            raise InputError("the topology does not hold: " + "; ".join(certificate.problems), key="topology")
+        if certificate.disconnected and not experiment.allow_disconnected:
+            raise InputError(f"the topology does not hold: {certificate.disconnected}", key="topology",
+                             valid="a topology whose unions are connected, or allow_disconnected = true if it is meant")
+    except InputError as error:
+        raise source.located(error) from None
+    return setting
+
+
+def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool) -> RunResult | None:
+    """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
+    setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
+    experiment, T = setting.experiment, setting.experiment.iterations
+    book = Recorder(parts, folder if root else None)
+    start = book.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
+    if start and root and not getattr(parts.sampler.environment, "resumable", True):
+        print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
+              "uninterrupted one", file=sys.stderr, flush=True)
+    step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
+    log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
+    rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
+    who = None if len(agents) == experiment.agents else agents
+    with progress, book, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
+        if start == 0:
+            book.log(0)
+        try:
+            if start == 0:
+                book.evaluate(0)
+            for t in range(start, T):
+                next(step)
+                refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
+                book.add(t)
+                done = t + 1
+                if done % log_every == 0 or done == T:
+                    book.log(done)
+                    progress.show(done, book.shown)
+                book.evaluate(done)
+                if done % checkpoint_every == 0 or done == T:
+                    book.checkpoint(done)
+        except RunError as error:
+            raise error if error.iteration is not None else RunError(
+                error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
+        except (NetacError, KeyboardInterrupt):
+            raise
+        except (Exception, SystemExit) as error:     # a user's environment may do anything
+            raise RunError(in_words(error), agent=who, iteration=t) from error
+        parts.network.close()
+        parts.sampler.close()
+        return book.result()
+
+
+def in_words(error: BaseException) -> str:
+    """An unforeseen exception, with the place in the code it came from."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

@@ -1,1 +1,0 @@
-"""Agents as processes: placement, consensus between neighbours, the environment host, checkpoints, failure."""

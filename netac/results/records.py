@@ -1,0 +1,109 @@
+"""A run folder: `summary.json` written and read, and the whole folder read back as one record."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from netac.results.tables import read_metrics
+from netac.utils.errors import InputError
+from netac.utils.files import atomic_write, read_text
+
+EXPERIMENT, METRICS, SUMMARY = "experiment.toml", "metrics.csv", "summary.json"
+EVALUATIONS = "evaluations.csv"      # of a run that was evaluated while it trained
+DIAGNOSTICS = "diagnostics.csv"      # of a run with a central trainer
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A finished run, as its folder tells it.
+
+    Attributes:
+        folder: where it lies.
+        summary: `summary.json`.
+        metrics: the columns of `metrics.csv`, each of shape (logged rows,).
+        experiment: `experiment.toml`, with all defaults filled in.
+        evaluations: the columns of `evaluations.csv`, each of shape (evaluations,); without columns where there were none.
+    """
+
+    folder: Path
+    summary: dict
+    metrics: dict[str, np.ndarray]
+    experiment: dict
+    evaluations: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def load_run(folder: str | Path) -> RunRecord:
+    """Read a run folder back.
+
+    Raises:
+        InputError: it is not the folder of a finished run (says which files are missing), or a file is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("is not a folder", file=folder, valid="the folder of a run (netac run ... --out DIR)")
+    missing = [name for name in (EXPERIMENT, METRICS, SUMMARY) if not (folder / name).is_file()]
+    if missing:
+        problem = "the run has not finished" if missing == [SUMMARY] else "is not the folder of a run"
+        raise InputError(f"{problem}: {', '.join(missing)} missing", file=folder,
+                         valid=f"a folder with {EXPERIMENT}, {METRICS} and {SUMMARY}")
+    try:
+        experiment = tomllib.loads(read_text(folder / EXPERIMENT))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"is not valid TOML: {error}", file=folder / EXPERIMENT) from error
+    return RunRecord(folder, load_summary(folder), read_metrics(folder / METRICS), experiment, load_evaluations(folder))
+
+
+def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:
+    """The columns of `evaluations.csv`, each of shape (evaluations,); without columns where there is no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = Path(folder) / EVALUATIONS
+    return read_metrics(file) if file.exists() else {}
+
+
+def write_summary(folder: str | Path, summary: Mapping[str, object]) -> None:
+    """Write `summary.json` atomically, keys in the given order; NaN and infinities become null.
+
+    Raises:
+        RunError: it could not be written.
+    """
+    text = json.dumps(_plain(summary), indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_write(Path(folder) / SUMMARY, text + "\n")
+
+
+def load_summary(folder: str | Path) -> dict:
+    """Read `summary.json`.
+
+    Raises:
+        InputError: it is missing, not JSON or not a JSON object.
+    """
+    file = Path(folder) / SUMMARY
+    try:
+        summary = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise InputError(f"is not valid JSON: {error}", file=file) from error
+    if not isinstance(summary, dict):
+        raise InputError("is not a JSON object", file=file, found=summary)
+    return summary
+
+
+def _plain(value: object) -> object:
+    """`value` in JSON's own types."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,394 @@
+"""The world of agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
+
+It answers the same questions as `netac.sampling.tabular.TabularSampler` does for finite environments; a batch of M samples are
+M / E joint steps of all games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite, prod
+
+import numpy as np
+
+from netac.agents.normalisation import ObservationNormaliser, RewardNormaliser
+from netac.agents.transitions import Transitions
+from netac.comm.channels import Everyone, ToTrainer
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+from netac.envs._batched import BatchedEnvironment
+from netac.sampling.encoding import Encoding
+from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
+from netac.sampling.tabular import RUNNING, SECOND, Features, Tally
+from netac.utils.errors import RunError
+from netac.utils.streams import Purpose, Stream, student_t4
+
+
+@dataclass
+class GameFeed:
+    """E games with the agents' streams.
+
+    Attributes:
+        view: what the agents are shown now.
+        restarts: decides which games of the actor's own chain begin anew; None for the running chain.
+        pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
+        steps: joint steps made since all games began.
+        memory: (n, E, H) what policies with memory remember of the games under way; None of those without.
+    """
+
+    host: Replicated | AtRoot
+    view: View
+    actions: Stream
+    privacy: Stream
+    restarts: Stream | None = None
+    pending: np.ndarray | None = None
+    steps: int = 0
+    memory: np.ndarray | None = None
+
+    def forget(self, games: np.ndarray) -> None:
+        """The games of the mask (E,) begin anew, and nothing is remembered of what was before."""
+        if self.memory is not None:
+            self.memory[:, games] = 0.0
+
+
+@dataclass
+class Episodes:
+    """Episodes of the running chain: those under way, and sums over those finished since `take`."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    finished: int = 0
+    total_return: float = 0.0
+    total_length: int = 0
+
+    def add(self, team: np.ndarray, done: np.ndarray) -> None:
+        """One step: team-mean rewards (E,), and which games are over."""
+        self.returns += team
+        self.lengths += 1
+        if done.any():
+            self.finished += int(done.sum())
+            self.total_return += float(self.returns[done].sum())
+            self.total_length += int(self.lengths[done].sum())
+            self.returns[done], self.lengths[done] = 0.0, 0
+
+    def forget(self, games: np.ndarray) -> None:
+        """The episodes of the mask (E,) that are under way do not count."""
+        self.returns[games], self.lengths[games] = 0.0, 0
+
+    def take(self) -> tuple[int, float, int]:
+        """How many episodes finished since the last call, the sum of their returns and of their lengths."""
+        taken = self.finished, self.total_return, self.total_length
+        self.finished, self.total_return, self.total_length = 0, 0.0, 0
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One joint step of E games.
+
+    Attributes:
+        view, after: what the agents were shown in s and in s'.
+        own, pi: their actions, and the probabilities of discrete ones.
+        joint: (N, E) or (N, E, size) joint action; None where nobody is told.
+        active: (n, E) who took part.
+        r: (n, E) rewards, normalised where that is asked for.
+        again: (E,) games that begin anew.
+    """
+
+    view: View
+    own: list[np.ndarray]
+    pi: list[np.ndarray | None]
+    joint: np.ndarray | None
+    active: np.ndarray
+    r: np.ndarray
+    outcome: Outcome
+    after: View
+    again: np.ndarray
+
+
+class GameSampler:
+    """Draws batches of joint samples for the agents of this process.
+
+    Args:
+        make: makes the E games of a chain; called once per chain in every process that steps or is shown them.
+        policy: the policies of this process's agents.
+        placement, ledger, comm: who is where, where traffic is counted, the launch's communicator (or None).
+        seed: the run's seed.
+        double: whether the actor has games of its own, which begin anew with probability 1 - gamma after every step.
+        gamma: discount.
+        features: what a batch must hold.
+        replicated: whether every process may step the games; else process 0 does.
+        stagger: steps over which the games' first episodes are cut short; 0: all begin together.
+        state: whether critics see the global state instead of the agent's own observation.
+        trainer: whether a central trainer plays: process 0 steps the games, and it alone is told joint actions and states.
+        own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
+        normalise_observations, normalise_rewards: by running statistics, each agent's own.
+    """
+
+    def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
+                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, stagger: int = 0,
+                 state: bool = False, trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
+                 normalise_rewards: bool = False):
+        self.policy, self.placement, self.ledger = policy, placement, ledger
+        self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
+        self._replicated, self._with_state = comm is None or (replicated and not trainer), state
+        self.trainer = trainer
+        self._agents = placement.local
+        self.environment = environment = make()
+        environment.resumable = getattr(environment, "resumable", False)       # a user's games may leave it out
+        self.games = ledger.games = environment.games
+        spaces = environment.actions
+        self._spaces = [spaces[agent] for agent in self._agents]
+        self._discrete = all(space.n_actions for space in spaces)
+        self._size = max(space.size for space in spaces)
+        self._wire = np.min_scalar_type(max(*(space.n_actions for space in spaces), 2) - 1) if self._discrete else np.dtype("f4")
+        ledger.action_bytes = self._wire.itemsize * self._size
+        self._exchange: Everyone | ToTrainer | None = None
+        self._encode, self._own_first = Encoding(spaces), own_first
+        n = len(self._agents)
+        shapes = list(environment.observations)
+        self._observations = ObservationNormaliser(
+            shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
+        self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
+        own_critics = 0 if state else len(shapes)              # which learn from the agents' rewards
+        self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # of what a trainer shows all agents of a game
+        self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
+        self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
+        self.learning = True                                   # running statistics learn
+        self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
+        self.tally = Tally()
+        self.feeds = [self.feed(RUNNING, environment)]
+        if double:
+            self.feeds.append(self.feed(SECOND, make(), restarting=True))
+
+    def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
+        """`environment` begun with the random streams of number `index`."""
+        host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
+            environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
+        seed, agents = self._seed, self._agents
+        restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
+        view = self._seen(host.begin(seed, index), index == RUNNING)
+        self._count(self.games)
+        size = getattr(self.policy, "memory", 0)
+        return GameFeed(host, view, Stream(seed, Purpose.ACTION, index, agents),
+                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4), restarts,
+                    memory=np.zeros((len(agents), self.games, size), dtype=np.float32) if size else None)
+
+    # --- sampling ---
+
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Transitions:
+        """`samples` joint steps of all games with the policies at `theta` (n, d): M = samples E joint samples."""
+        steps = [self._sample(theta, self.feeds[feed], feed == RUNNING) for _ in range(samples)]
+        batch = steps[0] if samples == 1 else Transitions.joined(steps)
+        self.tally.rewards.append(batch.r)
+        return batch
+
+    def _sample(self, theta: np.ndarray, source: GameFeed, running: bool) -> Transitions:
+        step = self.advance(theta, source, running)
+        view, after, outcome = step.view, step.after, step.outcome
+        encoded = self._encode(step.joint, view.active)
+        batch = Transitions(
+            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=step.own,
+            pi=step.pi, joint=self._shown(encoded), r=step.r, active=None if step.active.all() else step.active.astype(float),
+            bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
+        if self._features.psi_own:
+            batch.alternatives = self._shown(encoded, self._encode.alternatives)
+        if self._features.psi_next:
+            following = self._act(theta, source, after.obs)[2]
+            batch.next_joint = self._shown(self._encode(following, outcome.valued))
+            source.pending = following if source.restarts is None else None
+        self.renew(step, source, running)
+        return batch
+
+    def advance(self, theta: np.ndarray, source: GameFeed, running: bool = True, keep: bool = True) -> Advance:
+        """One joint step of all games; `renew` must follow before the next.
+
+        Args:
+            keep: whether gradients for what was seen will be asked for.
+        """
+        view = source.view
+        own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
+        active = view.active[self._agents.start:self._agents.stop]
+        outcome = source.host.step(None if joint is None else self._encode.within(joint))
+        self.ledger.samples += self.games
+        self._count(self.games)
+        after = self._seen(outcome.view, running)
+        source.steps += 1
+        cut = (self._cuts == source.steps) & ~outcome.done
+        again = outcome.done | cut
+        r = outcome.r if self._rewards is None else self._rewards.apply(
+            outcome.r, again, active, learn=running and self.learning)
+        if running:
+            self.tally.team += float(outcome.team.sum())
+            self.tally.samples += self.games
+            self.episodes.add(outcome.team, outcome.done)
+            self.episodes.forget(cut)
+        return Advance(view, own, pi, joint, active, r, outcome, after, again)
+
+    def renew(self, step: Advance, source: GameFeed, running: bool = True) -> None:
+        """Let the games that are over, or cut short, begin anew."""
+        again, after = step.again, step.after
+        if source.restarts is not None:
+            again |= source.restarts.take()[0] >= self._gamma
+        if again.any():
+            after = self._seen(source.host.restart(again), running, again)
+            source.forget(again)
+            self._count(int(again.sum()))
+            if source.pending is not None:
+                source.pending[:, again] = -1
+        source.view = after
+
+    def _count(self, games: int) -> None:
+        """The trainer has shown every agent what it sees of so many games."""
+        if self.trainer:
+            self.ledger.trainer(self.placement.agents, games * self._nbytes)
+
+    def play(self, theta: np.ndarray, source: GameFeed) -> tuple[np.ndarray, Outcome]:
+        """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
+        joint = self._act(theta, source, source.view.obs)[2]
+        outcome = source.host.step(self._encode.within(joint))
+        view = source.host.restart(outcome.done) if outcome.done.any() else outcome.view
+        source.view = self._seen(view, learn=False)
+        source.forget(outcome.done)
+        return joint, outcome
+
+    def foreseen(self, theta: np.ndarray, source: GameFeed, after: View) -> np.ndarray | None:
+        """A joint action drawn where it will not be played, and which no memory keeps; None on processes that are not told."""
+        memory = None if source.memory is None else source.memory.copy()
+        joint = self._act(theta, source, after.obs, keep=False)[2]
+        if memory is not None:
+            source.memory[:] = memory
+        return joint
+
+    def _act(self, theta: np.ndarray, source: GameFeed, obs: list[np.ndarray], pending: np.ndarray | None = None,
+             keep: bool = True):
+        """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
+
+        Of actions that were chosen before, `pending` as in `Feed`, only the probabilities at `theta` are new: they are not
+        announced again, and nothing is exchanged where no game began anew.
+        """
+        new = None if pending is None else pending[0] < 0
+        n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
+        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size), keep, source.memory)
+        if not self.trainer:
+            self.ledger.announced += self.games if new is None else int(new.sum())
+        if new is not None:
+            joint = np.where(new, self._gather(np.stack(own)), pending) if new.any() else pending
+            return list(joint[self._agents.start:self._agents.stop]), pi, joint
+        if self._discrete:
+            mine = np.stack(own)
+        else:
+            mine = np.zeros((n, self.games, self._size))
+            for row, (space, actions) in enumerate(zip(self._spaces, own, strict=True)):
+                mine[row, :, :space.size] = actions.reshape(self.games, space.size)
+        return own, pi, self._gather(mine)
+
+    def _gather(self, own: np.ndarray) -> np.ndarray | None:
+        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...); with a trainer, None but on process 0."""
+        sent = own.astype(self._wire)
+        if self.trainer:
+            agents = self.placement.agents
+            self.ledger.trainer(agents, agents * sent[0].nbytes)
+        if self._comm is not None:
+            if self._exchange is None:
+                self._exchange = (ToTrainer if self.trainer else Everyone)(
+                    self.placement, sent[0].size, self._wire, self._comm)
+            self.ledger.wire(self._exchange.messages, self._exchange.bytes)
+            gathered = self._exchange.gather(sent.reshape(len(sent), -1))
+            if gathered is None:
+                return None
+            sent = gathered.reshape(-1, *sent.shape[1:])
+        return sent.astype(np.int64 if self._discrete else float)
+
+    def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
+        """The joint action (E, F), or what `change` makes of it for an agent, as each agent is shown it."""
+        if change is None and not self._own_first:
+            return [encoded] * len(self._agents)
+        shown = [encoded if change is None else change(encoded, agent) for agent in self._agents]
+        if not self._own_first:
+            return shown
+        return [self._encode.own_first(each, agent) for each, agent in zip(shown, self._agents, strict=True)]
+
+    def _critics_see(self, view: View) -> list[np.ndarray]:
+        return view.obs if view.state is None else [view.state] * len(self._agents)
+
+    def _seen(self, view: View, learn: bool, games: np.ndarray | bool = True) -> View:
+        """The view as networks see it: normalised where that is asked for; `games` (E,) shows which have something new.
+
+        Raises:
+            RunError: a number is not finite.
+        """
+        for agent, own in zip([*self._agents, None], [*view.obs, view.state], strict=True):
+            if own is not None and not isfinite(own.sum()) and not np.isfinite(own).all():
+                what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else "global state"
+                raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)
+        if self._observations is None:
+            return view
+        if learn and self.learning:
+            self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
+            if view.state is not None:
+                self._states.update([view.state], np.ones((1, self.games), dtype=bool) & games)
+        state = view.state if view.state is None else self._states.apply([view.state])[0]
+        return View(self._observations.apply(view.obs), state, view.active)
+
+    def privacy_noise(self, samples: int) -> np.ndarray:
+        """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
+        return self.feeds[-1].privacy.take(samples).T
+
+    def close(self) -> None:
+        """Give back what games and exchange hold."""
+        for feed in self.feeds:
+            feed.host.close()
+        if self._exchange is not None:
+            self._exchange.close()
+            self._exchange = None
+
+    # --- checkpoints ---
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What each agent of this process keeps for itself, (n, D) each: arrays that may be assigned into."""
+        memory = self.feeds[0].memory if self.learning else None      # games that nobody learns from begin anew
+        kept = {"observation_statistics": self._observations, "reward_statistics": self._rewards}
+        rows = {name: each.rows for name, each in kept.items() if each is not None}
+        return rows if memory is None else {**rows, "memory": memory.reshape(len(memory), -1)}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Positions of all streams and games, whole on process 0."""
+        kept = {"episodes": np.concatenate([self.episodes.returns, self.episodes.lengths])}
+        if self._states is not None:
+            kept["state_statistics"] = self._states.rows.copy()
+        for k, feed in enumerate(self.feeds):
+            kept[f"feed{k}"] = np.array([feed.actions.position, feed.privacy.position,
+                                         feed.restarts.position if feed.restarts else 0, feed.steps])
+            if feed.pending is not None:
+                kept[f"feed{k}_pending"] = feed.pending
+            kept |= {f"feed{k}_games_{name}": array for name, array in feed.host.get_state().items()}
+        return kept
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take up the positions of a checkpoint; the agents' statistics of normalisation have been taken up before."""
+        self.episodes.returns[:], lengths = np.split(state["episodes"], 2)
+        self.episodes.lengths[:] = lengths
+        if not self.environment.resumable:
+            self.episodes.forget(np.ones(self.games, dtype=bool))
+            if self._rewards is not None:
+                self._rewards.rows[:, -self.games:] = 0.0      # returns of episodes that are not gone on with
+        if self._states is not None:
+            self._states.rows[:] = state["state_statistics"]
+        for k, feed in enumerate(self.feeds):
+            actions, privacy, restarts, steps = state[f"feed{k}"].tolist()
+            feed.steps = steps if self.environment.resumable else 0
+            feed.actions.seek(actions)
+            feed.privacy.seek(privacy)
+            if feed.restarts:
+                feed.restarts.seek(restarts)
+            feed.pending = state.get(f"feed{k}_pending")
+            if feed.pending is not None and not self.environment.resumable:
+                feed.pending = np.full_like(feed.pending, -1)
+            if not self.environment.resumable:
+                feed.forget(np.ones(self.games, dtype=bool))
+            prefix = f"feed{k}_games_"
+            games = {name[len(prefix):]: array for name, array in state.items() if name.startswith(prefix)}
+            feed.view = self._seen(feed.host.set_state(games), learn=False)

@@ -1,0 +1,226 @@
+"""Who steps a batched environment: every process the same games (`Replicated`), or process 0 alone (`AtRoot`).
+
+Replicated, only actions travel; that is for netac's own environments, which are made of counters and uniforms.  A
+third-party environment lives on process 0, which hands every process what its agents are shown: one Scatterv after each
+step, another one after games have begun anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+from netac.envs._batched import BatchedEnvironment, Step
+
+
+@dataclass(slots=True)
+class View:
+    """What the agents of a process are shown of E games.
+
+    Attributes:
+        obs: one (E, *shape_i) array per agent, single precision.
+        state: (E, *shape) global state, None where nobody asks for it, or where only the trainer is told.
+        active: (N, E) bool, who takes part in the next step.
+    """
+
+    obs: list[np.ndarray]
+    state: np.ndarray | None
+    active: np.ndarray
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a joint step gives the agents of a process.
+
+    Attributes:
+        r, terminated: (n, E) own rewards; whether s' has no value for the agent.
+        done: (E,) games that must be restarted.
+        valued: (N, E) bool: s' has a value for the agent, which goes on or was truncated with this step.
+        team: (E,) team-mean rewards (zeros on processes that are not told).
+        everyone: the step of all agents; None on processes that do not step the games.
+        view: what is shown in s', also of games that are over.
+    """
+
+    r: np.ndarray
+    terminated: np.ndarray
+    done: np.ndarray
+    valued: np.ndarray
+    team: np.ndarray
+    view: View
+    everyone: Step | None = None
+
+
+class Replicated:
+    """The same games in every process."""
+
+    def __init__(self, environment: BatchedEnvironment, agents: range, with_state: bool):
+        self._environment, self._agents, self._with_state = environment, agents, with_state
+
+    def begin(self, seed: int, chain: int) -> View:
+        """All games anew."""
+        self._environment.begin(seed, chain)
+        return self._view()
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """One joint step: actions as `BatchedEnvironment.step` takes them."""
+        step, valued = _moved(self._environment, actions)
+        own = slice(self._agents.start, self._agents.stop)
+        return Outcome(step.r[own], step.terminated[own], step.done, valued, step.team_mean(), self._view(), step)
+
+    def restart(self, games: np.ndarray) -> View:
+        """The games of the mask (E,) anew."""
+        self._environment.restart(games)
+        return self._view()
+
+    def _view(self) -> View:
+        environment = self._environment
+        return View(environment.observe(self._agents), global_state(environment) if self._with_state else None,
+                    environment.active.copy())
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps; nothing of games that have nothing to keep."""
+        return getattr(self._environment, "get_state", dict)()
+
+    def set_state(self, state: dict[str, np.ndarray]) -> View:
+        """Go on from a checkpoint, after `begin`."""
+        if hasattr(self._environment, "set_state"):
+            self._environment.set_state(state)
+        return self._view()
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        getattr(self._environment, "close", bool)()
+
+
+class AtRoot:
+    """The games of process 0, shown to all.
+
+    Args:
+        environment: the games, on process 0; elsewhere one that is only asked for its spaces.
+        with_state: whether the global state is shown.
+        trainer: whether it is shown to process 0 alone, and what travels is counted as the trainer's traffic.
+    """
+
+    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm,
+                 trainer: bool = False):
+        self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
+        games, shapes = environment.games, environment.observations
+        self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)] for rank in range(placement.processes)]
+        self._trainer_sees = trainer and with_state and placement.rank == 0
+        self._state = (games, *environment.state_shape) if with_state and not trainer else None
+        self._active = (placement.agents, games)
+        self._counts = [self._floats(rank) for rank in range(placement.processes)]
+        self._received = np.empty(self._counts[placement.rank])
+        self._root = placement.rank == 0
+
+    def _floats(self, rank: int) -> int:
+        """Doubles that process `rank` is sent: outcome, who is active, observations, state."""
+        singles = sum(int(np.prod(shape)) for shape in [*self._shown[rank], *([self._state] if self._state else [])])
+        games = self._environment.games
+        return (2 * len(self._placement.block(rank)) + 1) * games + (self._active[0] * games + 7) // 8 + (singles + 1) // 2
+
+    def begin(self, seed: int, chain: int) -> View:
+        """All games anew."""
+        if self._root:
+            self._environment.begin(seed, chain)
+        return self._told().view
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """One joint step."""
+        return self._told(*_moved(self._environment, actions)) if self._root else self._told()
+
+    def restart(self, games: np.ndarray) -> View:
+        """The games of the mask (E,) anew."""
+        if self._root:
+            self._environment.restart(games)
+        return self._told().view
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps; nothing but on process 0."""
+        return getattr(self._environment, "get_state", dict)() if self._root else {}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> View:
+        """Go on from a checkpoint, after `begin`."""
+        if self._root and hasattr(self._environment, "set_state"):
+            self._environment.set_state(state)
+        return self._told().view
+
+    def close(self) -> None:
+        """Give back what the games hold."""
+        getattr(self._environment, "close", bool)()
+
+    def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
+        """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active and valued, observations,
+        state)."""
+        sent = self._packed(step, valued) if self._root else None
+        self._comm.Scatterv(None if sent is None else [sent, self._counts], self._received, root=0)
+        outcome = self._unpacked(self._received, self._placement.rank)
+        if self._root:
+            sizes = self._counts[1:]
+            self._ledger.wire(len(sizes), 8 * sum(sizes))
+            if step is not None:
+                outcome.team, outcome.everyone = step.team_mean(), step
+        if self._trainer_sees:
+            outcome.view.state = global_state(self._environment)
+        return outcome
+
+    def _packed(self, step: Step | None, valued: np.ndarray | None) -> np.ndarray:
+        environment, placement = self._environment, self._placement
+        games, parts = environment.games, []
+        obs = environment.observe(range(placement.agents))
+        state = environment.state() if self._state else None
+        active = environment.active.astype(np.uint8)
+        active += active if valued is None else valued        # 2: takes part in the next step; 1: was truncated with this one
+        for rank in range(placement.processes):
+            block = placement.block(rank)
+            own = slice(block.start, block.stop)
+            numbers = np.zeros((2 * len(block) + 1, games))
+            if step is not None:
+                numbers[:len(block)], numbers[len(block):-1], numbers[-1] = step.r[own], step.terminated[own], step.done
+            shown = [obs[agent] for agent in block] + ([] if state is None else [state])
+            parts += [numbers.tobytes(), _padded(active.tobytes()), _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
+        return np.frombuffer(b"".join(parts))
+
+    def _unpacked(self, received: np.ndarray, rank: int) -> Outcome:
+        n, games = len(self._placement.block(rank)), self._environment.games
+        numbers = received[:(2 * n + 1) * games].reshape(2 * n + 1, games)
+        nbytes = received[numbers.size:].view(np.uint8)
+        cells = int(np.prod(self._active))
+        going_on = nbytes[:cells].reshape(self._active)
+        singles = nbytes[(cells + 7) // 8 * 8:].view(np.float32)
+        shown, at = [], 0
+        for shape in [*self._shown[rank], *([self._state] if self._state else [])]:
+            size = int(np.prod(shape))
+            shown.append(singles[at:at + size].reshape(shape).copy())
+            at += size
+        state = shown.pop() if self._state else None
+        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
+                       np.zeros(games), View(shown, state, going_on > 1))
+
+
+def state_shape(environment: BatchedEnvironment) -> tuple[int, ...]:
+    """Of `global_state`."""
+    return environment.state_shape or (sum(int(np.prod(shape)) for shape in environment.observations),)
+
+
+def global_state(environment: BatchedEnvironment) -> np.ndarray:
+    """The environment's state, (E, *shape); where it has none, all agents' observations side by side."""
+    if environment.state_shape:
+        return environment.state()
+    games = environment.games
+    return np.concatenate([own.reshape(games, -1) for own in environment.observe(range(environment.agents))], axis=1)
+
+
+def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:
+    """One joint step, and for whom s' has a value, (N, E)."""
+    before = environment.active.copy()
+    step = environment.step(actions)
+    return step, environment.active | (before & ~step.terminated)
+
+
+def _padded(nbytes: bytes) -> bytes:
+    """With zeros up to a whole number of doubles."""
+    return nbytes + bytes(-len(nbytes) % 8)

@@ -1,0 +1,134 @@
+"""The replay: the last joint samples, each part of them with whoever saw it.
+
+The trainer (process 0) remembers states, joint actions and rewards; every agent remembers what it observed itself.  All of
+them write sample number j into slot j modulo the capacity, so that a draw of slots, which follows from the run's seed, means
+the same samples to all, and nothing of them needs to travel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from netac.envs._batched import BatchedEnvironment
+from netac.sampling.encoding import Encoding
+from netac.sampling.game import Advance, GameSampler
+from netac.sampling.hosts import state_shape
+
+SINGLE = np.dtype("f4")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """M samples (s, a, r, s') of the replay; the trainer's part is None on other processes.
+
+    Attributes:
+        obs, next_obs: (n) own observations in s and s', (M, *shape_i).
+        active: (n, M) 1.0 where the agent took part in s, else 0.0.
+        state, next_state: (M, *shape) global states; of the final s' where a game ended.
+        joint: (M, F) joint actions as numbers, zeros for agents that took no part.
+        r, part, valued: (N, M) rewards; who took part in s; for whom s' has a value: it goes on, or was truncated.
+    """
+
+    obs: list[np.ndarray]
+    next_obs: list[np.ndarray]
+    active: np.ndarray
+    state: np.ndarray | None = None
+    next_state: np.ndarray | None = None
+    joint: np.ndarray | None = None
+    r: np.ndarray | None = None
+    part: np.ndarray | None = None
+    valued: np.ndarray | None = None
+
+
+class Replay:
+    """A ring of joint samples.
+
+    Args:
+        environment: whose samples they are.
+        agents: those of this process; the trainer is where agent 0 is.
+        capacity: how many samples are kept.
+
+    Attributes:
+        added: how many were ever added.
+    """
+
+    def __init__(self, environment: BatchedEnvironment, agents: range, capacity: int):
+        shapes = environment.observations
+        self.capacity, self.added = capacity, 0
+        self._shapes = [shapes[agent] for agent in agents]
+        self._encode = Encoding(environment.actions)
+        n, widest, N = len(agents), max(map(prod, shapes)), environment.agents
+        self._rows = {"obs": np.zeros((n, capacity * widest), SINGLE), "next_obs": np.zeros((n, capacity * widest), SINGLE),
+                      "active": np.zeros((n, capacity), bool)}
+        self._own = {name: rows.reshape(n, capacity, -1) for name, rows in self._rows.items()}
+        state = (state_shape(environment), SINGLE)
+        told = {"state": state, "next_state": state, "joint": ((self._encode.size,), SINGLE), "r": ((N,), np.dtype(float)),
+                "part": ((N,), np.dtype(bool)), "valued": ((N,), np.dtype(bool))}
+        self._told = {name: np.zeros((capacity, *shape), kind) for name, (shape, kind) in told.items()} if (
+            0 in agents) else {}
+
+    @property
+    def held(self) -> int:
+        """How many samples there are to draw from, in slots 0, 1, ..."""
+        return min(self.added, self.capacity)
+
+    def add(self, step: Advance) -> None:
+        """One joint step of E games."""
+        games = len(step.again)
+        kept = np.arange(games)[-self.capacity:]
+        slots = (self.added + kept) % self.capacity
+        self.added += games
+        for k, (obs, after) in enumerate(zip(step.view.obs, step.after.obs, strict=True)):
+            width = prod(obs.shape[1:])
+            self._own["obs"][k, slots, :width] = obs[kept].reshape(len(kept), width)
+            self._own["next_obs"][k, slots, :width] = after[kept].reshape(len(kept), width)
+        self._rows["active"][:, slots] = step.active[:, kept]
+        if self._told:
+            told = {"state": step.view.state, "next_state": step.after.state,
+                    "joint": self._encode(step.joint, step.view.active), "r": step.outcome.everyone.r.T,
+                    "part": step.view.active.T, "valued": step.outcome.valued.T}
+            for name, ring in self._told.items():
+                ring[slots] = told[name][kept]
+
+    def collect(self, sampler: GameSampler, theta: np.ndarray, steps: int) -> None:
+        """Add `steps` joint steps of all games with the policies at `theta` (n, d)."""
+        source = sampler.feeds[0]
+        for _ in range(steps):
+            step = sampler.advance(theta, source, keep=False)
+            self.add(step)
+            sampler.renew(step, source)
+
+    def take(self, slots: np.ndarray) -> Remembered:
+        """The samples in `slots` (M,)."""
+        obs, after = ([ring[slots, :prod(shape)].reshape(len(slots), *shape)
+                       for ring, shape in zip(self._own[name], self._shapes, strict=True)] for name in ("obs", "next_obs"))
+        told = {name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
+                for name, ring in self._told.items()}
+        return Remembered(obs, after, self._rows["active"][:, slots].astype(float), **told)
+
+    # --- checkpoints ---
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What each agent of this process remembers, (n, D) each, of the samples held: arrays that may be assigned into."""
+        return {f"replay_{name}": rows[:, :self.held * (rows.shape[1] // self.capacity)] for name, rows in self._rows.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """How many samples were added, and on process 0 what the trainer remembers."""
+        told = {f"replay_{name}": ring[:self.held].copy() for name, ring in self._told.items()}
+        return {"replay_added": np.array(self.added), **told}
+
+    def restore(self, kept: dict[str, np.ndarray]) -> None:
+        """Take it up; then `rows` are as long as they were, to be assigned into."""
+        self.added = int(kept["replay_added"])
+        for name, ring in self._told.items():
+            ring[:self.held] = kept[f"replay_{name}"]
+
+
+def nbytes(environment: BatchedEnvironment) -> int:
+    """Of memory that a joint sample takes, with the trainer and all agents together."""
+    seen = 2 * environment.agents * max(map(prod, environment.observations)) + 2 * prod(state_shape(environment))
+    return SINGLE.itemsize * (seen + Encoding(environment.actions).size) + 11 * environment.agents

@@ -1,0 +1,261 @@
+"""Files that are always whole: atomic writes, run folders, and the lock that keeps two runs out of one folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import stat
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from netac.utils.errors import InputError, RunError
+
+_TEMPORARY = ".netac-tmp"  # ending of the temporary files, which start with a dot
+_LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is too large",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.ENOENT: "its folder does not exist",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many files are open",
+    errno.EIO: "the disk reports an error",
+}
+
+
+def os_words(error: OSError) -> str:
+    """Why the operating system refused, in plain words, e.g. "the disk is full"."""
+    return _WORDS.get(error.errno, (error.strerror or str(error)).lower())
+
+
+def cannot_write(path: str | Path, error: OSError) -> RunError:
+    """The error to raise when writing `path` failed with `error`."""
+    return RunError(f"cannot write {path}: {os_words(error)}")
+
+
+def atomic_write(path: str | Path, data: str | bytes) -> None:
+    """Write `data` (text as UTF-8) to `path` so that any reader, at any time, sees the old file or the new one, whole.
+
+    A temporary file in the same folder is written, forced to the disk and renamed over `path`; whatever fails, the
+    temporary file goes and the old file stays.  A link is followed; a device (/dev/stdout) is written as it is.
+
+    Raises:
+        RunError: the file could not be written; says why in plain words.
+    """
+    with _replacing(path) as handle:
+        handle.write(data.encode() if isinstance(data, str) else data)
+
+
+def atomic_savez(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as an uncompressed `.npz` file, atomically (see `atomic_write`); read it with `load_npz`.
+
+    Raises:
+        TypeError: an array holds Python objects, which only pickle could store.
+        RunError: the file could not be written.
+    """
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"array {name!r} holds Python objects")
+    with _replacing(path) as handle, zipfile.ZipFile(handle, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file, all read and their checksums verified; pickled objects are refused.
+
+    Raises:
+        InputError: there is no such file, or it is not a whole `.npz` file.
+    """
+    with _reading(path, ".npz", "arrays saved with numpy.savez, without Python objects"):
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        if _entries_promised(path) not in (None, len(arrays)):
+            raise ValueError("its directory has lost entries")
+    if not arrays:
+        raise InputError("holds no arrays", file=path, valid="arrays saved with numpy.savez")
+    return arrays
+
+
+def load_npy(path: str | Path) -> np.ndarray:
+    """The array of an `.npy` file; pickled objects are refused.
+
+    Raises:
+        InputError: there is no such file, or it is not a whole `.npy` file.
+    """
+    with _reading(path, ".npy", "an array saved with numpy.save, without Python objects"), open(path, "rb") as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def finite_numbers(array: np.ndarray) -> bool:
+    """Whether an array holds real numbers and nothing else, not even NaN."""
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file (UTF-8).
+
+    Raises:
+        InputError: there is no such file, it cannot be read or it is not UTF-8 text.
+    """
+    try:
+        return Path(path).read_bytes().decode()
+    except OSError as error:
+        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not UTF-8 text", file=path, found=str(error)) from error
+    except ValueError as error:      # a zero byte in the name
+        raise InputError(f"cannot be read: {error}", file=path) from error
+
+
+def make_run_folder(path: str | Path) -> Path:
+    """Create the folder `path` with its parents, or take it as it is, and prove that files can be made in it.
+
+    Raises:
+        InputError: it cannot be created or written.
+    """
+    folder = Path(path)
+    valid = "a folder that can be created and written, e.g. --out runs/first"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = os_words(error) if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot create this folder: {reason}", file=path, valid=valid) from error
+    probe = _temporary_beside(folder / "probe")
+    try:
+        probe.write_bytes(b"netac")
+    except OSError as error:
+        raise InputError(f"cannot write into this folder: {os_words(error)}", file=path, valid=valid) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return folder
+
+
+class RunLock:
+    """Keeps a second run out of a run folder: `with RunLock(folder): ...`.
+
+    The lock is the kernel's (flock on FOLDER/.lock), so it goes with the process, `kill -9` included; the file stays
+    and names the last holder.  Taking it also clears away the temporary files a killed run left.  Where the file
+    system knows no locks the run goes on with a warning.
+
+    Raises:
+        InputError: on entering, another process holds the lock.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        file = self.folder / ".lock"
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.__exit__)
+            try:
+                self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._take()
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            except OSError as error:
+                raise cannot_write(file, error) from error
+            undo.pop_all()
+        for place in (self.folder, self.folder / "checkpoints"):
+            for leftover in place.glob(f".*{_TEMPORARY}"):
+                leftover.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _take(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
+            raise InputError(
+                "another netac run is writing into this folder", file=self.folder, found=holder,
+                valid="wait for it, choose another --out, or, if this was one mpirun launch, set NETAC_MPI=1 "
+                      "(the launcher was not recognised)") from None
+        except OSError as error:
+            if error.errno not in _LOCKING_UNSUPPORTED:
+                raise
+            warnings.warn(f"{self.folder}: this file system knows no locks; make sure that no other run writes here",
+                          RuntimeWarning, stacklevel=3)
+
+
+def _temporary_beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+def _entries_promised(path: str | Path) -> int | None:
+    """How many entries the end record of a zip file counts (zipfile does not compare); None where it cannot say."""
+    with open(path, "rb") as file:
+        file.seek(-22, os.SEEK_END)
+        end = file.read()
+    return int.from_bytes(end[10:12], "little") if end.startswith(b"PK\5\6") and end[10:12] != b"\xff\xff" else None
+
+
+def _is_device(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _reading_words(error: OSError) -> str:
+    return "there is no such file" if isinstance(error, FileNotFoundError) else os_words(error)
+
+
+@contextlib.contextmanager
+def _reading(path: str | Path, kind: str, valid: str) -> Iterator[None]:
+    """Turns whatever reading a file of numpy's raises into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
+    except Exception as error:  # a damaged file can make numpy and zipfile raise nearly anything
+        raise InputError(f"is not a whole {kind} file", file=path, found=str(error), valid=valid) from error
+
+
+@contextlib.contextmanager
+def _replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary file to fill, which takes the place of `path` once it is whole and on the disk (see `atomic_write`)."""
+    try:
+        target = Path(os.path.realpath(path))
+        if _is_device(target):
+            with target.open("wb") as handle:
+                yield handle
+            return
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary = _temporary_beside(target)
+        try:
+            with temporary.open("xb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error

@@ -1,0 +1,184 @@
+"""Runs of trainers: the same bits for any number of processes and after a stop, bytes counted by hand, and bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+
+pytest.importorskip("torch")
+pytest.importorskip("pettingzoo")
+
+from support.neural_variants import PROGRAMS, arena
+from support.run_folders import all_checkpoints, stopped_copy
+from support.trainer_variants import COUNTED, ITERATIONS, LASTING, NAMES, experiment, trainer_bytes
+from support.variants import fingerprint
+
+import netac
+from netac import cli
+from netac.comm import checkpoints
+
+PROGRAM = Path(PROGRAMS) / "every_trainer.py"
+SAVED = [name for name in NAMES if not name.startswith("restarting")]
+CHECKPOINTS = [2, ITERATIONS]
+STOPPED_AT = 2
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """Every variant's run folder with all its checkpoints, made in a single process, and what it came to."""
+    folder = tmp_path_factory.mktemp("runs")
+    return folder, all_checkpoints(NAMES, experiment, folder)
+
+
+@pytest.fixture
+def stopped(folders, tmp_path):
+    """`stopped(name, iteration)`: a folder like that of a run killed before the first checkpoint after `iteration`."""
+    return lambda name, iteration, folder=tmp_path: stopped_copy(folders[0] / name, folder / name, iteration)
+
+
+def differing(done, expected: dict[str, str], processes: int) -> list[str]:
+    """The variants that came out otherwise."""
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.keys() == {name for name in NAMES if experiment(name)["agents"] >= processes}
+    return [name for name, run in found.items() if run["fingerprint"] != expected[name]]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_every_trainer_gives_the_same_bits(mpirun, folders, processes):
+    assert differing(mpirun(processes, [sys.executable, PROGRAM]), folders[1], processes) == []
+
+
+def test_every_trainer_goes_on_with_another_number_of_processes(mpirun, folders, stopped, tmp_path):
+    processes = 3
+    for name in SAVED:
+        stopped(name, STOPPED_AT, tmp_path)
+    assert differing(mpirun(processes, [sys.executable, PROGRAM, tmp_path]), folders[1], processes) == []
+    for name in SAVED:
+        if experiment(name)["agents"] < processes:
+            continue
+        one, several = (checkpoints.newest(each / name / "checkpoints") for each in (folders[0], tmp_path))
+        for key, array in one.items():
+            if key not in ("seconds", "wire"):
+                np.testing.assert_array_equal(array, several[key], err_msg=f"{name} {key}")
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_resumes_from_every_checkpoint_to_the_same_bits(name, folders, stopped, tmp_path):
+    assert [int(path.stem) for path in checkpoints.existing(folders[0] / name / "checkpoints")] == CHECKPOINTS
+    for iteration in CHECKPOINTS[:-1]:
+        folder = stopped(name, iteration, tmp_path / str(iteration))
+        assert fingerprint(netac.run(experiment(name), out=folder, resume=True)) == folders[1][name], iteration
+        for path in (folders[0] / name).glob("*.csv"):
+            assert path.name == "metrics.csv" or path.read_text() == (folder / path.name).read_text(), path.name
+
+
+def test_variants_differ_and_move(folders):
+    assert len(set(folders[1].values())) == len(NAMES)
+    for name in NAMES:
+        kept = [checkpoints.newest(folders[0] / name / "checkpoints")["parameters"], np.load(
+            folders[0] / name / "checkpoints" / f"{CHECKPOINTS[0]:012d}.npz")["parameters"]]
+        assert np.isfinite(kept[0]).all() and (np.abs(kept[0] - kept[1]).max(axis=1) > 1e-4).all(), name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if experiment(name)["algorithm"].get("parameters") == "shared"])
+def test_shared_parameters_are_the_same_numbers_in_all_agents(name, folders):
+    with np.load(folders[0] / name / "checkpoints" / f"{ITERATIONS:012d}.npz") as kept:
+        rows = kept["parameters"]
+        assert (rows == rows[0]).all()
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_bytes_are_those_counted_by_hand(name, folders):
+    width = 6 * (5 + 1) + 3 * (6 + 1)            # of theta: 5 numbers seen, 6 hidden, 3 actions
+    metrics = json.loads(folders[1][name])[1]
+    assert metrics["bytes_trainer"][-1] == trainer_bytes(name, width)
+    assert metrics["bytes_environment"][-1] == metrics["bytes_consensus"][-1] == 0.0
+
+
+GAMES = {"agents": 3, "iterations": 2, "envs": 2, "env": arena(**LASTING), "topology": "complete"}
+SMALL = {"rollout": 6, "epochs": 1, "team_reward": "mean"}
+
+
+def trainer(name: str, env: dict | None = None, **options) -> dict:
+    """An experiment; options of None are left out."""
+    kept = {key: value for key, value in (SMALL | options).items() if value is not None}
+    return GAMES | {"algorithm": {"name": name, **kept}} | ({"env": env} if env else {})
+
+
+BAD = {
+    "unlike actions": (trainer("mappo", arena(actions="different")), "policy", ["cannot share the layer output"]),
+    "unlike observations": (trainer("ippo", arena(extra=2)), "policy", ["cannot share the layer dense1.weight"]),
+    "joint ratios of unlike agents": (trainer("jrppo", arena(actions="different")), "policy", ["cannot share the layer"]),
+    "minibatches that do not divide": (trainer("happo", minibatches=5), "algorithm.minibatches", ["found 5", "12", "valid: "]),
+    "critic of observations": (trainer("happo") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
+                               ["see the state", "found 'observation'"]),
+    "critic of the state": (trainer("ippo") | {"critic": {"name": "mlp", "input": "state"}}, "critic.input",
+                            ["see the observation", "found 'state'"]),
+    "rewards normalised": (trainer("mappo") | {"normalise": {"rewards": True}}, "normalise.rewards",
+                           ["decentralized", "algorithm.value_normalisation"]),
+    "misspelt option": (trainer("happo", clip_rnage=0.2), "algorithm.clip_rnage", ["did you mean 'clip_range'"]),
+    "no such order": (trainer("happo", order="backwards"), "algorithm.order", ["'backwards'", "random"]),
+    "no such team reward": (trainer("happo", team_reward="max"), "algorithm.team_reward", ["'max'", "mean"]),
+    "negative lambda": (trainer("mappo", gae_lambda=-0.1), "algorithm.gae_lambda", ["-0.1"]),
+    "no steps": (trainer("ippo", rollout=0), "algorithm.rollout", ["found 0"]),
+    "actions in another order": (trainer("coma") | {"critic": {"name": "mlp", "joint": "own-first"}}, "critic.joint",
+                                 ["order of the agents", "'own-first'", '"agents"']),
+    "no such baseline": (trainer("coma", baseline="best"), "algorithm.baseline", ["'best'", "optimal"]),
+    "nothing to average": (trainer("coma", baseline_pairs=1), "algorithm.baseline_pairs", ["found 1"]),
+    "actions for COMA's agents": (trainer("coma") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
+                                  ["see the state", "found 'observation'"]),
+    "less than a batch": (trainer("maddpg", buffer=100), "algorithm.buffer", ["found 100", "at least", "batch = 256"]),
+    "more than there is": (trainer("haddpg", buffer=10**9), "algorithm.buffer", ["GiB", "at most "]),
+    "a memory": (trainer("maddpg") | {"policy": {"name": "gru"}}, "policy.name", ["memory", "found 'gru'"]),
+    "values without interaction": (trainer("haddpg") | {"critic": {"name": "mlp", "hidden": []}}, "critic.hidden",
+                                   ["f(s) + g(a)", "[64]"]),
+    "own actions first": (trainer("maddpg") | {"critic": {"joint": "own-first"}}, "critic.joint", ['"agents"']),
+    "Q of observations": (trainer("maddpg") | {"critic": {"input": "observation"}}, "critic.input",
+                          ["see the state"]),
+    "rewards of a replay normalised": (trainer("maddpg") | {"normalise": {"rewards": True}}, "normalise.rewards",
+                                       ["decentralized"]),
+    "targets that stay": (trainer("maddpg", tau=0.0), "algorithm.tau", ["found 0"]),
+    "misspelt option of a replay": (trainer("maddpg", bufer=500), "algorithm.bufer", ["did you mean 'buffer'"]),
+    "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),
+}
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capfd):
+    """`refused(tables, parts)`: the run ends with status 2 and one message that has all these parts, and writes nothing."""
+    def run(tables: dict, parts: list[str]) -> None:
+        file = tmp_path / "bad.toml"
+        file.write_text(tomli_w.dumps(tables))
+        monkeypatch.setattr(sys, "argv", ["netac", "run", str(file), "--out", str(tmp_path / "out")])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capfd.readouterr().err.partition("netac: error: ")[2]
+        assert ended.value.code == 2, told
+        assert told.count("\n") == 1 and all(part in told for part in parts), told
+        assert not (tmp_path / "out").exists()
+
+    return run
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_be_is_refused_at_the_start(what, refused):
+    tables, key, parts = BAD[what]
+    refused(tables, [key, *parts])
+
+
+@pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo", "coma", "haddpg"])
+def test_rewards_that_differ_ask_for_those_of_the_team(name, refused):
+    refused(trainer(name, team_reward=None), ["algorithm.team_reward", "rewards differ", '"mean"', '"sum"'])
+
+
+def test_alone_and_with_critics_of_their_own_agents_need_no_team():
+    for tables in (trainer("happo", team_reward=None) | {"agents": 1}, trainer("ippo", team_reward=None),
+                   trainer("haddpg", team_reward=None) | {"agents": 1},
+                   trainer("maddpg", team_reward=None)):
+        assert netac.run(tables).summary["iterations"] == 2

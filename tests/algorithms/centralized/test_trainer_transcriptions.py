@@ -1,0 +1,176 @@
+"""Trainers against plain transcriptions of their papers, which wrong equations fail.
+
+Distances are in units of how far the parameters moved, so that nothing passes by standing still.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.arena_cases import BOX, LASTING, LATE, LEAVING, MIXED, Case
+
+pytest.importorskip("torch")
+
+from oracles.counterfactual import Coma
+from oracles.neural_games import Net
+from oracles.trainers import LOCAL, Job, Trainer
+from programs.arena import NUMBERS, SPACES, Arena
+
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.run import iterate
+from netac.utils.progress import Progress
+
+PROGRAMS = str(Path(__file__).parents[2] / "programs")
+MADE = {"coma": Coma}
+HIDDEN = {"policy": 4, "critic": 5}
+SEED, ITERATIONS = 5, 3
+CLOSE, FAR = 2e-4, 2e-2
+USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.03, "critic_step": 0.03, "rollout": 12, "epochs": 3,
+         "critic_epochs": 4, "adam_epsilon": 1e-3, "entropy": 0.05, "team_reward": "mean"}
+TIGHT = {"clip_range": 0.05}
+SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
+VALUES = {"huber": 0.3, "value_clip": 0.05}
+BARE = {"huber": None, "value_clip": None, "value_normalisation": False, "clip": None, "entropy": 0.0}
+EVERY_END = ("truncated ends", "never ends")
+
+CASES = {
+    "happo": Case("happo", LASTING, options=TIGHT, wrong=("no factor", "factor clipped", "other order", "no clip", "no entropy",
+                                                           *EVERY_END)),
+    "happo-fixed-values": Case("happo", LASTING, options=VALUES | {"order": "fixed", "minibatches": 3, "critic_minibatches": 2},
+                               wrong=("no huber", "no value clip", "other order", "no factor")),
+    "happo-bare": Case("happo", LASTING | BOX, options=BARE | {"optimizer": "plain", "actor_step": 0.3, "advantages": "raw"},
+                       wrong=("no factor", "other order", *EVERY_END)),
+    "happo-leaving": Case("happo", LEAVING, envs=3, options={"advantages": "agent", "minibatches": 2, "decay": "linear"},
+                          wrong=("no mask", "no factor", "no decay", *EVERY_END)),
+    "happo-gaussian": Case("happo", BOX, options=TIGHT | {"clip_over_agents": True, "clip": 0.1, "team_reward": "sum"},
+                           wrong=("no factor", "no clip", "one range", "no mask", "no entropy")),
+    "happo-mixed-late": Case("happo", MIXED | LATE, options={"minibatches": 4}, wrong=("no mask", "no factor", "never ends")),
+    "happo-alone": Case("happo", LASTING, agents=1, options=TIGHT, wrong=("no clip", *EVERY_END)),
+    "happo-two": Case("happo", LEAVING, agents=2, envs=1, options={"clip_over_agents": True, **TIGHT},
+                      wrong=("one range", "no factor", "no mask")),
+    "haa2c": Case("haa2c", LASTING, wrong=("no factor", "other order", *EVERY_END)),
+    "haa2c-gaussian-leaving": Case("haa2c", BOX | LEAVING, options={"epochs": 2, "minibatches": 2, "order": "fixed"},
+                                   wrong=("no factor", "other order", "no mask")),
+    "mappo-shared": Case("mappo", LASTING, options=SHARED | TIGHT, wrong=("apart", "no clip", "no entropy", *EVERY_END)),
+    "mappo-shared-leaving": Case("mappo", LEAVING, options=SHARED | {"minibatches": 3, "critic_minibatches": 3},
+                                 wrong=("apart", "no mask", "own means")),
+    "mappo-separate": Case("mappo", MIXED, options=SEPARATE | TIGHT | {"advantages": "agent"},
+                           wrong=("no clip", "no mask", "no entropy")),
+    "mappo-separate-two": Case("mappo", LASTING | BOX, agents=2, options=SEPARATE | {"minibatches": 2, "clip_over_agents": True}
+                               | TIGHT, wrong=("one range", "no clip")),
+    "mappo-alone": Case("mappo", LEAVING, agents=1, envs=1, options=SHARED, wrong=EVERY_END),
+    "ippo-separate": Case("ippo", LASTING, options=SEPARATE | TIGHT | {"team_reward": None}, wrong=("no clip", *EVERY_END)),
+    "ippo-separate-leaving": Case("ippo", LEAVING | MIXED, options=SEPARATE | VALUES | {
+        "critic_minibatches": 4, "team_reward": None}, wrong=("no mask", "never ends", "no huber", "no value clip")),
+    "ippo-separate-late": Case("ippo", LATE, options=SEPARATE | {"advantages": "raw", "actor_step": 0.01},
+                               wrong=("no mask", *EVERY_END)),
+    "ippo-shared": Case("ippo", LASTING, options=SHARED | {"value_normalisation": False}, wrong=("apart", *EVERY_END)),
+    "ippo-shared-leaving": Case("ippo", LEAVING | BOX, options=SHARED | {"minibatches": 2, "value_normalisation": False},
+                                wrong=("apart", "no mask", "own means")),
+    "ippo-shared-alone": Case("ippo", LEAVING, agents=1, options=SHARED, wrong=EVERY_END),
+    "jrppo": Case("jrppo", LASTING, options=SEPARATE | TIGHT, wrong=("own ratios", "no clip", *EVERY_END)),
+    "jrppo-shared-leaving": Case("jrppo", LEAVING | BOX, options=SHARED | {"minibatches": 2, "clip_range": 0.1},
+                                 wrong=("apart", "own ratios", "no mask", "own means")),
+    "jrppo-two": Case("jrppo", LEAVING, agents=2, options=SEPARATE | TIGHT, wrong=("own ratios", "no clip", "own means")),
+    "coma": Case("coma", LASTING, options=SHARED, wrong=("other baseline", "critic of before", "no next action", "apart",
+                                                         "no entropy", *EVERY_END)),
+    "coma-optimal": Case("coma", LASTING, options=SEPARATE | {"baseline": "optimal", "advantages": "raw"},
+                         wrong=("other baseline", "critic of before", *EVERY_END)),
+    "coma-none": Case("coma", LASTING, options=SEPARATE | {"baseline": "none", "value_normalisation": False, "epochs": 1},
+                      wrong=("other baseline", *EVERY_END)),
+    "coma-leaving": Case("coma", LEAVING, envs=3, options=SHARED | VALUES | {"minibatches": 2, "critic_minibatches": 2},
+                         wrong=("other baseline", "no mask", "own means", "no huber", "no value clip", "never ends")),
+    "coma-optimal-mixed-late": Case("coma", MIXED | LATE, options=SEPARATE | TIGHT | {
+        "baseline": "optimal", "advantages": "agent"}, wrong=("other baseline", "no mask", "no clip", "no next action")),
+    "coma-gaussian": Case("coma", BOX, options=SHARED | {"baseline_pairs": 2, "decay": "linear"},
+                          wrong=("other baseline", "no next action", "no decay", "no entropy")),
+    "coma-optimal-gaussian": Case("coma", BOX | LEAVING, options=SEPARATE | {"baseline": "optimal", "baseline_pairs": 3},
+                                  wrong=("other baseline", "no mask", "critic of before")),
+    "coma-none-gaussian": Case("coma", BOX, agents=2, options=SEPARATE | {"baseline": "none", "team_reward": "sum"},
+                               wrong=("other baseline",)),
+    "coma-alone": Case("coma", LEAVING, agents=1, options=SHARED | {"baseline": "optimal"},
+                       wrong=("other baseline", *EVERY_END)),
+    "hatrpo": Case("hatrpo", LASTING, options={"entropy": 0.0, "conjugate_gradients": 6},
+                   wrong=("no factor", "plain gradient", "other order", *EVERY_END)),
+    "hatrpo-exact": Case("hatrpo", LEAVING, options={"entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "damping": 0.2,
+                                                     "advantages": "agent"}, wrong=("no factor", "plain gradient", "no mask")),
+    "hatrpo-gaussian": Case("hatrpo", BOX | LASTING, options={"entropy": 0.0, "conjugate_gradients": 200, "delta": 0.5},
+                            wrong=("no factor", "plain gradient", "no search")),
+    "hatrpo-entropy": Case("hatrpo", LEAVING, options={"entropy": 0.5, "conjugate_gradients": 200, "delta": 0.5, "accept": 0.8},
+                           wrong=("no entropy", "search without entropy", "no factor", "no mask")),
+    "hatrpo-gaussian-entropy": Case("hatrpo", BOX | LASTING, agents=2, options={
+        "entropy": 1.0, "conjugate_gradients": 200, "delta": 0.2, "accept": 0.9, "damping": 0.3},
+                                    wrong=("no entropy", "search without entropy")),
+    "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
+                         wrong=("plain gradient", *EVERY_END)),
+}
+
+
+def tables(case: Case) -> dict[str, Any]:
+    """The experiment file of a case."""
+    arena = {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena}
+    networks = {key: {"name": "mlp", "hidden": [width], "activation": "tanh"} for key, width in HIDDEN.items()}
+    return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "env": arena, **networks,
+            "algorithm": {"name": case.trainer, **USUAL, **case.options}}
+
+
+@cache
+def netac(name: str) -> tuple[dict, dict, dict]:
+    """All options; parameters at the start, moved at random so that agents differ where they may, and at the end."""
+    case = CASES[name]
+    parts = assemble(prepare(config.read(tables(case)).experiment()))
+    rng = np.random.default_rng(1)
+    held = {"theta": parts.agents.parameters.theta, "omega": parts.agents.critics.omega}
+    spare = {"theta": parts.agents.policy.networks.tensors, "omega": parts.agents.critics.V.networks.tensors}
+    for part, rows in held.items():
+        for i, row in enumerate(rows):
+            size = sum(spare[part][i].sizes)
+            same = case.options.get("parameters") == "shared" and i
+            row[:size] = rows[0, :size] if same else row[:size] + 0.4 * rng.standard_normal(size).astype("f4")
+    start = {part: rows.astype(float) for part, rows in held.items()}
+    iterate(parts, None, False, Progress(ITERATIONS, False), True)
+    return parts.setting.settings.model_dump(), start, {part: rows.astype(float) for part, rows in held.items()}
+
+
+def job(name: str, wrong: str = "") -> Job:
+    """The case as its transcription takes it."""
+    case, (options, start, _) = CASES[name], netac(name)
+    spaces = SPACES[case.arena.get("actions", "discrete")]
+    wide = [NUMBERS + 2 + case.arena.get("extra", 0) * (i % 2) for i in range(case.agents)]
+    own = [spaces[i % len(spaces)] for i in range(case.agents)]
+    policy = [Net([width, HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size)
+              for width, space in zip(wide, own, strict=True)]
+    judged = NUMBERS + sum(space.outputs for space in own) * (case.trainer == "coma")
+    value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [judged])]
+    numbers = {part: [row[:net.size] for row, net in zip(start[part], nets, strict=True)]
+               for part, nets in (("theta", policy), ("omega", value))}
+    return Job(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, SEED, ITERATIONS, options, policy, value,
+               numbers["theta"], numbers["omega"], wrong)
+
+
+def distance(name: str, wrong: str = "") -> float:
+    """The largest distance of any agent's tensor, in units of how far it moved."""
+    task, (_, start, found) = job(name, wrong), netac(name)
+    expected, distances = dict(zip(("theta", "omega"), MADE.get(task.algorithm, Trainer)(task).run(), strict=True)), []
+    for part, nets in (("theta", task.policy), ("omega", task.value)):
+        for i, net in enumerate(nets):
+            for tensor, place in net.places.items():
+                moved = np.linalg.norm(expected[part][i][place] - start[part][i][place])
+                assert wrong or moved > 1e-3, f"{part} {i} {tensor} never moved"
+                distances.append(np.linalg.norm(found[part][i][place] - expected[part][i][place]) / max(moved, 1e-9))
+    return float(np.max(distances))       # nan if one is
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_trainers_do_what_the_papers_say(name):
+    assert distance(name) < CLOSE
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, case in CASES.items() for wrong in case.wrong])
+def test_wrong_equations_are_noticed(name, wrong):
+    assert distance(name, wrong) > FAR

@@ -1,0 +1,130 @@
+"""Whatever can be wrong with an environment of a user is told: at start with how to mend it, later with agent and step."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pettingzoo")
+
+from gymnasium import spaces
+from programs import zoo
+
+from netac.envs._pettingzoo import ParallelGames
+from netac.envs._pettingzoo_check import check_parallel
+from netac.utils.errors import InputError, RunError
+
+SOURCE = "mine:make"
+
+FAULTS = {
+    "no agents": ("possible_agents", [], r"possible_agents is \[\].*valid: the list of all agents"),
+    "agents unknown": ("possible_agents", None, "possible_agents is None"),
+    "agents twice": ("possible_agents", ["a", "a"], "names an agent twice"),
+    "agents no keys": ("possible_agents", [[], {}], "cannot be a key"),
+    "other number": ("possible_agents", ["a", "b", "c"], "^agents: .*another number of agents.*found 2; valid: 3"),
+    "no space": ("observation_space", None, r"observation_space\('a'\) is None, which is not a space of gymnasium"),
+    "no such space": ("observation_space", {"b": spaces.Discrete(2)}, r"observation_space\('a'\) failed: KeyError"),
+    "text": ("observation_space", spaces.Text(4), "cannot be flattened.*valid: Box, Discrete"),
+    "empty": ("observation_space", spaces.Box(0, 1, (0,)), "has no entries"),
+    "masks": ("observation_space", spaces.Dict({"observation": spaces.Box(0, 1, (4,)), "action_mask": spaces.MultiBinary(2)}),
+              "masks are not supported.*valid: observations without masks"),
+    "action lists": ("action_space", spaces.MultiDiscrete([2, 2]), "agents cannot act.*number the combinations"),
+    "action dicts": ("action_space", spaces.Dict({"move": spaces.Discrete(2)}), "agents cannot act"),
+    "old reset": ("reset", {"a": np.zeros(4)}, r"reset returned one dictionary \(valid: \(observations, infos\)"),
+    "reset exits": ("reset", SystemExit(0), "reset failed: SystemExit: 0"),
+    "reset fails": ("reset", RuntimeError("no display"), "reset failed: RuntimeError: no display"),
+    "nothing": ("reset", None, "reset returned NoneType None"),
+    "nobody": ("agents", [], "no agent takes part after reset.*possible_agents"),
+    "somebody else": ("agents", ["a", "c"], "not all of it in `possible_agents`"),
+    "unseen": ("observations", {"b": ...}, "there is no observation for 'b'"),
+    "shape": ("observations", {"b": np.zeros(3)}, r"'b': observation has shape \(3,\) instead of \(4,\)"),
+    "ragged": ("observations", {"b": [[1], [2, 3]]}, "'b': observation has shape"),
+    "words": ("observations", {"b": np.array(list("abcd"))}, "'b': observation does not consist of real numbers"),
+    "none": ("observations", {"a": None}, r"'a': observation has shape \(\)"),
+    "nan": ("observations", {"b": np.array([0, np.nan, 0, 0])}, "'b': the observation holds nan in 1 of its 4 numbers"),
+    "too large": ("observations", {"b": np.full(4, 1e300)}, "'b': the observation holds inf"),
+    "bounds": ("observations", {"b": np.array([0, 1, 1.5, 0], np.float32)},
+               r"'b': observation\[2\] is 1.5, outside -1.0 to 1.0.*valid: .*wider bounds"),
+    "old step": ("step", ({}, {}, {}, {}), "step returned a tuple of 4 .*before PettingZoo 1.22"),
+    "list": ("step", ({}, [0.0, 0.0], {}, {}, {}), r"step returned a tuple of 5 \(dict, list"),
+    "step exits": ("step", SystemExit(0), "step failed: SystemExit: 0"),
+    "step fails": ("step", ValueError("oh"), "step failed: ValueError: oh"),
+    "no reward": ("rewards", {"b": ...}, "no reward for 'b'"),
+    "reward list": ("rewards", {"b": np.array([1.0])}, r"the reward of 'b' is not a number: array\(\[1.\]\)"),
+    "reward none": ("rewards", {"b": None}, "the reward of 'b' is not a number: None"),
+    "reward inf": ("rewards", {"b": -np.inf}, "the reward of 'b' is -inf"),
+    "no flag": ("truncations", {"a": ...}, "truncations has no entry for 'a'"),
+    "odd flag": ("terminations", {"a": 0.5}, "'a' are not True or False but 0.5"),
+    "ended but listed": ("terminations", {"a": True}, "'a' has ended but is still listed in `agents`"),
+    "lost": ("listed", ["b"], "'a' has left `agents` though it was neither"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_is_told_at_start(fault):
+    what, changed, message = FAULTS[fault]
+    with pytest.raises(InputError, match=message) as caught:
+        ParallelGames(partial(zoo.Broken, what, changed=changed), 2, 1, SOURCE)
+    assert str(caught.value).startswith(("env.factory: mine:make: ", "agents: mine:make has")) and caught.value.valid
+
+
+LATE = {name: FAULTS[name] for name in ("unseen", "shape", "none", "nan", "too large", "old step", "step fails", "step exits",
+                                        "no reward", "reward inf", "no flag", "ended but listed", "lost", "reward list")}
+
+
+@pytest.mark.parametrize("fault", LATE)
+def test_what_goes_wrong_later_names_agent_and_step(fault):
+    what, changed, message = LATE[fault]
+    games = ParallelGames(partial(zoo.Broken, what, after=6, changed=changed), 2, 2, SOURCE)
+    games.begin(0, 0)
+    games.restart(np.array([True, False]))
+    for _ in range(5):
+        games.step(np.zeros((2, 2), dtype=int))
+    with pytest.raises(RunError, match=message.partition(" .*before")[0]) as caught:
+        games.step(np.zeros((2, 2), dtype=int))
+    told = str(caught.value)
+    assert told.endswith("(game 0, episode 1, step 6)") and "mine:make: " in told
+    assert caught.value.agent == (0 if "'a'" in told else 1 if "'b'" in told else None)
+
+
+def test_a_well_behaved_environment_has_no_warnings():
+    for make, agents in ((zoo.Broken, 2), (zoo.Turns, 2), (zoo.Walk, 2), (zoo.Sampler, 5)):
+        assert check_parallel(make(), agents, SOURCE) == ()
+
+
+def test_warnings():
+    double = partial(zoo.Broken, "observations", changed={"b": np.zeros(4)})
+    assert "'b': observation is float64 where observation_space says float32" in ParallelGames(double, 2, 1, SOURCE).warnings[0]
+    both = partial(zoo.Broken, "observations", changed={"a": np.zeros(4), "b": np.zeros(4)})
+    assert len(ParallelGames(both, 2, 1, SOURCE).warnings) == 1
+    assert check_parallel(zoo.Masking(), 2, SOURCE) == (
+        "infos hold action masks, which netac does not use: agents may take any action",)
+    (warning,) = ParallelGames(zoo.Forgetful, 2, 1, SOURCE).warnings
+    assert "equal seeds give different first observations" in warning and "reset(seed=...)" in warning
+
+
+def test_what_is_no_environment_for_several_agents():
+    with pytest.raises(InputError, match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
+        check_parallel(zoo.Single(), 1, SOURCE)
+    with pytest.raises(InputError, match=r"act one after the other.*is_parallelizable"):
+        check_parallel(zoo.Turns(parallel=False), 2, SOURCE)
+    with pytest.raises(InputError, match="gives the class Broken"):
+        check_parallel(zoo.Broken, 2, SOURCE)
+    with pytest.raises(InputError, match="no PettingZoo environment: it has no possible_agents, observation_space"):
+        check_parallel(None, 2, SOURCE)
+    with pytest.raises(InputError, match=r"reset takes no seed: .*valid: def reset\(self, seed=None"):
+        check_parallel(zoo.NoSeed(), 2, SOURCE)
+    with pytest.raises(InputError, match=r"^env: spread: "):
+        check_parallel(None, 2, "spread")
+
+
+def test_copies_must_be_copies():
+    same = zoo.Broken()
+    with pytest.raises(InputError, match="gives the same environment when called again"):
+        ParallelGames(lambda: same, 2, 2, SOURCE).begin(0, 0)
+    ordered = zoo.Turns()
+    with pytest.raises(InputError, match="gives the same environment when called again"):
+        ParallelGames(lambda: ordered, 2, 2, SOURCE).begin(0, 0)
+    kinds = iter(({"a": zoo.MIXED["box"]}, {"a": zoo.MIXED["whole"]}))
+    with pytest.raises(InputError, match="differ in their agents or spaces"):
+        ParallelGames(lambda: zoo.Sampler(next(kinds)), 1, 2, SOURCE).begin(0, 0)

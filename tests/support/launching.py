@@ -1,0 +1,20 @@
+"""What the tests of launches share: where things are, and an environment in which this interpreter's netac is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "run_mpi.sh"
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+           "NUMEXPR_NUM_THREADS")
+
+
+def environment(mpirun: Path | None = None, **variables: str) -> dict[str, str]:
+    """This process's environment with the interpreter's folder first on PATH, MPIRUN and `variables` set."""
+    folder = Path(sys.executable).parent
+    kept = {name: value for name, value in os.environ.items() if name not in {"MPIRUN", "PYTHONPATH", "SLURM_NTASKS"}}
+    chosen = {"MPIRUN": str(mpirun)} if mpirun else {}
+    return {**kept, "PATH": f"{folder}:{os.environ['PATH']}", "VIRTUAL_ENV": str(folder.parent), **chosen, **variables}

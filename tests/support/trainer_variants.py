@@ -1,0 +1,113 @@
+"""Small experiments with every trainer and set of options, and the bytes that trainer and agents send each other in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from programs.arena import NUMBERS
+
+from support.neural_variants import ROOT, arena
+
+EPISODE, ITERATIONS = 4, 4
+LASTING = {"falls": 2.0, "length": EPISODE}
+CRITICS = {"critic_minibatches": 2}
+SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
+REPLAYING = ("maddpg", "haddpg")
+OBSERVATIONS = {"normalise": {"observations": True}}
+
+_CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
+    "happo": (3, arena(**LASTING), "happo", {}, {}),
+    "happo-five": (5, arena(late=True), "happo", {"minibatches": 2, **CRITICS, "clip_over_agents": True,
+                                                     "decay": "linear"}, {}),
+    "happo-gaussian": (3, arena(actions="box"), "happo", {"advantages": "agent", "order": "fixed"}, OBSERVATIONS),
+    "happo-mixed": (3, arena(actions="mixed", extra=1), "happo", {"value_normalisation": False, "huber": 0.5}, {}),
+    "happo-root": (3, arena(ROOT, late=True), "happo", {"minibatches": 4, **CRITICS}, {}),
+    "hatrpo": (3, arena(**LASTING), "hatrpo", {"conjugate_gradients": 4}, {}),
+    "hatrpo-five": (5, arena(actions="box", late=True), "hatrpo", {"delta": 0.1, "minibatches": 2, **CRITICS}, {}),
+    "haa2c": (3, arena(**LASTING), "haa2c", {"advantages": "raw"}, {}),
+    "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"}, {}),
+    "mappo": (3, arena(**LASTING), "mappo", SHARED, {}),
+    "mappo-five": (5, arena(actions="box"), "mappo", SHARED | {"minibatches": 2, **CRITICS, "advantages": "agent"}, {}),
+    "mappo-separate": (3, arena(**LASTING), "mappo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
+    "mappo-separate-five": (5, arena(actions="different", extra=2), "mappo", SEPARATE | {"value_clip": None}, OBSERVATIONS),
+    "ippo": (3, arena(late=True), "ippo", SHARED, {}),
+    "ippo-five": (5, arena(actions="box"), "ippo", SHARED | {"minibatches": 2, **CRITICS, "team_reward": None}, {}),
+    "ippo-separate": (3, arena(**LASTING), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
+    "ippo-separate-own": (3, arena(**LASTING), "ippo", SEPARATE | {"team_reward": None, "advantages": "agent"}, {}),
+    "ippo-separate-five": (5, arena(actions="mixed", extra=1), "ippo", SEPARATE | {"advantages": "raw"}, OBSERVATIONS),
+    "jrppo": (3, arena(**LASTING), "jrppo", SHARED, {}),
+    "jrppo-separate": (3, arena(**LASTING), "jrppo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
+    "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS}, {}),
+    "coma": (3, arena(**LASTING), "coma", SHARED, {}),
+    "coma-optimal": (3, arena(**LASTING), "coma", SEPARATE | {"baseline": "optimal", "minibatches": 2, **CRITICS}, {}),
+    "coma-none": (3, arena(**LASTING), "coma", SHARED | {"baseline": "none", "advantages": "agent"}, {}),
+    "coma-leaving": (5, arena(late=True), "coma", SHARED | {"minibatches": 3, "epochs": 1}, OBSERVATIONS),
+    "coma-five": (5, arena(actions="mixed", extra=1), "coma", SEPARATE | {"baseline": "optimal", "baseline_pairs": 3,
+                                                                          "decay": "linear"}, {}),
+    "coma-root": (3, arena(ROOT, actions="box", late=True), "coma", SHARED | {"baseline_pairs": 2}, {}),
+    "coma-alone": (1, arena(), "coma", {"baseline": "optimal", "advantages": "raw"}, {}),
+    "happo-alone": (1, arena(), "happo", {"minibatches": 2, **CRITICS}, {}),
+    "restarting-happo": (3, arena("arena:forgetful"), "happo", {}, {}),
+    "maddpg": (3, arena(**LASTING), "maddpg", {}, {}),
+    "maddpg-five": (5, arena(actions="box", late=True), "maddpg", {"team_reward": None, "buffer": 1000, "warmup": 20},
+                    OBSERVATIONS),
+    "maddpg-different": (3, arena(actions="different", extra=2), "maddpg", {"huber": 0.5, "epsilon": 0.2}, {}),
+    "maddpg-root-mixed": (3, arena(ROOT, actions="mixed", extra=1, late=True), "maddpg", {"noise": 0.5}, {}),
+    "maddpg-alone": (1, arena(), "maddpg", {}, {}),
+    "restarting-maddpg": (2, arena("arena:forgetful"), "maddpg", {}, {}),
+    "haddpg": (3, arena(**LASTING), "haddpg", {"temperature": 0.5}, {}),
+    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1}, {}),
+    "haddpg-box": (3, arena(actions="box"), "haddpg", {"optimizer": "plain"}, OBSERVATIONS),
+    "haddpg-root": (2, arena(ROOT, late=True), "haddpg", {"warmup": 30}, {}),
+    "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
+}
+NAMES = list(_CASES)
+COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING) and name != "ippo-separate-own"]
+
+
+def experiment(name: str, seed: int = 11) -> dict[str, Any]:
+    """The tables of the variant called `name`; the games of "restarting-..." cannot be saved."""
+    agents, env, trainer, options, more = _CASES[name]
+    usual = {"rollout": 6, "team_reward": "mean", "actor_step": 0.02, "critic_step": 0.02}
+    if trainer in REPLAYING:
+        usual |= {"updates": 3, "batch": 8, "buffer": 40, "warmup": 12, "tau": 0.1}
+    else:
+        usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in ("hatrpo", "haa2c") else {})
+    return {"agents": agents, "iterations": ITERATIONS, "seed": seed, "envs": 2, "env": env, "topology": "complete",
+            "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]},
+            "algorithm": {"name": trainer, **usual, **options}, "log_every": 1, "checkpoint_every": 2, **more}
+
+
+def trainer_bytes(name: str, width: int) -> float:
+    """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
+
+    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and when a
+    game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
+
+    Args:
+        width: numbers in theta.
+    """
+    tables = experiment(name)
+    options, envs = tables["algorithm"], tables["envs"]
+    steps = options["rollout"] * tables["iterations"]
+    samples = options["rollout"] * envs
+    seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo"))
+    playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
+    if options["name"] == "coma":                        # actions for its critic where games or rollouts end
+        playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
+    if options["name"] in REPLAYING:                     # a' and a to the trainer, dQ/da to the agent (and its new a back)
+        numbers = 3 * (3 if options["name"] == "maddpg" else 4)
+        return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
+    climbs = options["epochs"] * options.get("minibatches", 1)
+    M = samples // options.get("minibatches", 1)
+    learning = (2 if options["name"] in ("happo", "hatrpo", "haa2c") else 1) * 4 * samples
+    if options["name"] == "jrppo":
+        learning += climbs * 2 * 4 * M
+    if options["name"] == "coma" and options.get("baseline") != "none":      # Q of the three actions, too
+        learning += 3 * 4 * samples
+    own = options["name"] == "ippo" or (options["name"] == "coma" and options.get("advantages") != "agent")
+    if own:                                              # three numbers summed; of IPPO the team's rewards are handed out
+        learning += 2 * 4 * 3
+    if options.get("parameters") == "shared":
+        learning += climbs * 2 * 4 * width
+    return playing + tables["iterations"] * learning
