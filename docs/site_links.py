@@ -1,8 +1,8 @@
 """A hook of mkdocs: files of the repository that the pages link to become pages of the site.
 
-Pages link to `../examples/coordination.toml` or `../CONTRIBUTING.md`, as they do on the disk and on a forge. mkdocs knows
-`docs/` alone; each such file is added to the site under `repository/`, and the links to it are changed. Files that are
-neither Markdown nor data are shown as code. A link that leads to nothing stays as it is, for mkdocs to refuse.
+Pages link to `../examples/coordination.toml` or `../CONTRIBUTING.md`, as they do on the disk and on a forge. mkdocs
+knows `docs/` alone; each such file is added to the site under `repository/`, and the links to it are changed. Files
+that are neither Markdown nor data are shown as code. A link that leads to nothing stays as it is, for mkdocs to refuse.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ def on_files(files: Files, config) -> Files:
             uri = _uri(path)
             if path.startswith("docs/") or not (root / path).is_file() or files.get_file_from_path(uri):
                 continue
-            if path.endswith(AS_IT_IS):
-                files.append(File.generated(config, uri, abs_src_path=str(root / path), inclusion=InclusionLevel.NOT_IN_NAV))
-            else:
-                files.append(File.generated(config, uri, content=_code(path, root), inclusion=InclusionLevel.NOT_IN_NAV))
+            text = {"abs_src_path": str(root / path)} if path.endswith(AS_IT_IS) else {"content": _code(path, root)}
+            files.append(File.generated(config, uri, inclusion=InclusionLevel.NOT_IN_NAV, **text))
             ahead += [path] if path.endswith(".md") else []
     return files
 

@@ -12,7 +12,8 @@ from support.pages import BLOCK
 
 from netac.utils import plugins
 
-TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "graphs/README.md", "examples/data/README.md", "benchmarks/RESULTS.md")
+TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "graphs/README.md", "examples/data/README.md",
+       "benchmarks/RESULTS.md")
 PAGES = [*TOP, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))]
 
 
@@ -54,7 +55,7 @@ def test_every_page_can_be_reached_from_the_start_page():
 
 def test_the_pictures_that_pages_show_are_there_and_small():
     shown = {file.resolve() for page in PAGES for file, _ in links(page) if file.suffix == ".png"}
-    assert {path for path in (ROOT / "docs").rglob("*.png")} == shown
+    assert set((ROOT / "docs").rglob("*.png")) == shown
     assert all(picture.stat().st_size < 200_000 for picture in shown if picture.parent.name == "docs")
 
 

@@ -25,7 +25,8 @@ from support.pages import (
 
 from netac import cli
 
-PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")), "docs/theory/README.md"]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+         "docs/theory/README.md"]
 TEXTS = [*PAGES, "graphs/README.md", "examples/data/README.md", "CONTRIBUTING.md"]
 
 NOT_RUN = {"README.md": 1, "docs/running.md": 3, "docs/networks.md": 1, "docs/guarantees.md": 1}
@@ -72,7 +73,7 @@ def test_no_block_goes_untested_unless_it_says_why():
     for page in PAGES:
         for block in blocks(page):
             tested = block.file or block.not_run or block.language in (COMMANDS, CONSOLE)
-            assert tested, f"{page}, line {block.line}: a block of {FILES} needs a path in its first line, others a reason"
+            assert tested, f"{page}, line {block.line}: {FILES} need a path in the first line, other blocks a reason"
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -86,7 +87,8 @@ def test_the_commands_in_the_text_of_a_page_can_be_understood(page):
             _, subcommand, rest = cli.cli.resolve_command(context, words)
         known = {option for parameter in subcommand.params for option in parameter.opts} | {"--help"}
         assert {word for word in rest if word.startswith("-")} <= known, command
-        assert all((ROOT / word).exists() for word in rest if word.startswith(("examples/", "graphs/")) and "NAME" not in word), command
+        files = [word for word in rest if word.startswith(("examples/", "graphs/")) and "NAME" not in word]
+        assert all((ROOT / file).exists() for file in files), command
 
 
 def test_the_demo_is_what_the_readme_says_it_runs():

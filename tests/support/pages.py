@@ -6,8 +6,8 @@ Blocks by their language:
 - `sh`: commands, one a line, which must succeed; they are `shortened`;
 - `console`: commands behind `$ `, run in full, each with the output that it must print (`matches` says how exactly).
 
-An HTML comment in the line before a block changes that: `<!-- run as: COMMAND; COMMAND -->` runs these commands in place of
-all of a `sh` block, or of the first command of a `console` block, whose output is then that of all of them;
+An HTML comment in the line before a block changes that: `<!-- run as: COMMAND; COMMAND -->` runs these commands in
+place of all of a `sh` block, or of the first command of a `console` block, whose output is then that of all of them;
 `<!-- not run: REASON -->` runs nothing. A block of any other language needs a reason.
 """
 
@@ -119,7 +119,7 @@ def reader_folder(folder: Path) -> Path:
 
 
 def run(command: str, folder: Path) -> tuple[int, str]:
-    """Exit status of a command run in `folder`, and all it printed; `netac` runs in this process, which saves its start."""
+    """Exit status of a command run in `folder`, and all it printed; `netac` runs in this process, without a start."""
     words = shlex.split(command, comments=True)
     if words[0] == "netac":
         return _netac(words[1:], folder)
@@ -166,8 +166,8 @@ def _as_program(words: list[str], folder: Path) -> Iterator[None]:
 def shortened(command: str, folder: Path) -> list[str]:
     """What is run for a command whose output is not shown: two iterations, one seed, three steps of an episode.
 
-    A launch is tried without starting it, and then what it launches in this process; pages that show the output of launches
-    make real ones.
+    A launch is tried without starting it, and then what it launches in this process; pages that show the output of
+    launches make real ones.
     """
     words = shlex.split(command, comments=True)
     if words[0] == "./run_mpi.sh":
@@ -181,7 +181,8 @@ def shortened(command: str, folder: Path) -> list[str]:
     more = ["--set", "iterations=2"]
     if words[1] == "compare":
         table = tomllib.loads((folder / words[2]).read_text())["algorithm"]
-        own = [name for name in words[words.index("--algorithms") + 1].split(",") if "iterations" in table.get(name, ())]
+        names = words[words.index("--algorithms") + 1].split(",")
+        own = [name for name in names if "iterations" in table.get(name, ())]
         more += [word for name in own for word in ("--set", f"algorithm.{name}.iterations=1")]
         more += ["--seeds", "1", "--jobs", "1"]
     return [shlex.join([*words, *more])]
