@@ -32,7 +32,7 @@ lint: $(env)/.installed-all ## ruff
 	$(bin)/ruff check .
 
 docs: $(env)/.installed-docs ## the documentation as a site in site/, its links checked
-	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict
 
 venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
 

@@ -164,7 +164,7 @@ def _as_program(words: list[str], folder: Path) -> Iterator[None]:
 
 
 def shortened(command: str, folder: Path) -> list[str]:
-    """What is run for a command whose output is not shown: two iterations, one seed, three steps of an episode.
+    """What is run for a command whose output is not shown: one iteration, one seed, three steps of an episode.
 
     A launch is tried without starting it, and then what it launches in this process; pages that show the output of
     launches make real ones.
@@ -178,7 +178,7 @@ def shortened(command: str, folder: Path) -> list[str]:
         return [shlex.join([*words, "--episodes", "1", "--steps", "3"])]
     if words[1] not in ("run", "compare"):
         return [command]
-    more = ["--set", "iterations=2"]
+    more = ["--set", "iterations=1"]
     if words[1] == "compare":
         table = tomllib.loads((folder / words[2]).read_text())["algorithm"]
         names = words[words.index("--algorithms") + 1].split(",")
