@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -70,13 +70,13 @@ class PolicyNetworks:
         return list(groups.values())
 
 
-def refuse_memory(made: Networks, spec: dict[str, Any]) -> None:
+def refuse_memory(made: Networks) -> None:
     """Refuse policies with memory, where the algorithm does not learn from sequences.
 
     Raises:
         InputError: they have one.
     """
     if made.memory:
-        named = "name" if "name" in spec else "factory"
-        raise InputError("a policy with memory is for trainers that learn from sequences", key=f"policy.{named}",
-                         found=spec[named], valid='"mlp", "cnn", or a trainer: algorithm.name = "happo", "mappo", ...')
+        raise InputError("a policy with memory is for trainers that learn from sequences",
+                         key=f"policy.{made.network.said_by}", found=made.network.called,
+                         valid='"mlp", "cnn", or a trainer: algorithm.name = "happo", "mappo", ...')

@@ -25,6 +25,7 @@ from netac.agents._neural_layout import Tensors, describe
 from netac.agents._neural_networks import Initial, Networks, networks
 from netac.agents._neural_policies import PolicyNetworks, refuse_memory
 from netac.agents.curvature import categorical_fisher, normal_fisher
+from netac.agents.networks._factory import Network
 from netac.agents.networks._torch import torch
 from netac.agents.policies import choose
 from netac.agents.sequences import Sequences
@@ -191,9 +192,10 @@ class NeuralPolicy(PolicyNetworks):
         return np.stack([rows[row, self._tensors(row).places[LOG_STD]] for row in which]).astype(float)[:, None, :]
 
 
-def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
-                  names: Sequence[str], shared: Sequence[str] = (), initial: Initial = "common", entropy: float = 0.0,
-                  log_std: float = -0.5, recurrent: bool = False) -> NeuralPolicy:
+def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
+                  actions: Sequence[ActionSpace], names: Sequence[str], shared: Sequence[str] = (),
+                  initial: Initial = "common", entropy: float = 0.0, log_std: float = -0.5,
+                  recurrent: bool = False) -> NeuralPolicy:
     """The policies of all N agents; arguments and errors as those of `networks`.
 
     Args:
@@ -203,7 +205,7 @@ def neural_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]],
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
                     initial=initial, besides=besides)
     if not recurrent:
-        refuse_memory(made, spec)
+        refuse_memory(made)
     return NeuralPolicy(made, tuple(actions), entropy, log_std)
 
 
@@ -295,9 +297,9 @@ class NeuralActionValue(NeuralRewardModel):
                 for value, others in zip(values, alternatives, strict=True)]
 
 
-def neural_critic(what: Literal["state_value", "reward_model", "action_value"], spec: dict[str, Any],
-                  inputs: Sequence[tuple[int, ...]], names: Sequence[str], joint: int, mixed: bool,
-                  initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel | NeuralActionValue:
+def neural_critic(what: Literal["state_value", "reward_model", "action_value"],
+                  spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]], names: Sequence[str], joint: int,
+                  mixed: bool, initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel | NeuralActionValue:
     """The critics of all N agents; arguments and errors as those of `networks`.
 
     Args:

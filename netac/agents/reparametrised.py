@@ -19,6 +19,7 @@ import numpy as np
 
 from netac.agents._neural_networks import Initial, networks
 from netac.agents._neural_policies import PolicyNetworks, refuse_memory
+from netac.agents.networks._factory import Network
 from netac.agents.neural import one_hot, probabilities
 from netac.agents.policies import choose
 from netac.utils.spaces import ActionSpace
@@ -122,11 +123,11 @@ def through_softmax(logits: np.ndarray, slopes: np.ndarray, temperature: float) 
     return pi * (slopes - (pi * slopes).sum(axis=-1, keepdims=True)) / temperature
 
 
-def reparametrised_policy(spec: dict[str, Any], observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
-                          names: Sequence[str], initial: Initial, temperature: float, penalty: float) -> ReparametrisedPolicy:
+def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
+                          actions: Sequence[ActionSpace], names: Sequence[str], initial: Initial, temperature: float, penalty: float) -> ReparametrisedPolicy:
     """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, initial=initial)
-    refuse_memory(made, spec)
+    refuse_memory(made)
     return ReparametrisedPolicy(made, tuple(actions), temperature=temperature, penalty=penalty)
 
 

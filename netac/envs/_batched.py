@@ -115,9 +115,7 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
         refuse("the environment lacks something", ", ".join(missing),
                "an object as described by netac.envs.BatchedEnvironment")
     for name, wanted in {"agents": agents, "games": games}.items():
-        if getattr(environment, name) != wanted:
-            refuse(f"the environment has another number of {name}", getattr(environment, name),
-                   f"{wanted}, as the experiment says")
+        check_number(environment, name, wanted, source)
     for name in ("names", "observations", "actions"):
         if len(getattr(environment, name)) != agents:
             refuse(f"`{name}` has the wrong length", len(getattr(environment, name)), f"one entry for each of {agents} agents")
@@ -133,6 +131,18 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
         if not np.array_equal(answer, second[name][0]):
             refuse(f"equal seeds give different games: `{name}` differs after begin(0, 0) and the same actions",
                    "two answers", "randomness from nothing but what `begin` was given: every process plays these games")
+    return environment
+
+
+def check_number(environment: BatchedEnvironment, name: str, wanted: int, source: str) -> BatchedEnvironment:
+    """The environment `source`; refused unless it has as many agents, or games (`name`), as are wanted.
+
+    Raises:
+        InputError: it has more or fewer.
+    """
+    if (found := getattr(environment, name)) != wanted:
+        raise InputError(f"{source}: the environment has another number of {name}", key="env", found=found,
+                         valid=f"{wanted}, as the experiment says")
     return environment
 
 

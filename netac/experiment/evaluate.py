@@ -14,8 +14,9 @@ from netac.envs import BatchedEnvironment
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
-from netac.experiment.make_env import GamesSource, make_environment
+from netac.experiment.make_env import GamesSource, as_games, make_environment
 from netac.experiment.measures import exact_measures
+from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
@@ -117,7 +118,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
 
 def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
-    setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
+    setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
+    launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
     stage = Stage(setting, wanted, comm)
@@ -167,14 +169,13 @@ class Stage:
         if setting.plays_games:
             self._play = _play_games
             rounds = -(-wanted.episodes // AT_ONCE)
-            setting = prepare(_to_play(setting.experiment, -(-wanted.episodes // rounds), wanted.frames))
+            setting = to_play(setting, -(-wanted.episodes // rounds), wanted.frames)
         self._parts = parts = assemble(setting, comm, play=True)
         if wanted.greedy:
             parts.sampler.policy = Greedy(parts.sampler.policy)
-        if setting.plays_games:
-            parts.sampler.learning = False
-            if wanted.frames and not _endless(parts) and not _draws(parts.sampler.environment):
-                launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
+        if setting.plays_games and wanted.frames and not setting.model.ground.endless and not _draws(
+                parts.sampler.environment):
+            launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
         self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
 
     def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
@@ -196,12 +197,12 @@ class Stage:
 def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     sampler, setting = parts.sampler, parts.setting
     env, steps = setting.environment, wanted.steps or STEPS
-    feed = sampler.feeds[0] = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
+    feed = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
     rewards, actions = [], []
     for episode in range(wanted.episodes):
         if episode and env.states > 1:
             feed.chain.begin()
-        states, next_states, joint = sampler.play(parts.agents.parameters.theta, steps)
+        states, next_states, joint = sampler.play(parts.agents.parameters.theta, feed, steps)
         rewards.append(env.rewards(states, joint, next_states, range(1))[1])
         actions.append(joint.T)
         bar.show(episode + 1)
@@ -210,7 +211,7 @@ def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
 
 
 def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
-    sampler, episodes, endless = parts.sampler, wanted.episodes, _endless(parts)
+    sampler, episodes, endless = parts.sampler, wanted.episodes, parts.setting.model.ground.endless
     n_actions = [space.n_actions for space in sampler.environment.actions]
     longest = wanted.steps or (STEPS if endless else LONGEST)
     played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
@@ -222,11 +223,6 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(n_actions) else None,
                       max(n_actions) if all(n_actions) else 0, parts.setting.settings.gamma, wanted.greedy,
                       frames=tuple(played[0].pictures))
-
-
-def _endless(parts: Parts) -> bool:
-    """Whether the games are those of an environment with finitely many states, which have no end."""
-    return not isinstance(parts.setting.environment, GamesSource)
 
 
 def _draw_actions(n_actions: list[int]) -> None:
@@ -277,16 +273,26 @@ def _filled(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
 
 
-def _to_play(experiment: config.Experiment, games: int, frames: bool) -> config.Experiment:
-    """With so many games, rewards as they are, and PettingZoo's option for pictures if the environment takes it."""
-    plain = experiment.normalise.model_copy(update={"rewards": False})
-    experiment = experiment.model_copy(update={"envs": games, "normalise": plain})
-    env = experiment.env
-    if not frames or "factory" not in env:
-        return experiment
-    drawable = experiment.model_copy(update={"env": env | {"kwargs": env["kwargs"] | {"render_mode": "rgb_array"}}})
+def to_play(setting: Setting, games: int, frames: bool = False) -> Setting:
+    """The setting of a run, as it was prepared, to play so many games side by side: with rewards as they are.
+
+    Args:
+        frames: give PettingZoo's option for pictures to the environment, if it takes it.
+    """
+    experiment = setting.experiment
+    ground = _drawable(setting) if frames else setting.model.ground
+    model = setting.model.to_play(replace(ground, games=games))
+    experiment = experiment.model_copy(update={"envs": games, "normalise": model.normalise})
+    return replace(setting, experiment=experiment, model=model)
+
+
+def _drawable(setting: Setting) -> GamesSource:
+    """Where the agents play, made anew to draw if it is a user's environment that knows how to be asked for that."""
+    experiment, env = setting.experiment, setting.experiment.env
+    if env.said_by == "name":
+        return setting.model.ground
+    drawing = env.model_copy(update={"kwargs": env.kwargs | {"render_mode": "rgb_array"}})
     try:
-        make_environment(drawable.env, experiment.agents, 1)
+        return as_games(make_environment(drawing, experiment.agents, experiment.envs), experiment.envs)
     except InputError:               # it knows no such option: perhaps it draws without
-        return experiment
-    return drawable
+        return setting.model.ground

@@ -21,7 +21,6 @@ from netac.comm import checkpoints
 from netac.envs._batched import BatchedEnvironment
 from netac.experiment import config
 from netac.experiment.build import Setting, prepare
-from netac.experiment.make_env import GamesSource
 from netac.results.records import EXPERIMENT, load_run
 from netac.utils.errors import InputError, short
 
@@ -167,6 +166,5 @@ class _Arrays:
 
 def _environment(setting: Setting) -> Any:
     """What knows the observations and actions of the run's agents; its games are not played."""
-    games = setting.environment.probe if isinstance(setting.environment, GamesSource) else setting.model.ground.make()
-    getattr(games, "close", lambda: None)()
+    games = setting.model.ground.probe
     return games if hasattr(games, "shown") and hasattr(games, "taken") else _Arrays(games)

@@ -99,7 +99,7 @@ def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
     found = {"J": J, "grad_norm_sq": float(np.square(gradient).sum())}
     average = getattr(setting.settings, "setting", "discounted")
     try:
-        if setting.algorithm.requirements(setting.settings).value == "state":
+        if setting.model.needs.value == "state":
             fixed = td_fixed_point(mdp, pi, env.phi, average)
         elif env.psi.size <= LARGEST_FIXED_POINT:
             pairs = np.arange(mdp.states * mdp.joint_actions)

@@ -25,6 +25,7 @@ from netac.experiment.periodic_evaluation import Evaluations
 from netac.results.records import EXPERIMENT, METRICS, load_evaluations, load_summary, write_summary
 from netac.results.tables import MetricsWriter, read_metrics
 from netac.results.tensorboard import EventWriter
+from netac.utils import kernels
 from netac.utils.errors import InputError
 from netac.utils.workers import RUNS_AT_A_TIME
 
@@ -60,7 +61,7 @@ class Recorder:
         self._efficient = getattr(env, "efficient", None)
         self.rewards = Average(T, parts.setting.efficient_over if self._efficient else 0)
         self._tally = parts.sampler.tally
-        self._episodes = getattr(parts.sampler, "episodes", None)
+        self._episodes = parts.sampler.episodes
         self.returns, self.lengths, self._finished = Average(T), Average(T), 0
         self.columns = COLUMNS + (EXACT_COLUMNS if parts.setting.mdp is not None else ()) + (
             EPISODE_COLUMNS if self._episodes else ())
@@ -123,7 +124,7 @@ class Recorder:
             self._finished += finished
 
     def _gather(self) -> np.ndarray | None:
-        self.parts.network.settle()
+        self.parts.settle()
         return checkpoints.gather(self.parts.agents.parameters.flat, self.parts.placement, self.parts.comm)
 
     def log(self, iteration: int) -> None:
@@ -203,8 +204,8 @@ class Recorder:
         experiment, ledger = self.parts.setting.experiment, self.parts.ledger
         traffic = ledger.logical()
         summary = {
-            "algorithm": experiment.algorithm["name"],
-            "env": experiment.env.get("name", experiment.env.get("factory")),
+            "algorithm": experiment.algorithm.name,
+            "env": experiment.env.called,
             "agents": experiment.agents, "processes": self.parts.placement.processes, "seed": experiment.seed,
             "iterations": experiment.iterations, "env_steps": ledger.samples, "final_reward": self.rewards.final,
             **disagreement(flat, self.parts.setting.layout),
@@ -226,7 +227,7 @@ class Recorder:
         whole = Parameters(self.parts.setting.layout, len(flat))
         whole.flat[:] = flat
         summary["parameters_sha256"] = hashlib.sha256(whole.hashed()).hexdigest()
-        summary["versions"] = versions()
+        summary["versions"], summary["kernels"] = versions(), kernels.fingerprint()
         return summary
 
 

@@ -16,6 +16,7 @@ from netac.comm.placement import Placement
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.measures import refuse_bad_numbers
+from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
 from netac.experiment.recorder import Recorder, RunResult, checkpoint_to_resume, load_result
 from netac.experiment.run_folder import open_folder
 from netac.results import tensorboard
@@ -25,12 +26,13 @@ from netac.utils.progress import Progress
 
 
 def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapping[str, Any] | None = None,
-        out: str | Path | None = None, resume: bool = False, progress: bool = False, verbose: bool = False) -> RunResult:
+        overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, resume: bool = False,
+        progress: bool = False, verbose: bool = False) -> RunResult:
     """Run an experiment; under mpirun every process calls this and gets the same result.
 
     Args:
         experiment: an experiment file, or its tables as a dict.
-        set: overrides {"algorithm.name": "dac"}.
+        set, overrides: either of them: overrides {"algorithm.name": "dac"}.
         out: the run folder; must not hold another run.  None: nothing is written.
         resume: go on from the newest checkpoint in `out`, or from the start if there is none.
         progress: show progress on process 0 of a terminal.
@@ -44,7 +46,7 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     comm = launch.communicator()
     folder = Path(out) if out is not None else None
     try:
-        return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
+        return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm)
     except (Exception, KeyboardInterrupt, SystemExit) as caught:
         error = RunError(in_words(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
         if comm is not None and not getattr(error, "told_by_root", False):
@@ -57,12 +59,14 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
 
 def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool, comm) -> RunResult:
     root = comm is None or comm.rank == 0
+    mixed = compare_hosts(comm)
     with ExitStack() as held:
         known: list[Setting] = []
 
         def begin() -> tuple[config.Experiment, bool]:
             source = experiment if isinstance(experiment, config.Source) else config.read(experiment, overrides)
             setting = checked_setting(source, comm)
+            permit(setting, mixed)
             known.append(setting)
             return setting.experiment, folder is not None and open_folder(folder, setting, resume, held)
 
@@ -70,6 +74,8 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
         setting = known[0] if known else prepare(complete)
         if done:
             return launch.agree(comm, lambda: load_result(folder, setting))
+        if setting.plays_games:
+            compare_networks(comm)
         parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
@@ -111,7 +117,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     experiment, T = setting.experiment, setting.experiment.iterations
     book = Recorder(parts, folder if root else None)
     start = book.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
-    if start and root and not getattr(parts.sampler.environment, "resumable", True):
+    if start and root and not parts.sampler.resumable:
         print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
               "uninterrupted one", file=sys.stderr, flush=True)
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))

@@ -9,6 +9,7 @@ from typing import Any
 from netac.comm import checkpoints, launch
 from netac.experiment import config
 from netac.experiment.build import Setting
+from netac.experiment.schema import without_none
 from netac.results.records import EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
 from netac.utils.files import RunLock, atomic_write, make_run_folder
@@ -20,7 +21,7 @@ def default_folder(source: config.Source, resume: bool) -> Path:
     """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one."""
     experiment = source.experiment()
     stem = source.file.stem if source.file else "experiment"
-    first = Path("runs") / f"{stem}-{experiment.algorithm['name']}-seed{experiment.seed}"
+    first = Path("runs") / f"{stem}-{experiment.algorithm.name}-seed{experiment.seed}"
     taken = first if first.exists() else None
     for number in range(2, 100_000):
         following = first.with_name(f"{first.name}-{number}") if taken else first
@@ -42,7 +43,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     (folder / launch.CLAIM).unlink(missing_ok=True)
     mine = setting.experiment.tables()
     if (folder / EXPERIMENT).exists():
-        theirs = config.read(folder / EXPERIMENT).tables
+        theirs = _filled(config.read(folder / EXPERIMENT).tables, mine, without_none(setting.defaults()))
         if not resume:
             raise InputError("this folder holds a run", file=folder, valid="another --out, or --resume to go on with it")
         keys = [key for key in _differing(mine, theirs) if key not in FREE]
@@ -67,6 +68,20 @@ def _toml(tables: dict[str, Any]) -> str:
     except (TypeError, ValueError) as error:     # an experiment given in Python may hold anything
         raise InputError(f"the experiment cannot be written as TOML: {error}", key="env.kwargs",
                          valid="texts, numbers, lists and tables") from None
+
+
+def _filled(theirs: dict[str, Any], mine: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The tables that an older netac may have written, with the defaults of keys that it did not know.
+
+    The defaults are those of `mine`: of a table only if it is there, and stands for the same in both.
+    """
+    filled = {key: value for key, value in defaults.items() if not isinstance(value, dict)} | theirs
+    for key, options in defaults.items():
+        one, other = mine.get(key), theirs.get(key)
+        if isinstance(options, dict) and isinstance(one, dict) and isinstance(other, dict) and all(
+                one.get(kind) == other.get(kind) for kind in ("name", "factory")):
+            filled[key] = options | other
+    return filled
 
 
 def _differing(mine: dict, theirs: dict, prefix: str = "") -> list[str]:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from netac.utils.spaces import ActionSpace
+
+
+def action_type(n_actions: Sequence[int]) -> np.dtype:
+    """The numbers as which actions travel, given how many each agent chooses from: small ones; single precision where
+    some agent's are vectors (0)."""
+    return np.min_scalar_type(max(*n_actions, 2) - 1) if all(n_actions) else np.dtype("f4")
+
+
+def action_bytes(spaces: Sequence[ActionSpace]) -> int:
+    """Of one agent's action as it travels; shorter vectors are sent as long as the longest."""
+    return action_type([space.n_actions for space in spaces]).itemsize * max(space.size for space in spaces)
 
 
 class Encoding:

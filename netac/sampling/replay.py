@@ -14,7 +14,8 @@ import numpy as np
 
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
-from netac.sampling.game import Advance, GameSampler
+from netac.sampling.feeds import Advance
+from netac.sampling.game import GameSampler
 from netac.sampling.hosts import state_shape
 
 SINGLE = np.dtype("f4")

@@ -15,7 +15,8 @@ from netac.agents.alignment import aligned
 from netac.agents.sequences import Sequences, chunked
 from netac.agents.transitions import sample_weight
 from netac.sampling.encoding import Encoding
-from netac.sampling.game import Advance, GameFeed, GameSampler
+from netac.sampling.feeds import Advance, GameFeed
+from netac.sampling.game import GameSampler
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Rollout:
 
 
 class Rollouts:
-    """Collects rollouts from `world`.
+    """Collects rollouts from a sampler.
 
     Args:
         steps: T.
@@ -145,14 +146,14 @@ class Rollouts:
 
     def __init__(self, sampler: GameSampler, steps: int, critics: Literal["state", "observation"], chunk: int = 1,
                  actions: bool = False):
-        self._world, self._steps, self._critics, self._chunk = sampler, steps, critics, chunk
+        self._sampler, self._steps, self._critics, self._chunk = sampler, steps, critics, chunk
         self._encode = Encoding(sampler.environment.actions) if actions else None
         self._obs: list[np.ndarray] | None = None
         self._states: list[np.ndarray] = []
 
     def collect(self, theta: np.ndarray) -> Rollout:
         """T joint steps with the policies at `theta` (n, d); arrays of observations are overwritten by the next call."""
-        sampler, T, E = self._world, self._steps, self._world.games
+        sampler, T, E = self._sampler, self._steps, self._sampler.games
         source, central = sampler.feeds[0], self._critics == "state"
         trainer = sampler.placement.rank == 0
         if self._obs is None:
@@ -215,7 +216,7 @@ class Rollouts:
         this step; None where no critic of actions is told."""
         if self._encode is None:
             return None
-        joint = self._world.foreseen(theta, source, step.after)
+        joint = self._sampler.foreseen(theta, source, step.after)
         outcome = step.outcome
         return None if joint is None else self._encode(joint, np.where(outcome.done, outcome.valued, step.after.active))
 

@@ -18,6 +18,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    def table(self) -> dict[str, Any]:
+        """As a table of an experiment file."""
+        return self.model_dump()
+
+    def defaults(self) -> dict[str, Any]:
+        """What the table says where it does not say it."""
+        return {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+
 
 Model = TypeVar("Model", bound=Options)
 

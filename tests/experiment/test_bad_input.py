@@ -21,6 +21,7 @@ from netac.utils.errors import InputError
 SHARED = Path(__file__).parents[2] / "examples" / "data" / "networked_mdp_6x5.npz"
 COORDINATION = {
     "agents": 4, "iterations": 5, "seed": 0, "log_every": 10, "checkpoint_every": 1000, "allow_disconnected": False,
+    "allow_mixed_hosts": False,
     "stagger": 0, "tensorboard": False, "envs": 1, "critic": {}, "reward_model": {},
     "evaluate_every": 0, "evaluate_episodes": 32, "evaluate_greedy": False, "evaluate_steps": 10,
     "normalise": {"observations": False, "rewards": False},
@@ -289,9 +290,9 @@ def test_users_modules_that_end_python_or_lack_a_package(tmp_path, monkeypatch, 
     name = f"users_{abs(hash(lines))}"
     (tmp_path / f"{name}.py").write_text(lines)
     monkeypatch.syspath_prepend(tmp_path)
-    spec = {"factory": f"{name}:make"}
+    factory = plugins.Factory(factory=f"{name}:make")
     with pytest.raises(InputError, match=f"^env.factory: .*{re.escape(says.format(name))}"):
-        plugins.call(plugins.import_path(spec, "env"), spec, "env")
+        plugins.call(plugins.import_path(factory, "env"), factory, "env")
 
 
 @pytest.mark.parametrize("name", [".", "missing.toml", "bad\nname.toml", "x" * 300 + ".toml"])

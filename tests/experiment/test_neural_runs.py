@@ -122,7 +122,7 @@ def test_games_that_can_be_saved_are_resumed_in_silence(stopped, capfd):
 
 def test_a_resumed_timetable_begins_a_new_episode(stopped, monkeypatch):
     """Iterations 10 to 15 of games of four steps, begun anew: the fourth of them, 13, ends the first episode."""
-    from netac.sampling.game import Episodes
+    from netac.sampling.tally import Episodes
     ended, add = [], Episodes.add
     monkeypatch.setattr(Episodes, "add", lambda self, team, done: (ended.append(done.all()), add(self, team, done))[1])
     netac.run(experiment("restarting-root-dac"), out=stopped("restarting-root-dac", STOPPED_AT), resume=True)

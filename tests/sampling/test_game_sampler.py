@@ -19,8 +19,9 @@ from netac.envs import ActionSpace, check, check_batched
 from netac.envs.coordination import CoordinationGame
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
-from netac.sampling.game import Encoding, Episodes
+from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import AtRoot, Replicated
+from netac.sampling.tally import Episodes
 from netac.utils.errors import InputError
 
 

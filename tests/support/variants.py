@@ -65,5 +65,5 @@ def fingerprint(result: Any) -> str:
     """All of a run that may not depend on processes, interruptions or the clock, as text."""
     metrics = {name: column.tolist() for name, column in result.metrics.items() if name != "seconds"}
     ignored = ("processes", "wire_messages", "wire_bytes", "wall_seconds", "iterations_per_second", "versions",
-               "runs_at_a_time")
+               "kernels", "runs_at_a_time")
     return json.dumps([{k: v for k, v in result.summary.items() if k not in ignored}, metrics])

@@ -31,6 +31,8 @@ class ReplayRequirements(TrainerRequirements):
         every: whether the trainer has a critic Q(s, a_1, ..., a_N) for every agent, or one for the team.
     """
 
+    builder: ClassVar[str] = "off-policy"
+
     value: Literal["state", "action"] = "action"
     every: bool = False
 

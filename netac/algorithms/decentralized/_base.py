@@ -17,7 +17,7 @@ from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters
 from netac.agents.policies import LogLinear, Tabular
 from netac.agents.steps import Common
-from netac.sampling.tabular import Features, Sampling
+from netac.sampling.protocol import Features, Sampling
 
 if TYPE_CHECKING:
     from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralRewardModel, NeuralStateValue
@@ -44,8 +44,11 @@ class Requirements:
         value: V(s), or Q(s, a) of the joint action.
         reward_model, mu, h: whether agents hold lambda, an average reward, a natural direction.
         mixed: what consensus averages, a key of `netac.agents.parameters.MIXED`.
-        features: see `netac.sampling.tabular.Features`.
+        features: see `netac.sampling.protocol.Features`.
+        builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
     """
+
+    builder: ClassVar[str] = "decentralized"
 
     value: Literal["state", "action"] = "state"
     reward_model: bool = False

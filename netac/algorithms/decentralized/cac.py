@@ -23,7 +23,7 @@ from pydantic import Field
 from netac.agents.steps import Radius, Step, step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample, project
 from netac.comm.network import Network
-from netac.sampling.tabular import RUNNING, SECOND, Features, TabularSampler
+from netac.sampling.protocol import RUNNING, SECOND, Features, Sampler
 
 
 class Settings(SingleSample):
@@ -39,7 +39,7 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements(reward_model=True, mixed="critics and policy", features=Features(psi=True))
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
     """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over their samples."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     gamma, double = np.array(settings.gamma), len(sampler.feeds) > 1

@@ -24,7 +24,7 @@ from netac.agents.steps import NonNegative, step_size
 from netac.algorithms.decentralized import mdac
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.network import Network
-from netac.sampling.tabular import SECOND, TabularSampler
+from netac.sampling.protocol import SECOND, Sampler
 
 
 class Settings(mdac.Settings):
@@ -40,7 +40,7 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements(mixed="critic", h=True)
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
     gamma, n = settings.gamma, sampler.environment.agents

@@ -25,7 +25,7 @@ from netac.agents.batch import Batch
 from netac.agents.steps import Common, NonNegative, step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.network import Network
-from netac.sampling.tabular import RUNNING, SECOND, TabularSampler
+from netac.sampling.protocol import RUNNING, SECOND, Sampler
 
 
 class Settings(Common):
@@ -54,7 +54,7 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements(mixed="critic")
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N = agents.parameters, agents.policy, agents.V, settings.batch
     alpha, mean = step_size(settings.actor_step, times.stop, x), agents.optimizer.over(N * sampler.games)
@@ -67,7 +67,7 @@ def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Networ
         yield
 
 
-def critic_phase(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings,
+def critic_phase(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
                  T: int) -> Callable[[int], Batch | None]:
     """The critic's part of iteration t as a function of t; it answers the batch that serves the actor too, if one does."""
     x, V, gamma = agents.parameters, agents.V, np.array(settings.gamma)
@@ -89,7 +89,7 @@ def critic_phase(agents: NetworkedAgents, sampler: TabularSampler, network: Netw
     return phase
 
 
-def team_reward(t: int, b: Batch, sampler: TabularSampler, network: Network, settings: Settings) -> np.ndarray:
+def team_reward(t: int, b: Batch, sampler: Sampler, network: Network, settings: Settings) -> np.ndarray:
     """r^ = W^T' [r_i (1 + e_i)], the agents' estimates of the team-mean reward, sample by sample: (n, M)."""
     r = b.r
     if settings.reward_noise:
