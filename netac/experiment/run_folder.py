@@ -13,7 +13,7 @@ from netac.results.records import EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
 from netac.utils.files import RunLock, atomic_write, make_run_folder
 
-FREE = ("tensorboard",)     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
 
 
 def default_folder(source: config.Source, resume: bool) -> Path:
