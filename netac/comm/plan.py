@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 
 from netac.comm.placement import Placement
 
-# The kernel behind csr_array @ ndarray, which spends 10 us a product on its checks: the sum of three rows of 1,000 doubles
-# takes 7 us without and 19 us with them, a whole round of the benchmark "consensus" 16 us between four processes.
+# The kernel behind csr_array @ ndarray, without its checks: the sum of three rows of 1,000 doubles takes 7 us with it
+# and 19 us by the public way, a whole round of the benchmark "consensus" 16 us between four processes.
 try:
     from scipy.sparse._sparsetools import csr_matvecs
 except ImportError:      # pragma: no cover - another scipy: the public way, same kernel
