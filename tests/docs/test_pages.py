@@ -49,7 +49,7 @@ def test_the_commands_of_a_page_run_and_print_what_it_shows(page, tmp_path, requ
     folder, hashes = reader_folder(tmp_path), {}
     todo = [(block, *wanted) for block in blocks(page) for wanted in runs(block)]
     if any("run_mpi.sh" in command for _, commands, _ in todo for command in commands):
-        request.getfixturevalue("mpi_prefix")
+        request.getfixturevalue("mpi")
     for path, text in shown_files(page).items():
         (folder / path).write_text(text)
     for block, commands, shown in todo:
