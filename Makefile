@@ -25,11 +25,21 @@ demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MD
 	@echo "The table of the comparison:        demo/comparison/comparison.csv"
 	@echo "The picture of the comparison:      demo/comparison/comparison.png"
 
-test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
-	$(activate) $(bin)/python -m pytest $(PYTEST_ARGS)
+pytest := $(activate) $(bin)/python -m pytest
 
-lint: $(env)/.installed-all ## ruff
+# Two workers share the tests that launch nothing; those that launch processes of their own come after, with no others
+# beside them.  With PYTEST_ARGS one worker does it all.
+test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(pytest) -n 2 --dist loadfile -m "not mpi and not long" || failed=yes; \
+	$(pytest) -m "mpi and not long" && test -z "$$failed"
+else
+	$(pytest) $(PYTEST_ARGS)
+endif
+
+lint: $(env)/.installed-all ## ruff and mypy
 	$(bin)/ruff check .
+	$(bin)/mypy
 
 docs: $(env)/.installed-docs ## the documentation as a site in site/, its links checked
 	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict
@@ -37,7 +47,7 @@ docs: $(env)/.installed-docs ## the documentation as a site in site/, its links 
 venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
 
 clean: ## remove the demo's results, the site and all caches (the virtual environment and runs/ stay)
-	rm -rf demo site build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
 
 $(env)/.installed-run: $(requirements) | $(bin)/python
