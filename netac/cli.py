@@ -163,7 +163,8 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
-    folder, allowed, table, options = None, False, spec, _overrides(sets)
+    folder, allowed, options = None, False, _overrides(sets)
+    table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
         experiment = source.experiment()
@@ -222,7 +223,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
             length = found.lengths[0]
             if found.frames:
                 animation.film(found.frames, render)
-            else:
+            elif found.actions is not None:
                 animation.animate(found.actions[0, :length], found.n_actions, found.rewards[0, :length], render)
             shown = len(found.frames) or min(length, animation.FRAMES)
             click.echo(f"written: {render}" + (f" (the first {shown} of {length} steps)" if shown < length else ""))
@@ -307,7 +308,9 @@ def _headline(module: str) -> str:
     """The first line of a module's docstring; the module, which may need what is not installed, is not loaded."""
     import ast
     from importlib.util import find_spec
-    text = Path(find_spec(module).origin).read_text(encoding="utf-8")
+    found = find_spec(module)
+    assert found and found.origin, f"{module} is a file of netac"
+    text = Path(found.origin).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 

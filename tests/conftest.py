@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from support.launching import SCRIPT, THREADS, environment
+from support.launching import SCRIPT, environment
+
+from netac.comm.launch.command import command
+from netac.comm.launch.family import Mpi, own_mpi
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Launch = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -27,24 +29,25 @@ VERSIONS = {
 }
 
 
-@pytest.fixture(scope="session")
-def mpi_prefix() -> list[str]:
-    """The launcher and its flags, to be followed by "-n", the number of processes and the program.
+LAUNCHING = {"mpi_prefix", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
 
-    The launcher beside this interpreter comes before the one on PATH.  Without any, or without mpi4py, the test is
-    skipped; where CI=true it fails.
-    """
-    beside = Path(sys.executable).parent
-    launcher = shutil.which("mpirun", path=beside) or shutil.which("mpirun") or shutil.which("mpiexec")
-    if launcher is None:
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them."""
+    for item in items:
+        if LAUNCHING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mpi)
+
+
+@pytest.fixture(scope="session")
+def mpi() -> Mpi:
+    """The MPI of this environment.  Without any, or without mpi4py, the test is skipped; where CI=true it fails."""
+    found = own_mpi()
+    if found is None:
         _without("no mpirun")
     elif subprocess.run([sys.executable, "-c", "from mpi4py import MPI"], capture_output=True, timeout=60).returncode:
         _without("no working mpi4py")
-    version = subprocess.run([launcher, "--version"], capture_output=True, text=True, timeout=60).stdout
-    if "Open MPI" not in version:
-        return [launcher]
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    return [launcher, *root, "--oversubscribe", "--bind-to", "none"]
+    return found
 
 
 def _without(what: str) -> None:
@@ -55,7 +58,7 @@ def _without(what: str) -> None:
 
 
 @pytest.fixture
-def mpi_start(mpi_prefix: list[str]) -> Iterator[Start]:
+def mpi_start(mpi: Mpi) -> Iterator[Start]:
     """Starts a program under MPI and returns at once; what still runs when the test ends is stopped.
 
     Call it as `mpi_start(nprocs, argv, env=None, cwd=None)`: `argv` is the program and its arguments, such as
@@ -66,9 +69,8 @@ def mpi_start(mpi_prefix: list[str]) -> Iterator[Start]:
 
     def start(nprocs: int, argv: Sequence[str | Path], env: Mapping[str, str] | None = None,
               cwd: str | Path | None = None) -> subprocess.Popen[str]:
-        variables = {**os.environ, **dict.fromkeys(THREADS, "1"), "NETAC_MPI": "1", **(env or {})}
-        command = [*mpi_prefix, "-n", str(nprocs), *map(str, argv)]
-        process = subprocess.Popen(command, env=variables, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
+        words, variables = command(mpi, nprocs, [*map(str, argv)], variables=env)
+        process = subprocess.Popen(words, env=variables, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         started.append(process)
         return process

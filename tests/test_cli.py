@@ -61,7 +61,7 @@ def test_run_writes_a_whole_folder(here):
     assert summary["parameters_sha256"] in said.replace("\n", "").replace(" ", "")
     assert set(summary) >= {"algorithm", "env", "agents", "processes", "seed", "iterations", "env_steps", "final_reward",
                             "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
-                            "iterations_per_second", "parameters_sha256", "versions"}
+                            "iterations_per_second", "parameters_sha256", "versions", "kernels"}
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["iteration"]) for row in rows] == [0, 10, 20, 30]

@@ -49,6 +49,19 @@ def place(module: str) -> str:
     return next(name for size in (2, 1) if (name := ".".join(parts[:size])) in FLOORS and len(parts) >= size)
 
 
+def loads(module: str, path: Path) -> Iterator[str]:
+    """Modules that a file loads by their names: those of a package that it names in a text, or its own by `__package__`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value in PLUGIN_PACKAGES}
+    if any(isinstance(node, ast.Name) and node.id == "__package__" for node in ast.walk(tree)):
+        named.add(module.rpartition(".")[0])
+    for other in MODULES:
+        package, _, name = other.rpartition(".")
+        if package in named and not name.startswith("_"):
+            yield other
+
+
+PLUGIN_PACKAGES = {module for module, path in MODULES.items() if path.name == "__init__.py"}
 GRAPH = {module: sorted(set(imports(path)) - {module}) for module, path in MODULES.items()}
 
 
@@ -72,6 +85,13 @@ def test_there_are_at_most_nine_floors():
 
 def test_modules_import_each_other_in_no_circle():
     assert set(order(GRAPH)) == set(GRAPH)
+
+
+def test_no_plugin_imports_the_module_that_loads_it():
+    loaded = {module: set(loads(module, path)) - {module} for module, path in MODULES.items()}
+    assert all(map(loaded.get, ("netac.topology.loading", "netac.experiment.schema", "netac.theory")))
+    assert "netac.topology.builtin.ring" in loaded["netac.topology.loading"]
+    order({module: sorted({*others, *loaded[module]}) for module, others in GRAPH.items()})
 
 
 def test_parts_of_the_house_import_each_other_in_no_circle_and_are_nine_deep_at_most():

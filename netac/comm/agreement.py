@@ -1,7 +1,11 @@
-"""Whether all processes see the same graphs: a user's function that is none of t and n would leave them waiting for ever."""
+"""Whether all processes see the same graphs and compute alike.
+
+A user's graph that is no function of t and n would leave them waiting for ever.
+"""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import numpy as np
@@ -12,6 +16,7 @@ from netac.comm.plan import digest
 from netac.topology import Topology
 from netac.utils.errors import RunError
 
+TOLD = 128      # bytes that a process tells about itself
 
 def agreed(topology: Topology, placement: Placement, comm) -> Callable[[int], csr_array]:
     """t -> W_t, compared between all processes when it is first asked for (one small Allgather).
@@ -35,3 +40,31 @@ def agreed(topology: Topology, placement: Placement, comm) -> Callable[[int], cs
         return W
 
     return matrix
+
+
+def differing(comm, what: str) -> str | None:
+    """How `what` differs between processes, in words on process 0: "6a00 on ranks 0-3 (a), efce on rank 4 (b)".
+
+    One small Gather; None where all say the same, on other processes, and without a launch.
+    """
+    if comm is None:
+        return None
+    mine = np.frombuffer(f"{what} {socket.gethostname()}".encode()[:TOLD].ljust(TOLD), dtype=np.uint8)
+    told = np.empty((comm.size, TOLD), dtype=np.uint8) if comm.rank == 0 else None
+    comm.Gather(mine, told, root=0)
+    if told is None:
+        return None
+    said: dict[str, dict[str, list[int]]] = {}
+    for rank, line in enumerate(told):
+        value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
+        said.setdefault(value, {}).setdefault(host, []).append(rank)
+    return None if len(said) == 1 else ", ".join(
+        f"{value} on {_ranks(sorted(sum(hosts.values(), [])))} ({', '.join(hosts)})" for value, hosts in said.items())
+
+
+def _ranks(ranks: list[int]) -> str:
+    """"rank 4", "ranks 0-3" or "ranks 0, 2, 5"."""
+    if len(ranks) == 1:
+        return f"rank {ranks[0]}"
+    run = ranks == list(range(ranks[0], ranks[-1] + 1))
+    return "ranks " + (f"{ranks[0]}-{ranks[-1]}" if run else ", ".join(map(str, ranks)))

@@ -7,6 +7,7 @@ may read each other's values instead: `netac.comm.shared_memory`.)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,20 +17,26 @@ from netac.comm.plan import Plan
 TAG = 7
 
 
+@dataclass(frozen=True, slots=True)
 class Collective:
-    """A collective of MPI between fixed buffers: persistent where MPI offers it (MPI-4), else non-blocking.
+    """A collective of MPI between fixed buffers, to be done again and again.
 
-    Args:
-        persistent, once: the communicator's two forms of it.
-        sent, received: what both of them take.
+    Attributes:
+        start: begins it; nothing waits.
+        wait: waits until all has come and gone.
+        free: gives back what MPI holds for it.
     """
 
-    def __init__(self, persistent: Callable, once: Callable, sent, received):
-        try:
-            request = persistent(sent, received)
-            self.start, self.wait, self.free = request.Start, request.Wait, request.Free
-        except NotImplementedError:
-            self._post = lambda: once(sent, received)
+    start: Callable[[], None]
+    wait: Callable[[], None]
+    free: Callable[[], None]
+
+
+class Repeated:
+    """A non-blocking collective that is called anew every time: `post` gives the request."""
+
+    def __init__(self, post: Callable):
+        self._post = post
 
     def start(self) -> None:
         """Nothing waits."""
@@ -40,7 +47,22 @@ class Collective:
         self._request.Wait()
 
     def free(self) -> None:
-        """Give back the persistent request, if it is one."""
+        """Nothing is held between calls."""
+
+
+def collective(persistent: Callable, once: Callable, sent, received) -> Collective:
+    """The persistent form of a collective where MPI offers it (MPI-4), else the non-blocking one.
+
+    Args:
+        persistent, once: the communicator's two forms of it.
+        sent, received: what both of them take.
+    """
+    try:
+        request = persistent(sent, received)
+    except NotImplementedError:
+        repeated = Repeated(lambda: once(sent, received))
+        return Collective(repeated.start, repeated.wait, repeated.free)
+    return Collective(request.Start, request.Wait, request.Free)
 
 
 class Everyone:
@@ -54,9 +76,9 @@ class Everyone:
         self.bytes = self.messages * self._sent.nbytes
         kind, counts = from_numpy_dtype(self._sent.dtype), [count * width for count in placement.counts]
         if len(set(counts)) == 1:
-            self._exchange = Collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind], [self._received, kind])
+            self._exchange = collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind], [self._received, kind])
         else:
-            self._exchange = Collective(comm.Allgatherv_init, comm.Iallgatherv, [self._sent, kind],
+            self._exchange = collective(comm.Allgatherv_init, comm.Iallgatherv, [self._sent, kind],
                                         [self._received, counts, kind])
 
     def gather(self, own: np.ndarray) -> np.ndarray:
@@ -107,6 +129,10 @@ class Channel:
         """Wait for the neighbours' values, and mix: (n, width)."""
         raise NotImplementedError
 
+    def received(self) -> np.ndarray:
+        """Wait for the neighbours' values: those of the plan's agents, (needed, width), to be read before the next post."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Give back what the channel holds of MPI."""
 
@@ -121,6 +147,10 @@ class Within(Channel):
     def mixture(self) -> np.ndarray:
         """Mix them."""
         return self.plan.apply(self._values)
+
+    def received(self) -> np.ndarray:
+        """The values as they are."""
+        return self._values
 
 
 class Buffered(Channel):
@@ -154,6 +184,19 @@ class Buffered(Channel):
         self._wait()
         return self.plan.apply(self._values)
 
+    def received(self) -> np.ndarray:
+        """Wait until the neighbours' values have come and the own have gone."""
+        self._wait()
+        return self._values
+
+    def _start(self) -> None:
+        """Send, and be ready to receive; nothing waits."""
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        """Until all has come and gone."""
+        raise NotImplementedError
+
 
 class PointToPoint(Buffered):
     """One message per neighbour process and round, over the launch's own communicator: for graphs that do not recur."""
@@ -185,9 +228,18 @@ class Neighbourhood(Buffered):
         kind = from_numpy_dtype(dtype)
         incoming = [self._values, self._receive_counts, self._receive_starts, kind]
         if plan.whole:                   # one message serves all listeners; every process must find the same collective
-            exchange = Collective(graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv,
-                                  [self._own, self._own.size, kind], incoming)
+            self._exchange = collective(graph.Neighbor_allgatherv_init, graph.Ineighbor_allgatherv,
+                                        [self._own, self._own.size, kind], incoming)
         else:
-            exchange = Collective(graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv,
-                                  [self._outgoing, self._send_counts, self._send_starts, kind], incoming)
-        self._start, self._wait, self.close = exchange.start, exchange.wait, exchange.free
+            self._exchange = collective(graph.Neighbor_alltoallv_init, graph.Ineighbor_alltoallv,
+                                        [self._outgoing, self._send_counts, self._send_starts, kind], incoming)
+
+    def _start(self) -> None:
+        self._exchange.start()
+
+    def _wait(self) -> None:
+        self._exchange.wait()
+
+    def close(self) -> None:
+        """Give back what MPI holds for it."""
+        self._exchange.free()

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from netac.comm.placement import Placement
+
 
 @dataclass
 class Ledger:
     """What each of `agents` agents has sent so far, and what this process has.
 
     Attributes:
+        agents: N.
+        action_bytes: bytes of one agent's action.
+        games: joint actions announced in one message.
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
-        action_bytes: bytes of one action.
-        games: joint actions announced in one message.
         trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn, in all.
         wire_messages, wire_bytes: what this process sent to others.
     """
@@ -35,6 +38,7 @@ class Ledger:
     wire_bytes: int = 0
     _sent: np.ndarray = field(init=False, repr=False)        # (2, N) messages and bytes, without `_recent`
     _recent: list = field(init=False, repr=False)            # degrees, and the rounds and bytes not yet added
+    _partial: bool = field(init=False, repr=False, default=False)     # each process has counted its own agents only
 
     def __post_init__(self):
         self._sent, self._recent = np.zeros((2, self.agents), dtype=np.int64), [None, 0, 0]
@@ -50,6 +54,21 @@ class Ledger:
             recent[0] = degrees
         recent[1] += 1
         recent[2] += size
+
+    def consensus_of(self, agents: range, messages: np.ndarray, nbytes: np.ndarray) -> None:
+        """The agents of this process sent (n,) messages of (n,) bytes in all; those of others are known after `collect`."""
+        self._add_recent()[:, agents.start:agents.stop] += [messages, nbytes]
+        self._partial = True
+
+    def collect(self, placement: Placement, comm) -> None:
+        """Let every process know what the agents of the others sent, where each has counted its own; all must call it."""
+        if comm is None or not self._partial:
+            return
+        own = placement.local
+        mine, whole = self._add_recent()[:, own.start:own.stop].T, np.empty((self.agents, 2), dtype=np.int64)
+        comm.Allgatherv(np.ascontiguousarray(mine), [whole, [2 * count for count in placement.counts]])
+        self._sent[:] = whole.T
+        self._partial = False
 
     def _add_recent(self) -> np.ndarray:
         degrees, rounds, size = self._recent

@@ -1,18 +1,24 @@
-"""Consensus: x~_i = sum_j W_t[i, j] x_j, over the graph of iteration t, between processes and inside them."""
+"""Consensus: x~_i = sum_j W_t[i, j] x_j, over the graph of iteration t, between processes and inside them.
+
+Whether a message is lost is decided by the network's conditions as it arrives (`netac.comm.conditions.Condition.arrive`),
+never in an algorithm.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.comm.channels import Channel, Neighbourhood, PointToPoint, Within
+from netac.comm.conditions import Condition, Exchange, UnderWay, depart
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan, digest, make_plan
 from netac.comm.shared_memory import Host
+from netac.utils.errors import RunError
 
 CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
 
@@ -60,25 +66,38 @@ class Network:
         placement: which agents are here.
         ledger: where traffic is counted.
         comm: the launch's communicator; None in a single process.
+        conditions: what happens to messages, in the order in which they pass them on leaving; none: they all arrive.
+        seed: the run's, for the conditions.
     """
 
-    def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None):
+    def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None,
+                 conditions: Sequence[Condition] = (), seed: int = 0):
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
+        self._conditions, self._seed = tuple(conditions), seed
         self._host = None if comm is None else Host(comm, placement)
-        self._routes: OrderedDict[bytes, _Route] = OrderedDict()
-        self._keys: dict[int, tuple[csr_array, bytes]] = {}      # by id of the matrix, for `_routes`
-        self._now: int | None = None                 # the iteration of the last exchange, and its route
+        self._routes: OrderedDict[bytes, _Route] = OrderedDict()                        # by the matrix's digest
+        self._known: deque[tuple[csr_array, bytes]] = deque(maxlen=CACHE)               # matrices met, oldest first
+        self._now: int | None = None                 # the iteration of the last exchange, its number in it, its route
+        self._round = 0
         self._last: csr_array | None = None
         self._here: _Route | None = None
-        self._pending: Channel | None = None
+        self._pending: Channel | UnderWay | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
 
     def post(self, t: int, values: np.ndarray) -> None:
-        """Send `values` (n, width) to the neighbours of iteration t; they may not change until `wait` or `settle`."""
-        assert self._values is None, "an exchange is already under way"
+        """Send `values` (n, width) to the neighbours of iteration t; they may not change until `wait` or `settle`.
+
+        Raises:
+            RunError: another exchange is under way.
+        """
+        if self._values is not None:
+            raise RunError("an exchange is already under way: wait for it, or settle it, before the next is posted")
         route = self._route(t)
         plan = route.plan
         self._values = values
+        if self._conditions:
+            self._pending = self._send(t, route, values)
+            return
         if plan.silent or not values.shape[1]:
             return
         self._pending = channel = route.channel(values.shape[1], values.dtype)
@@ -86,6 +105,23 @@ class Network:
         if channel.messages:
             self._ledger.wire(channel.messages, channel.bytes)
         channel.post(values)
+
+    def _send(self, t: int, route: _Route, values: np.ndarray) -> UnderWay | None:
+        """Send through the conditions; None where there is nothing to mix."""
+        if not values.shape[1]:
+            return None
+        plan, own, channel = route.plan, self._placement.local, None
+        exchange = Exchange.of(t, self._round, self._seed, own, plan, values)
+        self._round += 1
+        depart(self._conditions, exchange)
+        messages = plan.degrees[own.start:own.stop] * exchange.sends
+        self._ledger.consensus_of(own, messages, messages * exchange.nbytes)
+        if not plan.silent:
+            packed = exchange.packed()
+            channel = route.channel(packed.shape[1], packed.dtype)
+            self._ledger.wire(channel.messages, channel.bytes)
+            channel.post(packed)
+        return UnderWay(self._conditions, exchange, channel)
 
     def wait(self) -> np.ndarray:
         """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself."""
@@ -115,11 +151,9 @@ class Network:
 
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
-            self._now, matrix = t, self._matrix(t)
+            self._now, self._round, matrix = t, 0, self._matrix(t)
             if matrix is not self._last:             # and the next one the same graph
-                known, key = self._keys.get(id(matrix), (None, b""))
-                if known is not matrix:
-                    key = self._learn(matrix)
+                key = self._key(matrix)
                 self._routes.move_to_end(key)
                 self._last, self._here = matrix, self._routes[key]
         route = self._here
@@ -127,14 +161,53 @@ class Network:
             route.uses += 1
         return route
 
+    def _key(self, matrix: csr_array) -> bytes:
+        """The key of a matrix in `_routes`; graphs that recur in turn are found among the first that are known."""
+        for number, (known, key) in enumerate(self._known):
+            if known is matrix:
+                self._known.rotate(-1 - number)      # as the newest, without a search for what is between
+                return key
+        return self._learn(matrix)
+
     def _learn(self, matrix: csr_array) -> bytes:
         """The key of a matrix that is a new object, its digest: graphs that recur are known again, however they were made."""
         key = digest(matrix)
         if key not in self._routes:
             self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm, self._host)
-        if len(self._routes) > CACHE or len(self._keys) >= CACHE:
-            self._keys.clear()
         if len(self._routes) > CACHE:
-            self._routes.popitem(last=False)[1].close()
-        self._keys[id(matrix)] = (matrix, key)
+            oldest, route = self._routes.popitem(last=False)
+            route.close()
+            self._known = deque(((known, kept) for known, kept in self._known if kept != oldest), maxlen=CACHE)
+        self._known.append((matrix, key))
         return key
+
+    # --- checkpoints ---
+
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What each agent of this process keeps for the conditions, (n, D) each: arrays that may be assigned into."""
+        return {_prefix(k) + name: rows for k, condition in enumerate(self._conditions)
+                for name, rows in condition.rows.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What the conditions keep besides, the same in every process."""
+        return {_prefix(k) + name: array for k, condition in enumerate(self._conditions)
+                for name, array in condition.state().items()}
+
+    def restore(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Take up a checkpoint: after it there are the `rows` that it holds, with the agents' numbers in them."""
+        local = self._placement.local
+        for k, condition in enumerate(self._conditions):
+            condition.rows.update({name: rows[local.start:local.stop].copy()
+                                   for name, rows in _under(f"rows_{_prefix(k)}", kept).items()})
+            condition.restore(_under(_prefix(k), kept))
+
+
+def _prefix(k: int) -> str:
+    """Of the names under which a checkpoint holds what condition k keeps."""
+    return f"network{k}_"
+
+
+def _under(prefix: str, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in kept.items() if name.startswith(prefix)}

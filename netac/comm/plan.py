@@ -11,11 +11,28 @@ from scipy.sparse import csr_array
 
 from netac.comm.placement import Placement
 
-try:                                                   # the kernel behind csr_array @ ndarray, without its checks
+try:     # the kernel behind csr_array @ ndarray: without its checks a round of 1,000 doubles takes 7 us here instead of 19
     from scipy.sparse._sparsetools import csr_matvecs
-except ImportError:                                    # pragma: no cover - another scipy: the public way, same kernel
+except ImportError:      # pragma: no cover - another scipy: the public way, same kernel
     def csr_matvecs(rows, columns, vectors, indptr, indices, data, x, y):
         y += (csr_array((data, indices, indptr), shape=(rows, columns)) @ x.reshape(columns, vectors)).ravel()
+
+
+@dataclass(frozen=True)
+class Links:
+    """Over which the agents of this process hear others: L links, by hearer and then by speaker, ascending.
+
+    Attributes:
+        hearer: (L,) own agents, counted from 0.
+        speaker: (L,) whom they hear, of all agents.
+        weight: (L,) W_ij.
+        place: (L,) where the speaker stands among the plan's agents.
+    """
+
+    hearer: np.ndarray
+    speaker: np.ndarray
+    weight: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,26 @@ class Plan:
         weights = self.weights if values.dtype.char == "d" else self._single
         csr_matvecs(n, len(values), values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
         return mixed
+
+    @cached_property
+    def links(self) -> Links:
+        """The entries of the own rows off the diagonal."""
+        off, hearer = self._off_diagonal
+        place = self.indices[off]
+        return Links(hearer[off], self.agents[place], self.weights[off], place)
+
+    @cached_property
+    def by_link(self) -> Plan:
+        """The same sums over an array of the own agents' values and, below them, of what came over each of `links`."""
+        off, hearer = self._off_diagonal
+        n = self.own.stop - self.own.start
+        return replace(self, own=slice(0, n), indices=np.where(off, n + np.cumsum(off) - 1, hearer))
+
+    @property
+    def _off_diagonal(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which entries of the own rows are off the diagonal, and the row of each."""
+        hearer = np.repeat(np.arange(self.own.stop - self.own.start), np.diff(self.indptr))
+        return self.indices != self.own.start + hearer, hearer
 
     @cached_property
     def _single(self) -> np.ndarray:

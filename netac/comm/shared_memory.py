@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from netac.comm.channels import Channel, Collective
+from netac.comm.channels import Channel, collective
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
 
@@ -73,7 +73,7 @@ class Shared(Channel):
                        for block, window in zip(values, self._windows, strict=True)]
         known = sorted({rank for rank, _ in (*plan.sources, *plan.targets)})      # either may be the one who waits
         self._graph = comm.Create_dist_graph_adjacent(known, known, reorder=False)
-        self._announcement = Collective(self._graph.Neighbor_allgather_init, self._graph.Ineighbor_allgather,
+        self._announcement = collective(self._graph.Neighbor_allgather_init, self._graph.Ineighbor_allgather,
                                         np.zeros(1, np.uint8), np.zeros(len(known), np.uint8))
 
     def post(self, values: np.ndarray) -> None:
@@ -91,6 +91,13 @@ class Shared(Channel):
         values, _, fence = self._turns[-1]
         fence()
         return self._plan.apply(values)
+
+    def received(self) -> np.ndarray:
+        """Wait until all neighbours have said so; a copy."""
+        self._announcement.wait()
+        values, _, fence = self._turns[-1]
+        fence()
+        return values.take(self.plan.agents, axis=0)
 
     def close(self) -> None:
         """Give back the windows and the communicator."""

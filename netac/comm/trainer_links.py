@@ -7,7 +7,8 @@ travel, and are rounded, in single precision for every placement.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class TrainerLinks:
         return load.astype(float) if self.is_trainer else None
 
     def _carried(self, load: np.ndarray | None, size: tuple[int, ...], source: int, target: int,
-                 meanwhile: Callable[[], None] = bool) -> np.ndarray | None:
+                 meanwhile: Callable[[], None] | None = None) -> np.ndarray | None:
         """What process `source` holds, on process `target`, too; `meanwhile` is what the trainer does where it would wait."""
         if source == target or self.placement.rank not in (source, target):
             return load
@@ -129,15 +130,24 @@ class TrainerLinks:
             return load
         received = np.empty(size, WIRE)
         request = self._comm.Irecv(received, source=source, tag=TAG)
-        if self.is_trainer:
+        if self.is_trainer and meanwhile is not None:
             meanwhile()
-        _politely(request)
+        _wait_asleep(request)
         return received
 
     def meet(self) -> None:
         """Wait until all processes are here."""
         if self._comm is not None:
-            _politely(self._comm.Ibarrier())
+            _wait_asleep(self._comm.Ibarrier())
+
+    rows: ClassVar[dict[str, np.ndarray]] = {}      # what agents keep for the links
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Nothing is kept between iterations."""
+        return {}
+
+    def restore(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Nothing."""
 
     def settle(self) -> None:
         """Nothing is under way between iterations."""
@@ -146,7 +156,7 @@ class TrainerLinks:
         """Nothing is held."""
 
 
-def _politely(request) -> None:
+def _wait_asleep(request) -> None:
     """Wait for a request without keeping a core busy."""
     while not request.Test():
         time.sleep(PAUSE)

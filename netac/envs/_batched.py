@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
     Raises:
         InputError: naming what of `source` is missing or wrong.
     """
-    def refuse(what: str, found: object, valid: str):
+    def refuse(what: str, found: object, valid: str) -> NoReturn:
         raise InputError(f"{source}: {what}", key="env", found=found, valid=valid)
 
     for name, value in {"gamma": None, "state_shape": None, "resumable": False, "names": None}.items():
@@ -151,7 +151,9 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
 
     Answers are copied, as arrays; `refuse` is called when one that is the caller's to keep does not stay what it was.
     """
-    agents, games, answers, given = environment.agents, environment.games, {}, {}
+    agents, games = environment.agents, environment.games
+    answers: dict[str, tuple[np.ndarray, tuple[int, ...], str]] = {}
+    given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(name: str, answer: object, shape: tuple[int, ...], kind: str) -> None:
         answers[name] = np.array(answer), shape, kind

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
-from netac.utils.errors import NetacError, short
+from netac.utils.errors import InputError, NetacError, short
 
 OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
 OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
@@ -29,6 +29,23 @@ class Seats:
     def names(self) -> tuple[str, ...]:
         """What messages call the agents."""
         return tuple(map(str, self.ids))
+
+    def shown(self, agent: int, observation: Any) -> np.ndarray:
+        """An observation of one agent, as the environment gives it, as networks see it: single precision.
+
+        Raises:
+            InputError: it is not of the agent's space.
+        """
+        row = np.zeros(self.readers[agent].shape, dtype=np.float32)
+        try:
+            self.readers[agent].write(observation, row)
+        except ApiError as error:
+            raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
+        return row
+
+    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
+        """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
+        return self.writers[agent](action)
 
 
 class Game:
@@ -50,7 +67,8 @@ class Game:
 
     def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray):
         self.env, self.seats, self.shown, self.active = env, seats, shown, active
-        self.steps, self.answer = 0, ()
+        self.steps = 0
+        self.answer: tuple[dict, ...] = ()
         self._index = {agent: i for i, agent in enumerate(seats.ids)}
 
     def reset(self, seed: int) -> None:
@@ -114,7 +132,7 @@ class Game:
         self.active[list(going_on)] = True
         return not going_on
 
-    def _call(self, name: str, *arguments, **keywords) -> Any:
+    def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         try:
             return getattr(self.env, name)(*arguments, **keywords)
         except NetacError:

@@ -20,6 +20,7 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
+from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:                # loads torch, and algorithms that are not aske
     from netac.algorithms.centralized._off_policy import OffPolicyAgents
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
     from netac.algorithms.decentralized._base import NetworkedAgents
-    from netac.sampling.game import GameSampler
-    from netac.sampling.tabular import TabularSampler
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 BUILDERS = {                    # what an algorithm's requirements name -> modules that make linear agents, and networks
@@ -62,8 +61,11 @@ class Model(Protocol):
     def agents(self, local: range, seed: int, settings: Any) -> NetworkedAgents | OnPolicyAgents | OffPolicyAgents:
         """The agents `local`, at their initial values."""
 
+    def ledger(self) -> Ledger:
+        """Where their traffic is counted."""
+
     def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
-                play: bool = False) -> TabularSampler | GameSampler:
+                play: bool = False) -> Sampler:
         """What draws their samples; `play`: they are played only, without a trainer and without what explores."""
 
 
@@ -109,6 +111,12 @@ class Setting:
     def trains_centrally(self) -> bool:
         """Whether there is a central trainer."""
         return self.model.has_trainer
+
+    @property
+    def replicated(self) -> bool:
+        """Whether every process steps the games by itself; else process 0 does, and shows them to the others."""
+        source = self.environment
+        return not self.trains_centrally and (not isinstance(source, GamesSource) or source.replicated)
 
     @property
     def efficient_over(self) -> int:
@@ -194,19 +202,25 @@ class Parts:
     setting: Setting
     placement: Placement
     agents: NetworkedAgents | OnPolicyAgents | OffPolicyAgents
-    sampler: TabularSampler | GameSampler
+    sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger
     comm: object
 
+    def settle(self) -> None:
+        """Before parameters and counts are read: complete what is under way, and tell all what each process has counted."""
+        self.network.settle()
+        self.ledger.collect(self.placement, self.comm)
+
     def state(self) -> dict[str, np.ndarray]:
         """All that a checkpoint keeps besides agents' rows, whole on process 0."""
-        return self.sampler.state() | self.ledger.state() | self.agents.state()
+        return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, and the agents' rows before the world, which needs them; agents know how long their rows are."""
+        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows are."""
         local = self.placement.local
         self.agents.restore(kept)
+        self.network.restore(kept)
         self.agents.parameters.flat[:] = kept["parameters"][local.start:local.stop]
         for name, rows in self.rows.items():
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
@@ -218,7 +232,7 @@ class Parts:
         """By name."""
         optimizer = self.agents.optimizer
         kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts,
-                **self.sampler.rows, **self.agents.rows}
+                **self.sampler.rows, **self.network.rows, **self.agents.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
@@ -230,7 +244,7 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     """
     experiment, model = setting.experiment, setting.model
     placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
-    ledger = Ledger(experiment.agents)
+    ledger = model.ledger()
     agents = model.agents(placement.local, experiment.seed, setting.settings)
     sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
     if model.has_trainer:
@@ -238,5 +252,5 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
-    network = Network(matrix, placement, ledger, comm)
+    network = Network(matrix, placement, ledger, comm, seed=experiment.seed)
     return Parts(setting, placement, agents, sampler, network, ledger, comm)

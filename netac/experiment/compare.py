@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -14,7 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from netac.comm import launch
-from netac.comm.mpirun import command
+from netac.comm.launch.command import command, netac_run
+from netac.comm.launch.explain import failure
+from netac.comm.launch.family import Mpi, own_mpi
 from netac.comm.placement import Placement
 from netac.experiment import config
 from netac.experiment.run import checked_setting, run
@@ -116,7 +117,7 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
                   for seed in range(first.seed, first.seed + seeds)]
     if processes > 1:
         Placement(first.agents, processes)
-        command(processes)                    # there is an mpirun
+        _mpi()
     make_run_folder(folder)
     for job in found:
         make_run_folder(job.folder)
@@ -140,19 +141,32 @@ def _perform(job: Job) -> SeedResult:
 def _launch(job: Job) -> None:
     """One run under mpirun."""
     import tomli_w
+    mpi = _mpi()
     with TemporaryDirectory() as temporary:
-        file = Path(temporary) / "experiment.toml"
+        file, placement = Path(temporary) / "experiment.toml", Path(temporary) / "placement"
         file.write_text(tomli_w.dumps(job.experiment))
-        argv, environment = command(job.processes)
-        argv += [sys.executable, "-m", "netac", "run", str(file), "--out", str(job.folder), "--resume"]
-        launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                    stderr=subprocess.PIPE, text=True)
+        argv, environment = command(mpi, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
+                                    variables={"NETAC_PLACEMENT_FILE": str(placement)})
+        launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True, errors="replace")
         children.append(launched)
-        _, told = launched.communicate()
+        printed, told = launched.communicate()
         children.remove(launched)
+        placed = placement.read_text() if placement.is_file() else ""
     if launched.returncode:
-        said = [line.removeprefix("netac: error: ") for line in told.splitlines() if line.startswith("netac: error: ")]
-        raise NetacError(said[0] if said else f"mpirun ended with {launched.returncode}")
+        raise NetacError(failure(told, printed, launched.returncode, mpi.title, placed))
+
+
+def _mpi() -> Mpi:
+    """The MPI with which runs are launched.
+
+    Raises:
+        InputError: there is none.
+    """
+    mpi = own_mpi()
+    if mpi is None:
+        raise InputError("there is no mpirun", key="--processes", valid='pip install "netac[mpi]", or --processes 1')
+    return mpi
 
 
 def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
 from netac.results.records import SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
-from netac.results.tables import Cell, csv_text
+from netac.results.tables import Cell, csv_text, read_rows
 from netac.utils.errors import InputError
-from netac.utils.files import atomic_write, read_text
+from netac.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,10 +62,10 @@ class SeedResult:
     @classmethod
     def from_record(cls, record: RunRecord) -> SeedResult:
         """The result of a finished run, from its folder; a null in its summary is NaN, a missing key an InputError."""
-        summary, numbers = record.summary, ("final_reward", *_COSTS)
-        if missing := {"algorithm", "seed", *numbers} - set(summary):
+        summary, needed = record.summary, ("final_reward", *_COSTS)
+        if missing := {"algorithm", "seed", *needed} - set(summary):
             raise InputError(f"has no {', '.join(sorted(missing))}", file=record.folder / SUMMARY)
-        numbers = {name: math.nan if summary[name] is None else summary[name] for name in numbers}
+        numbers: dict[str, Any] = {name: math.nan if summary[name] is None else summary[name] for name in needed}
         shared = summary.get("runs_at_a_time", 1) > 1
         curve = {name: column for name, column in record.metrics.items() if name != SECONDS} if shared else record.metrics
         return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"), curve=curve,
@@ -166,14 +166,13 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
         raise ValueError("no results to compare")
     succeeded = [result for result in results if result.status == "ok"]
     samples = min((_samples_drawn(result.curve) for result in succeeded), default=0)
-    rewards = {id(result): reward_at(result.curve, samples) if samples else math.nan for result in succeeded}
     has_rate = any(result.efficient is not None for result in succeeded)
-    rows = [_algorithm_row(algorithm, group, samples, rewards, has_rate) for algorithm, group in _groups(results)]
+    rows = [_algorithm_row(algorithm, group, samples, has_rate) for algorithm, group in _groups(results)]
     if any(result.evaluations for result in succeeded):
         rows = [row | _interval_cells("evaluation", _estimate(
             [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
                 rows, _groups(results), strict=True)]
-    runs = [_run_row(result, rewards.get(id(result), math.nan), has_rate) for result in results]
+    runs = [_run_row(result, samples, has_rate) for result in results]
     return Comparison(tuple(rows), tuple(runs))
 
 
@@ -208,7 +207,7 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
 
 def _algorithms(table: Path) -> list[str]:
     """The first column of `comparison.csv`, in its order; none where there is no such file yet."""
-    return [line.partition(",")[0] for line in read_text(table).splitlines()[1:]] if table.exists() else []
+    return [next(iter(row.values())) for row in read_rows(table)] if table.exists() else []
 
 
 def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
@@ -223,8 +222,12 @@ def _samples_drawn(curve: Curve) -> int:
     return int(drawn[-1]) if len(drawn) else 0
 
 
-def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, rewards: dict[int, float],
-                   has_rate: bool) -> dict[str, Cell]:
+def _reward_at(result: SeedResult, samples: int) -> float:
+    """The reward after `samples` joint samples; NaN of a run that failed, or where not all have drawn any."""
+    return reward_at(result.curve, samples) if samples and result.status == "ok" else math.nan
+
+
+def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, has_rate: bool) -> dict[str, Cell]:
     succeeded = [result for result in group if result.status == "ok"]
     row: dict[str, Cell] = {"algorithm": algorithm, "seeds": len(succeeded), "failed": len(group) - len(succeeded)}
     row |= _interval_cells("final_reward", _estimate([result.final_reward for result in succeeded]))
@@ -234,11 +237,12 @@ def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, re
         outcomes = [result.efficient for result in succeeded if result.efficient is not None]
         row |= _interval_cells("efficient_rate", rate_interval(np.array(outcomes)) if outcomes else _UNKNOWN)
     row["samples_compared"] = samples or None
-    return row | _interval_cells("reward_at_samples", _estimate([rewards[id(result)] for result in succeeded]))
+    return row | _interval_cells("reward_at_samples", _estimate([_reward_at(result, samples) for result in succeeded]))
 
 
-def _run_row(result: SeedResult, reward: float, has_rate: bool) -> dict[str, Cell]:
-    values = {name: getattr(result, name, None) for name in _RUN_COLUMNS} | {"reward_at_samples": reward}
+def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell]:
+    values = {name: getattr(result, name, None) for name in _RUN_COLUMNS}
+    values["reward_at_samples"] = _reward_at(result, samples)
     return {name: _known(values[name]) for name in _RUN_COLUMNS if has_rate or name != "efficient"}
 
 
@@ -255,7 +259,7 @@ def _known(value: Cell) -> Cell:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _rounded(value: Cell, divisor: float = 1.0, decimals: int | None = None, unit: str = "") -> str:
+def _rounded(value: float | None, divisor: float = 1.0, decimals: int | None = None, unit: str = "") -> str:
     """A number in about four digits, "-" where it is not known."""
     if value is None:
         return "-"
@@ -264,7 +268,7 @@ def _rounded(value: Cell, divisor: float = 1.0, decimals: int | None = None, uni
     return f"{value:,.{places}f}" + (f" {unit}" if unit else "")
 
 
-def _with_interval(row: dict[str, Cell], name: str) -> str:
+def _with_interval(row: dict[str, Any], name: str) -> str:
     """The estimate and below it the interval, with as many decimals as a screen of 80 columns has room for."""
     if row[name] is None:
         return "-"

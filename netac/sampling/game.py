@@ -1,13 +1,11 @@
-"""The world of agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
+"""Samples for agents with networks: E games side by side, stepped by a host, sampled for the agents of this process.
 
-It answers the same questions as `netac.sampling.tabular.TabularSampler` does for finite environments; a batch of M samples are
-M / E joint steps of all games.
+It answers the questions of `netac.sampling.protocol.Sampler`; a batch of M samples are M / E joint steps of all games.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import isfinite, prod
 
 import numpy as np
@@ -19,92 +17,12 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
+from netac.sampling.feeds import Advance, GameFeed
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
-from netac.sampling.tabular import RUNNING, SECOND, Features, Tally
+from netac.sampling.protocol import RUNNING, SECOND, Features
+from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
 from netac.utils.streams import Purpose, Stream, student_t4
-
-
-@dataclass
-class GameFeed:
-    """E games with the agents' streams.
-
-    Attributes:
-        view: what the agents are shown now.
-        restarts: decides which games of the actor's own chain begin anew; None for the running chain.
-        pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
-        steps: joint steps made since all games began.
-        memory: (n, E, H) what policies with memory remember of the games under way; None of those without.
-    """
-
-    host: Replicated | AtRoot
-    view: View
-    actions: Stream
-    privacy: Stream
-    restarts: Stream | None = None
-    pending: np.ndarray | None = None
-    steps: int = 0
-    memory: np.ndarray | None = None
-
-    def forget(self, games: np.ndarray) -> None:
-        """The games of the mask (E,) begin anew, and nothing is remembered of what was before."""
-        if self.memory is not None:
-            self.memory[:, games] = 0.0
-
-
-@dataclass
-class Episodes:
-    """Episodes of the running chain: those under way, and sums over those finished since `take`."""
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    finished: int = 0
-    total_return: float = 0.0
-    total_length: int = 0
-
-    def add(self, team: np.ndarray, done: np.ndarray) -> None:
-        """One step: team-mean rewards (E,), and which games are over."""
-        self.returns += team
-        self.lengths += 1
-        if done.any():
-            self.finished += int(done.sum())
-            self.total_return += float(self.returns[done].sum())
-            self.total_length += int(self.lengths[done].sum())
-            self.returns[done], self.lengths[done] = 0.0, 0
-
-    def forget(self, games: np.ndarray) -> None:
-        """The episodes of the mask (E,) that are under way do not count."""
-        self.returns[games], self.lengths[games] = 0.0, 0
-
-    def take(self) -> tuple[int, float, int]:
-        """How many episodes finished since the last call, the sum of their returns and of their lengths."""
-        taken = self.finished, self.total_return, self.total_length
-        self.finished, self.total_return, self.total_length = 0, 0.0, 0
-        return taken
-
-
-@dataclass(frozen=True, slots=True)
-class Advance:
-    """One joint step of E games.
-
-    Attributes:
-        view, after: what the agents were shown in s and in s'.
-        own, pi: their actions, and the probabilities of discrete ones.
-        joint: (N, E) or (N, E, size) joint action; None where nobody is told.
-        active: (n, E) who took part.
-        r: (n, E) rewards, normalised where that is asked for.
-        again: (E,) games that begin anew.
-    """
-
-    view: View
-    own: list[np.ndarray]
-    pi: list[np.ndarray | None]
-    joint: np.ndarray | None
-    active: np.ndarray
-    r: np.ndarray
-    outcome: Outcome
-    after: View
-    again: np.ndarray
 
 
 class GameSampler:
@@ -124,28 +42,24 @@ class GameSampler:
         trainer: whether a central trainer plays: process 0 steps the games, and it alone is told joint actions and states.
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
+        learning: whether these statistics learn, and `rows` hold what policies remember of games under way.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
                  double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, stagger: int = 0,
                  state: bool = False, trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
-                 normalise_rewards: bool = False):
+                 normalise_rewards: bool = False, learning: bool = True):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
         self._replicated, self._with_state = comm is None or (replicated and not trainer), state
         self.trainer = trainer
         self._agents = placement.local
         self.environment = environment = make()
-        environment.resumable = getattr(environment, "resumable", False)       # a user's games may leave it out
-        self.games = ledger.games = environment.games
+        self.games = environment.games
         spaces = environment.actions
-        self._spaces = [spaces[agent] for agent in self._agents]
-        self._discrete = all(space.n_actions for space in spaces)
-        self._size = max(space.size for space in spaces)
-        self._wire = np.min_scalar_type(max(*(space.n_actions for space in spaces), 2) - 1) if self._discrete else np.dtype("f4")
-        ledger.action_bytes = self._wire.itemsize * self._size
-        self._exchange: Everyone | ToTrainer | None = None
         self._encode, self._own_first = Encoding(spaces), own_first
+        self._joint = self._encode.joint
+        self._exchange: Everyone | ToTrainer | None = None
         n = len(self._agents)
         shapes = list(environment.observations)
         self._observations = ObservationNormaliser(
@@ -155,12 +69,17 @@ class GameSampler:
         self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # of what a trainer shows all agents of a game
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
         self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
-        self.learning = True                                   # running statistics learn
+        self.learning = learning
         self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
         self.tally = Tally()
         self.feeds = [self.feed(RUNNING, environment)]
         if double:
             self.feeds.append(self.feed(SECOND, make(), restarting=True))
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the games can be saved; a user's may leave out to say so."""
+        return getattr(self.environment, "resumable", False)
 
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
         """`environment` begun with the random streams of number `index`."""
@@ -210,7 +129,7 @@ class GameSampler:
         view = source.view
         own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
-        outcome = source.host.step(None if joint is None else self._encode.within(joint))
+        outcome = source.host.step(None if joint is None else self._joint.clip(joint))
         self.ledger.samples += self.games
         self._count(self.games)
         after = self._seen(outcome.view, running)
@@ -247,7 +166,7 @@ class GameSampler:
     def play(self, theta: np.ndarray, source: GameFeed) -> tuple[np.ndarray, Outcome]:
         """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
         joint = self._act(theta, source, source.view.obs)[2]
-        outcome = source.host.step(self._encode.within(joint))
+        outcome = source.host.step(self._joint.clip(joint))
         view = source.host.restart(outcome.done) if outcome.done.any() else outcome.view
         source.view = self._seen(view, learn=False)
         source.forget(outcome.done)
@@ -265,41 +184,36 @@ class GameSampler:
              keep: bool = True):
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
-        Of actions that were chosen before, `pending` as in `Feed`, only the probabilities at `theta` are new: they are not
+        Of actions that were chosen before, `pending` as in `GameFeed`, only the probabilities at `theta` are new: they are not
         announced again, and nothing is exchanged where no game began anew.
         """
         new = None if pending is None else pending[0] < 0
-        n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
-        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size), keep, source.memory)
+        n, size = len(self._agents), self._joint.size
+        uniforms = source.actions.take(self.games * size).T.reshape(n, self.games, size)
+        own, pi = self.policy.act(theta, obs, uniforms, keep, source.memory)
         if not self.trainer:
             self.ledger.announced += self.games if new is None else int(new.sum())
         if new is not None:
-            joint = np.where(new, self._gather(np.stack(own)), pending) if new.any() else pending
+            joint = np.where(new, self._gather(own), pending) if new.any() else pending
             return list(joint[self._agents.start:self._agents.stop]), pi, joint
-        if self._discrete:
-            mine = np.stack(own)
-        else:
-            mine = np.zeros((n, self.games, self._size))
-            for row, (space, actions) in enumerate(zip(self._spaces, own, strict=True)):
-                mine[row, :, :space.size] = actions.reshape(self.games, space.size)
-        return own, pi, self._gather(mine)
+        return own, pi, self._gather(own)
 
-    def _gather(self, own: np.ndarray) -> np.ndarray | None:
-        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...); with a trainer, None but on process 0."""
-        sent = own.astype(self._wire)
+    def _gather(self, own: list[np.ndarray]) -> np.ndarray | None:
+        """Everyone's actions, rounded as they travel: (n) own ones -> (N, E, ...); with a trainer, None but on process 0."""
+        sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
         if self.trainer:
             agents = self.placement.agents
             self.ledger.trainer(agents, agents * sent[0].nbytes)
         if self._comm is not None:
             if self._exchange is None:
                 self._exchange = (ToTrainer if self.trainer else Everyone)(
-                    self.placement, sent[0].size, self._wire, self._comm)
+                    self.placement, sent[0].size, self._joint.wire, self._comm)
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
             gathered = self._exchange.gather(sent.reshape(len(sent), -1))
             if gathered is None:
                 return None
             sent = gathered.reshape(-1, *sent.shape[1:])
-        return sent.astype(np.int64 if self._discrete else float)
+        return sent.astype(self._joint.dtype)
 
     def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
         """The joint action (E, F), or what `change` makes of it for an agent, as each agent is shown it."""
@@ -371,7 +285,7 @@ class GameSampler:
         """Take up the positions of a checkpoint; the agents' statistics of normalisation have been taken up before."""
         self.episodes.returns[:], lengths = np.split(state["episodes"], 2)
         self.episodes.lengths[:] = lengths
-        if not self.environment.resumable:
+        if not self.resumable:
             self.episodes.forget(np.ones(self.games, dtype=bool))
             if self._rewards is not None:
                 self._rewards.rows[:, -self.games:] = 0.0      # returns of episodes that are not gone on with
@@ -379,15 +293,15 @@ class GameSampler:
             self._states.rows[:] = state["state_statistics"]
         for k, feed in enumerate(self.feeds):
             actions, privacy, restarts, steps = state[f"feed{k}"].tolist()
-            feed.steps = steps if self.environment.resumable else 0
+            feed.steps = steps if self.resumable else 0
             feed.actions.seek(actions)
             feed.privacy.seek(privacy)
             if feed.restarts:
                 feed.restarts.seek(restarts)
             feed.pending = state.get(f"feed{k}_pending")
-            if feed.pending is not None and not self.environment.resumable:
+            if feed.pending is not None and not self.resumable:
                 feed.pending = np.full_like(feed.pending, -1)
-            if not self.environment.resumable:
+            if not self.resumable:
                 feed.forget(np.ones(self.games, dtype=bool))
             prefix = f"feed{k}_games_"
             games = {name[len(prefix):]: array for name, array in state.items() if name.startswith(prefix)}

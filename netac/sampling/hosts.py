@@ -82,7 +82,7 @@ class Replicated:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps; nothing of games that have nothing to keep."""
-        return getattr(self._environment, "get_state", dict)()
+        return _saved(self._environment)
 
     def set_state(self, state: dict[str, np.ndarray]) -> View:
         """Go on from a checkpoint, after `begin`."""
@@ -92,7 +92,7 @@ class Replicated:
 
     def close(self) -> None:
         """Give back what the games hold."""
-        getattr(self._environment, "close", bool)()
+        _close(self._environment)
 
 
 class AtRoot:
@@ -140,7 +140,7 @@ class AtRoot:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps; nothing but on process 0."""
-        return getattr(self._environment, "get_state", dict)() if self._root else {}
+        return _saved(self._environment) if self._root else {}
 
     def set_state(self, state: dict[str, np.ndarray]) -> View:
         """Go on from a checkpoint, after `begin`."""
@@ -150,7 +150,7 @@ class AtRoot:
 
     def close(self) -> None:
         """Give back what the games hold."""
-        getattr(self._environment, "close", bool)()
+        _close(self._environment)
 
     def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
         """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active and valued, observations,
@@ -219,6 +219,17 @@ def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, 
     before = environment.active.copy()
     step = environment.step(actions)
     return step, environment.active | (before & ~step.terminated)
+
+
+def _saved(environment: BatchedEnvironment) -> dict[str, np.ndarray]:
+    """What the games go on from; a user's that cannot be saved may leave it out."""
+    return environment.get_state() if hasattr(environment, "get_state") else {}
+
+
+def _close(environment: BatchedEnvironment) -> None:
+    """Close the games; a user's that hold nothing may leave it out."""
+    if hasattr(environment, "close"):
+        environment.close()
 
 
 def _padded(nbytes: bytes) -> bytes:

@@ -8,45 +8,26 @@ the same samples as drawing one after the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
-from netac.agents.batch import Batch
-from netac.agents.policies import LogLinear, Tabular, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular
+from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._tabular import TabularEnvironment
 from netac.exact import stationary_distribution, transition, visitation_distribution
 from netac.sampling.chains import Chain, FreshDraws, RestartingChain
+from netac.sampling.protocol import RUNNING, SECOND, Features, Sampling
+from netac.sampling.tally import Tally
+from netac.utils.errors import RunError
+from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, student_t4
 
-Sampling = Literal["markov", "double", "stationary", "iid"]
-RUNNING, SECOND = 0, 1      # the critics' chain; the actor's own chain under "double" and "iid"
 TABLE_STATES = 64           # with more states, samples are drawn one after the other
-
-
-@dataclass
-class Tally:
-    """Rewards since the last `take`.
-
-    Attributes:
-        rewards: own rewards (n, M) of each batch, always the same list.
-        team, samples: sum of the team-mean rewards (no observation noise) drawn on the running chain, and how many.
-    """
-
-    rewards: list[np.ndarray] = field(default_factory=list)
-    team: float = 0.0
-    samples: int = 0
-
-    def take(self) -> tuple[float, int]:
-        """`team` and `samples`; counting begins anew."""
-        taken = self.team, self.samples
-        self.team, self.samples = 0.0, 0
-        self.rewards.clear()
-        return taken
 
 
 @dataclass
@@ -58,15 +39,6 @@ class TabularFeed:
     noise: Stream | None
     privacy: Stream
     pending: tuple[np.ndarray, np.ndarray] | None = None      # own (n, 1), joint (N, 1)
-
-
-@dataclass(frozen=True)
-class Features:
-    """Which features the algorithm looks at, besides phi(s) and phi(s')."""
-
-    psi: bool = False          # of (s, a)
-    psi_next: bool = False     # of (s', a'), which asks for a' ~ pi(.|s')
-    psi_own: bool = False      # of (s, (b, a_-i)) for every b
 
 
 class TabularSampler:
@@ -84,15 +56,17 @@ class TabularSampler:
         features: what a batch must hold.
     """
 
+    episodes = None        # without an end
+    resumable = True
+
     def __init__(self, environment: TabularEnvironment, policy: Tabular | LogLinear, placement: Placement,
                  ledger: Ledger, seed: int, sampling: Sampling, gamma: float, features: Features, comm=None):
         self.environment, self.policy, self.placement, self.ledger = environment, policy, placement, ledger
         self._seed, self._comm, self._features, self._gamma = seed, comm, features, gamma
         self._agents = placement.local
         self._phi = np.ascontiguousarray(environment.phi, dtype=float)
-        self._wire = np.min_scalar_type(max(environment.actions - 1, 1))
+        self._wire = joint_space([ActionSpace(n_actions=environment.actions)]).wire
         self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
-        ledger.action_bytes = self._wire.itemsize
         self._all_states = np.arange(environment.states)
         self.games = 1                                         # joint samples drawn side by side
         self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
@@ -115,7 +89,7 @@ class TabularSampler:
         return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
                     Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
 
-    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch:
         """`samples` joint samples with the policies at `theta` (n, d).
 
         The batch's `pi` is at this theta.  Where the algorithm asks for a', the running chain keeps a' as its next
@@ -139,7 +113,7 @@ class TabularSampler:
             tally.samples += samples
         phi = self._phi if states is self._all_states else self._phi.take(states, axis=0)
         phi_next = phi if next_states is states else self._phi.take(next_states, axis=0)
-        batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
+        batch = TabularBatch(states, next_states, joint, own, pi, r, phi, phi_next)
         if wanted.psi:
             batch.psi = environment.psi(states, joint)
         if follow_on:
@@ -152,9 +126,9 @@ class TabularSampler:
         """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""
         return self.feeds[-1].privacy.take(samples).T
 
-    def play(self, theta: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`samples` steps of the running chain without rewards: states (M,), next states (M,), joint actions (N, M)."""
-        states, next_states, _, joint, _ = self._draw(self.feeds[RUNNING], theta, samples)
+    def play(self, theta: np.ndarray, source: TabularFeed, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`samples` steps of a chain without rewards: states (M,), next states (M,), joint actions (N, M)."""
+        states, next_states, _, joint, _ = self._draw(source, theta, samples)
         return states, next_states, joint
 
     def _draw(self, source: TabularFeed, theta: np.ndarray, samples: int):
@@ -194,7 +168,8 @@ class TabularSampler:
 
     def _draw_with_next(self, source: TabularFeed, theta: np.ndarray, samples: int):
         """Samples (s, a, s', a'); on a chain a' is the next sample's a, independent samples draw both afresh."""
-        assert samples == 1, "a' is asked for by single-sample algorithms only"
+        if samples != 1:
+            raise RunError("a batch of several samples has no a': algorithms ask for psi_next one sample at a time")
         chain, u, states = source.chain, None, self._all_states[:1]
         if self.environment.states > 1:
             u = chain.uniforms(1)

@@ -11,6 +11,7 @@ from types import ModuleType
 import networkx as nx
 
 from netac.topology.files import READERS
+from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
 from netac.topology.signature import Parameters, check, chosen, parameters
 from netac.utils import plugins
@@ -20,6 +21,7 @@ from netac.utils.options import is_path, spelled_out
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 SUFFIXES = (".py", *READERS)
 FIXED = ("name", "path", "weights")
+LOADED = "parts"      # the parameter by which a family made of other topologies is handed them
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Family:
     """What a specification's name or path stands for, before the number of agents and the options are known.
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
-    None where the graph itself tells; `parts` is the option that names other topologies, if there is one.
+    None where the graph itself tells; `parts` is the option that names other topologies, if there is one, and
+    `handed` whether graph wants them loaded.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Family:
     period: Callable[..., int | None]
     weights: str | None
     parts: str | None = None
+    handed: bool = False
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
@@ -107,8 +111,12 @@ def _table(spec: str | dict) -> dict:
     return spec
 
 
-def _load(table: dict, agents: int, folder: Path | None) -> Topology:
-    """`load` on a table; the errors' keys are relative to it."""
+def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...] = ()) -> Topology:
+    """`load` on a table; the errors' keys are relative to it.
+
+    Args:
+        within: the files of the topologies that it is a part of.
+    """
     if "path" in table:
         path = _find(table["path"], folder)
         family, place = _file_family(path), {"path": str(path)}
@@ -126,8 +134,10 @@ def _load(table: dict, agents: int, folder: Path | None) -> Topology:
     parts = _found_parts(for_graph[family.parts], family.parts, folder) if family.parts else []
     if family.parts:
         for_graph[family.parts] = parts
-    source = partial(_call, family.graph, agents, for_graph)
-    period = _period(family, agents, for_graph)
+    within += (str(path),) if path else ()
+    loaded = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
+    source = partial(_call, family.graph, agents, {**for_graph, **loaded})
+    period = _period(family, agents, {**for_graph, **loaded})
 
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(source(0))
     rule = _rule(weights).weights
@@ -164,13 +174,30 @@ def _builtin(name: str, key: str = "name") -> ModuleType:
 def _found_parts(value: object, key: str, folder: Path | None) -> str | list[str]:
     """A name or path of another topology, or several: paths as absolute ones; InputError for what does not exist."""
     if isinstance(value, list):
-        return [_found_parts(part, key, folder) for part in value]
+        return [_found_part(part, key, folder) for part in value]
+    return _found_part(value, key, folder)
+
+
+def _found_part(value: object, key: str, folder: Path | None) -> str:
     if not isinstance(value, str):
         raise InputError("must be text, or a list of texts", key=key, found=value)
     if is_path(value):
         return str(_find(value, folder, key))
     _builtin(value, key)
     return value
+
+
+def _loaded_parts(parts: str | list[str], agents: int, within: tuple[str, ...]) -> Part | list[Part]:
+    """What names and absolute paths of other topologies stand for; one that is named twice is loaded once."""
+    if isinstance(parts, list):
+        loaded = {name: _loaded_parts(name, agents, within) for name in dict.fromkeys(parts)}
+        return [loaded[name] for name in parts]
+    if parts in within:
+        raise InputError("a topology cannot be a part of itself", file=parts)
+    try:
+        return Part(_load(_table(parts), agents, None, within))
+    except RunError as error:
+        raise as_input_error(error, "") from error
 
 
 def _find(given: str, folder: Path | None, key: str = "path") -> Path:
@@ -220,17 +247,18 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
     if not isinstance(weights, str):
         raise InputError("WEIGHTS must be the name of a weight rule", file=file, found=weights)
     period = getattr(module, "period", lambda n: fixed)
+    parts = getattr(module, "PARTS", None)
     try:
         options = parameters(graph, 2)
         unknown = [option for option in parameters(period, 1) if option not in options]
     except InputError as error:
         raise error.located(file=file) from error
-    parts = getattr(module, "PARTS", None)
+    handed = parts is not None and options.pop(LOADED, None) is not None
     if parts is not None and parts not in options:
         raise InputError("PARTS must be the name of an option of graph", file=file, found=parts, valid=", ".join(options))
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
-    return Family(name, options, graph, period, weights, parts)
+    return Family(name, options, graph, period, weights, parts, handed)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:

@@ -52,7 +52,7 @@ def _first(error: ValidationError, model: type[Options], table: dict, others: It
     key = ".".join(map(str, path)) or None
     field = model.model_fields.get(str(path[0])) if path else None
     if first["type"] == "extra_forbidden":
-        known = [*model.model_fields, *others] if len(path) == 1 else _inner_keys(field.annotation)
+        known = [*model.model_fields, *others] if len(path) == 1 or not field else _inner_keys(field.annotation)
         return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key, valid=", ".join(known) or None)
     if first["type"] == "missing":
         return InputError("the key is missing", key=".".join(map(str, first["loc"])),

@@ -1,4 +1,4 @@
-"""One file per algorithm, environment, topology and weight rule: found by scanning a package, only the chosen one loaded.
+"""One file per algorithm, environment, topology and weight rule: a package is scanned, only the chosen one is loaded.
 
 A name is its module's file name with - for _ ("periodic-complete" is `periodic_complete.py`); modules whose name starts
 with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.  A table of an
@@ -117,7 +117,8 @@ def module(packages: str | Sequence[str], name: str, what: str) -> ModuleType:
     """The module called `name`; InputError with the nearest name where there is none (`what` says what it is)."""
     places = _places(packages)
     if name not in places:
-        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}", valid=", ".join(places))
+        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}",
+                         valid=", ".join(places))
     return _loaded(places[name], name)
 
 
@@ -127,7 +128,7 @@ def _loaded(package: str, name: str) -> ModuleType:
 
 def _places(packages: str | Sequence[str]) -> dict[str, str]:
     """The package of every name."""
-    found = {}
+    found: dict[str, str] = {}
     for package in [packages] if isinstance(packages, str) else packages:
         folder = importlib.import_module(package).__path__
         names = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
@@ -143,6 +144,8 @@ def first_line(loaded: ModuleType) -> str:
 def user_module(path: Path) -> ModuleType:
     """Runs a user's Python file and returns it as a module; InputError naming file and line where that fails."""
     spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
+    if spec is None or spec.loader is None:      # the ending is none of Python's
+        raise InputError("is not a Python file", file=path, valid="a file whose name ends in .py")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
     try:
@@ -157,22 +160,23 @@ def user_module(path: Path) -> ModuleType:
 
 
 def import_path(factory: Factory, key: str) -> Any:
-    """What the import path of the table `key` stands for."""
-    module_name, _, function_name = factory.factory.partition(":")
+    """What the import path of the table `key`, "package.module:function", stands for.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
     if factory.folder and factory.folder not in sys.path:
         sys.path.append(factory.folder)
     try:
-        found = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            found = getattr(found, part)
+        return pkgutil.resolve_name(factory.factory)
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory", found=factory.factory,
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
+                         found=factory.factory,
                          valid=_extra(error) or 'an importable "package.module:function"') from error
-    return found
 
 
 def named(function: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters that the signature of a function or class names; none if it has no signature, as some built-in ones."""
+    """The parameters that the signature of a function or class names; none if it has no signature (some built-ins)."""
     with suppress(ValueError, TypeError):
         return {name: parameter for name, parameter in inspect.signature(function).parameters.items()
                 if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
@@ -188,8 +192,8 @@ def call(function: Callable, factory: Factory, key: str, **offered: Any) -> Any:
             inspect.signature(function).bind(**kwargs)
     except TypeError as error:
         raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=own,
-                         valid=f"the keyword arguments of {factory.factory}; netac gives {', '.join(offered)} to a function "
-                               "that names them") from None
+                         valid=f"the keyword arguments of {factory.factory}; netac gives {', '.join(offered)} to a "
+                               "function that names them") from None
     try:
         return function(**kwargs)
     except InputError:

@@ -29,11 +29,28 @@ class Purpose(IntEnum):
     REPLAY = 8
     RELAXATION = 9
     BASELINE = 10
+    NETWORK = 11
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     """A generator of its own for one use, such as a permutation of one iteration: nothing of it need be saved."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key))))
+
+
+def pair_uniforms(seed: int, purpose: Purpose, key: tuple[int, ...], first: np.ndarray,
+                  second: np.ndarray) -> np.ndarray:
+    """A uniform in [0, 1) for each pair of whole numbers (first, second), (K,), by (seed, purpose, key, pair) alone.
+
+    64 random bits of (seed, purpose, key) are hashed with one number and then with the other by the finalizer of
+    SplitMix64 (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number generators").
+    """
+    bits = np.random.SeedSequence(seed, spawn_key=(int(purpose), *key)).generate_state(1, np.uint64)
+    for number in (first, second):
+        bits = bits + (number.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        bits = bits ^ bits >> np.uint64(31)
+    return (bits >> np.uint64(11)) * 2.0**-53
 
 
 def gumbel(u: np.ndarray) -> np.ndarray:

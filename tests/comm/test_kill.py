@@ -102,7 +102,7 @@ def kill_one(file: Path, out: Path, processes: int, rank: int, more: float) -> N
     assert not (out / "summary.json").exists()
 
 
-def test_every_rank_killed_in_turn(file, whole, tmp_path, mpi_prefix):
+def test_every_rank_killed_in_turn(file, whole, tmp_path, mpi):
     out, rng = tmp_path / "run", random.Random(0)
     for rank in rng.sample(range(AGENTS), AGENTS):
         kill_one(file, out, AGENTS, rank, rng.uniform(0, 0.1))
@@ -114,7 +114,7 @@ def test_every_rank_killed_in_turn(file, whole, tmp_path, mpi_prefix):
         assert fingerprint(netac.load_result(copy)) == whole
 
 
-def test_a_killed_single_process_goes_on_on_five(file, whole, tmp_path, mpi_prefix):
+def test_a_killed_single_process_goes_on_on_five(file, whole, tmp_path, mpi):
     out, log = tmp_path / "run", tmp_path / "run.log"
     process = start([sys.executable, "-m", "netac", "run", file, "--out", out], log)
     wait_for_progress(process, out, 0, 0)
@@ -127,7 +127,7 @@ def test_a_killed_single_process_goes_on_on_five(file, whole, tmp_path, mpi_pref
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_killed_comparison_goes_on_where_it_was(file, tmp_path, mpi_prefix, processes):
+def test_a_killed_comparison_goes_on_where_it_was(file, tmp_path, mpi, processes):
     out, log = tmp_path / "comparison", tmp_path / "log"
     iterations = "iterations=20000" if processes == 1 else "iterations=3000"
     command = [sys.executable, "-m", "netac", "compare", file, "--algorithms", "cac,iac", "--seeds", "2", "--jobs", "2",

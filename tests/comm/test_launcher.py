@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.launching import ROOT, SCRIPT, THREADS, environment
+from support.launching import ROOT, SCRIPT, environment
+
+from netac.comm.launch.command import THREADS
 
 AS_ROOT = ["--allow-run-as-root"] if os.geteuid() == 0 else []
 

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from support.launching import SCRIPT, environment
 
+from netac.comm.launch.family import Mpi
+
 RULE = "-" * 74
 PLACEMENT = """\
 cat > "$NETAC_PLACEMENT_FILE" <<'END'
@@ -166,7 +168,7 @@ sys.exit(int(sys.argv[2]) if sys.argv[1] == "exit" else 0)
 
 
 @pytest.fixture
-def ranks(tmp_path: Path, mpi_prefix: list[str]) -> Path:
+def ranks(tmp_path: Path, mpi: Mpi) -> Path:
     """A real MPI program that stands in for netac; the test is skipped where there is no MPI."""
     path = tmp_path / "ranks.py"
     path.write_text(RANKS)
@@ -232,13 +234,13 @@ def test_the_mpirun_fixture_ends_what_takes_too_long(mpirun, ranks, tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_netac_runs(run_mpi, two_agents, tmp_path, mpi_prefix, processes):
+def test_netac_runs(run_mpi, two_agents, tmp_path, mpi, processes):
     result = run_mpi("-n", str(processes), two_agents, "--out", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "summary.json").is_file()
 
 
-def test_bad_input_ends_with_status_2(run_mpi, two_agents, mpi_prefix):
+def test_bad_input_ends_with_status_2(run_mpi, two_agents, mpi):
     result = run_mpi("-n", "2", two_agents, "--set", "algorithm.name=cca")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr and "cac" in result.stderr

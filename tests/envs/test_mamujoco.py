@@ -18,9 +18,9 @@ from support.launching import ROOT
 
 import netac
 from netac.envs._pettingzoo import ParallelGames
-from netac.experiment import load
 from netac.experiment.config import read
 from netac.experiment.make_env import make_environment
+from netac.experiment.run import load
 from netac.results.records import load_summary
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
@@ -30,7 +30,7 @@ from netac.utils.streams import Purpose
 FACTORY = "gymnasium_robotics:mamujoco_v1.parallel_env"
 CHEETAH = {"scenario": "HalfCheetah", "agent_conf": "2x3"}
 STEPS = 100
-LAUNCH = {"wall_seconds", "iterations_per_second", "processes", "wire_messages", "wire_bytes", "versions"}
+LAUNCH = {"wall_seconds", "iterations_per_second", "processes", "wire_messages", "wire_bytes", "versions", "kernels"}
 """Of a summary, what depends on the launch."""
 
 

@@ -77,9 +77,14 @@ def test_the_other_seed_gives_another_run(folders):
 def test_resumes_from_every_checkpoint_to_the_same_bits(name, folders, stopped, tmp_path):
     found = [int(path.stem) for path in checkpoints.existing(folders[0] / name / "checkpoints")]
     assert found == CHECKPOINTS
-    for iteration in (0, *CHECKPOINTS[:-1]):
+    for iteration in CHECKPOINTS[:-1]:
         folder = stopped(name, iteration, tmp_path / str(iteration))
         assert fingerprint(netac.run(experiment(name), out=folder, resume=True)) == folders[1][name], iteration
+
+
+@pytest.mark.parametrize("name", ["cac-normalised", "root-cac"])
+def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_anew(name, folders, stopped):
+    assert fingerprint(netac.run(experiment(name), out=stopped(name, 0), resume=True)) == folders[1][name]
 
 
 def test_runs_go_on_with_another_number_of_processes(mpirun, folders, stopped, tmp_path):
@@ -122,7 +127,7 @@ def test_games_that_can_be_saved_are_resumed_in_silence(stopped, capfd):
 
 def test_a_resumed_timetable_begins_a_new_episode(stopped, monkeypatch):
     """Iterations 10 to 15 of games of four steps, begun anew: the fourth of them, 13, ends the first episode."""
-    from netac.sampling.game import Episodes
+    from netac.sampling.tally import Episodes
     ended, add = [], Episodes.add
     monkeypatch.setattr(Episodes, "add", lambda self, team, done: (ended.append(done.all()), add(self, team, done))[1])
     netac.run(experiment("restarting-root-dac"), out=stopped("restarting-root-dac", STOPPED_AT), resume=True)

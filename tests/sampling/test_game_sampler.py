@@ -19,8 +19,9 @@ from netac.envs import ActionSpace, check, check_batched
 from netac.envs.coordination import CoordinationGame
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
-from netac.sampling.game import Encoding, Episodes
+from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import AtRoot, Replicated
+from netac.sampling.tally import Episodes
 from netac.utils.errors import InputError
 
 
@@ -143,7 +144,7 @@ def test_joint_actions_as_numbers(spaces, games, seed):
         vectors = np.array([not space.n_actions for space in spaces])
         joint = joint + vectors[:, None, None] * rng.normal(size=joint.shape)         # outside their bounds, too
     active = rng.integers(2, size=(len(spaces), games)).astype(bool)
-    within, encoded = encoding.within(joint), encoding(joint, active)
+    within, encoded = encoding.joint.clip(joint), encoding(joint, active)
     assert encoded.shape == (games, encoding.size) and encoded.dtype == np.float32
     for e in range(games):
         told, order = [], []

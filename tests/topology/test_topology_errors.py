@@ -287,6 +287,47 @@ def test_paths_of_parts_are_found_like_other_paths_and_kept_absolute(tmp_path, m
         assert load(spec, 3).graph(0).number_of_edges() == 2
 
 
+PAIR = """
+PARTS = "of"
+def graph(t, n, *, of: list = ["ring", "star"], parts):
+    assert len(of) == len(parts) == 2 and parts[0].period == parts[0].topology.period
+    return nx.compose(nx.Graph(parts[0].graph(t)), nx.Graph(parts[1].graph(t)))
+def period(n, *, parts):
+    return None if None in (periods := [part.period for part in parts]) else max(periods)
+"""
+
+
+def test_a_file_of_ones_own_is_handed_the_topologies_it_is_made_of(tmp_path):
+    (tmp_path / "pair.py").write_text(HEAD + PAIR)
+    pair = load({"path": str(tmp_path / "pair.py")}, 5)
+    assert pair.period == 1 and pair.graph(0).number_of_edges() == 7          # 5 + 4, of which 2 are the same
+    assert pair.spec["of"] == ["ring", "star"] and "parts" not in pair.spec and pair.foreign
+    assert load(pair.spec, 5) == pair
+    assert load({"path": str(tmp_path / "pair.py"), "of": ["ring", "gossip"]}, 5).period is None
+
+
+def test_a_file_of_ones_own_that_takes_names_is_given_them(tmp_path):
+    (tmp_path / "named.py").write_text(HEAD + """
+from netac.topology import load
+PARTS = "base"
+def graph(t, n, *, base="ring"):
+    return load(base, n).graph(t)
+""")
+    assert load(str(tmp_path / "named.py"), 5).graph(3).number_of_edges() == 5
+
+
+def test_parts_that_do_not_hold(tmp_path):
+    path = tmp_path / "itself.py"
+    path.write_text(HEAD + PAIR.replace('"star"', repr(str(path))))
+    (tmp_path / "within.py").write_text(HEAD + PAIR.replace('"star"', repr(str(path))))
+    for name in ("itself.py", "within.py"):
+        with pytest.raises(InputError, match="cannot be a part of itself"):
+            load(str(tmp_path / name), 5)
+    (tmp_path / "broken.py").write_text(HEAD + "def graph(t, n): return 1 / 0")
+    with pytest.raises(InputError, match=r"broken.py: graph\(t=0\) raised ZeroDivisionError"):
+        load({"name": "gossip", "base": str(tmp_path / "broken.py")}, 5)
+
+
 @pytest.mark.parametrize("spec, foreign", [
     ("ring", False), ("gossip", False), ("alternating", False), ("one-peer-exponential", False),
     ({"name": "gossip", "base": "star"}, False), ({"name": "gossip", "base": "graphs/gossip.py"}, True),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from netac.agents.steps import step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample
 from netac.comm.network import Network
-from netac.sampling.tabular import RUNNING, SECOND, TabularSampler
+from netac.sampling.protocol import RUNNING, SECOND, Sampler
 
 
 class Settings(SingleSample):
@@ -24,7 +24,8 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements()
 
 
-def iterations(agents: NetworkedAgents, sampler: TabularSampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`; the network is not used."""
     x, policy, V = agents.parameters, agents.policy, agents.V
     gamma, double = settings.gamma, len(sampler.feeds) > 1

@@ -9,20 +9,20 @@ from typing import Annotated
 import networkx as nx
 from pydantic import Field
 
-from netac.topology.builtin._parts import part, part_graph
+from netac.topology.parts import Part
 
 PARTS = "of"
 
 Names = Annotated[Sequence[str], Field(min_length=1)]
 
 
-def graph(t: int, n: int, *, of: Names = ("ring", "star")) -> nx.Graph:
-    """of[t mod len(of)] (names or paths) at its own iteration t // len(of)."""
-    turn, which = divmod(t, len(of))
-    return part_graph(of[which], n, turn)
+def graph(t: int, n: int, *, of: Names = ("ring", "star"), parts: Sequence[Part]) -> nx.Graph:
+    """of[t mod len(of)] (names or paths; `parts` are these, loaded) at its own iteration t // len(of)."""
+    turn, which = divmod(t, len(parts))
+    return parts[which].graph(turn)
 
 
-def period(n: int, *, of: Sequence[str]) -> int | None:
+def period(n: int, *, parts: Sequence[Part]) -> int | None:
     """The turns after which all parts have come back to their start; None where one never does."""
-    periods = [part(name, n).period for name in of]
-    return None if None in periods else len(of) * math.lcm(*periods)
+    periods = [part.period for part in parts if part.period is not None]
+    return len(parts) * math.lcm(*periods) if len(periods) == len(parts) else None

@@ -8,14 +8,14 @@ import networkx as nx
 import numpy as np
 from pydantic import Field
 
-from netac.topology.builtin._parts import part_edges, part_graph
 from netac.topology.edges import from_edges
+from netac.topology.parts import Part
 
 PARTS = "base"
 
 
 def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[float, Field(gt=0, le=1)] = 0.3,
-          seed: Annotated[int, Field(ge=0)] = 0) -> nx.Graph:
+          seed: Annotated[int, Field(ge=0)] = 0, parts: Part) -> nx.Graph:
     """The edges of `base` that are awake at t.
 
     Args:
@@ -23,7 +23,8 @@ def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[floa
         base: a topology's name or path; undirected.
         probability: of each edge, independently, at each iteration.
         seed: of the activations.
+        parts: `base`, loaded.
     """
-    edges = part_edges(base, n, t)
+    edges = parts.edges(t)
     awake = np.random.default_rng([seed, t]).random(len(edges)) < probability
-    return from_edges(n, tuple(edges[awake].T), directed=part_graph(base, n, t).is_directed())
+    return from_edges(n, tuple(edges[awake].T), directed=parts.graph(t).is_directed())

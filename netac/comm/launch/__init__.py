@@ -1,0 +1,20 @@
+"""Launching processes under MPI: what a process of a launch asks and does (here), and who starts them (`launcher`).
+
+`python -m netac.comm.launch` is run_mpi.sh.  Only the standard library and netac's errors are imported.
+"""
+
+from netac.comm.launch.rank import (
+    CLAIM,
+    abort,
+    agree,
+    announce,
+    communicator,
+    end,
+    exit_status,
+    is_follower,
+    is_mpi_launch,
+    say,
+)
+
+__all__ = ["CLAIM", "abort", "agree", "announce", "communicator", "end", "exit_status", "is_follower", "is_mpi_launch",
+           "say"]

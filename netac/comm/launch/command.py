@@ -1,0 +1,99 @@
+"""The command and the environment that start a program on several MPI processes, one thread each."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from netac.comm.launch.family import HYDRA, MPICH, OPEN_MPI, OPEN_MPI_5, Mpi, with_parts
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+           "NUMEXPR_NUM_THREADS")
+
+
+def rank_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """What every process of a launch is to find in its environment: one thread, NETAC_MPI, and our PYTHONPATH."""
+    path = {"PYTHONPATH": environ["PYTHONPATH"]} if environ.get("PYTHONPATH") else {}
+    return dict.fromkeys((*THREADS, "NETAC_MPI"), "1") | path
+
+
+def flags(family: str, processes: int, *, cores: int, hostfile: str | None = None, root: bool = False) -> list[str]:
+    """What this MPI needs for so many processes.
+
+    Open MPI counts slots and refuses root; it yields the processor by itself once a node is oversubscribed.  MPICH and
+    Intel MPI start any number of processes and need no flag (measured: Intel's I_MPI_PIN=0 makes 8 ranks on 2 cores
+    fifty times slower).
+
+    Args:
+        cores: how many processes may have a core each; 0 where that is unknown, or others share the machine.
+        hostfile: hosts to start them on, in the MPI's own format.
+        root: whether the user is root.
+    """
+    found = ["-n", str(processes)]
+    hosts = [hostfile] if hostfile else []
+    if family in OPEN_MPI:
+        found += ["--allow-run-as-root"] if root else []
+        if processes > cores:
+            found += ["--map-by", ":OVERSUBSCRIBE"] if family == OPEN_MPI_5 else ["--oversubscribe"]
+            found += ["--bind-to", "none"]
+        return found + [word for host in hosts for word in ("--hostfile", host)]
+    return found + [word for host in hosts for word in ("-f" if family == MPICH else "-machinefile", host)]
+
+
+def passing(family: str, variables: Mapping[str, str]) -> list[str]:
+    """Flags with which the variables reach remote hosts, too."""
+    if family in OPEN_MPI:
+        return [word for name, value in variables.items() for word in ("-x", f"{name}={value}")]
+    if family in HYDRA:
+        return [word for name, value in variables.items() for word in ("-genv", name, value)]
+    return []
+
+
+def command(mpi: Mpi, processes: int, program: Sequence[str], *, cores: int = 0, hostfile: str | None = None,
+            variables: Mapping[str, str] | None = None,
+            environ: Mapping[str, str] = os.environ) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the program on so many processes, and the environment to start it in.
+
+    Args:
+        mpi: the launcher.
+        program: the program and its arguments.
+        cores, hostfile: as `flags`; by default others may share the machine.
+        variables: what the processes find in their environment besides `rank_variables`, or instead.
+        environ: the environment to start from.
+    """
+    passed = rank_variables(environ) | dict(variables or {})
+    argv = [mpi.mpirun, *flags(mpi.family, processes, cores=cores, hostfile=hostfile, root=is_root()),
+            *passing(mpi.family, passed), *program]
+    return argv, with_parts(mpi.mpirun, environ) | passed
+
+
+def netac_run(*arguments: str) -> list[str]:
+    """The program `netac run` with these arguments, on this interpreter."""
+    return [sys.executable, "-m", "netac", "run", *arguments]
+
+
+def is_root() -> bool:
+    """Whether the user is root."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def slots(hosts: str) -> int:
+    """How many processes the text of a hostfile grants ("host slots=8", "host:8"), 0 where a line does not say."""
+    lines = [line for line in hosts.splitlines() if line.strip(" \t") and not line.lstrip(" \t").startswith("#")]
+    found = [re.search(r"(?:slots *= *|:)([0-9]+)", line) for line in lines]
+    return sum(int(match[1]) for match in found) if all(found) else 0
+
+
+def count_cores(environ: Mapping[str, str], hostfile: str | None = None) -> int:
+    """How many processes the hostfile or the Slurm job grants, else how many cores this machine has; 0: unknown."""
+    if hostfile:
+        return slots(Path(hostfile).read_text(errors="replace"))
+    if environ.get("SLURM_NTASKS", "").isdecimal():
+        return int(environ["SLURM_NTASKS"])
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    siblings = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/topology/thread_siblings_list")
+    physical = len({path.read_text() for path in siblings})
+    return min(usable, physical or usable)

@@ -1,0 +1,61 @@
+"""E games with the agents' random streams, and one joint step of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
+from netac.utils.streams import Stream
+
+
+@dataclass
+class GameFeed:
+    """E games with the agents' streams.
+
+    Attributes:
+        view: what the agents are shown now.
+        restarts: decides which games of the actor's own chain begin anew; None for the running chain.
+        pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
+        steps: joint steps made since all games began.
+        memory: (n, E, H) what policies with memory remember of the games under way; None of those without.
+    """
+
+    host: Replicated | AtRoot
+    view: View
+    actions: Stream
+    privacy: Stream
+    restarts: Stream | None = None
+    pending: np.ndarray | None = None
+    steps: int = 0
+    memory: np.ndarray | None = None
+
+    def forget(self, games: np.ndarray) -> None:
+        """The games of the mask (E,) begin anew, and nothing is remembered of what was before."""
+        if self.memory is not None:
+            self.memory[:, games] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One joint step of E games.
+
+    Attributes:
+        view, after: what the agents were shown in s and in s'.
+        own, pi: their actions, and the probabilities of discrete ones.
+        joint: (N, E) or (N, E, size) joint action; None where nobody is told.
+        active: (n, E) who took part.
+        r: (n, E) rewards, normalised where that is asked for.
+        again: (E,) games that begin anew.
+    """
+
+    view: View
+    own: list[np.ndarray]
+    pi: list[np.ndarray | None]
+    joint: np.ndarray | None
+    active: np.ndarray
+    r: np.ndarray
+    outcome: Outcome
+    after: View
+    again: np.ndarray

@@ -1,0 +1,59 @@
+"""What samplers count: rewards and episodes since they were last asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Tally:
+    """Rewards since the last `take`.
+
+    Attributes:
+        rewards: own rewards (n, M) of each batch, always the same list.
+        team, samples: sum of the team-mean rewards (no observation noise) drawn on the running chain, and how many.
+    """
+
+    rewards: list[np.ndarray] = field(default_factory=list)
+    team: float = 0.0
+    samples: int = 0
+
+    def take(self) -> tuple[float, int]:
+        """`team` and `samples`; counting begins anew."""
+        taken = self.team, self.samples
+        self.team, self.samples = 0.0, 0
+        self.rewards.clear()
+        return taken
+
+
+@dataclass
+class Episodes:
+    """Episodes of the running chain: those under way, and sums over those finished since `take`."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    finished: int = 0
+    total_return: float = 0.0
+    total_length: int = 0
+
+    def add(self, team: np.ndarray, done: np.ndarray) -> None:
+        """One step: team-mean rewards (E,), and which games are over."""
+        self.returns += team
+        self.lengths += 1
+        if done.any():
+            self.finished += int(done.sum())
+            self.total_return += float(self.returns[done].sum())
+            self.total_length += int(self.lengths[done].sum())
+            self.returns[done], self.lengths[done] = 0.0, 0
+
+    def forget(self, games: np.ndarray) -> None:
+        """The episodes of the mask (E,) that are under way do not count."""
+        self.returns[games], self.lengths[games] = 0.0, 0
+
+    def take(self) -> tuple[int, float, int]:
+        """How many episodes finished since the last call, the sum of their returns and of their lengths."""
+        taken = self.finished, self.total_return, self.total_length
+        self.finished, self.total_return, self.total_length = 0, 0.0, 0
+        return taken

@@ -1,0 +1,52 @@
+"""Topologies that other topologies are made of, as the families that name them are handed them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import networkx as nx
+import numpy as np
+
+from netac.topology.sequence import Topology
+
+
+class Part:
+    """A loaded topology that takes part in another one; its latest graphs are kept.
+
+    Attributes:
+        topology: what was loaded, for as many agents as the whole has.
+    """
+
+    def __init__(self, topology: Topology):
+        self.topology = topology
+
+    @property
+    def period(self) -> int | None:
+        """Its period, None where none is known."""
+        return self.topology.period
+
+    def graph(self, t: int) -> nx.Graph:
+        """Its graph at t, frozen; of a periodic one each graph is built once."""
+        return _graph(self, self._phase(t))
+
+    def edges(self, t: int) -> np.ndarray:
+        """That graph's edges in the order in which it lists them, (edges, 2) int64; read-only."""
+        return _edges(self, self._phase(t))
+
+    def _phase(self, t: int) -> int:
+        """The first iteration at which its graph is the one at t, as far as its period tells."""
+        return t if self.period is None else t % self.period
+
+
+@lru_cache(maxsize=16)
+def _graph(part: Part, t: int) -> nx.Graph:
+    """The graph, frozen: it is handed out again."""
+    return nx.freeze(part.topology.graph(t))
+
+
+@lru_cache(maxsize=16)
+def _edges(part: Part, t: int) -> np.ndarray:
+    """The edges as one array."""
+    edges = np.array(_graph(part, t).edges(), dtype=np.int64).reshape(-1, 2)
+    edges.flags.writeable = False
+    return edges

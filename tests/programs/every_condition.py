@@ -1,0 +1,26 @@
+"""Runs small experiments under conditions of the network, on the processes of this launch; process 0 prints what came out.
+
+With a folder: goes on there with runs that were stopped.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.conditions import NAMES, NEURAL, experiment, under
+from support.variants import fingerprint
+
+import netac
+from netac.comm import launch
+
+comm = launch.communicator()
+found = {}
+for name in [*NAMES, *NEURAL]:
+    if experiment(name)["agents"] >= comm.size:
+        with under(name):
+            out = Path(sys.argv[1]) / name if len(sys.argv) > 1 else None
+            found[name] = fingerprint(netac.run(experiment(name), out=out, resume=out is not None))
+if comm.rank == 0:
+    print(json.dumps(found))
