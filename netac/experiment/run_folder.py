@@ -152,16 +152,16 @@ def _toml(tables: dict[str, Any]) -> str:
 
 
 def _filled(theirs: dict[str, Any], mine: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The tables that an older netac may have written, with the defaults of keys that it did not know.
+    """The tables of a run that an older netac may have begun, with the `defaults` of keys that it did not know.
 
-    The defaults are those of `mine`: of a table only if it is there, and stands for the same in both.
+    The defaults are those of `mine`: of a table they are only if it stands for the same in both.
     """
-    filled = {key: value for key, value in defaults.items() if not isinstance(value, dict)} | theirs
+    filled = defaults | theirs
     for key, options in defaults.items():
-        one, other = mine.get(key), theirs.get(key)
-        if isinstance(options, dict) and isinstance(one, dict) and isinstance(other, dict) and all(
-                one.get(kind) == other.get(kind) for kind in ("name", "factory")):
-            filled[key] = options | other
+        if isinstance(options, dict):
+            one, other = mine[key], theirs.get(key, {})
+            same = isinstance(other, dict) and all(one.get(kind) == other.get(kind) for kind in ("name", "factory"))
+            filled[key] = options | other if same else theirs.get(key)
     return filled
 
 
