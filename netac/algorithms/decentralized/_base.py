@@ -54,10 +54,9 @@ class Requirements:
         mu: whether they hold an average reward, (n, 1); else it is (n, 0).  Read by the builders of agents.
         state: what else they keep from one iteration to the next, by name: `like("theta")` (n, d),
             `like("omega", "lam")` (n, K + L), `like("mixed")`, `numbers(3)` (n, 3), `per_edge()` (n, N),
-            `per_edge("theta")` (n, N, d); see
-            `netac.agents.parameters`.  It is 0 before iteration 0 and `agents.parameters["name"]` in `iterations`, to
-            be written in place.  Read by `Layout`, which gives it its columns of the agents' rows; checkpoints keep
-            whole rows.
+            `per_edge("theta")` (n, N, d); see `netac.agents.parameters`.  It is 0 before iteration 0, and
+            `agents.parameters["name"]` in `iterations`, to be written in place.  Read by `Layout`, which gives it its
+            columns of the agents' rows; checkpoints keep whole rows.
         mixed: what consensus averages, of "mu", "omega", "lam", "shared" (the shared part of theta) and the names of
             `state`: `agents.parameters.mixed` (n, width), which the network sends as one message.  Read by `Layout`,
             which lays it side by side, by the measures of disagreement (omega, lambda and theta alone), and by the
