@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import netac
 from netac.agents.distributions import (
     Categorical,
     CategoricalFamily,
@@ -21,6 +24,8 @@ from netac.agents.distributions import (
     distribution_of,
     relaxation_of,
 )
+from netac.agents.sequences import Sequences, chunked
+from netac.agents.transitions import Transitions
 from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import normal
 
@@ -227,3 +232,36 @@ def test_joint_actions_are_whole_numbers_only_where_everybodys_are():
     assert choices.random(rng, 4).dtype.kind == "i" and mixed.random(rng, 4).shape == (4, 2)
     assert (choices.dtype, mixed.dtype) == (np.int64, np.float32)
     np.testing.assert_array_equal(mixed.rounded(np.array([0.1, -1.0])), [float(np.float32(0.1)), 0.0])
+
+
+def test_only_distributions_and_spaces_are_told_how_many_actions_there_are():
+    """Policies, samplers and algorithms ask the distribution or the space, and serve any."""
+    package, homes = Path(netac.__file__).parent, {"distributions.py", "relaxations.py"}
+    paths = [path for part in ("agents", "sampling", "algorithms") for path in (package / part).rglob("*.py")]
+    asking = {path.relative_to(package) for path in paths
+              for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+              if isinstance(node, ast.Attribute) and node.attr == "n_actions" and path.name not in homes}
+    assert not asking
+
+
+def test_some_of_the_samples_are_the_same_of_everything():
+    rng = np.random.default_rng(2)
+    T, E, L = 4, 3, 2
+    M, names = T * E, ("obs", "seen", "joint", "next_joint")
+    lists = {name: [rng.random((M, 2)) for _ in range(2)] for name in names}
+    sequences = Sequences(chunked(T, E, L), list(rng.random((2, M // L, 5))), rng.random(M) < 0.5)
+    b = Transitions(**lists, own=[rng.integers(5, size=M), rng.random((M, 3))], pi=[rng.random((M, 5)), None],
+                    r=rng.random((2, M)), active=rng.integers(2, size=(2, M)).astype(float), sequences=sequences,
+                    shares=rng.random(M))
+    part = b.chunks[:, [4, 1]].ravel()
+    found = b.take(part)
+    for name in lists:
+        np.testing.assert_array_equal(getattr(found, name), np.stack(getattr(b, name))[:, part])
+    np.testing.assert_array_equal(found.own[1], b.own[1][part])
+    np.testing.assert_array_equal(found.r, b.r[:, part])
+    np.testing.assert_array_equal(found.shares, b.shares[part])
+    assert found.pi[1] is None is found.bootstrap_mask and found.next_obs == [] and found.chunks.shape == (L, 2)
+    np.testing.assert_allclose(found.sample_weight, b.active[:, part] * len(part) / b.shares[part].sum())
+    whole = Transitions.joined(list(Transitions(obs=b.obs, r=b.r, active=b.active).parts(E)))
+    np.testing.assert_array_equal(whole.r, b.r)
+    np.testing.assert_array_equal(whole.obs, b.obs)

@@ -282,6 +282,7 @@ def test_every_mlp_can_serve(hidden, activation):
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\nfrom netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
+               "import netac.agents.distributions, netac.agents.neural, netac.sampling.rollout\n"
                "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert 'pip install "netac[torch]"' in done.stdout, done.stderr
