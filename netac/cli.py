@@ -222,7 +222,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
             if found.frames:
                 animation.film(found.frames, render)
             else:
-                animation.animate(found.actions[0, :length], found.kinds, found.rewards[0, :length], render)
+                animation.animate(found.actions[0, :length], found.n_actions, found.rewards[0, :length], render)
             shown = len(found.frames) or min(length, animation.FRAMES)
             click.echo(f"written: {render}" + (f" (the first {shown} of {length} steps)" if shown < length else ""))
 
