@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what they need in one virtual environment, ./.venv (another: VENV=/path).
+# `make demo`, `make test` and `make docs` set up what they need in one virtual environment, ./.venv (another: VENV=/path).
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -9,7 +9,7 @@ activate := VIRTUAL_ENV=$(env) PATH="$(bin):$$PATH"
 install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 requirements := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help demo test lint venv clean
+.PHONY: help demo test lint docs venv clean
 .NOTPARALLEL:
 
 help: ## this list (the default)
@@ -25,16 +25,29 @@ demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MD
 	@echo "The table of the comparison:        demo/comparison/comparison.csv"
 	@echo "The picture of the comparison:      demo/comparison/comparison.png"
 
-test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
-	$(activate) $(bin)/python -m pytest $(PYTEST_ARGS)
+pytest := $(activate) $(bin)/python -m pytest
 
-lint: $(env)/.installed-all ## ruff
+# Two workers share the tests that launch nothing; those that launch processes of their own come after, with no others
+# beside them.  With PYTEST_ARGS one worker does it all.
+test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	$(pytest) -n 2 --dist loadfile -m "not mpi and not long" || failed=yes; \
+	$(pytest) -m "mpi and not long" && test -z "$$failed"
+else
+	$(pytest) $(PYTEST_ARGS)
+endif
+
+lint: $(env)/.installed-all ## ruff and mypy
 	$(bin)/ruff check .
+	$(bin)/mypy
+
+docs: $(env)/.installed-docs ## the documentation as a site in site/, its links checked
+	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict
 
 venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
 
-clean: ## remove the demo's results and all caches (the virtual environment and runs/ stay)
-	rm -rf demo build dist .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the demo's results, the site and all caches (the virtual environment and runs/ stay)
+	rm -rf demo site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
 
 $(env)/.installed-run: $(requirements) | $(bin)/python
@@ -44,6 +57,10 @@ $(env)/.installed-run: $(requirements) | $(bin)/python
 $(env)/.installed-all: $(requirements) | $(bin)/python
 	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,tensorboard]"
 	@touch $(env)/.installed-run $@
+
+$(env)/.installed-docs: $(requirements) | $(bin)/python
+	$(install) ".[docs]"
+	@touch $@
 
 $(bin)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from typing import Any
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
@@ -26,7 +27,7 @@ _HOMES = {"run": "experiment.run", "RunResult": "experiment.run_result", "load_r
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'netac' has no attribute {name!r}")
     return getattr(importlib.import_module(f"netac.{_HOMES[name]}"), name)

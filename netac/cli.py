@@ -33,7 +33,7 @@ class _RunHelp(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from netac import topology
-        from netac.experiment import build, config, linear_agents
+        from netac.experiment import schema
         from netac.utils import plugins
         from netac.utils.options import document
 
@@ -43,23 +43,24 @@ class _RunHelp(click.Command):
             with formatter.indentation():
                 formatter.write_dl(rows or [("", "no options")])
 
-        section("Keys of an experiment file (defaults in brackets):", document(config.Experiment))
-        section("[policy] of linear agents", document(linear_agents.Policy))
+        section("Keys of an experiment file (defaults in brackets):", document(schema.Experiment))
+        section("[policy] of linear agents", document(schema.Policy))
+        names = plugins.module_names(schema.NETWORKS)
         try:
-            from netac.experiment import neural_agents
+            networks = {name: plugins.module(schema.NETWORKS, name, "network") for name in names}
         except InputError as error:               # no PyTorch
             section(f"[policy], [critic], [reward_model] of networks: {error}", [])
         else:
             section('[policy] of networks: name = "mlp" or "cnn" and its options, or factory and kwargs; besides',
-                    document(neural_agents.NetworkPolicy))
-            section("[critic] and [reward_model], of networks: as [policy], but besides", document(neural_agents.NetworkCritic))
-            for name in plugins.module_names(build.NETWORKS):
-                module = plugins.module(build.NETWORKS, name, "network")
+                    document(schema.NetworkPolicy))
+            section("[critic] and [reward_model], of networks: as [policy], but besides",
+                    document(schema.NetworkCritic))
+            for name, module in networks.items():
                 section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
                         document(module.Settings))
-            section("{ factory, kwargs } in place of a name, for a network or an environment", document(config.Factory))
-        section("[normalise], for networks", document(config.Normalise))
-        for package, what in ((config.ENVIRONMENTS, "env"), (config.ALGORITHMS, "algorithm")):
+            section("{ factory, kwargs } in place of a name, for a network or an environment", document(plugins.Factory))
+        section("[normalise], for networks", document(schema.Normalise))
+        for package, what in ((schema.ENVIRONMENTS, "env"), (schema.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
                 module = plugins.module(package, name, what)
                 section(f'{what} = {{ name = "{name}" }}: {plugins.first_line(module)}', document(module.Settings))
@@ -162,7 +163,8 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
-    folder, allowed, table, options = None, False, spec, _overrides(sets)
+    folder, allowed, options = None, False, _overrides(sets)
+    table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
         experiment = source.experiment()
@@ -221,7 +223,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
             length = found.lengths[0]
             if found.frames:
                 animation.film(found.frames, render)
-            else:
+            elif found.actions is not None:
                 animation.animate(found.actions[0, :length], found.n_actions, found.rewards[0, :length], render)
             shown = len(found.frames) or min(length, animation.FRAMES)
             click.echo(f"written: {render}" + (f" (the first {shown} of {length} steps)" if shown < length else ""))
@@ -286,15 +288,15 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
 def list_command(what: str | None) -> None:
     """What there is: algorithms, envs, networks, topologies, weights, theory experiments."""
     from netac import theory, topology
-    from netac.experiment import build, config
+    from netac.experiment import schema
     from netac.utils import plugins
 
     def described(*packages: str) -> list[tuple[str, str]]:
         return [(name, _headline(f"{package}.{name.replace('-', '_')}"))
                 for package in packages for name in plugins.module_names(package)]
 
-    kinds = {"algorithms": lambda: described(*config.ALGORITHMS), "envs": lambda: described(config.ENVIRONMENTS),
-             "networks": lambda: described(build.NETWORKS),
+    kinds = {"algorithms": lambda: described(*schema.ALGORITHMS), "envs": lambda: described(schema.ENVIRONMENTS),
+             "networks": lambda: described(schema.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
              "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()],
              "theory": lambda: described(theory.PACKAGE)}
@@ -306,7 +308,9 @@ def _headline(module: str) -> str:
     """The first line of a module's docstring; the module, which may need what is not installed, is not loaded."""
     import ast
     from importlib.util import find_spec
-    text = Path(find_spec(module).origin).read_text(encoding="utf-8")
+    found = find_spec(module)
+    assert found and found.origin, f"{module} is a file of netac"
+    text = Path(found.origin).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 

@@ -29,6 +29,16 @@ VERSIONS = {
 }
 
 
+LAUNCHING = {"mpi", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them."""
+    for item in items:
+        if LAUNCHING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mpi)
+
+
 @pytest.fixture(scope="session")
 def mpi() -> Mpi:
     """The MPI of this environment.  Without any, or without mpi4py, the test is skipped; where CI=true it fails."""

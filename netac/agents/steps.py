@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +43,17 @@ class Common(Options):
     adam_epsilon: float = Field(1e-5, gt=0, le=1, allow_inf_nan=False, description="epsilon of Adam")
     clip: Radius = Field(None, description=(
         "largest norm of an agent's gradient, part by part (DNAC: the critic's only); off by default"))
+
+    def settled(self, gamma: float | None, networks: bool) -> Self:
+        """With a discount and an optimizer where nothing was said of them.
+
+        Args:
+            gamma: the environment's own, if it has one.
+            networks: whether the agents have networks.
+        """
+        usual = 0.95 if gamma is None else gamma
+        return self.model_copy(update={"gamma": usual if self.gamma is None else self.gamma,
+                                       "optimizer": self.optimizer or ("adam" if networks else "plain")})
 
     def make_optimizer(self, layout: Layout, agents: int) -> Optimizer:
         """The local optimizers of `agents` agents."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
     Raises:
         InputError: naming what of `source` is missing or wrong.
     """
-    def refuse(what: str, found: object, valid: str):
+    def refuse(what: str, found: object, valid: str) -> NoReturn:
         raise InputError(f"{source}: {what}", key="env", found=found, valid=valid)
 
     for name, value in {"gamma": None, "state_shape": None, "resumable": False, "names": None}.items():
@@ -115,9 +115,7 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
         refuse("the environment lacks something", ", ".join(missing),
                "an object as described by netac.envs.BatchedEnvironment")
     for name, wanted in {"agents": agents, "games": games}.items():
-        if getattr(environment, name) != wanted:
-            refuse(f"the environment has another number of {name}", getattr(environment, name),
-                   f"{wanted}, as the experiment says")
+        check_number(environment, name, wanted, source)
     for name in ("names", "observations", "actions"):
         if len(getattr(environment, name)) != agents:
             refuse(f"`{name}` has the wrong length", len(getattr(environment, name)), f"one entry for each of {agents} agents")
@@ -136,12 +134,26 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
     return environment
 
 
+def check_number(environment: BatchedEnvironment, name: str, wanted: int, source: str) -> BatchedEnvironment:
+    """The environment `source`; refused unless it has as many agents, or games (`name`), as are wanted.
+
+    Raises:
+        InputError: it has more or fewer.
+    """
+    if (found := getattr(environment, name)) != wanted:
+        raise InputError(f"{source}: the environment has another number of {name}", key="env", found=found,
+                         valid=f"{wanted}, as the experiment says")
+    return environment
+
+
 def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tuple[np.ndarray, tuple[int, ...], str]]:
     """Begin, make a step, begin all games anew: each answer with the shape and kind it should have.
 
     Answers are copied, as arrays; `refuse` is called when one that is the caller's to keep does not stay what it was.
     """
-    agents, games, answers, given = environment.agents, environment.games, {}, {}
+    agents, games = environment.agents, environment.games
+    answers: dict[str, tuple[np.ndarray, tuple[int, ...], str]] = {}
+    given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(name: str, answer: object, shape: tuple[int, ...], kind: str) -> None:
         answers[name] = np.array(answer), shape, kind

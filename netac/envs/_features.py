@@ -110,7 +110,8 @@ def counts(actions: np.ndarray, n_actions: int) -> np.ndarray:
     samples = actions.shape[1]
     if samples == 1:
         return np.bincount(actions[:, 0], minlength=n_actions)[None]
-    return np.bincount((actions + n_actions * np.arange(samples)).ravel(), minlength=n_actions * samples).reshape(samples, n_actions)
+    cells = (actions + n_actions * np.arange(samples)).ravel()
+    return np.bincount(cells, minlength=n_actions * samples).reshape(samples, n_actions)
 
 
 def joint_index(actions: np.ndarray, n_actions: int) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class ParallelGames:
 
     def _copy(self) -> Any:
         """Another copy of the environment, with the same agents and spaces."""
-        def refuse(problem: str, valid: str):
+        def refuse(problem: str, valid: str) -> NoReturn:
             raise InputError(f"{self._source}: {problem}", key=key_of(self._source), valid=valid)
 
         made = self._make()
@@ -90,7 +91,7 @@ class ParallelGames:
             refuse("gives environments that differ in their agents or spaces", "the same agents and spaces every time")
         return env
 
-    def _reset(self, games) -> None:
+    def _reset(self, games: Iterable[int]) -> None:
         for e in games:
             key = (Purpose.ENVIRONMENT, self._chain, e, 1 + int(self._episodes[e]))
             seed = int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1)[0]) >> 1
@@ -110,7 +111,8 @@ class ParallelGames:
 
     def state(self) -> np.ndarray:
         """The current global state, (E, *state_shape), single precision."""
-        states = np.zeros((self.games, *self.state_shape), dtype=np.float32)
+        assert self._state is not None, "there is no global state"
+        states = np.zeros((self.games, *self._state.shape), dtype=np.float32)
         for e, (env, row) in enumerate(zip(self._envs, states, strict=True)):
             try:
                 self._state.write(env.state(), row)
@@ -147,12 +149,12 @@ class ParallelGames:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Which episode each game is in; where games can be resumed also where they stand and what is shown."""
-        state = {"episodes": self._episodes.copy()}
+        state: dict[str, np.ndarray] = {"episodes": self._episodes.copy()}
         if self.resumable:
             state |= {"active": self.active.copy(), "steps": np.array([game.steps for game in self._games])}
             state |= {f"observation{i}": shown.copy() for i, shown in enumerate(self._shown)}
             for e, env in enumerate(self._envs):
-                kept = self._asked(e, "get_state", lambda env=env: plain(env.get_state()))
+                kept = self._asked(e, "get_state", partial(_state_of, env))
                 state |= {f"game{e}.{key}": value for key, value in kept.items()}
         return state
 
@@ -168,8 +170,9 @@ class ParallelGames:
         for e, (env, game) in enumerate(zip(self._envs, self._games, strict=True)):
             game.steps = int(state["steps"][e])
             prefix = f"game{e}."
-            kept = given_back({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
-            self._asked(e, "set_state", lambda env=env, kept=kept: env.set_state(kept))
+            kept = given_back({key.removeprefix(prefix): value for key, value in state.items()
+                               if key.startswith(prefix)})
+            self._asked(e, "set_state", partial(env.set_state, kept))
 
     def _asked(self, game: int, what: str, question: Callable[[], Any]) -> Any:
         try:
@@ -210,6 +213,10 @@ class ParallelGames:
         for env in self._envs:
             with suppress(Exception, SystemExit):
                 env.close()
+
+
+def _state_of(env: Any) -> dict[str, np.ndarray]:
+    return plain(env.get_state())
 
 
 def _render_mode(env: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def as_parallel(env: Any, source: str) -> Any:
     Raises:
         InputError: it is something else, or an `AECEnv` whose agents must act one after the other.
     """
-    def refuse(problem: str, valid: str):
+    def refuse(problem: str, valid: str) -> NoReturn:
         raise InputError(f"{source}: {problem}", key=key_of(source), valid=valid)
 
     if isinstance(env, AECEnv):
@@ -74,15 +74,6 @@ def as_parallel(env: Any, source: str) -> Any:
         refuse(f"gives {short(env)}, which is no PettingZoo environment: it has no {', '.join(lacking)}",
                "a ParallelEnv or AECEnv of pettingzoo")
     return env
-
-
-def check_parallel(env: Any, agents: int, source: str) -> tuple[str, ...]:
-    """Refuse whatever is no PettingZoo environment for `agents` agents, as `as_parallel` and `examine` do.
-
-    Returns:
-        What is not as it should be, but does no harm to a run.
-    """
-    return examine(as_parallel(env, source), agents, source).warnings
 
 
 def examine(env: Any, agents: int, source: str) -> Checked:
@@ -143,16 +134,19 @@ def _seats(env: Any) -> Seats:
             raise ApiError(f"possible_agents names an agent twice: {short(ids)}", "every agent once")
     except TypeError:
         raise ApiError(f"possible_agents holds what cannot be a key: {short(ids)}", "names of agents, e.g. agent_0") from None
-    made = {"observation_space": [], "action_space": []}
+    readers, writers = [], []
     for i, agent in enumerate(ids):
-        for what, make in (("observation_space", reader), ("action_space", writer)):
-            try:
-                space = getattr(env, what)(agent)
-            except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-                raise ApiError(f"{what}({agent!r}) failed: {type(error).__name__}: {error}",
-                               f"a method {what}(agent) that returns the space of any of possible_agents", i) from error
-            made[what].append(make(space, f"{what}({agent!r})"))
-    return Seats(tuple(ids), tuple(made["observation_space"]), tuple(made["action_space"]))
+        readers.append(reader(_space(env, "observation_space", agent, i), f"observation_space({agent!r})"))
+        writers.append(writer(_space(env, "action_space", agent, i), f"action_space({agent!r})"))
+    return Seats(tuple(ids), tuple(readers), tuple(writers))
+
+
+def _space(env: Any, what: str, agent: Any, i: int) -> Any:
+    try:
+        return getattr(env, what)(agent)
+    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+        raise ApiError(f"{what}({agent!r}) failed: {type(error).__name__}: {error}",
+                       f"a method {what}(agent) that returns the space of any of possible_agents", i) from error
 
 
 def _check(env: Any, seats: Seats) -> Checked:
@@ -208,6 +202,7 @@ def _random_actions(seats: Seats, rng: np.random.Generator) -> np.ndarray:
 
 
 def _within(space: ActionSpace, rng: np.random.Generator) -> np.ndarray:
+    """An action vector; gymnasium's own `sample` fails for bounds as wide as the numbers of their type."""
     low, high = np.array(space.low), np.array(space.high)
     bounded = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(bounded, low, -1e300), np.where(bounded, high, 1e300)

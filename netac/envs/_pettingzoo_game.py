@@ -67,7 +67,8 @@ class Game:
 
     def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray):
         self.env, self.seats, self.shown, self.active = env, seats, shown, active
-        self.steps, self.answer = 0, ()
+        self.steps = 0
+        self.answer: tuple[dict, ...] = ()
         self._index = {agent: i for i, agent in enumerate(seats.ids)}
 
     def reset(self, seed: int) -> None:
@@ -131,7 +132,7 @@ class Game:
         self.active[list(going_on)] = True
         return not going_on
 
-    def _call(self, name: str, *arguments, **keywords) -> Any:
+    def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         try:
             return getattr(self.env, name)(*arguments, **keywords)
         except NetacError:

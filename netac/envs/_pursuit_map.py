@@ -130,7 +130,8 @@ def draw(ground: Map, constraint_window: float, groups: tuple[int, ...], rng: np
     x, y = rng.random(2) * (1.0 - constraint_window)
     allowed = ground.within(range(int(ground.x_size * x), int(ground.x_size * (x + constraint_window))),
                             range(int(ground.y_size * y), int(ground.y_size * (y + constraint_window))))
-    steps, placed = np.array([dx + dy * ground.width for dx, dy in MOVES]), []
+    steps = np.array([dx + dy * ground.width for dx, dy in MOVES])
+    placed: list[np.ndarray] = []
     for count in groups:
         left, cells = allowed.copy(), np.empty(count, dtype=np.intp)
         for agent, u in enumerate(rng.random(count)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
@@ -62,8 +62,9 @@ class TabularEnvironment(Protocol):
 
 def check_gamma(gamma: object, source: str) -> None:
     """Refuse what the environment `source` comes with unless it is None or a discount."""
-    if gamma is not None and not (isinstance(gamma, Real) and not isinstance(gamma, bool) and 0 <= gamma < 1):
-        raise InputError(f"{source}: `gamma` is not a discount", key="env", found=gamma, valid="None, or a number in [0, 1)")
+    if gamma is not None and not (isinstance(gamma, Real) and not isinstance(gamma, bool) and 0 <= float(gamma) < 1):
+        raise InputError(f"{source}: `gamma` is not a discount", key="env", found=gamma,
+                         valid="None, or a number in [0, 1)")
 
 
 _OPTIONAL = {"reward_noise": None, "theta0": None, "gamma": None, "mdp": None}
@@ -77,7 +78,7 @@ def check(environment: TabularEnvironment, agents: int, source: str) -> TabularE
     Raises:
         InputError: naming what of `source` is missing or wrong.
     """
-    def refuse(what: str, found: object, valid: str):
+    def refuse(what: str, found: object, valid: str) -> NoReturn:
         raise InputError(f"{source}: {what}", key="env", found=found, valid=valid)
 
     for name, value in _OPTIONAL.items():

@@ -12,7 +12,7 @@ Zhang et al., 2018).  Both start uniformly.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -47,7 +47,7 @@ class Settings(Options):
         return {**RANDOM, **table} if table.get("seed") is not None else table
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Settings:
         if (self.path is None) == (self.seed is None):
             raise ValueError("needs either `path` (an .npz file) or `seed` (a random MDP), and not both")
         unused = [key for key in RANDOM if getattr(self, key) is not None]
@@ -59,6 +59,7 @@ class Settings(Options):
 def make(settings: Settings, agents: int) -> FiniteEnvironment:
     """The environment for `agents` agents."""
     if settings.path is None:
+        assert settings.seed is not None and settings.states and settings.actions and settings.recipe     # _fill_in
         mdp, theta0 = random_mdp(settings.seed, agents, settings.states, settings.actions, settings.recipe), None
         r = mdp.r[:, :, None]
     else:
@@ -90,7 +91,7 @@ def read_mdp(path: Path, agents: int | None = None) -> tuple[FiniteMDP, np.ndarr
     Args:
         agents: how many there should be; None: any number.
     """
-    arrays = load_npz(path)
+    arrays: dict[str, Any] = dict(load_npz(path))
     missing = [name for name in ("P", "r", "xi") if name not in arrays]
     if missing:
         raise InputError("the file lacks an array", file=path, key=missing[0], found=sorted(arrays),

@@ -57,7 +57,7 @@ class Settings(Options):
         return table
 
     @model_validator(mode="after")
-    def _one_source(self):
+    def _one_source(self) -> Settings:
         if self.game is not None and self.path is not None:
             raise ValueError("needs either `game` or `path` (an .npz file), and not both")
         if self.penalty is not None and self.game != "penalty":
@@ -77,7 +77,8 @@ def make(settings: Settings, agents: int, games: int) -> CommonPayoff:
     else:
         table = payoff_table(settings, agents)
         n_actions, payoff = table.shape, lambda actions: table[tuple(actions)]
-    return CommonPayoff(tuple(ActionSpace(n_actions=kind) for kind in n_actions), payoff, games, settings.horizon, settings.identity)
+    spaces = tuple(ActionSpace(n_actions=n) for n in n_actions)
+    return CommonPayoff(spaces, payoff, games, settings.horizon, settings.identity)
 
 
 def opposite_halves(actions: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Settings(Options):
         1.0, gt=0, le=1, description="games begin within a window placed at random, its sides relative to the map's")
 
     @model_validator(mode="after")
-    def _odd(self):
+    def _odd(self) -> Settings:
         if self.obs_range % 2 == 0:
             raise ValueError(f"obs_range must be an odd number (found {self.obs_range})")
         return self
@@ -77,7 +77,8 @@ def place(ground: Map, settings: Settings, pursuers: int, rng: np.random.Generat
     Raises:
         InputError: there was no room in any of `tries` placements.
     """
-    groups, most = (pursuers, settings.n_evaders), []
+    groups = (pursuers, settings.n_evaders)
+    most: list[int] = []
     for _ in range(tries):
         placed = draw(ground, settings.constraint_window, groups, rng)
         most = max(most, [len(cells) for cells in placed])
@@ -142,14 +143,14 @@ class Pursuit:
         Raises:
             InputError: the agents found no room.
         """
-        self._count(PURSUERS, self._pursuers, 0), self._count(EVADERS, self._evaders, 0)
+        self._count_all(0)
         for game in np.flatnonzero(games).tolist():
             self._episodes[game] += 1
             key = (Purpose.ENVIRONMENT, self._key[1], game, 1 + int(self._episodes[game]))
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(self._key[0], spawn_key=key)))
             self._pursuers[:, game], self._evaders[:, game] = place(self._map, self._settings, self.agents, rng, TRIES)
         self._steps[games] = 0
-        self._count(PURSUERS, self._pursuers, 1), self._count(EVADERS, self._evaders, 1)
+        self._count_all(1)
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, obs_range, obs_range, 3) each, by y, x and channel (walls, pursuers, evaders)."""
@@ -201,6 +202,11 @@ class Pursuit:
         else:
             self._flat[cells] = 0.0
 
+    def _count_all(self, here: int) -> None:
+        """Take all agents off the grid (here = 0), or put them there."""
+        self._count(PURSUERS, self._pursuers, here)
+        self._count(EVADERS, self._evaders, here)
+
     def _on(self, channel: int, cells: np.ndarray) -> np.ndarray:
         """How many agents stand on `cells` (..., E)."""
         return self._flat.take((cells + self._first) * CHANNELS + channel)
@@ -223,7 +229,8 @@ class Pursuit:
         where[(self._evaders + self._first)[caught]] = True
         if not self._settings.surround:
             return where.take(self._pursuers + self._first)
-        return where.take(self._map.around.take(self._pursuers, axis=0) + self._first[:, None]).any(axis=-1)
+        beside = self._map.around.take(self._pursuers, axis=0) + self._first[:, None]
+        return np.any(where.take(beside), axis=-1)
 
     def _rewards(self, before: np.ndarray, after: np.ndarray, caught_by: np.ndarray) -> np.ndarray:
         """(N, E) sums of the module docstring's r_i^j over j, with PettingZoo's operations in its order.
@@ -259,9 +266,9 @@ class Pursuit:
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from there, after `begin` with the same seed and chain."""
-        self._count(PURSUERS, self._pursuers, 0), self._count(EVADERS, self._evaders, 0)
+        self._count_all(0)
         self._pursuers[:], self._evaders[:] = (self._map.number(state[name]) for name in ("pursuers", "evaders"))
-        self._count(PURSUERS, self._pursuers, 1), self._count(EVADERS, self._evaders, 1)
+        self._count_all(1)
         self._steps[:], self._episodes[:] = state["steps"], state["episodes"]
         self._uniforms.seek(int(state["uniforms"]))
 

@@ -216,7 +216,7 @@ class Spread:
 
     def render(self, game: int = 0) -> np.ndarray:
         """A picture of one game: landmarks, agents, and which of them collide."""
-        colliding = (self._distances[self.agents:, :, game] < CONTACT).any(axis=0)
+        colliding = np.any(self._distances[self.agents:, :, game] < CONTACT, axis=0)
         return picture(self._positions[..., game], self._landmarks[..., game], colliding)
 
     def close(self) -> None:

@@ -1,40 +1,72 @@
-"""From an experiment to its parts: environment, topology, agents, world and network."""
+"""From an experiment to its parts: environment, topology, agents, sampler and network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from netac import topology
 from netac.agents.parameters import Layout
 from netac.agents.steps import Common
-from netac.algorithms.centralized._off_policy import OffPolicyAgents, ReplayRequirements
-from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.decentralized._base import NetworkedAgents
 from netac.comm.agreement import agreed
 from netac.comm.ledger import Ledger
 from netac.comm.network import Network
 from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
-from netac.experiment import linear_agents
-from netac.experiment.config import ALGORITHMS, NETWORKS, Experiment
-from netac.experiment.linear_agents import Linear, make_linear
 from netac.experiment.make_env import Environment, GamesSource, make_environment
+from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
 
-if TYPE_CHECKING:                # loads torch
-    from netac.experiment.neural_agents import Neural
-    from netac.experiment.on_policy_agents import Central
+if TYPE_CHECKING:                # loads torch, and algorithms that are not asked for
+    from netac.algorithms.centralized._off_policy import OffPolicyAgents
+    from netac.algorithms.centralized._on_policy import OnPolicyAgents
+    from netac.algorithms.decentralized._base import NetworkedAgents
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
-EXACT_SAMPLING = ("stationary", "iid")
+BUILDERS = {                    # what an algorithm's requirements name -> modules that make linear agents, and networks
+    "decentralized": ("linear_agents", "neural_agents"),
+    "on-policy": (None, "on_policy_agents"),
+    "off-policy": (None, "off_policy_agents")}
+
+
+class Model(Protocol):
+    """What agents are made of: what the `make` of a builder's module gives.
+
+    Attributes:
+        plays_games: whether they play games, with networks; else they live in an environment of finitely many states.
+        has_trainer: whether a central trainer collects what they do; else they talk to their neighbours.
+        needs: what the algorithm asks for.
+        policy: the policies of all agents.
+        parts: the tables of the experiment that say how they are made, complete, by their keys.
+        layout: what each agent holds.
+    """
+
+    plays_games: bool
+    has_trainer: bool
+    needs: Any
+    policy: Any
+    parts: dict[str, Any]
+    layout: Layout
+
+    def describe(self) -> str:
+        """What to say of them at a run's start; may be nothing."""
+
+    def agents(self, local: range, seed: int, settings: Any) -> NetworkedAgents | OnPolicyAgents | OffPolicyAgents:
+        """The agents `local`, at their initial values."""
+
+    def ledger(self) -> Ledger:
+        """Where their traffic is counted."""
+
+    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
+                play: bool = False) -> Sampler:
+        """What draws their samples; `play`: they are played only, without a trainer and without what explores."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +76,26 @@ class Setting:
     Attributes:
         experiment: complete, with all defaults filled in.
         environment: made and checked.
-        model: what agents are made of: a `netac.experiment.linear_agents.Linear`, `netac.experiment.neural_agents.Neural` or, with a trainer,
-            `netac.experiment.on_policy_agents.Central`.
+        model: what agents are made of.
         topology: loaded.
-        settings: the algorithm's options, gamma known.
-        algorithm: the algorithm's module.
+        mdp: the whole model, where exact quantities of the agents can be computed from it: those of linear agents.
     """
 
     experiment: Experiment
     environment: Environment
-    model: Linear | Neural | Central
+    model: Model
     topology: topology.Topology
-    settings: Common
-    algorithm: ModuleType
+    mdp: FiniteMDP | None
+
+    @property
+    def settings(self) -> Any:
+        """The algorithm's options, with its discount and optimizer."""
+        return self.experiment.algorithm.settings
+
+    @property
+    def algorithm(self) -> Any:
+        """The algorithm's module."""
+        return self.experiment.algorithm.module
 
     @property
     def layout(self) -> Layout:
@@ -66,12 +105,12 @@ class Setting:
     @property
     def plays_games(self) -> bool:
         """Whether the agents live in `netac.sampling.game.GameSampler`: networks do."""
-        return not isinstance(self.model, Linear)
+        return self.model.plays_games
 
     @property
     def trains_centrally(self) -> bool:
         """Whether there is a central trainer."""
-        return isinstance(self.algorithm.requirements(self.settings), TrainerRequirements)
+        return self.model.has_trainer
 
     @property
     def replicated(self) -> bool:
@@ -81,17 +120,18 @@ class Setting:
 
     @property
     def efficient_over(self) -> int:
-        """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of as many
-        samples as they are iterations of other algorithms."""
+        """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of
+        as many samples as they are iterations of other algorithms."""
         wanted = self.environment.EFFICIENT_OVER
         if self.trains_centrally:
             wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
         return min(self.experiment.iterations, wanted)
 
-    @property
-    def mdp(self) -> FiniteMDP | None:
-        """The whole model, where the agents' exact quantities can be computed from it: those of linear agents."""
-        return self.environment.mdp if isinstance(self.model, Linear) else None
+    def defaults(self) -> dict[str, Any]:
+        """The experiment's tables as they are where nothing is said: keys without a default are left out."""
+        experiment = self.experiment
+        parts = {"env": experiment.env, "normalise": experiment.normalise, "algorithm": experiment.algorithm}
+        return experiment.defaults() | {key: part.defaults() for key, part in (parts | self.model.parts).items()}
 
 
 def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
@@ -104,41 +144,26 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     Raises:
         InputError: for whatever in the experiment cannot be made.
     """
-    N = experiment.agents
-    environment = make_environment(experiment.env, N, experiment.envs)
-    module = plugins.module(ALGORITHMS, experiment.algorithm["name"], "algorithm")
-    settings = module.Settings(**{k: v for k, v in experiment.algorithm.items() if k != "name"})
-    needs = module.requirements(settings)
-    central = isinstance(needs, TrainerRequirements)
-    networks = central or _networks_wanted(experiment, environment)
-    settings = settings.model_copy(update={
-        "gamma": settings.gamma if settings.gamma is not None else 0.95 if environment.gamma is None else environment.gamma,
-        "optimizer": settings.optimizer or ("adam" if networks else "plain")})
-    if environment.mdp is not None:
-        environment.mdp = replace(environment.mdp, gamma=settings.gamma)
-    if isinstance(needs, ReplayRequirements):
-        from netac.experiment.off_policy_agents import make_replaying
-        model = make_replaying(experiment, environment, needs, settings)
-    elif central:
-        from netac.experiment.on_policy_agents import make_central
-        model = make_central(experiment, environment, needs, settings)
-    elif settings.sampling in EXACT_SAMPLING and (networks or environment.mdp is None):
-        raise InputError("exact distributions are known for tabular policies in finite MDPs only", key="algorithm.sampling",
-                         found=settings.sampling, valid='"markov" or "double" here')
-    elif networks:
-        from netac.experiment.neural_agents import make_neural
-        model = make_neural(experiment, environment, needs)
-    else:
-        model = make_linear(experiment.policy, environment, needs)
+    environment = make_environment(experiment.env, experiment.agents, experiment.envs)
+    chosen: Common = experiment.algorithm.settings
+    needs = experiment.algorithm.module.requirements(chosen)
+    for_linear, for_networks = BUILDERS[needs.builder]
+    networks = for_linear is None or _networks_wanted(experiment, environment)
+    settings = chosen.settled(environment.gamma, networks)
+    builder = import_module(f"netac.experiment.{for_networks if networks else for_linear}")
+    model: Model = builder.make(experiment, environment, needs, settings)
     size = model.layout.total
     if size > LARGEST_AGENT:
         raise InputError(f"each agent would hold {size:,} parameters", key="policy" if networks else "env.features",
-                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller networks')
-    loaded = topology.load(experiment.topology, N, folder=folder)
+                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller '
+                               "networks")
+    loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
     complete = experiment.model_copy(update={
-        "algorithm": {"name": experiment.algorithm["name"], **settings.model_dump()}, "topology": dict(loaded.spec),
-        **model.tables})
-    return Setting(complete, environment, model, loaded, settings, module)
+        "algorithm": replace(experiment.algorithm, settings=settings), "topology": dict(loaded.spec),
+        **{key: part.table() for key, part in model.parts.items()}})
+    known = environment.mdp is not None and not model.plays_games
+    return Setting(complete, environment, model, loaded,
+                   replace(environment.mdp, gamma=settings.gamma) if known else None)
 
 
 def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
@@ -148,14 +173,15 @@ def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
         InputError: options of networks without networks, or tabular policies where states cannot be counted.
     """
     policy, stateful = experiment.policy, isinstance(environment, GamesSource)
-    named, known = policy.get("name"), [*linear_agents.NAMES, *plugins.module_names(NETWORKS)]
+    named, known = policy.get("name"), [*LINEAR, *plugins.module_names(NETWORKS)]
     if named is not None and named not in known:
         hint = did_you_mean(named, known) if isinstance(named, str) else ""
         raise InputError(f"there is no such policy{hint}", key="policy.name", found=named, valid=", ".join(known))
-    networks = "factory" in policy or (named not in linear_agents.NAMES if named is not None else stateful)
+    networks = "factory" in policy or (named not in LINEAR if named is not None else stateful)
     if stateful and not networks:
-        raise InputError(f"a {named} policy needs an environment with finitely many states", key="policy.name", found=named,
-                         valid='"mlp", "cnn", or a network of your own: policy = { factory = "package.module:Class" }')
+        raise InputError(f"a {named} policy needs an environment with finitely many states", key="policy.name",
+                         found=named, valid='"mlp", "cnn", or a network of your own: '
+                                            'policy = { factory = "package.module:Class" }')
     if not networks:
         usual = Experiment.model_fields
         for key in ("envs", "stagger", "critic", "reward_model", "normalise"):
@@ -205,8 +231,8 @@ class Parts:
     def rows(self) -> dict[str, np.ndarray]:
         """By name."""
         optimizer = self.agents.optimizer
-        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts, **self.sampler.rows,
-                **self.network.rows, **self.agents.rows}
+        kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts,
+                **self.sampler.rows, **self.network.rows, **self.agents.rows}
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
@@ -221,7 +247,7 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     ledger = model.ledger()
     agents = model.agents(placement.local, experiment.seed, setting.settings)
     sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
-    if setting.trains_centrally:
+    if model.has_trainer:
         return Parts(setting, placement, agents, sampler, TrainerLinks(placement, ledger, comm), ledger, comm)
     matrix = setting.topology.matrix
     if comm is not None and setting.topology.foreign:

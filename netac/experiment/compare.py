@@ -58,7 +58,8 @@ class ComparisonResult(Comparison):
 
 def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str], seeds: int = 10, *,
             jobs: int | None = None, processes: int = 1, set: Mapping[str, Any] | None = None,
-            out: str | Path | None = None, progress: bool = False) -> ComparisonResult:
+            overrides: Mapping[str, Any] | None = None, out: str | Path | None = None,
+            progress: bool = False) -> ComparisonResult:
     """Run every algorithm with `seeds` seeds, beginning with the experiment's own, and put the results side by side.
 
     Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of your
@@ -70,14 +71,14 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
         seeds: how many seeds each.
         jobs: runs at a time; by default one per core.
         processes: MPI processes of each run (launched with mpirun where it is more than one).
-        set: overrides {"agents": 10}.
+        set, overrides: either of them: overrides {"agents": 10}.
         out: where runs, tables and picture go; finished runs found there are taken as they are.  None: nowhere.
         progress: show progress on a terminal.
 
     Raises:
         InputError: the experiment is not valid for one of the algorithms, or `out` cannot be used.
     """
-    source = config.read(experiment, set or {})
+    source = config.read(experiment, config.one_of(set, overrides))
     comm = launch.communicator()
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
@@ -217,4 +218,4 @@ def _write(found: ComparisonResult) -> None:
 
 def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:
     experiment = source.experiment(algorithms[0], algorithms)
-    return experiment.env.get("name", experiment.env.get("factory")), experiment.agents
+    return experiment.env.called, experiment.agents

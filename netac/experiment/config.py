@@ -1,93 +1,30 @@
-"""The experiment file: its schema, `--set`, and what an algorithm finds of its options in it.
+"""From an experiment file, or tables, and `--set` to an `Experiment`.
 
-Precedence: file < [algorithm.NAME] < --set.  A string where a table may stand is a name or a path.
+A key is looked up by `Source.experiment`: file < [algorithm.NAME] < --set.  What it may be is declared in
+`netac.experiment.schema` or in the `Settings` of the algorithm or environment.  A string where a table may stand is a
+name or a path.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from pydantic import Field
-
+from netac.experiment.algorithm_options import algorithm_options, of_length
+from netac.experiment.schema import ALGORITHMS, ENVIRONMENTS, PARTS, Experiment, as_table
 from netac.utils import plugins
-from netac.utils.errors import InputError, did_you_mean
+from netac.utils.errors import InputError
 from netac.utils.files import read_text
-from netac.utils.options import Options, checked, spelled_out
+from netac.utils.options import checked, spelled_out
+from netac.utils.plugins import BuiltIn, Factory
 
-ALGORITHMS = ("netac.algorithms.decentralized", "netac.algorithms.centralized")
-ENVIRONMENTS = "netac.envs"
-NETWORKS = "netac.agents.networks"
-PARTS = ("policy", "critic", "reward_model")                              # the tables that may hold networks
-LENGTH = ("iterations", "log_every", "checkpoint_every", "evaluate_every")      # may stand in [algorithm.NAME], too
 CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
            **dict.fromkeys(("env", *PARTS), ("name", "factory"))}
-
-
-class Normalise(Options):
-    """The table [normalise]: by running statistics, every agent's own."""
-
-    observations: bool = Field(False, description="observations to mean 0 and deviation 1, clipped to +-10")
-    rewards: bool = Field(False, description="rewards divided by the deviation of the discounted return")
-
-
-class Experiment(Options):
-    """A complete experiment."""
-
-    agents: int = Field(ge=1, le=10**7, description="N, a whole number of agents >= 1")
-    iterations: int = Field(ge=1, le=10**12, description="T, a whole number of iterations >= 1")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="whole number >= 0: every random stream is spawned from it")
-    env: dict[str, Any] | str = Field(description=(
-        'a name, an .npz file, { name = "...", options }, or { factory = "package.module:function", kwargs = { } }'))
-    topology: dict[str, Any] | str = Field("complete", description=(
-        'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
-    envs: int = Field(1, ge=1, le=10**5, description="E, games played side by side by agents with networks")
-    stagger: int = Field(0, ge=0, le=10**9, description=(
-        "steps over which the games' first episodes are cut short, evenly, so that not all are at the same stage, e.g. the "
-        "length of an episode; 0: all begin together"))
-    policy: dict[str, Any] | str = Field({}, description=(
-        'tabular, log-linear, mlp, cnn, { name = "...", options } or { factory = "package.module:Class", kwargs = { } }'))
-    critic: dict[str, Any] | str = Field({}, description=(
-        "the network of V (or Q), as in policy; without a name or factory the policy's, but for the options given (the usual "
-        "one for what it sees where the policy is of a factory, or a cnn and the critic sees no image)"))
-    reward_model: dict[str, Any] | str = Field({}, description=(
-        "the network of R, as in policy; without a name or factory the critic's, but for the options given and with a hidden "
-        "layer"))
-    normalise: Normalise = Field(Normalise(), description="the table [normalise], for networks")
-    algorithm: dict[str, Any] | str = Field(description='a name, or the table [algorithm] with a name and options')
-    log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
-    checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
-    evaluate_every: int = Field(0, ge=0, le=10**12, description=(
-        "iterations between evaluations, >= 0: the policies are played in games of their own, at the start and end, too, as "
-        "evaluations.csv tells; 0: never"))
-    evaluate_episodes: int = Field(32, ge=1, le=10**4, description="episodes of an evaluation, always the same ones, >= 1")
-    evaluate_greedy: bool = Field(False, description=(
-        "true: agents are evaluated with their most probable action, or the mean, instead of a draw"))
-    evaluate_steps: int | None = Field(None, ge=1, le=10**6, description=(
-        "the most steps of an evaluation's episode; without it all it has, 200 where the environment has no end"))
-    tensorboard: bool = Field(False, description="true: TensorBoard event files in the run folder's tensorboard/, too")
-    allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
-    allow_mixed_hosts: bool = Field(False, description=(
-        "true: run although hosts compute with different numeric kernels, so that replicated environments may drift apart"))
-
-    def tables(self) -> dict[str, Any]:
-        """The experiment as plain tables, as a TOML file holds them: what is not set is left out."""
-        return _without_none(self.model_dump())
-
-
-class Factory(Options):
-    """What a user's import path stands for: an environment or a network."""
-
-    factory: str = Field(pattern=r"^[\w.]+:[\w.]+$", description='"package.module:function"')
-    kwargs: dict[str, Any] = Field({}, description="its keyword arguments, besides those that netac gives")
-    folder: str | None = Field(None, description=(
-        "where the module is looked for besides Python's own path; by default the experiment file's folder"))
 
 
 @dataclass(frozen=True)
@@ -118,7 +55,8 @@ class Source:
             there = there.get(part)
         return error.located(file=self.file if there is None or there is self.overrides else "--set")
 
-    def experiment(self, algorithm: str | None = None, compared: Sequence[str] = (), seed: int | None = None) -> Experiment:
+    def experiment(self, algorithm: str | None = None, compared: Sequence[str] = (),
+                   seed: int | None = None) -> Experiment:
         """The experiment for one algorithm (by default the file's), checked as far as options go.
 
         Args:
@@ -129,59 +67,61 @@ class Source:
             InputError: with the file's name.
         """
         try:
-            return self._experiment(algorithm, compared, seed)
+            keys = self._keys(algorithm, compared)
+            if seed is not None:
+                keys["seed"] = seed
+            if "env" in keys:
+                keys["env"] = self._environment(_dictionary(keys["env"], "env", spelled_out))
+            for key in PARTS:
+                if key in keys:
+                    keys[key] = self._part(_dictionary(keys[key], key, lambda name: {"name": name}), key)
+            return checked(Experiment, keys)
         except InputError as error:
             raise self.located(error) from None
 
-    def _experiment(self, algorithm: str | None, compared: Sequence[str], seed: int | None) -> Experiment:
-        merged = {key: value for key, value in self.tables.items() if key != "algorithm"}
+    def _keys(self, algorithm: str | None, compared: Sequence[str]) -> dict[str, Any]:
+        """The file with the overrides put over it, [algorithm] as what the algorithm finds there."""
+        keys = {key: value for key, value in self.tables.items() if key != "algorithm"}
         for key, value in self.overrides.items():
             if key != "algorithm":
-                merged[key] = _merged(merged.get(key), value, CHOICES.get(key, ()))
-        file_table, set_table = (_table(tables.get("algorithm", {}), "algorithm") for tables in (self.tables, self.overrides))
-        name = algorithm or set_table.get("name", file_table.get("name"))
-        if name is not None:
-            file_table, in_file = _length(file_table, name)
-            set_table, in_set = _length(set_table, name)
-            merged |= {key: value for key, value in in_file.items() if key not in self.overrides} | in_set
-            merged["algorithm"] = algorithm_options(name, file_table, set_table, compared)
-        if seed is not None:
-            merged["seed"] = seed
-        found = checked(Experiment, merged)
-        return found.model_copy(update={"env": self._environment(found.env), "policy": self._policy(found.policy),
-                                        **{key: self._network(getattr(found, key), key) for key in PARTS[1:]}})
+                keys[key] = _merged(keys.get(key), value, CHOICES.get(key, ()))
+        in_file, in_set = (as_table(tables.get("algorithm", {}), "algorithm")
+                           for tables in (self.tables, self.overrides))
+        name = algorithm or in_set.get("name", in_file.get("name"))
+        if name is None:
+            return keys
+        in_file, by_file = of_length(in_file, name)
+        in_set, by_set = of_length(in_set, name)
+        keys |= {key: value for key, value in by_file.items() if key not in self.overrides} | by_set
+        return keys | {"algorithm": algorithm_options(name, in_file, in_set, compared)}
 
-    def _environment(self, table: dict | str) -> dict:
-        table = spelled_out(table) if isinstance(table, str) else _table(table, "env")
+    def _environment(self, table: dict[str, Any]) -> BuiltIn | Factory:
         if "path" in table and "factory" not in table:
             table = {"name": "finite-mdp"} | table
         if "factory" in table:
-            return checked(Factory, {"folder": str(self.folder.absolute())} | table, "env").model_dump()
+            return checked(Factory, self._here(table), "env")
         if "name" not in table:
             raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
-        module = chosen(ENVIRONMENTS, table["name"], "environment", "env.name")
-        options = checked(module.Settings, {k: v for k, v in table.items() if k != "name"}, "env", ["name"]).model_dump()
-        for key in ("path", "features"):
-            if isinstance(options.get(key), str) and options[key].endswith(".npz"):
-                options[key] = str(self.find(options[key], f"env.{key}"))
-        return {"name": table["name"], **options}
+        found = plugins.built_in(ENVIRONMENTS, table, "environment", "env", ["name"])
+        files = {key: str(self.find(name, f"env.{key}")) for key in ("path", "features")
+                 if isinstance(name := getattr(found.settings, key, None), str) and name.endswith(".npz")}
+        return replace(found, settings=found.settings.model_copy(update=files))
 
-    def _policy(self, table: dict | str) -> dict:
-        table = self._network(table, "policy")
-        if table.get("name") == "log-linear" and isinstance(table.get("features"), str):
-            table["features"] = str(self.find(table["features"], "policy.features"))
+    def _part(self, table: dict[str, Any], key: str) -> dict[str, Any]:
+        """The table of a policy or critic; `netac.experiment.build` knows its options."""
+        if "factory" in table:
+            if "name" in table:
+                raise InputError("a network has a name or a factory, not both", key=f"{key}.name", found=table["name"],
+                                 valid="name, of a built-in network, or factory, of one of your own")
+            own = {option: value for option, value in table.items() if option in Factory.model_fields}
+            return table | checked(Factory, self._here(own), key).table()
+        if key == "policy" and table.get("name") == "log-linear" and isinstance(table.get("features"), str):
+            return table | {"features": str(self.find(table["features"], "policy.features"))}
         return table
 
-    def _network(self, table: dict | str, key: str) -> dict:
-        """The table of a policy or critic; `netac.experiment.linear_agents` and `netac.experiment.neural_agents` know its options."""
-        table = _table(table, key)
-        if "factory" not in table:
-            return table
-        if "name" in table:
-            raise InputError("a network has a name or a factory, not both", key=f"{key}.name", found=table["name"],
-                             valid="name, of a built-in network, or factory, of one of your own")
-        own = {option: table[option] for option in Factory.model_fields if option in table}
-        return table | checked(Factory, {"folder": str(self.folder.absolute())} | own, key).model_dump()
+    def _here(self, table: dict[str, Any]) -> dict[str, Any]:
+        """A table with a factory whose module is looked for in the file's folder, too."""
+        return {"folder": str(self.folder.absolute())} | table
 
     def find(self, text: str, key: str) -> Path:
         """An existing file: relative to the experiment file, else to the current folder."""
@@ -222,70 +162,32 @@ def parse_set(text: str) -> tuple[str, Any]:
         return key, value.strip()
 
 
-def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Sequence[str] = ()) -> dict[str, Any]:
-    """The options of algorithm `name`: file < [algorithm.NAME] < --set, complete and checked.
+def one_of(set: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The overrides of a call that takes them as `set` or as `overrides`.
 
-    Options that only another algorithm knows are left out (from `--set`: only another of the compared ones).
+    Raises:
+        InputError: both are given.
     """
-    module, *_ = [chosen(ALGORITHMS, each, "algorithm", "algorithm.name") for each in (name, *compared)]
-    known = {other: list(plugins.module(ALGORITHMS, other, "algorithm").Settings.model_fields)
-             for other in plugins.module_names(ALGORITHMS)}
-    options: dict[str, Any] = {}
-    for table, heard in ((file_table, known), (set_table, {k: known[k] for k in {name, *compared}})):
-        general = {key: value for key, value in table.items() if key != "name" and key not in known}
-        everyone = sorted({key for keys in heard.values() for key in keys})
-        for key, value in general.items():
-            if key not in everyone:
-                raise InputError(f"unknown key{did_you_mean(key, [*everyone, *known])}", key=f"algorithm.{key}",
-                                 valid=", ".join(["name", *everyone]))
-            if key in known[name]:
-                options[key] = value
-        for other in known.keys() & table.keys():
-            own = _table(table[other], f"algorithm.{other}")
-            for key in own.keys() - set(known[other]):
-                raise InputError(f"unknown key{did_you_mean(key, known[other])}", key=f"algorithm.{other}.{key}",
-                                 valid=", ".join(known[other]))
-            if other == name:
-                options |= own
-            else:
-                shared = {key: value for key, value in general.items() if key in known[other]}
-                checked(plugins.module(ALGORITHMS, other, "algorithm").Settings, shared | own, f"algorithm.{other}")
-    return {"name": name, **checked(module.Settings, options, "algorithm").model_dump()}
+    if set is not None and overrides is not None:
+        raise InputError("means the same as set", key="overrides", found=overrides, valid="one of the two")
+    return dict((overrides if set is None else set) or {})
 
 
-def _length(table: dict, name: str) -> tuple[dict, dict]:
-    """The table [algorithm] without what it says of the length of runs, and what it says of those of algorithm `name`.
-
-    Algorithms differ by far in the samples of an iteration, so that [algorithm.NAME] may say how many there are.
-    """
-    others = {key: {k: v for k, v in value.items() if k not in LENGTH} if isinstance(value, Mapping) else value
-              for key, value in table.items()}
-    own = table.get(name) if isinstance(name, str) else None
-    return others, {k: v for k, v in own.items() if k in LENGTH} if isinstance(own, Mapping) else {}
+def ignored_options(source: Source) -> list[str]:
+    """Keys of [algorithm] that the chosen algorithm does not know (another one does)."""
+    used, others = source.experiment().algorithm.table(), plugins.module_names(ALGORITHMS)
+    return [key for key in as_table(source.tables.get("algorithm", {}), "algorithm")
+            if key not in used and key not in others]
 
 
-def chosen(package: str | Sequence[str], name: object, what: str, key: str) -> ModuleType:
-    """The module that a name in an experiment file stands for."""
-    if not isinstance(name, str):
-        raise InputError("should be a name", key=key, found=name, valid=", ".join(plugins.module_names(package)))
-    try:
-        return plugins.module(package, name, what)
-    except InputError as error:
-        raise error.located(key=key) from None
-
-
-def _table(value: Any, key: str) -> dict[str, Any]:
-    """A table; a string where a table may stand is its name."""
+def _dictionary(value: Any, key: str, meant: Callable[[str], dict[str, str]]) -> dict[str, Any]:
+    """The table at the top-level `key`; `meant` tells what a string in its place means."""
     if isinstance(value, str):
-        return {"name": value}
+        return meant(value)
     if not isinstance(value, Mapping):
-        raise InputError("should be a name or a table", key=key, found=value)
+        raise InputError("should be a valid dictionary", key=key, found=value,
+                         valid=Experiment.model_fields[key].description)
     return dict(value)
-
-
-def _without_none(table: dict[str, Any]) -> dict[str, Any]:
-    return {key: _without_none(value) if isinstance(value, dict) else value
-            for key, value in table.items() if value is not None}
 
 
 def _merged(old: Any, new: Any, choices: Sequence[str] = ()) -> Any:
@@ -312,10 +214,3 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
             raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]), found=inner)
         nested = inner
     nested[last] = value
-
-
-def ignored_options(source: Source) -> list[str]:
-    """Keys of [algorithm] that the chosen algorithm does not know (another one does)."""
-    used = source.experiment().algorithm
-    others = plugins.module_names(ALGORITHMS)
-    return [key for key in _table(source.tables.get("algorithm", {}), "algorithm") if key not in used and key not in others]

@@ -32,7 +32,7 @@ class Interface:
         actions: (N) action spaces.
         spaces: (N) pairs of gymnasium's spaces of observations and actions, of a PettingZoo environment; else None.
         reparametrised: whether actions are differentiable functions of the policies' outputs
-            (`netac.agents.reparametrised.ReparametrisedPolicy`).
+            (`netac.agents.neural.policies.ReparametrisedPolicy`).
     """
 
     ids: tuple
@@ -44,7 +44,7 @@ class Interface:
     @classmethod
     def of(cls, model: Any) -> Interface:
         """Of what agents with networks are made of: `netac.experiment.build.Setting.model`."""
-        from netac.agents.reparametrised import ReparametrisedPolicy
+        from netac.agents.neural.policies import ReparametrisedPolicy
         games = model.ground.probe
         spaces = getattr(games, "gymnasium_spaces", None)
         return cls(tuple(games.names if spaces is None else games.ids), tuple(map(tuple, games.observations)),

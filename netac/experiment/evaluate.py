@@ -14,13 +14,14 @@ from netac.envs import BatchedEnvironment
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
-from netac.experiment.make_env import GamesSource, make_environment
+from netac.experiment.make_env import GamesSource, as_games, make_environment
 from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
 from netac.utils.progress import Progress
+from netac.utils.spaces import joint_space
 
 STREAMS = 2         # the first chain index of evaluation's random streams: none that training uses
 AT_ONCE = 32        # games played side by side, at most
@@ -169,12 +170,13 @@ class Stage:
         if setting.plays_games:
             self._play = _play_games
             rounds = -(-wanted.episodes // AT_ONCE)
-            setting = prepare(_to_play(setting.experiment, -(-wanted.episodes // rounds), wanted.frames))
+            setting = to_play(setting, -(-wanted.episodes // rounds), wanted.frames)
         self._parts = parts = assemble(setting, comm, play=True)
         if wanted.greedy:
             parts.sampler.policy = Greedy(parts.sampler.policy)
-        if setting.plays_games and wanted.frames and not _endless(parts) and not _draws(parts.sampler.environment):
-            launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
+        if setting.plays_games and wanted.frames and not setting.model.ground.endless and not _draws(
+                parts.sampler.environment):
+            launch.agree(comm, lambda: _draw_actions(_most_actions(parts)))
         self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
 
     def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
@@ -210,8 +212,8 @@ def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
 
 
 def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
-    sampler, episodes, endless = parts.sampler, wanted.episodes, _endless(parts)
-    n_actions = [space.n_actions for space in sampler.environment.actions]
+    sampler, episodes, endless = parts.sampler, wanted.episodes, parts.setting.model.ground.endless
+    n_actions = _most_actions(parts)
     longest = wanted.steps or (STEPS if endless else LONGEST)
     played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
               for k in range(-(-episodes // AT_ONCE))]
@@ -219,19 +221,18 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
                         for name in ("rewards", "actions"))
     lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes] for name in ("lengths", "ended"))
-    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(n_actions) else None,
-                      max(n_actions) if all(n_actions) else 0, parts.setting.settings.gamma, wanted.greedy,
-                      frames=tuple(played[0].pictures))
+    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if n_actions else None,
+                      n_actions, parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
 
 
-def _endless(parts: Parts) -> bool:
-    """Whether the games are those of an environment with finitely many states, which have no end."""
-    return not isinstance(parts.setting.environment, GamesSource)
+def _most_actions(parts: Parts) -> int:
+    """The most actions an agent of the games can choose from; 0 where somebody's are vectors."""
+    return joint_space(parts.sampler.environment.actions).n_actions
 
 
-def _draw_actions(n_actions: list[int]) -> None:
-    """Say that the picture shows actions; InputError where some are vectors."""
-    if not all(n_actions):
+def _draw_actions(n_actions: int) -> None:
+    """Say that the picture shows actions, of which an agent has at most so many; InputError where some are vectors."""
+    if not n_actions:
         raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
                          valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
     print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no render(game)): '
@@ -277,16 +278,26 @@ def _filled(array: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
 
 
-def _to_play(experiment: config.Experiment, games: int, frames: bool) -> config.Experiment:
-    """With so many games, rewards as they are, and PettingZoo's option for pictures if the environment takes it."""
-    plain = experiment.normalise.model_copy(update={"rewards": False})
-    experiment = experiment.model_copy(update={"envs": games, "normalise": plain})
-    env = experiment.env
-    if not frames or "factory" not in env:
-        return experiment
-    drawable = experiment.model_copy(update={"env": env | {"kwargs": env["kwargs"] | {"render_mode": "rgb_array"}}})
+def to_play(setting: Setting, games: int, frames: bool = False) -> Setting:
+    """The setting of a run, as it was prepared, to play so many games side by side: with rewards as they are.
+
+    Args:
+        frames: give PettingZoo's option for pictures to the environment, if it takes it.
+    """
+    experiment = setting.experiment
+    ground = _drawable(setting) if frames else setting.model.ground
+    model = setting.model.to_play(replace(ground, games=games))
+    experiment = experiment.model_copy(update={"envs": games, "normalise": model.normalise})
+    return replace(setting, experiment=experiment, model=model)
+
+
+def _drawable(setting: Setting) -> GamesSource:
+    """Where the agents play, made anew to draw if it is a user's environment that knows how to be asked for that."""
+    experiment, env = setting.experiment, setting.experiment.env
+    if env.said_by == "name":
+        return setting.model.ground
+    drawing = env.model_copy(update={"kwargs": env.kwargs | {"render_mode": "rgb_array"}})
     try:
-        make_environment(drawable.env, experiment.agents, 1)
+        return as_games(make_environment(drawing, experiment.agents, experiment.envs), experiment.envs)
     except InputError:               # it knows no such option: perhaps it draws without
-        return experiment
-    return drawable
+        return setting.model.ground

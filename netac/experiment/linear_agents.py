@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
 
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.policies import LogLinear, Tabular, shared_first
 from netac.agents.steps import Common
-from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
+from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs import TabularEnvironment
-from netac.sampling.encoding import action_bytes
+from netac.experiment.schema import Experiment, Policy
 from netac.sampling.tabular import TabularSampler
 from netac.utils.errors import InputError
 from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
-from netac.utils.spaces import ActionSpace
+from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, normal
 
-NAMES = ("tabular", "log-linear")
-
-
-class Policy(Options):
-    """The table [policy] of linear agents."""
-
-    name: Literal["tabular", "log-linear"] = Field(
-        "tabular", description='"tabular": one logit per state and action; "log-linear": logits x(s,a)\'theta')
-    shared: list[str] = Field(["*"], description=(
-        'patterns of the names of the shared coordinates, e.g. ["*"], ["s0.*"], ["f[0-3]"], [] (only CAC mixes them)'))
-    features: str | None = Field(None, description=(
-        "log-linear: an .npz file with x, (S, A, d) or (N, S, A, d)"))
-    initial: Literal["environment", "zeros", "normal"] = Field(
-        "environment", description="initial theta: the environment's theta0 if it has one, else zeros; or normal draws")
-    scale: float = Field(0.1, ge=0, le=1e6, allow_inf_nan=False, description="standard deviation of normal draws")
+EXACT_SAMPLING = ("stationary", "iid")
 
 
 @dataclass(frozen=True)
@@ -56,10 +41,13 @@ class Linear:
     wanted: Policy
     needs: Requirements
 
+    plays_games: ClassVar[bool] = False
+    has_trainer: ClassVar[bool] = False
+
     @property
-    def tables(self) -> dict[str, dict]:
+    def parts(self) -> dict[str, Options]:
         """The tables of the experiment that say how the agents are made, complete."""
-        return {"policy": self.wanted.model_dump()}
+        return {"policy": self.wanted}
 
     @property
     def layout(self) -> Layout:
@@ -67,7 +55,7 @@ class Linear:
         env, needs, policy = self.environment, self.needs, self.policy
         return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
                       lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
-                      mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
+                      mu=int(needs.mu), mixed=needs.mixed, state=needs.state, agents=env.agents)
 
     def describe(self) -> str:
         """Nothing to say at a run's start."""
@@ -83,11 +71,11 @@ class Linear:
     def ledger(self) -> Ledger:
         """Where traffic is counted: one joint action is announced at a time."""
         env = self.environment
-        return Ledger(env.agents, action_bytes([ActionSpace(n_actions=env.actions)]))
+        return Ledger(env.agents, joint_space([ActionSpace(n_actions=env.actions)]).nbytes)
 
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
-                play: bool = False) -> TabularSampler:
-        """Who draws their samples, be it to learn from or to `play`."""
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: SingleSample,
+                comm, play: bool = False) -> TabularSampler:
+        """What draws their samples, whether they learn or play."""
         return TabularSampler(self.environment, agents.policy, placement, ledger, seed, settings.sampling,
                               settings.gamma, self.needs.features, comm)
 
@@ -102,17 +90,30 @@ class Linear:
         return np.zeros((len(agents), policy.size))
 
 
-def make_linear(table: dict, environment: TabularEnvironment, needs: Requirements) -> Linear:
+def make(experiment: Experiment, environment: TabularEnvironment, needs: Requirements, settings: Common) -> Linear:
     """Linear agents as the table [policy] describes them.
 
     Raises:
-        InputError: the table, or its file of features, does not hold.
+        InputError: the table, or its file of features, does not hold, or the environment cannot be sampled so.
     """
-    wanted = checked(Policy, {"name": "tabular"} | table, "policy")
+    if environment.mdp is None:
+        refuse_exact_sampling(settings)
+    wanted = checked(Policy, {"name": "tabular"} | experiment.policy, "policy")
     if (wanted.name == "log-linear") != (wanted.features is not None):
         raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
                          found=wanted.features, valid='an .npz file with name = "log-linear"')
     return Linear(environment, make_policy(wanted, environment), wanted, needs)
+
+
+def refuse_exact_sampling(settings: Common) -> None:
+    """Refuse to sample from exact distributions, where they are not known.
+
+    Raises:
+        InputError: the algorithm wants to.
+    """
+    if settings.sampling in EXACT_SAMPLING:
+        raise InputError("exact distributions are known for tabular policies in finite MDPs only",
+                         key="algorithm.sampling", found=settings.sampling, valid='"markov" or "double" here')
 
 
 def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
@@ -130,5 +131,3 @@ def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
     order, shared = shared_first([f"f{k}" for k in range(x.shape[-1])], policy.shared)
     rows = x[None] if x.ndim == 3 else x
     return LogLinear(np.ascontiguousarray(rows[..., order], dtype=float), shared)
-
-

@@ -49,8 +49,7 @@ class Greedy:
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
             keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions of networks and their probabilities."""
-        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep, memory)      # the median is the mean
-        return [own if chances is None else chances.argmax(axis=-1) for own, chances in zip(drawn, pi, strict=True)], pi
+        return self.policy.act(theta, obs, None, keep, memory)
 
 
 class TrainedPolicies:
@@ -116,10 +115,7 @@ class TrainedPolicies:
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
-        space = self._actions[agent]
-        if not space.n_actions:           # as in training: rounded to single precision, then clipped
-            drawn = np.clip(drawn.astype(np.float32).astype(float), space.low, space.high)
-        return self._environment.taken(agent, drawn)
+        return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
 
 
 def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
@@ -162,14 +158,14 @@ def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
 
 def _policy(record: RunRecord, interface: Interface) -> Any:
     """The networks that the table [policy] describes; a user's own are imported."""
-    from netac.agents.neural import neural_policy
-    from netac.agents.reparametrised import reparametrised_policy
-    from netac.experiment.neural_agents import NetworkPolicy, network_table
+    from netac.agents.neural.policies import neural_policy, reparametrised_policy
+    from netac.experiment.neural_agents import read_part
+    from netac.experiment.schema import NetworkPolicy
     spaces = interface.observations, interface.actions, tuple(map(str, interface.ids))
-    own, spec = network_table(NetworkPolicy, record.experiment["policy"], {}, interface.observations[0], "policy")
-    if interface.reparametrised:
-        return reparametrised_policy(spec, *spaces, own.initial, 1.0, 0.0)       # neither of which acting needs
-    return neural_policy(spec, *spaces, **own.model_dump(), recurrent=True)
+    wanted = read_part(NetworkPolicy, record.experiment["policy"], None, interface.observations[0], "policy")
+    if interface.reparametrised:         # acting needs neither a temperature nor a penalty
+        return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
+    return neural_policy(wanted.network, *spaces, **wanted.options.model_dump(), recurrent=True)
 
 
 @dataclass(frozen=True)
@@ -193,7 +189,7 @@ class _Arrays:
         return array
 
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        return np.int64(action) if self.interface.actions[agent].n_actions else action.astype(np.float32)
+        return action.astype(self.interface.actions[agent].dtype)
 
 
 def _environment(interface: Interface) -> Any:

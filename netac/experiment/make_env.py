@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
 
-from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched
-from netac.experiment.config import ENVIRONMENTS
+from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
+from netac.envs._tabular_games import TabularGames
 from netac.utils import plugins
 from netac.utils.errors import InputError
+from netac.utils.plugins import BuiltIn, Factory
 
 KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a PettingZoo "
          "ParallelEnv or AECEnv")
@@ -20,18 +21,26 @@ KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its 
 
 @dataclass(frozen=True)
 class GamesSource:
-    """An environment with a state of its own.
+    """An environment with a state of its own, or one played as if it had.
 
     Attributes:
-        make: makes E games.
+        several: makes as many games as it is told.
+        games: E, how many are played side by side.
         probe: games that were made to look at their spaces and are closed; never played by a run.
         replicated: every process may step the games; else only process 0 does.
+        endless: whether episodes have no end.
     """
 
-    make: Callable[[], BatchedEnvironment]
+    several: Callable[[int], BatchedEnvironment]
+    games: int
     probe: BatchedEnvironment
     replicated: bool
+    endless: bool = False
     mdp: None = None
+
+    def make(self) -> BatchedEnvironment:
+        """E games."""
+        return self.several(self.games)
 
     @property
     def agents(self) -> int:
@@ -52,43 +61,58 @@ class GamesSource:
 Environment = TabularEnvironment | GamesSource
 
 
+def as_games(environment: Environment, games: int) -> GamesSource:
+    """Where networks play: an environment with finitely many states is played as games that show them one-hot."""
+    if isinstance(environment, GamesSource):
+        return environment
+    several = partial(TabularGames, environment)
+    return GamesSource(several, games, several(games), replicated=True, endless=True)
+
+
 def is_batched(module: ModuleType) -> bool:
     """Whether a built-in environment's module makes games (its `make` takes `games`)."""
     return "games" in inspect.signature(module.make).parameters
 
 
-def make_environment(spec: dict, agents: int, games: int) -> Environment:
-    """The environment of the table [env], checked.
+def make_environment(env: BuiltIn | Factory, agents: int, games: int) -> Environment:
+    """The environment that the table [env] stands for, checked.
 
     Args:
         games: E, how many games are played side by side.
+
+    Raises:
+        InputError: it cannot be made, or is not what netac asks of an environment.
     """
-    if "factory" in spec:
-        return _from_factory(spec, agents, games)
-    module = plugins.module(ENVIRONMENTS, spec["name"], "environment")
-    settings = module.Settings(**{key: value for key, value in spec.items() if key != "name"})
+    if isinstance(env, Factory):
+        return _from_factory(env, agents, games)
+    module, settings = env.module, env.settings
     try:
         if not is_batched(module):
-            return check(module.make(settings, agents), agents, spec["name"])
-        make = partial(module.make, settings, agents, games)
-        return GamesSource(make, make(), getattr(module, "REPLICATED", True))
+            return check(module.make(settings, agents), agents, env.name)
+        several = partial(module.make, settings, agents)
+        return GamesSource(several, games, several(games), getattr(module, "REPLICATED", True))
     except InputError as error:
         raise error if error.file or (error.key or "").startswith(("env", "agents")) else error.located(key="env") from None
 
 
-def _from_factory(spec: dict, agents: int, games: int) -> Environment:
-    """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a port or
-    a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
-    function, source = plugins.import_path(spec, "env"), spec["factory"]
-    make = partial(plugins.call, function, spec, "env", agents=agents, games=games)
-    made = make()
+def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
+    """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a port
+    or a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
+    function, source = plugins.import_path(factory, "env"), factory.factory
+
+    def several(games: int) -> object:
+        return plugins.call(function, factory, "env", agents=agents, games=games)
+
+    made = several(games)
     try:
         if hasattr(made, "possible_agents") or hasattr(made, "agent_iter"):
-            return _from_pettingzoo(make, made, agents, games, source)
+            return _from_pettingzoo(several, made, agents, games, source)
         if hasattr(made, "restart") and hasattr(made, "observe"):
-            return GamesSource(make, _closed(check_batched(made, agents, games, source)), replicated=True)
+            probe = closed(check_batched(made, agents, games, source))
+            return GamesSource(lambda games: check_number(several(games), "games", games, source), games, probe,
+                               replicated=True)
         if hasattr(made, "reset"):
-            return _from_pettingzoo(make, made, agents, games, source)
+            return _from_pettingzoo(several, made, agents, games, source)
         return check(made, agents, source)
     except InputError:
         raise
@@ -97,14 +121,17 @@ def _from_factory(spec: dict, agents: int, games: int) -> Environment:
                          found=source, valid=KINDS) from error
 
 
-def _from_pettingzoo(make: Callable, made: object, agents: int, games: int, source: str) -> GamesSource:
+def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int, games: int, source: str) -> GamesSource:
     from netac.envs._pettingzoo import ParallelGames
-    several = partial(ParallelGames, make, agents, games, source)
-    return GamesSource(several, _closed(several(made)), replicated=False)
+
+    def played(games: int, made: object = None) -> ParallelGames:
+        return ParallelGames(partial(several, games), agents, games, source, made)
+
+    return GamesSource(played, games, closed(played(games, made)), replicated=False)
 
 
-def _closed(games: BatchedEnvironment) -> BatchedEnvironment:
-    """The games, whose spaces can be read on."""
+def closed(games: BatchedEnvironment) -> BatchedEnvironment:
+    """The games, whose spaces can be read on, after what they hold was given back; a user's may lack a `close`, or fail."""
     with suppress(Exception, SystemExit):
         games.close()
     return games

@@ -7,8 +7,9 @@ from math import isfinite
 
 import numpy as np
 
-from netac.agents.parameters import MIXED, Layout
-from netac.agents.policies import LogLinear, choose
+from netac.agents.distributions import choose
+from netac.agents.parameters import Layout
+from netac.agents.policies import LogLinear
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 from netac.experiment.build import Setting
 from netac.utils.errors import RunError
@@ -25,7 +26,7 @@ def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
     columns, errors = layout.columns, {}
     for part, name in (("shared", "policy"), ("omega", "omega"), ("lam", "lambda")):
         x = flat[:, columns[part]]
-        if x.shape[1] and (part == "omega" or part in MIXED[layout.mixed]):
+        if x.shape[1] and (part == "omega" or part in layout.mixed):
             errors[name] = float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
     return {"consensus_error": sum(errors.values()), **{f"consensus_error_{name}": e for name, e in errors.items()}}
 
@@ -44,7 +45,7 @@ def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
     found = {"J": J, "grad_norm_sq": float(np.square(gradient).sum())}
     average = getattr(setting.settings, "setting", "discounted")
     try:
-        if setting.algorithm.requirements(setting.settings).value == "state":
+        if setting.model.needs.value == "state":
             fixed = td_fixed_point(mdp, pi, env.phi, average)
         elif env.psi.size <= LARGEST_FIXED_POINT:
             pairs = np.arange(mdp.states * mdp.joint_actions)

@@ -1,115 +1,121 @@
-"""NetworkedAgents whose policies and critics are torch modules, on environments that are played as E games side by side."""
+"""NetworkedAgents whose policies and critics are torch modules, on environments that are played as E games side by side.
+
+What the agents of a trainer share with them is here, too: `PlayingAgents`, and the reading of their tables.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
-
-from netac.agents.networks._factory import complete
-from netac.agents.neural import (
-    NeuralActionValue,
-    NeuralPolicy,
-    NeuralRewardModel,
-    NeuralStateValue,
-    neural_critic,
-    neural_policy,
-)
+from netac.agents.distributions import distribution_of
+from netac.agents.networks._factory import Network, read_network
+from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue, neural_critic
+from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import BatchedEnvironment
-from netac.envs._tabular_games import TabularGames
-from netac.experiment.config import Experiment, Factory, Normalise
-from netac.experiment.make_env import Environment, GamesSource
-from netac.sampling.encoding import Encoding, action_bytes
+from netac.experiment.linear_agents import refuse_exact_sampling
+from netac.experiment.make_env import Environment, GamesSource, as_games
+from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy, Normalise
+from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
-from netac.utils.errors import InputError, did_you_mean
+from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
-
-
-class NetworkPolicy(Options):
-    """The table [policy] of networks, besides the network's own options."""
-
-    shared: list[str] = Field(["*"], description=(
-        'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them)'))
-    entropy: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False, description="coefficient of an entropy bonus")
-    initial: Literal["common", "independent"] = Field("common", description=(
-        "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its own"))
-    log_std: float = Field(-0.5, ge=-20, le=2, allow_inf_nan=False, description=(
-        "action vectors: initial logarithm of the standard deviations"))
-
-
-class NetworkCritic(Options):
-    """The table [critic], besides the network's own options."""
-
-    input: Literal["observation", "state"] | None = Field(None, description=(
-        "what V, Q and R see: the agent's own observation (the default), or the environment's global state; the trainers know "
-        "for themselves"))
-    joint: Literal["own-first", "agents"] | None = Field(None, description=(
-        "order of the joint action that Q and R see: the agent's own first, then the others', or agent 0, 1, ...; by default "
-        "own-first with observations, if all agents have the same actions: what is mixed must mean the same to all agents"))
+from netac.utils.spaces import joint_space
 
 
 @dataclass(frozen=True)
-class Playground:
-    """Where networks play.
+class NetworkTable:
+    """The table [policy], [critic] or [reward_model] of networks, complete.
 
     Attributes:
-        make: makes E games.
-        probe: games to ask for their spaces.
-        replicated: whether every process may step them.
-        stagger: steps over which first episodes are cut short.
+        options: what it says besides of the network.
+        network: the network.
     """
 
-    make: Callable[[], BatchedEnvironment]
-    probe: BatchedEnvironment
-    replicated: bool
-    stagger: int
+    options: Options
+    network: Network
 
-    def ledger(self) -> Ledger:
-        """Where traffic is counted: the joint actions of all games are announced together."""
-        return Ledger(self.probe.agents, action_bytes(self.probe.actions), self.probe.games)
+    def table(self) -> dict[str, Any]:
+        """As a table of an experiment file, an import path after what belongs to it."""
+        network = self.network.table()
+        if "factory" in network:
+            network["factory"] = network.pop("factory")
+        return self.options.table() | network
+
+    def defaults(self) -> dict[str, Any]:
+        """What the table says where it does not say it."""
+        return self.options.defaults() | self.network.defaults()
 
 
 @dataclass(frozen=True)
-class Neural:
-    """What agents with networks are made of.
+class PlayingAgents:
+    """What agents that play games, with networks, are made of.
 
     Attributes:
         ground: where they play.
+        stagger: steps over which the games' first episodes are cut short.
         policy: the policies of all agents.
-        value: V, or Q of the joint action; reward_model: R, None where the algorithm has none.
+        value: their critics, or the trainer's.
         needs: what the algorithm asks for.
-        tables: the tables of the experiment that say how the agents are made, complete.
+        parts: the tables of the experiment that say how the agents are made, complete.
         normalise: what is normalised.
     """
 
-    ground: Playground
-    policy: NeuralPolicy
+    ground: GamesSource
+    stagger: int
+    policy: NeuralPolicy | ReparametrisedPolicy
     value: NeuralStateValue | NeuralActionValue
-    reward_model: NeuralRewardModel | None
-    needs: Requirements
-    tables: dict[str, Any]
+    needs: Any
+    parts: dict[str, NetworkTable]
     normalise: Normalise
+
+    plays_games: ClassVar[bool] = True
+
+    def describe(self) -> str:
+        """Which tensors there are, with shapes and counts, and which of them are shared."""
+        return "\n".join([self.policy.describe(), self.value.describe()])
+
+    def ledger(self) -> Ledger:
+        """Where traffic is counted: the joint actions of all games are announced together."""
+        games = self.ground.probe
+        return Ledger(games.agents, joint_space(games.actions).nbytes, games.games)
+
+    def to_play(self, ground: GamesSource) -> Self:
+        """The same agents to be played there, with rewards as they are."""
+        return replace(self, ground=ground, normalise=self.normalise.model_copy(update={"rewards": False}))
+
+
+@dataclass(frozen=True)
+class Neural(PlayingAgents):
+    """What agents with networks are made of, where there is no trainer; see `PlayingAgents`.
+
+    Attributes:
+        value: V, or Q of the joint action.
+        reward_model: R, None where the algorithm has none.
+        needs: `netac.algorithms.decentralized._base.Requirements`.
+        critic: what V, Q and R see.
+    """
+
+    reward_model: NeuralRewardModel | None
+    critic: NetworkCritic
+
+    has_trainer: ClassVar[bool] = False
 
     @property
     def layout(self) -> Layout:
         """What each agent holds."""
         needs, policy = self.needs, self.policy
         return Layout(omega=self.value.size, lam=self.reward_model.size if self.reward_model else 0, theta=policy.size,
-                      shared=policy.shared, mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed,
-                      dtype="float32")
+                      shared=policy.shared, mu=int(needs.mu), mixed=needs.mixed, state=needs.state,
+                      agents=self.ground.probe.agents, dtype="float32")
 
     def describe(self) -> str:
-        """Which tensors are shared and which are personal, and how many numbers there are."""
-        parts = [self.policy, self.value, *([self.reward_model] if self.reward_model else [])]
-        return "\n".join(part.describe() for part in parts)
+        """Which tensors there are, with shapes and counts, and which of them are shared."""
+        return "\n".join([super().describe(), *([self.reward_model.describe()] if self.reward_model else [])])
 
     def agents(self, local: range, seed: int, settings: Common) -> NetworkedAgents:
         """The agents `local`, at their initial values."""
@@ -120,78 +126,84 @@ class Neural:
         if self.reward_model is not None:
             x.lam[:] = self.reward_model.initial(seed, local)
             critics["R"] = self.reward_model.of(local)
-        return NetworkedAgents(x, self.policy.of(local), settings.make_optimizer(self.layout, len(local)), **critics)
+        optimizer = settings.make_optimizer(self.layout, len(local))
+        return NetworkedAgents(x, self.policy.of(local), optimizer, **critics)
 
-    def ledger(self) -> Ledger:
-        """Where traffic is counted."""
-        return self.ground.ledger()
-
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
                 play: bool = False) -> GameSampler:
-        """Who draws their samples, be it to learn from or to `play`."""
-        ground, critic, normalise = self.ground, self.tables["critic"], self.normalise
+        """What draws their samples, whether they learn or play."""
+        ground, normalise = self.ground, self.normalise
         return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double",
                            settings.gamma, self.needs.features, comm, replicated=ground.replicated,
-                           stagger=ground.stagger, state=critic["input"] == "state",
-                           own_first=critic["joint"] == "own-first", normalise_observations=normalise.observations,
-                           normalise_rewards=normalise.rewards, learning=not play)
+                           stagger=self.stagger, state=self.critic.input == "state",
+                           own_first=self.critic.joint == "own-first",
+                           normalise_observations=normalise.observations, normalise_rewards=normalise.rewards,
+                           learning=not play)
 
 
-def make_neural(experiment: Experiment, environment: Environment, needs: Requirements) -> Neural:
+def make(experiment: Experiment, environment: Environment, needs: Requirements, settings: Any) -> Neural:
     """The agents that the tables [policy], [critic] and [reward_model] describe, each kind of network tried out once.
 
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
     """
-    ground = playground(experiment, environment)
+    refuse_exact_sampling(settings)
+    ground = as_games(environment, experiment.envs)
     games = ground.probe
-    wanted, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
-    if needs.h and wanted.entropy:
-        raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy, valid="0")
-    policy = neural_policy(policy_spec, games.observations, games.actions, games.names, **wanted.model_dump())
+    policy = read_policy(experiment, games.observations[0])
+    wanted = policy.options
+    if wanted.entropy and not needs.entropy_bonus:
+        raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
+                         valid="0")
+    policies = neural_policy(policy.network, games.observations, games.actions, games.names, **wanted.model_dump())
     seen = games.observations
     if experiment.critic.get("input") == "state":
         if games.state_shape is None:
-            raise InputError("this environment has no global state", key="critic.input", found="state", valid='"observation"')
+            raise InputError("this environment has no global state", key="critic.input", found="state",
+                             valid='"observation"')
         seen = (games.state_shape,) * games.agents
-    critic, critic_spec = network_table(NetworkCritic, experiment.critic, policy_spec, seen[0], "critic")
-    critic = critic.model_copy(update={"input": critic.input or "observation"})
-    alike = len(set(games.actions)) == 1
-    if critic.joint == "own-first" and not alike:
-        raise InputError("agents with different actions have no common order of them", key="critic.joint", found="own-first",
-                         valid='"agents"')
-    critic = critic.model_copy(update={
-        "joint": critic.joint or ("own-first" if alike and critic.input == "observation" else "agents")})
+    critic = read_part(NetworkCritic, experiment.critic, policy.network, seen[0], "critic")
+    critic = replace(critic, options=_seeing(critic.options, len(set(games.actions)) == 1))
     joint = Encoding(games.actions).size
-    if needs.value == "action" and not all(space.n_actions for space in games.actions):
-        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions", key="algorithm.critic",
-                         found="action_value", valid='"state_value" with this environment')
-    value = neural_critic(f"{needs.value}_value", critic_spec, seen, games.names, joint, needs.mixed != "nothing",
-                          wanted.initial)
-    tables = {"policy": {**wanted.model_dump(), **policy_spec}, "critic": {**critic.model_dump(), **critic_spec}}
-    model = None
+    if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
+        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
+                         key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
+    mixed, initial = bool(needs.mixed), wanted.initial
+    value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
+    parts, model = {"policy": policy, "critic": critic}, None
     if needs.reward_model:
         for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
             raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
                              found=experiment.reward_model[key], valid=f"critic.{key}")
-        _, spec = network_table(Options, experiment.reward_model, seeing_actions(critic_spec, seen[0]), seen[0],
-                                "reward_model")
-        model = neural_critic("reward_model", spec, seen, games.names, joint, needs.mixed != "nothing", wanted.initial)
-        tables["reward_model"] = spec
-    return Neural(ground, policy, value, model, needs, tables, experiment.normalise)
+        parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
+                                          seen[0], "reward_model")
+        model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
+    return Neural(ground, experiment.stagger, policies, value, needs, parts, experiment.normalise, model,
+                  critic.options)
 
 
-def playground(experiment: Experiment, environment: Environment) -> Playground:
-    """The games of an experiment; those of an environment with finitely many states show them one-hot."""
-    if isinstance(environment, GamesSource):
-        return Playground(environment.make, environment.probe, environment.replicated, experiment.stagger)
-    make = partial(TabularGames, environment, experiment.envs)
-    return Playground(make, make(), True, experiment.stagger)
+def _seeing(critic: NetworkCritic, alike: bool) -> NetworkCritic:
+    """What critics see, complete; `alike`: all agents have the same actions."""
+    if critic.joint == "own-first" and not alike:
+        raise InputError("agents with different actions have no common order of them", key="critic.joint",
+                         found="own-first", valid='"agents"')
+    seen = critic.input or "observation"
+    usual = "own-first" if alike and seen == "observation" else "agents"
+    return critic.model_copy(update={"input": seen, "joint": critic.joint or usual})
 
 
-def network_table(model: type[Options], table: dict[str, Any], basis: dict[str, Any], observation: tuple[int, ...],
-           key: str) -> tuple[Any, dict[str, Any]]:
-    """The options of `model` in a table, and the network that the rest of it describes, complete.
+def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> NetworkTable:
+    """The table [policy] of networks.
+
+    Raises:
+        InputError: as `read_part`.
+    """
+    return read_part(NetworkPolicy, experiment.policy, None, observation, "policy")
+
+
+def read_part(model: type[Options], table: dict[str, Any], basis: Network | None, observation: tuple[int, ...],
+              key: str) -> NetworkTable:
+    """The options of `model` in a table, and the network that the rest of it describes.
 
     Args:
         basis: the network on which the table is laid where it has neither a name nor a factory of its own, if that is a
@@ -202,21 +214,18 @@ def network_table(model: type[Options], table: dict[str, Any], basis: dict[str, 
     """
     own = {name: value for name, value in table.items() if name in model.model_fields}
     spec = {name: value for name, value in table.items() if name not in model.model_fields}
-    if "factory" in spec:
-        known = [*Factory.model_fields, *model.model_fields]
-        for name in spec:
-            if name not in known:
-                raise InputError(f"unknown key{did_you_mean(name, known)}", key=f"{key}.{name}", valid=", ".join(known))
-    elif "name" not in spec:
-        fits = "name" in basis and (basis["name"] != "cnn" or len(observation) > 1)
-        spec = (basis if fits else _usual(observation)) | spec
-    return checked(model, own, key), complete(spec, key, model.model_fields)
+    if "factory" not in spec and "name" not in spec:
+        fits = basis is not None and basis.said_by == "name" and (basis.name != "cnn" or len(observation) > 1)
+        spec = (basis.table() if fits else _usual(observation)) | spec
+    return NetworkTable(checked(model, own, key), read_network(spec, key, model.model_fields))
 
 
-def seeing_actions(critic_spec: dict[str, Any], observation: tuple[int, ...]) -> dict[str, Any]:
+def seeing_actions(critic: Network, observation: tuple[int, ...]) -> Network:
     """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
-    spec = critic_spec if "name" in critic_spec else complete(_usual(observation), "reward_model")
-    return spec | {"hidden": [64]} if spec.get("hidden") == [] else spec
+    network = critic if critic.said_by == "name" else read_network(_usual(observation), "reward_model")
+    if getattr(network.settings, "hidden", None) != []:
+        return network
+    return replace(network, settings=network.settings.model_copy(update={"hidden": [64]}))
 
 
 def _usual(observation: tuple[int, ...]) -> dict[str, Any]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netac.agents.alignment import aligned
-from netac.agents.neural import neural_critic
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
-from netac.agents.reparametrised import reparametrised_policy
 from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
 from netac.algorithms.centralized._options import OffPolicy
-from netac.experiment.config import Experiment
-from netac.experiment.make_env import Environment
-from netac.experiment.neural_agents import NetworkCritic, NetworkPolicy, network_table, playground, seeing_actions
+from netac.experiment.make_env import Environment, as_games
+from netac.experiment.neural_agents import read_part, read_policy, seeing_actions
 from netac.experiment.on_policy_agents import Central, refuse_for_trainers
+from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import state_shape
 from netac.sampling.replay import Replay, nbytes
@@ -32,9 +32,8 @@ class Replaying(Central):
     Attributes:
         policy: without what explores.
         value: Q of the joint action, of each agent or of the team.
+        needs: `netac.algorithms.centralized._off_policy.ReplayRequirements`.
     """
-
-    needs: ReplayRequirements
 
     def agents(self, local: range, seed: int, settings: OffPolicy) -> OffPolicyAgents:
         """The agents of this process, at their initial values; on process 0 with the trainer's critics."""
@@ -47,20 +46,19 @@ class Replaying(Central):
         held = Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32")
         critics = ActionValues(self.value.of(names), omega, self.value.of(names), omega_targets,
                                settings.make_optimizer(held, len(names)), self.needs.every, settings)
-        return OffPolicyAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets, self.policy.of(local), critics,
-                      Replay(self.ground.probe, local, settings.buffer), local, seed,
-                      OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
+        return OffPolicyAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets,
+                               self.policy.of(local), critics, Replay(self.ground.probe, local, settings.buffer), local,
+                               seed, OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
 
 
-def make_replaying(experiment: Experiment, environment: Environment, needs: ReplayRequirements,
-                   settings: OffPolicy) -> Replaying:
+def make(experiment: Experiment, environment: Environment, needs: ReplayRequirements, settings: OffPolicy) -> Replaying:
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
         InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small or too
             large.
     """
-    ground = playground(experiment, environment)
+    ground = as_games(environment, experiment.envs)
     games = ground.probe
     refuse_for_trainers(experiment, needs, settings, ground, one_critic=not needs.every)
     if settings.buffer < settings.batch:
@@ -69,18 +67,17 @@ def make_replaying(experiment: Experiment, environment: Environment, needs: Repl
     if (size := settings.buffer * nbytes(games)) > LARGEST_REPLAY:
         raise InputError(f"the replay would take {size / 2**30:.0f} GiB", key="algorithm.buffer", found=settings.buffer,
                          valid=f"at most {LARGEST_REPLAY // nbytes(games)}")
-    policy, policy_spec = network_table(NetworkPolicy, experiment.policy, {}, games.observations[0], "policy")
-    policy = policy.model_copy(update={"shared": [], "entropy": 0.0})
-    seen = (state_shape(games),) * (games.agents if needs.every else 1)
-    critic, critic_spec = network_table(NetworkCritic, experiment.critic, seeing_actions(policy_spec, seen[0]), seen[0],
-                                        "critic")
-    if critic_spec.get("hidden") == []:
+    policy = read_policy(experiment, games.observations[0])
+    policy = replace(policy, options=policy.options.model_copy(update={"shared": [], "entropy": 0.0}))
+    initial, seen = policy.options.initial, (state_shape(games),) * (games.agents if needs.every else 1)
+    critic = read_part(NetworkCritic, experiment.critic, seeing_actions(policy.network, seen[0]), seen[0], "critic")
+    critic = replace(critic, options=critic.options.model_copy(update={"input": "state", "joint": "agents"}))
+    if critic.network.table().get("hidden") == []:
         raise InputError("without a hidden layer Q(s, a) were f(s) + g(a), and an action as good or bad in all states",
                          key="critic.hidden", found=[], valid="widths of hidden layers, e.g. [64]")
-    tables = {"policy": {**policy.model_dump(), **policy_spec},
-              "critic": {**critic.model_dump(), "input": "state", "joint": "agents", **critic_spec}}
-    policies = reparametrised_policy(policy_spec, games.observations, games.actions, games.names, policy.initial,
+    policies = reparametrised_policy(policy.network, games.observations, games.actions, games.names, initial,
                                      settings.temperature, settings.penalty)
     names = games.names if needs.every else ("the trainer",)
-    value = neural_critic("action_value", critic_spec, seen, names, Encoding(games.actions).size, False, policy.initial)
-    return Replaying(ground, policies, value, needs, tables, experiment.normalise)
+    value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False, initial)
+    return Replaying(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
+                     experiment.normalise)

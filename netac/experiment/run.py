@@ -28,12 +28,13 @@ from netac.utils.progress import Progress
 
 
 def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapping[str, Any] | None = None,
-        out: str | Path | None = None, resume: bool = False, progress: bool = False, verbose: bool = False) -> RunResult:
+        overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, resume: bool = False,
+        progress: bool = False, verbose: bool = False) -> RunResult:
     """Run an experiment; under mpirun every process calls this and gets the same result.
 
     Args:
         experiment: an experiment file, or its tables as a dict.
-        set: overrides {"algorithm.name": "dac"}.
+        set, overrides: either of them: overrides {"algorithm.name": "dac"}.
         out: the run folder; must not hold another run.  None: nothing is written.
         resume: go on from the newest checkpoint in `out`, or from the start if there is none.
         progress: show progress on process 0 of a terminal.
@@ -47,7 +48,7 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     comm = launch.communicator()
     folder = Path(out) if out is not None else None
     try:
-        return _run(experiment, dict(set or {}), folder, resume, progress, verbose, comm)
+        return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm)
     except (Exception, KeyboardInterrupt, SystemExit) as caught:
         error = RunError(in_words(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
         if comm is not None and not getattr(error, "told_by_root", False):

@@ -16,11 +16,12 @@ import numpy as np
 from netac.comm import checkpoints, launch
 from netac.experiment import config
 from netac.experiment.build import Setting
+from netac.experiment.schema import without_none
 from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder
 
-FREE = ("tensorboard",)     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
 FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
@@ -29,7 +30,7 @@ def default_folder(source: config.Source, resume: bool) -> Path:
     """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one."""
     experiment = source.experiment()
     stem = source.file.stem if source.file else "experiment"
-    first = Path("runs") / f"{stem}-{experiment.algorithm['name']}-seed{experiment.seed}"
+    first = Path("runs") / f"{stem}-{experiment.algorithm.name}-seed{experiment.seed}"
     taken = first if first.exists() else None
     for number in range(2, 100_000):
         following = first.with_name(f"{first.name}-{number}") if taken else first
@@ -51,7 +52,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     (folder / launch.CLAIM).unlink(missing_ok=True)
     mine = setting.experiment.tables()
     if (folder / EXPERIMENT).exists():
-        theirs = config.read(folder / EXPERIMENT).tables
+        theirs = _filled(config.read(folder / EXPERIMENT).tables, mine, without_none(setting.defaults()))
         if not resume:
             raise InputError("this folder holds a run", file=folder,
                              valid="another --out, or --resume to go on with it")
@@ -148,6 +149,20 @@ def _toml(tables: dict[str, Any]) -> str:
     except (TypeError, ValueError) as error:     # an experiment given in Python may hold anything
         raise InputError(f"the experiment cannot be written as TOML: {error}", key="env.kwargs",
                          valid="texts, numbers, lists and tables") from None
+
+
+def _filled(theirs: dict[str, Any], mine: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a run that an older netac may have begun, with the `defaults` of keys that it did not know.
+
+    The defaults are those of `mine`: of a table they are only if it stands for the same in both.
+    """
+    filled = defaults | theirs
+    for key, options in defaults.items():
+        if isinstance(options, dict):
+            one, other = mine[key], theirs.get(key, {})
+            same = isinstance(other, dict) and all(one.get(kind) == other.get(kind) for kind in ("name", "factory"))
+            filled[key] = options | other if same else theirs.get(key)
+    return filled
 
 
 def _differing(mine: dict, theirs: dict, prefix: str = "") -> list[str]:

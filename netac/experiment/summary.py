@@ -37,8 +37,8 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
     setting, experiment, ledger = parts.setting, parts.setting.experiment, parts.ledger
     traffic = ledger.logical()
     summary = {
-        "algorithm": experiment.algorithm["name"],
-        "env": experiment.env.get("name", experiment.env.get("factory")),
+        "algorithm": experiment.algorithm.name,
+        "env": experiment.env.called,
         "agents": experiment.agents, "processes": parts.placement.processes, "seed": experiment.seed,
         "iterations": experiment.iterations, "env_steps": ledger.samples, "final_reward": averages.rewards.final,
         **disagreement(flat, setting.layout),

@@ -6,11 +6,15 @@ import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
 
 FRAMES = 60
 
@@ -69,7 +73,7 @@ def animate(actions: np.ndarray, n_actions: int, rewards: np.ndarray, file: str 
     margin = 0.1 * (high - low) or 1.0
     below.set(xlim=(0, max(1, steps - 1)), ylim=(low - margin, high + margin), xlabel="step", ylabel="team reward")
 
-    def draw(t: int):
+    def draw(t: int) -> tuple[Artist, Artist]:
         shown.set_data(np.eye(n_actions)[actions[t]])
         line.set_data(np.arange(t + 1), rewards[:t + 1])
         above.set_title(f"step {t}, team reward {rewards[t]:.3g}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,10 +62,10 @@ class SeedResult:
     @classmethod
     def from_record(cls, record: RunRecord) -> SeedResult:
         """The result of a finished run, from its folder; a null in its summary is NaN, a missing key an InputError."""
-        summary, numbers = record.summary, ("final_reward", *_COSTS)
-        if missing := {"algorithm", "seed", *numbers} - set(summary):
+        summary, needed = record.summary, ("final_reward", *_COSTS)
+        if missing := {"algorithm", "seed", *needed} - set(summary):
             raise InputError(f"has no {', '.join(sorted(missing))}", file=record.folder / SUMMARY)
-        numbers = {name: math.nan if summary[name] is None else summary[name] for name in numbers}
+        numbers: dict[str, Any] = {name: math.nan if summary[name] is None else summary[name] for name in needed}
         shared = summary.get("runs_at_a_time", 1) > 1
         curve = {name: column for name, column in record.metrics.items() if name != SECONDS} if shared else record.metrics
         return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"), curve=curve,
@@ -259,7 +259,7 @@ def _known(value: Cell) -> Cell:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _rounded(value: Cell, divisor: float = 1.0, decimals: int | None = None, unit: str = "") -> str:
+def _rounded(value: float | None, divisor: float = 1.0, decimals: int | None = None, unit: str = "") -> str:
     """A number in about four digits, "-" where it is not known."""
     if value is None:
         return "-"
@@ -268,7 +268,7 @@ def _rounded(value: Cell, divisor: float = 1.0, decimals: int | None = None, uni
     return f"{value:,.{places}f}" + (f" {unit}" if unit else "")
 
 
-def _with_interval(row: dict[str, Cell], name: str) -> str:
+def _with_interval(row: dict[str, Any], name: str) -> str:
     """The estimate and below it the interval, with as many decimals as a screen of 80 columns has room for."""
     if row[name] is None:
         return "-"

@@ -40,7 +40,7 @@ def panels(counts: Sequence[int], titles: Sequence[str | None]) -> tuple[Figure,
     wide = most if len(counts) > 1 else 2 if most == 4 else min(most, 3)
     high = -(-most // wide)
     figure = Figure(figsize=(wide * WIDTH, len(counts) * (high * HEIGHT + 0.3)), layout="constrained")
-    parts = [figure] if len(counts) == 1 else figure.subfigures(len(counts), 1)
+    parts = [figure] if len(counts) == 1 else list(figure.subfigures(len(counts), 1, squeeze=False)[:, 0])
     for part, title in zip(parts, titles, strict=True):
         if title:
             part.suptitle(title, fontsize=11)

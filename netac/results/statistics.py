@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,17 +10,17 @@ import numpy as np
 class Interval(NamedTuple):
     """An estimate and the bounds of its confidence interval: floats, or arrays of one shape."""
 
-    estimate: float | np.ndarray
-    low: float | np.ndarray
-    high: float | np.ndarray
+    estimate: Any
+    low: Any
+    high: Any
 
 
-def iqm(x: np.ndarray, axis: int = 0) -> np.ndarray | float:
+def iqm(x: np.ndarray, axis: int = 0) -> Any:
     """Interquartile mean: the mean of the middle half of the values along `axis`.
 
-    Weights are exact: sorted value k of n covers [k/n, (k+1)/n] and weighs as much as of that lies in [1/4, 3/4].
-    Where 4 divides n this is the 25 % trimmed mean; n = 1 and 2 give the mean, n = 3 the weights 1/6, 2/3, 1/6.  A NaN
-    or infinite value makes the result NaN.
+    A float for x of one axis, else an array.  Weights are exact: sorted value k of n covers [k/n, (k+1)/n] and weighs
+    as much as of that lies in [1/4, 3/4].  Where 4 divides n this is the 25 % trimmed mean; n = 1 and 2 give the mean,
+    n = 3 the weights 1/6, 2/3, 1/6.  A NaN or infinite value makes the result NaN.
 
     Raises:
         ValueError: there are no values.

@@ -10,9 +10,10 @@ import contextlib
 import importlib.util
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 from netac.results.tables import Cell
 from netac.utils.errors import InputError
@@ -48,11 +49,11 @@ class EventWriter:
     def write(self, row: Mapping[str, Cell]) -> None:
         """One row of metrics.csv; cells without a value are left out."""
         values = {name: value for name, value in row.items() if value is not None}
-        iteration = values.pop("iteration")
+        iteration = int(values.pop("iteration"))
         self._by_iteration.write(iteration, values)
         rewards = {f"by_env_steps/{name}": values[name] for name in BY_ENV_STEPS if name in values}
         if rewards:
-            self._by_env_steps.write(values["env_steps"], rewards)
+            self._by_env_steps.write(int(values["env_steps"]), rewards)
 
     def close(self) -> None:
         """Close the files."""
@@ -77,18 +78,18 @@ class _File:
         restart = package.events.SessionLog(status=package.events.SessionLog.START)
         self._add(step=done + 1 if done else 0, session_log=restart)
 
-    def write(self, step: int, values: Mapping[str, Cell]) -> None:
+    def write(self, step: int, values: Mapping[str, float | str]) -> None:
         """One number per tag."""
         numbers = [{"tag": name, "simple_value": float(value)} for name, value in values.items()]
-        self._add(step=int(step), summary={"value": numbers})
+        self._add(step=step, summary={"value": numbers})
 
-    def _add(self, **event) -> None:
+    def _add(self, **event: Any) -> None:
         with self._told():
             self._file.write_event(self._events.Event(wall_time=time.time(), **event))
             self._file.flush()
 
     @contextlib.contextmanager
-    def _told(self):
+    def _told(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -104,7 +105,7 @@ def _package() -> SimpleNamespace:
     """What is needed of tensorboardX, which loads PyTorch for other purposes; linear runs go without."""
     absent = "torch" not in sys.modules
     if absent:
-        sys.modules["torch"] = None          # tensorboardX takes it as not installed
+        sys.modules["torch"] = cast(Any, None)          # tensorboardX takes it as not installed
     try:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-from netac.results.tables import Cell
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+"""A row of a table: what `netac.results.tables.Cell` allows, by column; numbers where there is reckoning with them."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Table:
 
     name: str
     title: str
-    rows: Sequence[dict[str, Cell]]
+    rows: Sequence[Row]
 
     @property
     def columns(self) -> tuple[str, ...]:

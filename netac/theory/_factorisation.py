@@ -46,7 +46,7 @@ def gradient(x: Parameters, actions: np.ndarray, r: np.ndarray) -> Parameters:
     """
     total, utilities, hidden, slope = _forward(x, actions)
     error = 2.0 * (total - r) / r.shape[1]
-    if "W" not in x:
+    if hidden is None:
         along, found = np.repeat(error[:, None], 2, axis=1), {}
     else:
         into = error[:, None] * np.abs(x["v"])[..., None] * slope                   # (R, h, B)

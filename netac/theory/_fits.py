@@ -44,19 +44,19 @@ def power_law(T: Sequence[float], samples: Sequence[np.ndarray], floored: bool =
     Raises:
         ValueError: there are too few, or not positive ones.
     """
-    T, means = np.asarray(T, dtype=float), np.array([np.mean(values) for values in samples])
+    lengths, means = np.asarray(T, dtype=float), np.array([np.mean(values) for values in samples])
     seeds = np.array([len(values) for values in samples])
-    if len(T) < 3 or seeds.min() < 2 or not (means > 0).all():
+    if len(lengths) < 3 or seeds.min() < 2 or not (means > 0).all():
         raise ValueError("a fit needs three T with two positive values each")
     errors = np.array([np.std(values, ddof=1) for values in samples]) / np.sqrt(seeds) / means
-    t = np.random.default_rng(seed).standard_t(seeds - 1, size=(draws, len(T)))
+    t = np.random.default_rng(seed).standard_t(seeds - 1, size=(draws, len(lengths)))
     fit = _floored if floored else _line
-    slope, constant, floor = fit(T, means)
-    again = np.array([fit(T, y) for y in means * np.exp(np.clip(errors * t, -20.0, 20.0))])
+    slope, constant, floor = fit(lengths, means)
+    again = np.array([fit(lengths, y) for y in means * np.exp(np.clip(errors * t, -20.0, 20.0))])
     return PowerLaw(_interval(slope, again[:, 0]), constant, _interval(floor, again[:, 2]))
 
 
-def local_slopes(T: Sequence[float], means: Sequence[float]) -> np.ndarray:
+def local_slopes(T: Sequence[float], means: np.ndarray) -> np.ndarray:
     """(n - 1,) the slope from each T to the next."""
     return np.diff(np.log(means)) / np.diff(np.log(T))
 

@@ -75,7 +75,7 @@ def evaluate(data: Data, pi: np.ndarray, gamma: float, xi: np.ndarray, c: float,
         c: infinity: no pessimism.
         radius: W.
     """
-    later = np.vecdot(pi[..., None], data.phi, axis=1)
+    later = np.vecdot(pi[..., None], data.phi, axis=1)      # type: ignore[call-overload]     # NumPy's stub lacks axis
     A = data.sigma - gamma * data.to @ later
     H, g = A.T @ data.inverse @ A, A.T @ data.inverse @ data.b
     return in_ball(H, g if np.isinf(c) else g - (xi @ later) / (2.0 * c), radius)

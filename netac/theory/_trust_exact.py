@@ -9,8 +9,7 @@ import numpy as np
 from scipy.stats import binom
 
 from netac.exact import softmax_gradient, subset_advantage, transition
-from netac.results.tables import Cell
-from netac.theory._claims import Claim
+from netac.theory._claims import Claim, Row
 from netac.theory._lab import Lab
 from netac.theory._trust_bounds import (
     Improvement,
@@ -251,7 +250,7 @@ def alike_tv(agents: int, epsilon: float) -> float:
     return float(tv(binom.pmf(ones, agents, 0.5), binom.pmf(ones, agents, 0.5 * (1.0 + epsilon))))
 
 
-def growth_rows(sizes: Sequence[int], alpha: float) -> list[dict[str, Cell]]:
+def growth_rows(sizes: Sequence[int], alpha: float) -> list[Row]:
     """For N agents: their joint TV at the clip ranges alpha / 2 of every N, alpha / N, and alpha / sqrt(N)."""
     rows = []
     for agents in sizes:
@@ -263,7 +262,7 @@ def growth_rows(sizes: Sequence[int], alpha: float) -> list[dict[str, Cell]]:
     return rows
 
 
-def growth_claims(rows: Sequence[dict[str, Cell]], alpha: float) -> list[Claim]:
+def growth_claims(rows: Sequence[Row], alpha: float) -> list[Claim]:
     """What `growth_rows` say."""
     source = f"{PAPER}, section 5"
     return [
@@ -279,7 +278,7 @@ def growth_claims(rows: Sequence[dict[str, Cell]], alpha: float) -> list[Claim]:
               abs(exponent(rows, "alpha / sqrt(N)")), "<=", 0.1)]
 
 
-def exponent(rows: Sequence[dict[str, Cell]], column: str) -> float:
+def exponent(rows: Sequence[Row], column: str) -> float:
     """The slope of log column over log N."""
     return float(np.polyfit(np.log([row["agents"] for row in rows]), np.log([row[column] for row in rows]), 1)[0])
 

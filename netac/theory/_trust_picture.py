@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.results.tables import Cell
+from netac.theory._claims import Row
 from netac.theory._trust_bounds import Improvement
 from netac.utils.pictures import PALETTE
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, RED, GREEN, PINK = PALETTE[:4]
+BLUE, RED, GREEN = PALETTE[:3]
 GREY = "#555555"
 CLIP_COLOURS = (BLUE, GREEN, RED, GREY)
-Rows = Sequence[dict[str, Cell]]
+Rows = Sequence[Row]
 
 
 def draw(tables: Mapping[str, Rows], updates: Sequence[Improvement]) -> Figure:
@@ -140,7 +140,7 @@ def _joint_tvs(panel: Axes, rows: Rows) -> None:
     panel.legend(fontsize=8)
 
 
-def _agents_axis(panel: Axes, agents: Sequence[float]) -> None:
+def _agents_axis(panel: Axes, agents: Iterable[float]) -> None:
     panel.set_xscale("log", base=2)
     panel.set_xticks(list(agents), labels=[f"{n:g}" for n in agents])
     panel.minorticks_off()

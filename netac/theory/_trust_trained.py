@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netac.results.statistics import mean_interval
-from netac.results.tables import Cell
-from netac.theory._claims import Claim
+from netac.theory._claims import Claim, Row
 from netac.theory._lab import Lab
 from netac.theory._trust_exact import PAPER, exponent
 from netac.theory._trust_updates import Climb, Training, against, train
@@ -27,11 +26,11 @@ FIRST = 5                                       # iterations in which policies m
 class Trained(NamedTuple):
     """Rows of the three tables."""
 
-    ratios: list[dict[str, Cell]]
+    ratios: list[Row]
     """For every clip range and every one of `AT`."""
-    growth: list[dict[str, Cell]]
+    growth: list[Row]
     """For every number of agents."""
-    versus: list[dict[str, Cell]]
+    versus: list[Row]
     """For every number of agents and clip range."""
 
 
@@ -62,7 +61,7 @@ def trained_claims(found: Trained) -> list[Claim]:
     return [*_ratio_claims(found.ratios), *_growth_claims(found.growth), *_versus_claims(found.versus)]
 
 
-def _ratio_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+def _ratio_claims(rows: Sequence[Row]) -> list[Claim]:
     source = f"{PAPER}, section 7, Figure 1a"
     width = {(row["clip range"], row["epochs"]): row["mean highest"] - row["mean lowest"] for row in rows}
     highest = {(row["clip range"], row["epochs"]): row["highest"] for row in rows}
@@ -79,7 +78,7 @@ def _ratio_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
               min(width[b, AT[-1]] - width[a, AT[-1]] for a, b in pairwise(CLIPS)), ">=", 0.0)]
 
 
-def _growth_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+def _growth_claims(rows: Sequence[Row]) -> list[Claim]:
     first, last = rows[0], rows[-1]
     return [
         Claim("the sum of the agents' TVs, the paper's estimate of the joint TV, grows almost in proportion to their number",
@@ -93,7 +92,7 @@ def _growth_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
               f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA, "<=", 1.0)]
 
 
-def _versus_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
+def _versus_claims(rows: Sequence[Row]) -> list[Claim]:
     source, most = f"{PAPER}, appendix A.6", max(row["agents"] for row in rows)
     gap = {(row["agents"], row["clip range"]): row for row in rows}
     few = min(row["agents"] for row in rows)
@@ -117,7 +116,7 @@ def _versus_claims(rows: Sequence[dict[str, Cell]]) -> list[Claim]:
               gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]
 
 
-def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> dict[str, Cell]:
+def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> Row:
     look = AT.index(epochs)
     lowest, highest = (np.array([getattr(one, name)[look] for one in found]) for name in ("lowest", "highest"))
     return {"clip range": epsilon, "epochs": epochs, "lowest": float(lowest.min()), "mean lowest": float(lowest.mean()),
@@ -125,13 +124,13 @@ def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> dict[str,
             "joint TV": float(np.mean([one.joint_tv[look] for one in found]))}
 
 
-def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> dict[str, Cell]:
+def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> Row:
     exact = {name: float(np.mean([one.joint_tv[-1] for one in ours])) for name, ours in found.items()}
     return {"agents": agents, **exact, "sum, fixed": float(np.mean([one.sum_of_tvs[-1] for one in found["fixed"]])),
             f"sum, {AT[1]} epochs": float(np.mean([one.sum_of_tvs[1] for one in found["fixed"]]))}
 
 
-def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> dict[str, Cell]:
+def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> Row:
     """Mean scores over training, the interval of their difference seed by seed, final scores, joint TVs per iteration."""
     alone, joint = zip(*found, strict=True)
     mean = [np.array([one.score.mean() for one in ours]) for ours in (alone, joint)]

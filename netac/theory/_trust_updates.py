@@ -1,8 +1,8 @@
 """Clipped updates of tabular softmax policies: IPPO's independent ratios against JR-PPO's joint one, with exact advantages.
 
-The surrogate is that of the trainers (`netac.algorithms.policy_gradient.surrogates.clipped`), the optimizer their Adam; only the networks
-and the estimated advantages are missing, so that what is seen comes from clipping alone.  Both methods get the same joint
-advantage A(s, a), as in appendix A.6 only the ratio that is clipped differs.
+The surrogate is that of the trainers (`netac.algorithms.policy_gradient.surrogates.clipped`), the optimizer their
+Adam; only the networks and the estimated advantages are missing, so that what is seen comes from clipping alone.  Both
+methods get the same joint advantage A(s, a), as in appendix A.6 only the ratio that is clipped differs.
 """
 
 from __future__ import annotations

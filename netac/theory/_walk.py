@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from netac.agents.policies import LogLinear, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular
+from netac.envs.finite_mdp import FiniteEnvironment
 from netac.exact import FiniteMDP
 from netac.experiment import config
 from netac.experiment.build import Parts, assemble, prepare
@@ -57,8 +59,16 @@ def walk(tables: dict[str, Any], times: Iterable[int]) -> Iterator[Parts]:
 
 def policies(parts: Parts) -> np.ndarray:
     """(N, S, A) what the agents of a run do in every state."""
-    states = np.arange(parts.setting.environment.states)
-    return choose(parts.agents.policy.logits(parts.agents.parameters.theta, states), np.zeros((1, 1, 1)))[0]
+    policy, states = parts.agents.policy, np.arange(finite(parts).states)
+    assert isinstance(policy, Tabular | LogLinear)
+    return choose(policy.logits(parts.agents.parameters.theta, states), np.zeros((1, 1, 1)))[0]
+
+
+def finite(parts: Parts) -> FiniteEnvironment:
+    """The environment of a run of `save_game`'s."""
+    environment = parts.setting.environment
+    assert isinstance(environment, FiniteEnvironment)
+    return environment
 
 
 def save_game(mdp: FiniteMDP, file: Path) -> str:
@@ -72,5 +82,6 @@ def in_parameters(parts: Parts, gradient: np.ndarray) -> np.ndarray:
     policy = parts.setting.model.policy
     if isinstance(policy, LogLinear):
         return np.einsum("nsa,nsad->nd", gradient, np.broadcast_to(policy.features, (*gradient.shape, policy.size)))
+    assert isinstance(policy, Tabular)
     flat = gradient.reshape(len(gradient), -1)
     return flat if policy.order is None else flat[:, policy.order]

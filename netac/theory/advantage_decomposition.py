@@ -21,7 +21,7 @@ import numpy as np
 
 from netac.envs.matrix import Settings, payoff_table
 from netac.exact import FiniteMDP, action_value, induced_chain, subset_advantage, value_function
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._games import random_game, soft_policies
 from netac.theory._lab import Lab
 
@@ -59,14 +59,14 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims, (Table("games", TITLE, rows),), partial(_draw, rows))
 
 
-def row(item: tuple[FiniteMDP, np.random.Generator]) -> dict[str, float | int]:
+def row(item: tuple[FiniteMDP, np.random.Generator]) -> Row:
     """One game with one random policy."""
     mdp, rng = item
     pi = soft_policies(rng, mdp, 0.0)
     Q, V = action_value(mdp, pi), value_function(mdp, pi)
     scale, advantage = float(np.abs(Q).max()) or 1.0, Q - V[:, None]
     cases = list(orders(mdp.agents, rng))
-    whole = [order for order, given in cases if len(order) == mdp.agents] or [range(mdp.agents)]
+    whole = [order for order, given in cases if len(order) == mdp.agents] or [tuple(range(mdp.agents))]
     chosen = {kind: np.array([_joint(advantage, actions, mdp.actions) for actions in choices]) / scale for kind, choices in (
         ("in_turn", [best_in_turn(mdp, pi, order, Q) for order in whole]), ("alone", [best_alone(mdp, pi, Q)]))}
     errors = np.array([errors_of(mdp, pi, Q, V, order, given, rng) for order, given in cases]) / scale
@@ -146,7 +146,7 @@ def _joint(advantage: np.ndarray, actions: np.ndarray, n_actions: int) -> np.nda
     return advantage[np.arange(len(advantage)), columns]
 
 
-def _draw(rows: list[dict[str, float | int]]) -> Figure:
+def _draw(rows: list[Row]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 3.6), layout="constrained")

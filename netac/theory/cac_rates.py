@@ -38,7 +38,7 @@ from netac.theory import _ferry
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._fits import PowerLaw, local_slopes, power_law
 from netac.theory._lab import Lab
-from netac.theory._walk import in_parameters, looks, policies, save_game, walk
+from netac.theory._walk import finite, in_parameters, looks, policies, save_game, walk
 from netac.utils.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -122,10 +122,10 @@ def experiment(lab: Lab) -> Finding:
     claims = _critic_claims(found)
     if lab.game is None:
         claims += _gradient_claims(found, floor, lab.quick)
-    tables = (Table("slopes", "Slopes of log error against log T, with 95 % intervals", _slope_rows(found)),
-              Table("averages", "Errors averaged over a run's iterations, mean of the seeds and its standard error",
-                    [row for each in found.values() for row in _average_rows(each)]))
-    return Finding(claims, tables, partial(draw, found, floor))
+    shown = (Table("slopes", "Slopes of log error against log T, with 95 % intervals", _slope_rows(found)),
+             Table("averages", "Errors averaged over a run's iterations, mean of the seeds and its standard error",
+                   [row for each in found.values() for row in _average_rows(each)]))
+    return Finding(claims, shown, partial(draw, found, floor))
 
 
 def refuse(mdp: FiniteMDP) -> None:
@@ -170,7 +170,8 @@ def averages(tables: dict[str, Any], points: int) -> np.ndarray:
 
 def measured(parts: Parts) -> np.ndarray:
     """(3,) `QUANTITIES` now."""
-    x, env, mdp, pi = parts.agents.parameters, parts.setting.environment, parts.setting.mdp, policies(parts)
+    x, env, pi = parts.agents.parameters, finite(parts), policies(parts)
+    mdp = env.mdp
     critic = (np.square(x.omega - td_fixed_point(mdp, pi, env.phi)).sum()
               + np.square(x.lam - reward_fixed_point(mdp, pi, env.psi.table)).sum())
     consensus = np.square(x.shared - x.shared.mean(axis=0)).sum()
@@ -183,7 +184,7 @@ def stationarity(parts: Parts, gradient: np.ndarray) -> float:
     Args:
         gradient: (N, S, A) of the normalised J with respect to the logits.
     """
-    g = in_parameters(parts, gradient) / (1.0 - parts.setting.mdp.gamma)
+    g = in_parameters(parts, gradient) / (1.0 - finite(parts).mdp.gamma)
     shared = parts.setting.layout.shared
     return float(len(g) * np.square(g[:, :shared].mean(axis=0)).sum() + np.square(g[:, shared:]).sum())
 
@@ -198,7 +199,7 @@ def single_sampling_limit(tables: dict[str, Any]) -> float:
         RunError: it does not come to rest.
     """
     parts = next(walk({**tables, "iterations": 1}, [0]))
-    x, mdp, shared = parts.agents.parameters, parts.setting.mdp, parts.setting.layout.shared
+    x, mdp, shared = parts.agents.parameters, finite(parts).mdp, parts.setting.layout.shared
     for _ in range(REST):
         pi = policies(parts)
         chain = induced_chain(mdp, pi)

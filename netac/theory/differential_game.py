@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._lab import Lab
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SOURCE = "paper 001, Figure 1"
@@ -101,7 +102,7 @@ def exceptions(starts: np.ndarray, returns: np.ndarray) -> int:
     return int(((returns[1] < returns[0]) != expected)[np.abs(reach - 1.0) > 1e-9].sum())
 
 
-def _row(kind: str, returns: np.ndarray) -> dict[str, float | str]:
+def _row(kind: str, returns: np.ndarray) -> Row:
     gains = np.diff(returns, axis=0)
     return {"update": kind, "first_lowers": float((gains[0] < -1e-12).mean()),
             "any_lowers": float((gains < -1e-12).any(axis=0).mean()),
@@ -145,7 +146,7 @@ def _draw(updated: dict[str, np.ndarray], starts: np.ndarray, at_once: np.ndarra
     return figure
 
 
-def _arrows(panel, points: list[np.ndarray], colour: str, ls: str = "-") -> None:
+def _arrows(panel: Axes, points: list[np.ndarray], colour: str, ls: str = "-") -> None:
     for start, end in pairwise(points):
-        panel.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.8, "ls": ls,
+        panel.annotate("", tuple(end), tuple(start), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.8, "ls": ls,
                                                    "shrinkA": 0, "shrinkB": 0})

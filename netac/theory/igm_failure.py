@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 from netac.envs.matrix import Settings, payoff_table
 from netac.exact import FiniteMDP, subset_advantage
 from netac.results.statistics import mean_interval, rate_interval
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._factorisation import BATCH, begin, mixed, train
 from netac.theory._lab import Lab
 from netac.utils.options import checked
@@ -41,7 +41,7 @@ DATA = ("fixed policies", "uniform", "epsilon-greedy")
 STARTS, REFITS = 200, 20
 
 Behaviour = Callable[[int, np.ndarray], np.ndarray]
-Rows = list[dict[str, float | int | str]]
+Rows = list[Row]
 
 
 def experiment(lab: Lab) -> Finding:
@@ -98,8 +98,9 @@ def move_rows(rng: np.random.Generator) -> Rows:
     """From the slide's policies, then from random ones."""
     slide = np.array([tilted(mean)[None] for mean in MEANS])
     drawn = rng.dirichlet(np.ones(len(ACTIONS)), (STARTS, 2, 1))
-    moves = {"together": together, "in turn, 1 first": partial(in_turn, order=(0, 1)),
-             "in turn, 2 first": partial(in_turn, order=(1, 0))}
+    moves: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "together": together, "in turn, 1 first": partial(in_turn, order=(0, 1)),
+        "in turn, 2 first": partial(in_turn, order=(1, 0))}
     rows: Rows = []
     for start, policies in (("means (1, -1)", slide[None]), (f"{STARTS} random", drawn)):
         for name, move in moves.items():
@@ -152,7 +153,7 @@ def _factorised(task: tuple[str, str, int, int, int]) -> tuple[np.ndarray, np.nd
     return BEST * seen[len(seen) // 2:].mean(axis=0), left
 
 
-def _row(mixing: str, data: str, rewards: np.ndarray, left: np.ndarray) -> dict[str, float | int | str]:
+def _row(mixing: str, data: str, rewards: np.ndarray, left: np.ndarray) -> Row:
     mean, share = mean_interval(rewards), rate_interval(rewards >= 0.95 * BEST)
     return {"values": mixing.upper(), "data": data, "runs": len(rewards), "mean_reward": mean.estimate, "low": mean.low,
             "high": mean.high, "least": float(rewards.min()), "most": float(rewards.max()), "share_best": share.estimate,

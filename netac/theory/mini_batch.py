@@ -106,13 +106,13 @@ def experiment(lab: Lab) -> Finding:
              for name, (_, _, steps) in ALGORITHMS.items() for step in steps if (name, step, 0) in done]
     chosen = {name: min((each for each in tried if each.algorithm == name),
                         key=lambda each: each.cost(level)["samples"].estimate) for name in ALGORITHMS}
-    tables = (Table("cost", f"To J = {level:.4f} (start {start:.4f}, best {best:.4f}), and to a quarter of the first squared "
-                            "gradient: means with 95 % intervals",
-                    [row for each in chosen.values() for row in _cost_rows(each, level)]),
-              Table("steps", "The actor steps tried: share of seeds that reached the level, and mean samples", [
-                  {"algorithm": each.algorithm, "actor_step": each.step, "reached": each.reached(level),
-                   "samples": each.cost(level)["samples"].estimate} for each in tried]))
-    return Finding(_claims(chosen, level), tables, partial(draw, chosen, level, best))
+    shown = (Table("cost", f"To J = {level:.4f} (start {start:.4f}, best {best:.4f}), and to a quarter of the first squared "
+                           "gradient: means with 95 % intervals",
+                   [row for each in chosen.values() for row in _cost_rows(each, level)]),
+             Table("steps", "The actor steps tried: share of seeds that reached the level, and mean samples", [
+                 {"algorithm": each.algorithm, "actor_step": each.step, "reached": each.reached(level),
+                  "samples": each.cost(level)["samples"].estimate} for each in tried]))
+    return Finding(_claims(chosen, level), shown, partial(draw, chosen, level, best))
 
 
 def refuse(mdp: FiniteMDP) -> tuple[float, float]:

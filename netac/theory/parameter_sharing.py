@@ -20,7 +20,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from netac.envs.matrix import Settings, payoff_table
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._lab import Lab
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def experiment(lab: Lab) -> Finding:
         Claim("agents with parameters of their own that learn by turns reach J* = 1", SOURCE,
               f"least return over n and {STARTS} perturbed starts", min(row["by_turns"] for row in rows), ">=", 1.0, 1e-12)]
     tables = [Table("sharing", "The best return with one policy for all, and with one each", rows)]
-    learned: list[dict[str, float | int]] = []
+    learned: list[Row] = []
     if not lab.quick and find_spec("torch"):
         items = [(name, n, lab.seed + run) for n in TRAINED for run in range(SEEDS) for name in TRAINERS]
         learned = _learned_rows(items, lab.each(learn, items))
@@ -94,11 +94,11 @@ def _in_turn(payoff: np.ndarray, p: np.ndarray) -> float:
     return returns(payoff, p)
 
 
-def _row(n: int, shared: float, by_turns: float) -> dict[str, float | int]:
+def _row(n: int, shared: float, by_turns: float) -> Row:
     return {"n": n, "shared": shared, "proposition": 2.0 / 2.0**n, "by_turns": by_turns}
 
 
-def _learned_rows(items: list[tuple[str, int, int]], found: list[float]) -> list[dict[str, float | int]]:
+def _learned_rows(items: list[tuple[str, int, int]], found: list[float]) -> list[Row]:
     def of(trainer: str, agents: int) -> list[float]:
         return [J for (name, n, _), J in zip(items, found, strict=True) if (name, n) == (trainer, agents)]
 
@@ -106,7 +106,7 @@ def _learned_rows(items: list[tuple[str, int, int]], found: list[float]) -> list
              "mappo_shared_least": min(of("mappo", n)), "happo_least": min(of("happo", n))} for n in TRAINED]
 
 
-def _draw(rows: list[dict[str, float | int]], learned: list[dict[str, float | int]]) -> Figure:
+def _draw(rows: list[Row], learned: list[Row]) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")

@@ -22,7 +22,7 @@ from scipy.special import softmax
 
 from netac.exact import FiniteMDP, objective, optimal_joint_actions, optimal_objective
 from netac.results.statistics import mean_interval
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._lab import Lab
 from netac.theory._pessimism import Data, evaluate, sample
 from netac.theory._ppo_games import linear_game
@@ -39,7 +39,7 @@ COVER = BEHAVIOURS[:2]
 CHOSEN, NAIVE = 3.0, np.inf                                 # c / sqrt(n)
 LONGER = 10.0                                               # the policies' steps, in units of the bound's
 
-Rows = list[dict[str, float | int | str]]
+Rows = list[Row]
 
 
 def experiment(lab: Lab) -> Finding:
@@ -94,7 +94,7 @@ def learned(task: tuple) -> list[tuple[float, float]]:
     return [(optimal_objective(mdp), 0.0), *(learn(mdp, data, c * np.sqrt(n), K) for c in scan)]
 
 
-def _gain(size: tuple, behaviour: str, n: int, scan: tuple[float, ...], results: np.ndarray) -> dict[str, float | int | str]:
+def _gain(size: tuple, behaviour: str, n: int, scan: tuple[float, ...], results: np.ndarray) -> Row:
     """One row; `results` (sets, 1 + c, 2) as `learned` gives them."""
     J = results[..., 0]
     gain = mean_interval(J[:, 1 + scan.index(CHOSEN)] - J[:, 1 + scan.index(NAIVE)])

@@ -22,7 +22,7 @@ import numpy as np
 
 from netac.exact import FiniteMDP, nash_gap
 from netac.theory._algorithm_1 import iterate, value, within_balls
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._games import random_game, soft_policies
 from netac.theory._lab import Lab
 from netac.theory._penalised import SMALLEST
@@ -140,17 +140,17 @@ def _falls(mdp: FiniteMDP, pi: np.ndarray, rng: np.random.Generator, in_turn: bo
     return int((np.diff(returns) < -rounding).sum())
 
 
-def _sizes(mdp: FiniteMDP) -> dict[str, float | int]:
+def _sizes(mdp: FiniteMDP) -> Row:
     return {"agents": mdp.agents, "states": mdp.states, "actions": mdp.actions, "gamma": mdp.gamma}
 
 
-def _row(mdp: FiniteMDP, run: Run) -> dict[str, float | int]:
+def _row(mdp: FiniteMDP, run: Run) -> Row:
     return {**_sizes(mdp), "updates": len(run.returns) - 1, "gain": run.returns[-1] - run.returns[0],
             "least": float(np.diff(run.returns).min()), "slack": run.slack, "short": run.shortfall,
             "first_gap": run.gaps[0], "last_gap": run.gaps[max(run.gaps)]}
 
 
-def _falls_row(mdp: FiniteMDP, run: Run) -> dict[str, float | int]:
+def _falls_row(mdp: FiniteMDP, run: Run) -> Row:
     return {**_sizes(mdp), "in_turn": run.falls[True], "at_once": run.falls[False]}
 
 

@@ -16,7 +16,7 @@ starts, against independent policy gradient and against the same steps in turn b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ import numpy as np
 from netac.envs.finite_mdp import random_mdp
 from netac.exact import FiniteMDP, nash_gap, objective, optimal_objective, refuse_large
 from netac.results.statistics import rate_interval
-from netac.theory._claims import Claim, Finding, Table
+from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._lab import Lab
 from netac.theory._ppo_games import linear_game, lock, matrix_game, ratio_game
 from netac.theory._ppo_starts import METHODS, Task, ends
@@ -35,6 +35,7 @@ from netac.utils.errors import InputError
 from netac.utils.pictures import PALETTE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TAKES_GAME = True
@@ -44,7 +45,7 @@ LOCK = "lock, 2 agents"
 REACHED = 0.01              # of J* - J(uniform policies)
 ROUNDING = 1e-10
 
-Rows = list[dict[str, float | int | str]]
+Rows = list[Row]
 
 
 def experiment(lab: Lab) -> Finding:
@@ -179,7 +180,7 @@ def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> 
               "calculated here", "least Nash gap of a pure policy below the optimum", nearest, ">=", 0.001)]
 
 
-def _best_share(rows: Rows, method: str) -> dict[str, float]:
+def _best_share(rows: Sequence[Row], method: str) -> dict[str, float]:
     """By game, the share of starts that reach the optimum with the best of the steps tried."""
     found: dict[str, float] = {}
     for row in rows:
@@ -202,7 +203,7 @@ def _starts(lab: Lab, mdp: FiniteMDP, runs: int) -> np.ndarray:
     return 2.0 * lab.rng(2).standard_normal((runs, mdp.agents, mdp.states, mdp.actions))
 
 
-def _start_row(game: str, method: str, size: float, task: Task, J: np.ndarray) -> dict[str, float | int | str]:
+def _start_row(game: str, method: str, size: float, task: Task, J: np.ndarray) -> Row:
     mdp, best = task.mdp, optimal_objective(task.mdp)
     gap = best - objective(mdp, np.full((mdp.agents, mdp.states, mdp.actions), 1.0 / mdp.actions))
     share = rate_interval(best - J <= REACHED * gap)
@@ -212,7 +213,7 @@ def _start_row(game: str, method: str, size: float, task: Task, J: np.ndarray) -
             "median_lost": float(np.median(lost)), "worst_lost": float(lost.max())}
 
 
-def _each_with(items, others: Sequence) -> list:
+def _each_with(items: Iterable, others: Sequence) -> list:
     return [item for item in items for _ in others]
 
 
@@ -232,7 +233,8 @@ def _unchanged(policies: Policies, Q: list[np.ndarray]) -> list[np.ndarray]:
     return Q
 
 
-def _draw(exact: Rows, horizons: Rows = (), sampled: Rows = (), starts: Rows = ()) -> Figure:
+def _draw(exact: Sequence[Row], horizons: Sequence[Row] = (), sampled: Sequence[Row] = (),
+          starts: Sequence[Row] = ()) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.0, 8.0) if starts else (6.0, 4.2), layout="constrained")
@@ -245,7 +247,7 @@ def _draw(exact: Rows, horizons: Rows = (), sampled: Rows = (), starts: Rows = (
     return figure
 
 
-def _draw_errors(panel, rows: Rows, label: str, title: str) -> None:
+def _draw_errors(panel: Axes, rows: Sequence[Row], label: str, title: str) -> None:
     rows = [{"label": f"{row['Q']}, {row['samples']} samples" if row.get("samples") else row.get("Q"), **row} for row in rows]
     for name, colour in zip(dict.fromkeys(row[label] for row in rows), PALETTE, strict=False):
         own = [row for row in rows if row[label] == name]
@@ -258,7 +260,7 @@ def _draw_errors(panel, rows: Rows, label: str, title: str) -> None:
     panel.legend(fontsize=8, ncols=2, loc="lower left")
 
 
-def _draw_horizons(panel, rows: Rows) -> None:
+def _draw_horizons(panel: Axes, rows: Sequence[Row]) -> None:
     horizon = [1.0 / (1.0 - row["gamma"]) for row in rows]
     panel.loglog(horizon, [row["ratio"] for row in rows], "o-", color=PALETTE[0], label="lock, error")
     panel.loglog(horizon, [row["bound_ratio"] for row in rows], "--", color=PALETTE[0],
@@ -270,13 +272,13 @@ def _draw_horizons(panel, rows: Rows) -> None:
     panel.legend()
 
 
-def _draw_starts(panel, rows: Rows) -> None:
+def _draw_starts(panel: Axes, rows: Sequence[Row]) -> None:
     names = list(dict.fromkeys(row["game"] for row in rows))
     methods = list(dict.fromkeys(row["method"] for row in rows))
     for k, (method, colour) in enumerate(zip(methods, PALETTE, strict=False)):
         shares = _best_share(rows, method)
         places = [names.index(name) + 0.2 * (k - 1.5) for name in shares]
-        panel.bar(places, shares.values(), 0.18, color=colour, label=method)
+        panel.bar(places, list(shares.values()), 0.18, color=colour, label=method)
     panel.set(xticks=range(len(names)), xticklabels=names, ylabel="share of starts", ylim=(0.0, 1.35),
               title="Starts from which the optimum is reached (best step)")
     panel.legend(ncols=2, fontsize=8, loc="upper center")

@@ -18,8 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from netac.results.tables import Cell
-from netac.theory._claims import Finding, Table
+from netac.theory._claims import Finding, Row, Table
 from netac.theory._lab import Lab
 from netac.theory._trust_bounds import Improvement, improvement
 from netac.theory._trust_exact import (
@@ -71,19 +70,19 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims, tables, partial(draw, {table.name: table.rows for table in tables}, improved))
 
 
-def majority_rows(gamma: float = 0.1, step: float = 0.01) -> list[dict[str, Cell]]:
+def majority_rows(gamma: float = 0.1, step: float = 0.01) -> list[Row]:
     """For every number of agents: (L - J) / penalty by either theorem and as corrected."""
     return [{"agents": agents, "Theorem 1": one.theorem_1, "Theorem 2": one.theorem_2_sequential, "corrected": one.corrected}
             for agents in MAJORITY for one in [improvement(*majority(agents, gamma, step))]]
 
 
-def agreement_rows(gamma: float = 0.9) -> list[dict[str, Cell]]:
+def agreement_rows(gamma: float = 0.9) -> list[Row]:
     """For every size of the step: J less that before, and the least that either bound allows."""
     return [{"step": step, "found": one.gain, "Theorem 2": one.local - one.penalty(one.largest[1]), "corrected": one.lowest}
             for step in STEPS for one in [improvement(*agreement(gamma, step))]]
 
 
-def update_rows(agents: Sequence[int], found: Sequence[Improvement]) -> list[dict[str, Cell]]:
+def update_rows(agents: Sequence[int], found: Sequence[Improvement]) -> list[Row]:
     """For every discount and number of agents of the updates' games: the largest of each."""
     groups: dict[tuple[float, int], list[Improvement]] = {}
     for n, one in zip(agents, found, strict=True):

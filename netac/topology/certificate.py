@@ -118,8 +118,8 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         InputError: the topology's function raises or returns no graph on 0..N-1 at some t looked at.
     """
     n, period = topology.agents, topology.period
-    periodic = period is not None and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100))
-    window = period if periodic else steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
+    whole = period if period and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100)) else None
+    periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
     mixing = Mixing(n) if spectrum and n <= LARGEST_SPECTRUM else None
     looks: list[Look] = []
@@ -148,10 +148,11 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
 
 def _look_further(topology: Topology, looks: list[Look], window: int, mixing: Mixing | None) -> None:
     """Appends the looks at the iterations up to `window`; a matrix that stays the same is examined once."""
-    before = look = None
+    before: csr_array | None = None
+    look: Look | None = None
     for t in range(len(looks), window):
         graph, W = topology.pair(t)
-        look = look if W is before else examine(graph, W, t)
+        look = look if look and W is before else examine(graph, W, t)
         changed = _changed(topology, t, graph, W) if topology.foreign and topology.agents * t < SECOND_LOOKS else {}
         others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
         looks.append(replace(look, problems=changed | others) if changed else look)
@@ -213,6 +214,7 @@ def _codes(graph: nx.Graph) -> Links:
 def _disconnection(codes: Links, n: int, window: int, period: int | None) -> str:
     """The sentence about a union that is not connected."""
     deaf = deaf_agents(codes, n)
+    assert deaf is not None, "all are connected"
     others = np.setdiff1d(np.arange(n), deaf)
     graphs = "the graph" if period == 1 else f"the union of the graphs over {window} iterations"
     hear = "never hears" if len(deaf) == 1 else "never hear"

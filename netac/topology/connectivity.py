@@ -68,7 +68,7 @@ def first_connected(sequence: Sequence[Links], n: int, periodic: bool) -> np.nda
         alone = 1 if change > 0 else 0
         if not (carried[own] == alone).any():        # each of its links is in another graph of the window, too
             return connected
-        return np.count_nonzero(carried) >= n and components(whole[carried > 0], n)[0] == 1
+        return bool(np.count_nonzero(carried) >= n and components(whole[carried > 0], n)[0] == 1)
 
     for start in range(steps):
         while not connected and end < last:

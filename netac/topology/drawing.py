@@ -51,7 +51,7 @@ def figure_of(topology: Topology, steps: int | None = None) -> Figure:
     shown = panels[:MOST_PANELS]
     columns = max(3, len(shown))
     figure = Figure(figsize=(2.5 * columns, 6.2), layout="constrained", dpi=140)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, 1.25])
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, 1.25])[:, 0]
     schedule = {None: "", 1: ", static"}.get(topology.period, f", period {topology.period}")
     left_out = f" (the first {len(shown)} of {len(panels)} different graphs)" if len(panels) > len(shown) else ""
     who = f"{topology.name}, {counted(topology.agents, 'agent')}, {topology.weights} weights"
@@ -154,7 +154,7 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> Non
                      label=f"predicted: the exact average after {counted(period, 'round')}")
     axes.set_xlim(0, rounds)
     axes.set_ylim(max(FLOOR / 3, min(curves.min() / 3, 1e-2)), 3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("rounds of averaging, t")
     axes.set_ylabel(r"$\|x_t - \bar{x}_0\|\;/\;\|x_0 - \bar{x}_0\|$")
     axes.grid(color="#e5e8ec", linewidth=0.8)

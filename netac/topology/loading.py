@@ -174,7 +174,11 @@ def _builtin(name: str, key: str = "name") -> ModuleType:
 def _found_parts(value: object, key: str, folder: Path | None) -> str | list[str]:
     """A name or path of another topology, or several: paths as absolute ones; InputError for what does not exist."""
     if isinstance(value, list):
-        return [_found_parts(part, key, folder) for part in value]
+        return [_found_part(part, key, folder) for part in value]
+    return _found_part(value, key, folder)
+
+
+def _found_part(value: object, key: str, folder: Path | None) -> str:
     if not isinstance(value, str):
         raise InputError("must be text, or a list of texts", key=key, found=value)
     if is_path(value):

@@ -23,7 +23,8 @@ class Mixing:
     """
 
     def __init__(self, agents: int, matrices: Iterable[csr_array] = ()):
-        self.product, self.rounds, self.near = np.eye(agents), 0, None
+        self.product, self.rounds = np.eye(agents), 0
+        self.near: int | None = None        # rounds after which P was the average up to TARGET
         self._distance = self._from_average()
         for W in matrices:
             self.add(W)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from netac.utils.errors import InputError, did_you_mean
 
@@ -59,7 +60,8 @@ def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
     fields = {name: (kind, ... if default is inspect.Parameter.empty else default)
               for name, (kind, default) in known.items()}
     rules = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=())
-    model = create_model("Options", __config__=rules, **{f"option_{name}": field for name, field in fields.items()})
+    named: dict[str, Any] = {f"option_{name}": field for name, field in fields.items()}
+    model = create_model("Options", __config__=rules, **named)
     try:
         checked = model(**{f"option_{name}": value for name, value in given.items()})
     except ValidationError as error:

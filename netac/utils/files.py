@@ -37,7 +37,7 @@ _WORDS = {
 
 def os_words(error: OSError) -> str:
     """Why the operating system refused, in plain words, e.g. "the disk is full"."""
-    return _WORDS.get(error.errno, (error.strerror or str(error)).lower())
+    return _WORDS.get(error.errno or 0, (error.strerror or str(error)).lower())
 
 
 def cannot_write(path: str | Path, error: OSError) -> RunError:

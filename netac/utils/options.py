@@ -18,6 +18,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    def table(self) -> dict[str, Any]:
+        """As a table of an experiment file."""
+        return self.model_dump()
+
+    def defaults(self) -> dict[str, Any]:
+        """What the table says where it does not say it."""
+        return {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+
 
 Model = TypeVar("Model", bound=Options)
 
@@ -44,7 +52,7 @@ def _first(error: ValidationError, model: type[Options], table: dict, others: It
     key = ".".join(map(str, path)) or None
     field = model.model_fields.get(str(path[0])) if path else None
     if first["type"] == "extra_forbidden":
-        known = [*model.model_fields, *others] if len(path) == 1 else _inner_keys(field.annotation)
+        known = [*model.model_fields, *others] if len(path) == 1 or not field else _inner_keys(field.annotation)
         return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key, valid=", ".join(known) or None)
     if first["type"] == "missing":
         return InputError("the key is missing", key=".".join(map(str, first["loc"])),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write
@@ -23,7 +23,7 @@ STYLE = {
 }
 
 
-def save_figure(draw: Callable[[], Figure], file: str | Path, style: Mapping[str, object] | None = None) -> None:
+def save_figure(draw: Callable[[], Figure], file: str | Path, style: dict[Any, Any] | None = None) -> None:
     """Draw and write the picture atomically, in the format its ending names.
 
     Args:

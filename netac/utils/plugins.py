@@ -1,7 +1,8 @@
-"""One file per algorithm, environment, topology and weight rule: found by scanning a package, only the chosen one loaded.
+"""One file per algorithm, environment, topology and weight rule: a package is scanned, only the chosen one is loaded.
 
 A name is its module's file name with - for _ ("periodic-complete" is `periodic_complete.py`); modules whose name starts
-with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.
+with _ are helpers.  A user's .py file is loaded by path and holds exactly what a built-in module holds.  A table of an
+experiment file names one of them, a `BuiltIn`, or a function of the user's own, a `Factory`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,100 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import Field
 
 from netac.utils.errors import InputError, NetacError, did_you_mean
+from netac.utils.options import Options, checked
 
 EXTRAS = {**dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo"),         # what brings a package
           **dict.fromkeys(("gymnasium_robotics", "mujoco"), "mamujoco")}
+
+SettingsT = TypeVar("SettingsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class BuiltIn(Generic[SettingsT]):
+    """What a table with a name stands for: one of netac's own algorithms, environments or networks.
+
+    Attributes:
+        package: where its module lies.
+        name: as in the table.
+        settings: its options, checked and complete.
+        said_by: the key of the table that says what it is.
+    """
+
+    package: str
+    name: str
+    settings: SettingsT
+
+    said_by: ClassVar[str] = "name"
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name
+
+    @property
+    def module(self) -> Any:
+        """Its module."""
+        return _loaded(self.package, self.name)
+
+    def table(self) -> dict[str, Any]:
+        """As a table of an experiment file."""
+        return {"name": self.name, **self.settings.table()}
+
+    def defaults(self) -> dict[str, Any]:
+        """What the table says where it does not say it."""
+        return self.settings.defaults()
+
+
+class Factory(Options):
+    """What a user's import path stands for: an environment or a network."""
+
+    factory: str = Field(pattern=r"^[\w.]+:[\w.]+$", description='"package.module:function"')
+    kwargs: dict[str, Any] = Field({}, description="its keyword arguments, besides those that netac gives")
+    folder: str | None = Field(None, description=(
+        "where the module is looked for besides Python's own path; by default the experiment file's folder"))
+
+    said_by: ClassVar[str] = "factory"
+
+    @property
+    def called(self) -> str:
+        """The import path."""
+        return self.factory
+
+
+def built_in(packages: str | Sequence[str], table: dict[str, Any], what: str, key: str, others: Iterable[str] = ()) -> BuiltIn:
+    """The algorithm, environment or network (`what`) that the table { name, options } names.
+
+    Args:
+        key: the dotted key of the table, for messages.
+        others: keys that may stand in the same table besides the options, for suggestions.
+
+    Raises:
+        InputError: there is none of that name, or an option is wrong.
+    """
+    name = table["name"]
+    loaded = chosen(packages, name, what, f"{key}.name")
+    options = {option: value for option, value in table.items() if option != "name"}
+    return BuiltIn(_places(packages)[name], name, checked(loaded.Settings, options, key, others))
+
+
+def chosen(packages: str | Sequence[str], name: object, what: str, key: str) -> ModuleType:
+    """The module that the name at the dotted `key` of an experiment file stands for."""
+    if not isinstance(name, str):
+        raise InputError("should be a name", key=key, found=name, valid=", ".join(module_names(packages)))
+    try:
+        return module(packages, name, what)
+    except InputError as error:
+        raise error.located(key=key) from None
 
 
 def module_names(packages: str | Sequence[str]) -> list[str]:
@@ -32,13 +117,18 @@ def module(packages: str | Sequence[str], name: str, what: str) -> ModuleType:
     """The module called `name`; InputError with the nearest name where there is none (`what` says what it is)."""
     places = _places(packages)
     if name not in places:
-        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}", valid=", ".join(places))
-    return importlib.import_module(f"{places[name]}.{name.replace('-', '_')}")
+        raise InputError(f"there is no {what} called {name!r}{did_you_mean(name, list(places))}",
+                         valid=", ".join(places))
+    return _loaded(places[name], name)
+
+
+def _loaded(package: str, name: str) -> ModuleType:
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
 
 
 def _places(packages: str | Sequence[str]) -> dict[str, str]:
     """The package of every name."""
-    found = {}
+    found: dict[str, str] = {}
     for package in [packages] if isinstance(packages, str) else packages:
         folder = importlib.import_module(package).__path__
         names = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
@@ -54,6 +144,8 @@ def first_line(loaded: ModuleType) -> str:
 def user_module(path: Path) -> ModuleType:
     """Runs a user's Python file and returns it as a module; InputError naming file and line where that fails."""
     spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
+    if spec is None or spec.loader is None:      # the ending is none of Python's
+        raise InputError("is not a Python file", file=path, valid="a file whose name ends in .py")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
     try:
@@ -67,46 +159,47 @@ def user_module(path: Path) -> ModuleType:
     return loaded
 
 
-def import_path(spec: dict, key: str) -> Any:
-    """What the `factory` of a table stands for."""
-    module_name, _, function_name = spec["factory"].partition(":")
-    if spec.get("folder") and spec["folder"] not in sys.path:
-        sys.path.append(spec["folder"])
+def import_path(factory: Factory, key: str) -> Any:
+    """What the import path of the table `key`, "package.module:function", stands for.
+
+    Raises:
+        InputError: it cannot be imported.
+    """
+    if factory.folder and factory.folder not in sys.path:
+        sys.path.append(factory.folder)
     try:
-        found = importlib.import_module(module_name)
-        for part in function_name.split("."):
-            found = getattr(found, part)
+        return pkgutil.resolve_name(factory.factory)
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"],
+        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
+                         found=factory.factory,
                          valid=_extra(error) or 'an importable "package.module:function"') from error
-    return found
 
 
 def named(function: Callable) -> dict[str, inspect.Parameter]:
-    """The parameters that the signature of a function or class names; none if it has no signature, as some built-in ones."""
+    """The parameters that the signature of a function or class names; none if it has no signature (some built-ins)."""
     with suppress(ValueError, TypeError):
         return {name: parameter for name, parameter in inspect.signature(function).parameters.items()
                 if parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)}
     return {}
 
 
-def call(function: Callable, spec: dict, key: str, **offered: Any) -> Any:
-    """Call a user's function with its kwargs and those of `offered` that it names."""
-    parameters, own = named(function), dict(spec.get("kwargs") or {})
+def call(function: Callable, factory: Factory, key: str, **offered: Any) -> Any:
+    """Call a user's function, which `factory` stands for, with its kwargs and those of `offered` that it names."""
+    parameters, own = named(function), factory.kwargs
     kwargs = {name: value for name, value in offered.items() if name in parameters} | own
     try:
         if parameters:
             inspect.signature(function).bind(**kwargs)
     except TypeError as error:
         raise InputError(f"cannot be called: {error}", key=f"{key}.kwargs", found=own,
-                         valid=f"the keyword arguments of {spec['factory']}; netac gives {', '.join(offered)} to a function "
-                               "that names them") from None
+                         valid=f"the keyword arguments of {factory.factory}; netac gives {', '.join(offered)} to a "
+                               "function that names them") from None
     try:
         return function(**kwargs)
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=spec["factory"],
+        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=factory.factory,
                          valid=_extra(error)) from error
 
 

@@ -15,12 +15,13 @@ from support import user_networks
 
 from netac.agents.alignment import aligned
 from netac.agents.networks import cnn, mlp
-from netac.agents.networks._factory import complete, make_module, try_out
-from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.networks._factory import make_module, read_network, try_out
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
 from netac.experiment import config
 from netac.experiment.build import prepare
-from netac.experiment.neural_agents import NetworkCritic, network_table
+from netac.experiment.neural_agents import NetworkCritic, read_part
 from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
 
@@ -195,7 +196,7 @@ def test_modules_that_can_serve(layer):
         return layers[1](layers[0](x.long()[:, 0] if isinstance(layer, torch.nn.Embedding) else x))
     module = user_networks.Given([layer, torch.nn.Linear(6, 5)], forward)
     before = [parameter.detach().clone() for parameter in module.parameters()]
-    try_out(module, {"factory": "some:Net"}, VECTOR, 5, key="policy")
+    try_out(module, read_network({"factory": "some:Net"}, "policy"), VECTOR, 5, key="policy")
     assert all(map(torch.equal, before, module.parameters()))
 
 
@@ -223,7 +224,7 @@ def test_a_squeezed_output_is_told_to_stay():
     ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2, which gets 2 x 2 pixels")])
 def test_networks_that_cannot_be_made(spec, observation, told):
     with pytest.raises(InputError, match=told):
-        make_policy(1, complete(spec, "policy"), observation)
+        make_policy(1, read_network(spec, "policy"), observation)
 
 
 @pytest.mark.parametrize(("tables", "critic", "model"), [
@@ -250,9 +251,10 @@ def test_what_is_not_said_of_a_critic_is_as_in_the_policy(tables, critic, model)
 def test_a_critic_that_sees_vectors_beside_a_policy_that_sees_images():
     hunt = {"agents": 2, "iterations": 1, "topology": "path", "algorithm": "cac", "policy": CNN,
             "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2}}
-    made = prepare(config.read(hunt | {"critic": {"input": "state"}}).experiment()).experiment
+    setting = prepare(config.read(hunt | {"critic": {"input": "state"}}).experiment())
+    made, policy = setting.experiment, setting.model.parts["policy"].network
     assert made.critic["name"] == "cnn" and made.critic["channels"] == CNN["channels"]
-    assert network_table(NetworkCritic, {"input": "state"}, made.policy, (9,), "critic")[1]["name"] == "mlp"
+    assert read_part(NetworkCritic, {"input": "state"}, policy, (9,), "critic").network.name == "mlp"
 
 
 def test_reward_models_of_a_users_own():
@@ -262,9 +264,10 @@ def test_reward_models_of_a_users_own():
         make_critic("reward_model", 1, {"factory": "support.user_networks:Counting"})
 
 
-def test_complete_fills_in_defaults():
-    assert complete({"name": "mlp", "hidden": []}, "policy") == {"name": "mlp", "hidden": [], "activation": "tanh"}
-    assert complete({"factory": "a:B"}, "critic") == {"factory": "a:B", "kwargs": {}, "folder": None}
+def test_a_network_has_its_defaults_filled_in():
+    dense = {"name": "mlp", "hidden": [], "activation": "tanh"}
+    assert read_network({"name": "mlp", "hidden": []}, "policy").table() == dense
+    assert read_network({"factory": "a:B"}, "critic").table() == {"factory": "a:B", "kwargs": {}, "folder": None}
 
 
 @pytest.mark.parametrize("hidden", [[], [3]])
@@ -272,14 +275,14 @@ def test_complete_fills_in_defaults():
 def test_every_mlp_can_serve(hidden, activation):
     spec = {"name": "mlp", "hidden": hidden, "activation": activation}
     module = mlp.make(mlp.Settings(hidden=hidden, activation=activation), (2, 3), 4, joint=2)
-    try_out(module, spec, (2, 3), 4, key="critic", joint=2)
+    try_out(module, read_network(spec, "critic"), (2, 3), 4, key="critic", joint=2)
     assert len(list(module.parameters())) == 2 * len(hidden) + 2
 
 
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\nfrom netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
-               "try:\n    import netac.agents.neural\nexcept InputError as error:\n    print(error)")
+               "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert 'pip install "netac[torch]"' in done.stdout, done.stderr
 
@@ -309,8 +312,9 @@ def test_a_convolution_is_torchs(seed, height, width, depth, kernel, stride, pad
     ((7, 7, 3), "auto", False), ((3, 7, 7), "auto", True), ((7, 7, 7), "auto", False), ((3, 7, 7), "channels-first", True),
     ((7, 7), "auto", False), ((7, 7, 3), "channels-last", False)])
 def test_layouts_of_images(shape, layout, first):
-    module = make_module(CNN | {"layout": layout}, shape, 5, key="policy", seed=1)
+    module = make_module(read_network(CNN | {"layout": layout}, "policy"), shape, 5, key="policy", seed=1)
     x = torch.randn(4, *shape)
     last = x.permute(0, 2, 3, 1).contiguous() if first else x.view(4, 7, 7, -1)
-    same = make_module(CNN | {"layout": "channels-last"}, tuple(last.shape[1:]), 5, key="policy", seed=1)
+    told = read_network(CNN | {"layout": "channels-last"}, "policy")
+    same = make_module(told, tuple(last.shape[1:]), 5, key="policy", seed=1)
     assert torch.equal(module(x), same(last))

@@ -20,7 +20,7 @@ ADAM = (0.8, 0.95, 1e-3)
 
 
 def layout(dtype="float32"):
-    return Layout(**SIZES, shared=4, mixed="critics and policy", dtype=dtype)
+    return Layout(**SIZES, shared=4, mixed=("omega", "lam", "shared"), dtype=dtype)
 
 
 def gradients(rng, n, dtype="float32"):

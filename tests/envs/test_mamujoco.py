@@ -23,6 +23,7 @@ from netac.experiment.make_env import make_environment
 from netac.experiment.run import load
 from netac.results.records import load_summary
 from netac.utils.errors import InputError, RunError
+from netac.utils.plugins import Factory
 from netac.utils.spaces import ActionSpace
 from netac.utils.streams import Purpose
 
@@ -123,7 +124,7 @@ def test_games_and_episodes_differ_and_seeds_repeat():
 ])
 def test_bad_input(agents, kwargs, message):
     with pytest.raises(InputError, match=message):
-        make_environment({"factory": FACTORY, "kwargs": kwargs}, agents, 1)
+        make_environment(Factory(factory=FACTORY, kwargs=kwargs), agents, 1)
 
 
 @pytest.mark.parametrize("algorithm", ["iac", "cac"])
@@ -155,11 +156,11 @@ def test_two_processes_give_the_same_bits(mpirun, tmp_path):
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
     with pytest.raises(InputError, match=r'valid: pip install "netac\[mamujoco\]"'):
-        make_environment({"factory": FACTORY, "kwargs": CHEETAH}, 2, 1)
+        make_environment(Factory(factory=FACTORY, kwargs=CHEETAH), 2, 1)
 
 
 def test_pictures_are_drawn_where_there_is_opengl():
-    games = make_environment({"factory": FACTORY, "kwargs": CHEETAH | {"render_mode": "rgb_array"}}, 2, 1).make()
+    games = make_environment(Factory(factory=FACTORY, kwargs=CHEETAH | {"render_mode": "rgb_array"}), 2, 1).make()
     games.begin(0, 0)
     assert games.drawable
     try:

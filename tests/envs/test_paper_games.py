@@ -246,7 +246,7 @@ def test_tables_are_refused_where_they_would_be_large():
 def test_a_file_is_looked_for_beside_the_experiment(files):
     (files / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\nalgorithm = "iac"\n')
     env = config.read(files / "e.toml").experiment().env
-    assert env["path"] == str(files / "good.npz") and env["game"] is None
+    assert env.settings.path == str(files / "good.npz") and env.settings.game is None
     assert [space.n_actions for space in make_environment(env, 2, 4).probe.actions] == [2, 3]
 
 

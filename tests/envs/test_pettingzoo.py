@@ -20,6 +20,7 @@ from netac.envs._pettingzoo import ParallelGames
 from netac.envs._pettingzoo_spaces import reader
 from netac.experiment.make_env import make_environment
 from netac.utils.errors import InputError, RunError
+from netac.utils.plugins import Factory
 from netac.utils.spaces import ActionSpace
 from netac.utils.streams import Purpose
 
@@ -365,8 +366,8 @@ def test_copies_are_closed():
 def test_what_is_made_to_look_at_the_spaces_is_the_first_copy_and_is_closed(monkeypatch):
     made = []
     monkeypatch.setattr(zoo, "Timetable", lambda table, kind=zoo.Timetable: made.append(kind(table)) or made[-1])
-    spec = {"factory": "programs.zoo:Timetable", "kwargs": {"table": [(0, 4, "truncated")]}}
-    source = make_environment(spec, 1, 3)
+    table = [(0, 4, "truncated")]
+    source = make_environment(Factory(factory="programs.zoo:Timetable", kwargs={"table": table}), 1, 3)
     assert [env.closed for env in made] == [True] and source.probe.observations == ((3,),)
     games = source.make()
     games.begin(0, 0)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from programs import zoo
 
 from netac.envs._pettingzoo import ParallelGames
-from netac.envs._pettingzoo_check import check_parallel
+from netac.envs._pettingzoo_check import as_parallel, examine
 from netac.utils.errors import InputError, RunError
 
 SOURCE = "mine:make"
@@ -85,6 +85,11 @@ def test_what_goes_wrong_later_names_agent_and_step(fault):
     told = str(caught.value)
     assert told.endswith("(game 0, episode 1, step 6)") and "mine:make: " in told
     assert caught.value.agent == (0 if "'a'" in told else 1 if "'b'" in told else None)
+
+
+def check_parallel(env, agents, source):
+    """What the check of an environment warns of."""
+    return examine(as_parallel(env, source), agents, source).warnings
 
 
 def test_a_well_behaved_environment_has_no_warnings():

@@ -290,9 +290,9 @@ def test_users_modules_that_end_python_or_lack_a_package(tmp_path, monkeypatch, 
     name = f"users_{abs(hash(lines))}"
     (tmp_path / f"{name}.py").write_text(lines)
     monkeypatch.syspath_prepend(tmp_path)
-    spec = {"factory": f"{name}:make"}
+    factory = plugins.Factory(factory=f"{name}:make")
     with pytest.raises(InputError, match=f"^env.factory: .*{re.escape(says.format(name))}"):
-        plugins.call(plugins.import_path(spec, "env"), spec, "env")
+        plugins.call(plugins.import_path(factory, "env"), factory, "env")
 
 
 @pytest.mark.parametrize("name", [".", "missing.toml", "bad\nname.toml", "x" * 300 + ".toml"])

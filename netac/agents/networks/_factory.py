@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from types import ModuleType
 from typing import Any
 
 from netac.agents.networks._torch import torch
 from netac.utils import plugins
 from netac.utils.errors import InputError
 from netac.utils.options import checked
+from netac.utils.plugins import BuiltIn, Factory, built_in
 
+Network = BuiltIn | Factory
 Refusal = Callable[[str, str], InputError]      # of a problem and what would be valid
 
 LARGEST = 50_000_000     # parameters of a network
@@ -19,25 +20,28 @@ SAMPLES = 3              # of a trial
 STATEFUL = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd)
 
 
-def complete(spec: dict[str, Any], key: str, others: Iterable[str] = ()) -> dict[str, Any]:
-    """A network's table with all defaults filled in: { name, options } of a built-in one, or { factory, kwargs, folder }.
+def read_network(table: dict[str, Any] | Network, key: str, others: Iterable[str] = ()) -> Network:
+    """The network that a table { name, options } or { factory, kwargs, folder } stands for, its options complete.
 
     Args:
+        key: "policy", "critic" or "reward_model", for messages.
         others: keys that may stand in the same table besides, for suggestions.
 
     Raises:
         InputError: there is no such network, or an option is wrong.
     """
-    if "factory" in spec:
-        return {"kwargs": {}, "folder": None, **spec}
-    settings, others = _built_in(spec["name"], key).Settings, ["name", "factory", "kwargs", *others]
-    return {"name": spec["name"], **checked(settings, _options(spec), key, others).model_dump()}
+    if isinstance(table, BuiltIn | Factory):
+        return table
+    if "factory" in table:
+        return checked(Factory, table, key, others)
+    return built_in(__package__, table, "network", key, ["name", "factory", "kwargs", *others])
 
 
-def feed_forward(spec: dict[str, Any]) -> dict[str, Any]:
-    """The table of a network without memory that resembles the one of `spec`, a complete table: itself, where that has none."""
-    module = _built_in(spec["name"], "policy") if "name" in spec else None
-    return module.feed_forward(checked(module.Settings, _options(spec))) if hasattr(module, "feed_forward") else spec
+def feed_forward(like: Network) -> Network:
+    """A network without memory that resembles `like`: itself, where it has none."""
+    if like.said_by == "factory" or not hasattr(like.module, "feed_forward"):
+        return like
+    return read_network(like.module.feed_forward(like.settings), "critic")
 
 
 def memory_size(module: torch.nn.Module) -> int:
@@ -49,13 +53,13 @@ def memory_size(module: torch.nn.Module) -> int:
     return size if isinstance(size, int) else 0
 
 
-def make_module(spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str, seed: int = 0, joint: int = 0,
-                gain: float = 1.0) -> torch.nn.Module:
-    """The module of a table, with initial values drawn from `seed`; torch's own random state stays as it is.
+def make_module(network: Network, observation: tuple[int, ...], outputs: int, *, key: str, seed: int = 0,
+                joint: int = 0, gain: float = 1.0) -> torch.nn.Module:
+    """The module of an agent, with initial values drawn from `seed`; torch's own random state stays as it is.
 
     Args:
-        spec: see `complete`; a user's class is called with `kwargs` and those of `observation` (a shape), `outputs` and
-            `joint` that its signature names.
+        network: a user's class is called with `kwargs` and those of `observation` (a shape), `outputs` and `joint` that
+            its signature names.
         observation, joint: shape of an observation, and size of the joint action the module takes besides; 0: none.
         outputs: numbers the module gives per sample.
         key: "policy", "critic" or "reward_model", for messages.
@@ -66,23 +70,21 @@ def make_module(spec: dict[str, Any], observation: tuple[int, ...], outputs: int
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if "factory" in spec:
-            return _users(spec, {"observation": observation, "outputs": outputs, "joint": joint}, key)
-        module = _built_in(spec["name"], key)
+        if network.said_by == "factory":
+            return _users(network, {"observation": observation, "outputs": outputs, "joint": joint}, key)
         try:
-            return module.make(checked(module.Settings, _options(spec)), observation, outputs, joint, gain)
+            return network.module.make(network.settings, observation, outputs, joint, gain)
         except InputError as error:
             raise error.located(key=key) from None
 
 
-def refuse_large(spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:
+def refuse_large(network: Network, observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:
     """Refuse a built-in network with more parameters than an agent may hold, before they are drawn."""
-    if "factory" in spec:
+    if network.said_by == "factory":
         return
-    module = _built_in(spec["name"], key)
     with torch.device("meta"):
         try:
-            made = module.make(checked(module.Settings, _options(spec)), observation, outputs, joint, 1.0)
+            made = network.module.make(network.settings, observation, outputs, joint, 1.0)
         except InputError as error:
             raise error.located(key=key) from None
     size = sum(parameter.numel() for parameter in made.parameters())
@@ -90,14 +92,14 @@ def refuse_large(spec: dict[str, Any], observation: tuple[int, ...], outputs: in
         raise InputError(f"the network would have {size:,} parameters", key=key, valid=f"at most {LARGEST:,}")
 
 
-def try_out(module: torch.nn.Module, spec: dict[str, Any], observation: tuple[int, ...], outputs: int, *, key: str,
+def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, ...], outputs: int, *, key: str,
             joint: int = 0) -> None:
     """Check that a module can serve as an agent, with a copy of it and samples of zeros and of numbers from [0, 1).
 
     Raises:
         InputError: it cannot; the message says how to mend it.
     """
-    called, memory = spec.get("factory") or spec["name"], memory_size(module)
+    called, memory = network.called, memory_size(module)
 
     def refuse(problem: str, valid: str) -> InputError:
         return InputError(f"{called}: {problem}", key=key, valid=valid)
@@ -211,27 +213,14 @@ def _alike(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
     return torch.allclose(one, other, rtol=tolerance, atol=0.1 * tolerance * scale, equal_nan=True)
 
 
-def _built_in(name: object, key: str) -> ModuleType:
-    if not isinstance(name, str):
-        raise InputError("should be a name", key=f"{key}.name", found=name, valid=", ".join(plugins.module_names(__package__)))
-    try:
-        return plugins.module(__package__, name, "network")
-    except InputError as error:
-        raise error.located(key=f"{key}.name") from None
-
-
-def _options(spec: dict[str, Any]) -> dict[str, Any]:
-    return {option: value for option, value in spec.items() if option != "name"}
-
-
-def _users(spec: dict[str, Any], given: dict[str, Any], key: str) -> torch.nn.Module:
-    source = spec["factory"]
-    made = plugins.import_path(spec, key)
+def _users(factory: Factory, given: dict[str, Any], key: str) -> torch.nn.Module:
+    source = factory.factory
+    made = plugins.import_path(factory, key)
     if given["joint"] and "joint" not in plugins.named(made):
         raise InputError("the class does not take `joint`, the size of the joint action a model of R(s, a) or Q(s, a) sees",
                          key=f"{key}.factory", found=source,
                          valid="def __init__(self, observation, outputs, joint), with forward(observation, joint)")
-    module = plugins.call(made, spec, key, **given)
+    module = plugins.call(made, factory, key, **given)
     if not isinstance(module, torch.nn.Module):
         raise InputError("what it gives is no torch.nn.Module", key=f"{key}.factory", found=type(module).__name__,
                          valid="a class derived from torch.nn.Module, or a function that gives one")

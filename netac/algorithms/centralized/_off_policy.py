@@ -20,7 +20,7 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.replay import Replay
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.reparametrised import ReparametrisedPolicy
+    from netac.agents.neural.policies import ReparametrisedPolicy
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class ReplayRequirements(TrainerRequirements):
     Attributes:
         every: whether the trainer has a critic Q(s, a_1, ..., a_N) for every agent, or one for the team.
     """
+
+    builder: ClassVar[str] = "off-policy"
 
     value: Literal["state", "action"] = "action"
     every: bool = False

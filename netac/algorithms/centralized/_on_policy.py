@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from netac.algorithms.centralized._diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.learner import Learner, learners
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralPolicy
+    from netac.agents.neural.policies import NeuralPolicy
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,10 @@ class TrainerRequirements:
         critics: "state": one critic, the trainer's, of the global state; "observation": each agent its own, of what it sees.
         shared: whether all agents have the same policy (and critic) parameters.
         value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
+        builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
     """
+
+    builder: ClassVar[str] = "on-policy"
 
     critics: Literal["state", "observation"] = "state"
     shared: bool = False

@@ -24,5 +24,5 @@ def graph(t: int, n: int, *, of: Names = ("ring", "star"), parts: Sequence[Part]
 
 def period(n: int, *, parts: Sequence[Part]) -> int | None:
     """The turns after which all parts have come back to their start; None where one never does."""
-    periods = [part.period for part in parts]
-    return None if None in periods else len(parts) * math.lcm(*periods)
+    periods = [part.period for part in parts if part.period is not None]
+    return len(parts) * math.lcm(*periods) if len(periods) == len(parts) else None

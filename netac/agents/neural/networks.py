@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netac.agents._neural_layout import Tensors, arrange
-from netac.agents._neural_modules import Modules
-from netac.agents.networks._factory import make_module, memory_size, refuse_large, try_out
+from netac.agents.networks._factory import Network, make_module, memory_size, read_network, refuse_large, try_out
 from netac.agents.networks._torch import torch
+from netac.agents.neural.modules import Modules, Tensors, arrange
 from netac.utils.errors import InputError
 from netac.utils.streams import Purpose
 
@@ -27,7 +26,7 @@ class Networks:
 
     Attributes:
         key: "policy", "critic" or "reward_model".
-        spec: the table that tells what they are, see `netac.agents.networks._factory.make_module`.
+        network: what they are.
         inputs: (N) shapes of what they see.
         outputs: (N) how many numbers each gives.
         joint: size of the joint action they see besides, 0: none.
@@ -39,7 +38,7 @@ class Networks:
     """
 
     key: str
-    spec: dict[str, Any]
+    network: Network
     inputs: tuple[tuple[int, ...], ...]
     outputs: tuple[int, ...]
     joint: int
@@ -61,8 +60,8 @@ class Networks:
 
     def make(self, agent: int, seed: int) -> torch.nn.Module:
         """An agent's module with initial values drawn from `seed`."""
-        return make_module(self.spec, self.inputs[agent], self.outputs[agent], key=self.key, seed=seed, joint=self.joint,
-                           gain=self.gain)
+        return make_module(self.network, self.inputs[agent], self.outputs[agent], key=self.key, seed=seed,
+                           joint=self.joint, gain=self.gain)
 
     @cached_property
     def modules(self) -> Modules:
@@ -100,20 +99,23 @@ class Networks:
         return rows
 
     def _values(self, agent: int, seed: int) -> dict[str, np.ndarray]:
-        return {name: parameter.detach().numpy().ravel() for name, parameter in self.make(agent, seed).named_parameters()}
+        return {name: parameter.detach().numpy().ravel()
+                for name, parameter in self.make(agent, seed).named_parameters()}
 
 
 def _seed(seed: int, *key: int) -> int:
     """63 bits derived from the run's seed."""
-    return int(np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    sequence = np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], outputs: Sequence[int], names: Sequence[str],
-             *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (), initial: Initial = "common",
-             besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
+def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]], outputs: Sequence[int],
+             names: Sequence[str], *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (),
+             initial: Initial = "common", besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
     """The networks of all N agents, each kind of them made and tried out once.
 
     Args:
+        spec: what they are: a network, or the table of one.
         names: (N) what the environment calls its agents, for messages.
         shared: patterns of the names of tensors that are shared.
         besides: (N) tensors that agents hold besides their modules', by name.
@@ -121,6 +123,7 @@ def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], 
     Raises:
         InputError: a network cannot be made or does not fit, a pattern matches nothing, or agents cannot share a layer.
     """
+    made_of = read_network(spec, key)
     kinds = list(zip(inputs, outputs, besides or [{}] * len(names), strict=True))
     shapes: list[dict[str, tuple[int, ...]]] = []
     memories: set[int] = set()
@@ -128,24 +131,23 @@ def networks(key: str, spec: dict[str, Any], inputs: Sequence[tuple[int, ...]], 
         if kind in kinds[:agent]:
             shapes.append(shapes[kinds.index(kind)])
             continue
-        refuse_large(spec, *kind[:2], key=key, joint=joint)
-        module = make_module(spec, *kind[:2], key=key, joint=joint, gain=gain)
+        refuse_large(made_of, *kind[:2], key=key, joint=joint)
+        module = make_module(made_of, *kind[:2], key=key, joint=joint, gain=gain)
         memories.add(memory_size(module))
-        _refuse_memories(memories, spec, key)
-        try_out(module, spec, *kind[:2], key=key, joint=joint)
+        _refuse_memories(memories, made_of, key)
+        try_out(module, made_of, *kind[:2], key=key, joint=joint)
         shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])
     hint = ("only layers whose shape does not depend on an agent's spaces, e.g. shared = []" if key == "policy" else
             'agents that see the same, since critics are mixed as a whole: input = "state"')
     tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key, hint)
-    return Networks(key, spec, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial, range(len(tensors)),
-                    memories.pop())
+    return Networks(key, made_of, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial,
+                    range(len(tensors)), memories.pop())
 
 
-def _refuse_memories(memories: set[int], spec: dict[str, Any], key: str) -> None:
+def _refuse_memories(memories: set[int], made_of: Network, key: str) -> None:
     """Refuse critics that remember, and policies that remember differently much."""
-    named = "name" if "name" in spec else "factory"
     if key != "policy" and any(memories):
-        raise InputError("a critic has no memory", key=f"{key}.{named}", found=spec[named],
+        raise InputError("a critic has no memory", key=f"{key}.{made_of.said_by}", found=made_of.called,
                          valid='"mlp", "cnn", or a network without memory')
     if len(memories) > 1:
         raise InputError("the agents' networks remember differently many numbers", key=key,
