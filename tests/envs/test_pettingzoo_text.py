@@ -57,5 +57,5 @@ def test_the_spaces_of_the_tests_come_back(space):
 @pytest.mark.parametrize("space", [spaces.Text(3), spaces.Dict({1: spaces.Discrete(2)}), spaces.Tuple([spaces.Text(1)]),
                                    spaces.Sequence(spaces.Discrete(2))])
 def test_what_has_no_table_is_said(space):
-    with pytest.raises(ValueError, match="cannot be written|are not texts"):
+    with pytest.raises(ValueError, match=r"cannot be written|are not texts"):
         as_table(space)
