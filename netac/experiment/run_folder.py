@@ -21,7 +21,7 @@ from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder
 
-FREE = ("tensorboard",)     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
 FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 

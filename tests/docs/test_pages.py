@@ -49,7 +49,7 @@ def test_the_commands_of_a_page_run_and_print_what_it_shows(page, tmp_path, requ
     folder, hashes = reader_folder(tmp_path), {}
     todo = [(block, *wanted) for block in blocks(page) for wanted in runs(block)]
     if any("run_mpi.sh" in command for _, commands, _ in todo for command in commands):
-        request.getfixturevalue("mpi_prefix")
+        request.getfixturevalue("mpi")
     for path, text in shown_files(page).items():
         (folder / path).write_text(text)
     for block, commands, shown in todo:
@@ -112,3 +112,13 @@ def test_trained_agents_act_as_the_page_shows_and_as_the_example_does(tmp_path):
     status, shown = run("python act.py", tmp_path)
     assert status == 0 and re.fullmatch(r"return of an episode, mean of the agents: -?\d+\.\d\n", shown)
     assert run(f"python {example} runs/pursuit", tmp_path) == (0, shown)
+
+
+def test_outputs_are_compared_line_by_line():
+    printed = "runs/a\n  final_reward        16.2193\n  wall_seconds  0.2\n\nwritten: a.png\n"
+    shown = ["runs/a", "  final_reward        16.2193", "  wall_seconds  0.13", "written: a.png"]
+    assert matches(shown, printed)
+    assert matches(["...", "written: ...png"], printed) and matches(["runs/a", "..."], printed)
+    assert not matches(shown[:-1], printed) and not matches([*shown, "more"], printed)
+    assert not matches([line.replace("16.2193", "16.2194") for line in shown], printed)
+    assert not matches(["...", "written: b...png"], printed)

@@ -14,7 +14,7 @@ parameters nor the observations may change their values.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -89,7 +89,7 @@ def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
     return np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
 
 
-def _dealt(groups: Iterator[tuple[list[int], np.ndarray | None]], agents: int) -> list:
+def _dealt(groups: Iterable[tuple[list[int], np.ndarray | None]], agents: int) -> list:
     """What groups of agents have side by side, in the order of the agents: (n); None where a group has nothing."""
     found: list = [None] * agents
     for rows, each in groups:
