@@ -1,4 +1,4 @@
-"""NetworkedAgents whose policies and critics are torch modules, on environments that are played as E games side by side.
+"""NetworkedAgents whose policies and critics are torch modules, on environments played as E games side by side.
 
 What the agents of a trainer share with them is here, too: `PlayingAgents`, and the reading of their tables.
 """
@@ -172,9 +172,10 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
     parts, model = {"policy": policy, "critic": critic}, None
     if needs.reward_model:
-        for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
-            raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
-                             found=experiment.reward_model[key], valid=f"critic.{key}")
+        for key, value in experiment.reward_model.items():
+            if key in NetworkCritic.model_fields:
+                raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}", found=value,
+                                 valid=f"critic.{key}")
         parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
                                           seen[0], "reward_model")
         model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
@@ -221,7 +222,7 @@ def read_part(model: type[Options], table: dict[str, Any], basis: Network | None
 
 
 def seeing_actions(critic: Network, observation: tuple[int, ...]) -> Network:
-    """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
+    """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer (else it were f(s) + g(a))."""
     network = critic if critic.said_by == "name" else read_network(_usual(observation), "reward_model")
     if getattr(network.settings, "hidden", None) != []:
         return network

@@ -55,8 +55,8 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
-        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small or too
-            large.
+        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small
+            or too large.
     """
     ground = as_games(environment, experiment.envs)
     games = ground.probe

@@ -88,7 +88,8 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
-        InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their parameters.
+        InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their
+            parameters.
     """
     samples = experiment.envs * settings.rollout
     for key in ("minibatches", "critic_minibatches"):
@@ -120,8 +121,8 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
     """Refuse what no trainer can do.
 
     Raises:
-        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no one
-            reward to learn from.
+        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no
+            one reward to learn from.
     """
     if experiment.normalise.rewards:
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
@@ -141,12 +142,14 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
 def _refuse_chunks(games: int, settings: OnPolicy) -> None:
     """Refuse rollouts that are no whole number of chunks, or chunks that cannot be dealt."""
     if settings.rollout % settings.chunk:
-        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number", key="algorithm.chunk",
-                         found=settings.chunk, valid=f"a divisor of algorithm.rollout = {settings.rollout}")
+        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number",
+                         key="algorithm.chunk", found=settings.chunk,
+                         valid=f"a divisor of algorithm.rollout = {settings.rollout}")
     chunks = games * settings.rollout // settings.chunk
     if chunks % settings.minibatches:
         raise InputError(f"the {chunks} chunks of an iteration cannot be dealt into so many equal parts",
-                         key="algorithm.minibatches", found=settings.minibatches, valid="a divisor of envs x rollout / chunk")
+                         key="algorithm.minibatches", found=settings.minibatches,
+                         valid="a divisor of envs x rollout / chunk")
 
 
 def _rewards_differ(ground: GamesSource) -> bool:

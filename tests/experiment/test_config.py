@@ -1,9 +1,10 @@
-"""From a file to typed settings: read once, prepared once, other algorithms left alone, old run folders gone on with."""
+"""From a file to typed settings: read once, prepared once, other algorithms left alone, old run folders resumed."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import json
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import tomli_w
 from support.launching import ROOT, environment
 
 import netac
-from netac.envs import coordination
+from netac.envs import ActionSpace, Step, coordination
 from netac.experiment import build, config, evaluate, make_env, schema
 from netac.experiment.build import BUILDERS, prepare
 from netac.experiment.evaluate import Stage, Wanted
@@ -84,6 +85,7 @@ adam_beta2 = 0.999
 adam_epsilon = 1e-05
 sampling = "markov"
 reward_step = 0.1
+tracking = false
 """
 
 
@@ -91,8 +93,8 @@ class Six:
     """Games that are always six, whatever their factory is told."""
 
     def __init__(self, agents: int, games: int):
-        self.agents, self.games, self.made_for = agents, 6, games
-        self.observations, self.actions = ((1,),) * agents, (netac_space(),) * agents
+        self.agents, self.games = agents, 6
+        self.observations, self.actions = ((1,),) * agents, (ActionSpace(n_actions=2),) * agents
         self.active = np.ones((agents, 6), dtype=bool)
 
     def begin(self, seed, chain):
@@ -104,17 +106,10 @@ class Six:
 
     def step(self, actions):
         """Episodes of one step."""
-        from netac.envs import Step
         return Step(np.ones((self.agents, 6)), np.zeros((self.agents, 6), bool), np.ones(6, bool))
 
     def restart(self, games):
         """Nothing is drawn."""
-
-
-def netac_space():
-    """Two actions."""
-    from netac.envs import ActionSpace
-    return ActionSpace(n_actions=2)
 
 
 def read(tables: dict, **overrides) -> schema.Experiment:
@@ -176,7 +171,8 @@ LOADED = """
     tables = json.loads(sys.argv[1])
     config.read(tables).experiment()
     def loaded():
-        return sorted(name.removeprefix("netac.algorithms.") for name in sys.modules if name.startswith("netac.algorithms."))
+        start = "netac.algorithms."
+        return sorted(name.removeprefix(start) for name in sys.modules if name.startswith(start))
     first = loaded()
     netac.run(tables)
     print(json.dumps([first, loaded(), "torch" in sys.modules]))
@@ -186,7 +182,6 @@ ONLY_CAC = ["centralized", "decentralized", "decentralized._base", "decentralize
 
 def loaded(tables: dict) -> list:
     """Modules of algorithms that are loaded after reading and after running, and whether torch is."""
-    import json
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LOADED), json.dumps(tables)], capture_output=True,
                           text=True, env=environment(), cwd=ROOT, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -208,8 +203,8 @@ def test_options_that_others_know_are_left_out_and_those_nobody_knows_are_refuse
     source = config.read(TABLES | {"algorithm": {"name": "cac", "inner_steps": 3, "clip_range": 0.1}})
     assert "inner_steps" not in source.experiment().algorithm.table()
     assert config.ignored_options(source) == ["inner_steps", "clip_range"]
-    with pytest.raises(InputError, match=r"^algorithm.iner_steps: unknown key \(did you mean 'inner_steps'\?\) \(valid: "
-                                         r"name, .*clip_range.*inner_steps"):
+    with pytest.raises(InputError, match=r"^algorithm.iner_steps: unknown key \(did you mean 'inner_steps'\?\) "
+                                         r"\(valid: name, .*clip_range.*inner_steps"):
         read(TABLES | {"algorithm": {"name": "cac", "iner_steps": 3}})
     with pytest.raises(InputError, match=r"^--set: algorithm.inner_steps: unknown key"):
         read(TABLES, **{"algorithm.inner_steps": 3})
@@ -247,7 +242,7 @@ def test_what_differs_is_asked_of_the_model(tables, plays, trainer):
 @pytest.mark.parametrize("tables", [TABLES, MLP, SPREAD, TRAINED, REPLAY],
                          ids=["linear", "mlp", "spread", "mappo", "maddpg"])
 def test_a_run_with_evaluations_is_prepared_once(tables, monkeypatch):
-    from netac.agents import _neural_networks
+    from netac.agents.neural import networks
     calls = {}
 
     def count(owner, name):
@@ -262,7 +257,7 @@ def test_a_run_with_evaluations_is_prepared_once(tables, monkeypatch):
     monkeypatch.setattr(build, "make_environment", make_env.make_environment)
     monkeypatch.setattr(evaluate, "make_environment", make_env.make_environment)
     count(build.topology, "load")
-    count(_neural_networks, "try_out")
+    count(networks, "try_out")
     netac.run(tables)
     without = dict(calls)
     calls.clear()
@@ -297,7 +292,7 @@ def test_how_many_episodes_are_played_has_nothing_to_do_with_how_samples_are_dea
 def test_games_of_a_user_that_do_not_heed_how_many_they_should_be_are_told():
     users = TABLES | {"env": {"factory": "test_config:Six", "folder": HERE}, "algorithm": "iac", "envs": 6}
     netac.run(users)
-    with pytest.raises(InputError, match=r"test_config:Six: the environment has another number of games \(found 6; valid: 4,"):
+    with pytest.raises(InputError, match=r":Six: the environment has another number of games \(found 6; valid: 4,"):
         netac.run(users | {"evaluate_every": 2, "evaluate_episodes": 4})
 
 
@@ -316,8 +311,8 @@ def test_overrides_are_accepted_under_both_names():
 
 # --- old run folders ---
 
-CASES = {"linear": TABLES, "networks": MLP | {"algorithm": "iac"},
-         "trainer": TRAINED, "users": TABLES | {"algorithm": "iac", "policy": {"factory": "support.user_networks:Counting"}}}
+USERS = TABLES | {"algorithm": "iac", "policy": {"factory": "support.user_networks:Counting"}}
+CASES = {"linear": TABLES, "networks": MLP | {"algorithm": "iac"}, "trainer": TRAINED, "users": USERS}
 NEW = {"linear": ["allow_mixed_hosts", "algorithm.reward_step", "policy.scale", "env.noise", "normalise"],
        "networks": ["allow_mixed_hosts", "policy.entropy", "policy.activation", "critic.activation"],
        "trainer": ["algorithm.value_clip", "policy.log_std", "evaluate_episodes", "env.features"],
@@ -358,5 +353,5 @@ def test_what_an_older_file_lacks_is_not_something_else(key, value, tmp_path):
 
 def test_of_another_algorithm_all_that_differs_is_told(tmp_path):
     netac.run(TABLES, out=tmp_path / "run")
-    with pytest.raises(InputError, match=r"differs in algorithm.critic, algorithm.name, algorithm.setting "):
+    with pytest.raises(InputError, match=r"differs in algorithm.critic, algorithm.name, algorithm.setting"):
         netac.run(TABLES, set={"algorithm.name": "dac"}, out=tmp_path / "run", resume=True)
