@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -59,7 +60,7 @@ def differing(comm, what: str) -> str | None:
         value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
         said.setdefault(value, {}).setdefault(host, []).append(rank)
     return None if len(said) == 1 else ", ".join(
-        f"{value} on {_ranks(sorted(sum(hosts.values(), [])))} ({', '.join(hosts)})" for value, hosts in said.items())
+        f"{value} on {_ranks(sorted(chain(*hosts.values())))} ({', '.join(hosts)})" for value, hosts in said.items())
 
 
 def _ranks(ranks: list[int]) -> str:
