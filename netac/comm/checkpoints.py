@@ -7,6 +7,7 @@ run's own counters: nothing depends on the number of processes, so any number of
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +15,15 @@ from netac.comm.placement import Placement
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_savez, load_npz
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
 KEPT = 2     # the newest checkpoints that are kept
 BEST = "best.npz"                # beside them: the policies that did best in an evaluation during training
 CHOICES = ("last", "best")
 
 
-def gather(values: np.ndarray, placement: Placement, comm) -> np.ndarray | None:
+def gather(values: np.ndarray, placement: Placement, comm: MPI.Intracomm | None) -> np.ndarray | None:
     """All agents' rows on process 0 (None elsewhere): (n, D) -> (N, D)."""
     if comm is None:
         return values
