@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what they need in one virtual environment, ./.venv (another: VENV=/path).
+# `make demo`, `make test` and `make docs` set up what they need in one virtual environment, ./.venv (another: VENV=/path).
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -9,7 +9,7 @@ activate := VIRTUAL_ENV=$(env) PATH="$(bin):$$PATH"
 install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 requirements := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: help demo test lint venv clean
+.PHONY: help demo test lint docs venv clean
 .NOTPARALLEL:
 
 help: ## this list (the default)
@@ -41,10 +41,13 @@ lint: $(env)/.installed-all ## ruff and mypy
 	$(bin)/ruff check .
 	$(bin)/mypy
 
+docs: $(env)/.installed-docs ## the documentation as a site in site/, its links checked
+	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict
+
 venv: $(env)/.installed-all ## the virtual environment with everything that demo and test need
 
-clean: ## remove the demo's results and all caches (the virtual environment and runs/ stay)
-	rm -rf demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean: ## remove the demo's results, the site and all caches (the virtual environment and runs/ stay)
+	rm -rf demo site build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
 
 $(env)/.installed-run: $(requirements) | $(bin)/python
@@ -54,6 +57,10 @@ $(env)/.installed-run: $(requirements) | $(bin)/python
 $(env)/.installed-all: $(requirements) | $(bin)/python
 	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,tensorboard]"
 	@touch $(env)/.installed-run $@
+
+$(env)/.installed-docs: $(requirements) | $(bin)/python
+	$(install) ".[docs]"
+	@touch $@
 
 $(bin)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -18,7 +18,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-_HOMES = {"run": "experiment.run", "RunResult": "experiment.recorder", "load_result": "experiment.recorder",
+_HOMES = {"run": "experiment.run", "RunResult": "experiment.run_result", "load_result": "experiment.run_result",
           "compare": "experiment.compare", "ComparisonResult": "experiment.compare",
           "evaluate": "experiment.evaluate", "Evaluation": "experiment.evaluate",
           "load": "experiment.load", "TrainedPolicies": "experiment.load",

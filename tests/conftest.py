@@ -29,7 +29,7 @@ VERSIONS = {
 }
 
 
-LAUNCHING = {"mpi_prefix", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
+LAUNCHING = {"mpi", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Everything in examples/ and graphs/, and the files that README.md and CONTRIBUTING.md show, run as written."""
+"""Everything in examples/ and graphs/, and the files that CONTRIBUTING.md shows, run as written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.launching import ROOT, environment
+from support.pages import shown_files
 
 import netac
 from netac.experiment import config, linear_agents
@@ -122,12 +123,6 @@ def test_an_environment_of_ones_own_is_learnt():
     assert result.summary["final_reward"] == pytest.approx(0.8, abs=0.02)
 
 
-def shown_files(page: str) -> dict[str, str]:
-    """Path -> text of the Python files that a page shows: blocks that begin with a comment that is a path."""
-    blocks = re.findall(r"^```python\n# (\S+\.py)\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
-    return dict(blocks)
-
-
 def test_the_files_that_contributing_shows_work(tmp_path):
     shutil.copytree(ROOT / "netac", tmp_path / "netac", ignore=shutil.ignore_patterns("__pycache__"))
     files = shown_files("CONTRIBUTING.md")
@@ -150,62 +145,6 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     for name, text in zip([*shown[:5], shown[6]], kept, strict=True):
         assert f'"{name}"' in text
     assert "**holds**" in (tmp_path / "7" / "report.md").read_text()
-
-
-def test_the_script_of_the_guide_to_exact_quantities_works_and_prints_what_it_shows(tmp_path):
-    page = (ROOT / "docs" / "exact.md").read_text()
-    for name, text in shown_files("docs/exact.md").items():
-        (tmp_path / name).write_text(text)
-        printed = re.search(rf"^\$ python {name}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-        assert printed[1].splitlines() == run_python(tmp_path / name).splitlines()
-
-
-def test_the_topology_that_the_readme_shows_works(tmp_path):
-    name = "two_teams.py"
-    (tmp_path / name).write_text(shown_files("README.md")[name])
-    printed = run_netac("graph", name, "--agents", "8", cwd=tmp_path)
-    block = re.search(rf"^{name}, weights .*?(?=^written)", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert block[0].split() == printed[:printed.index("the certificate")].split()
-
-
-def test_the_script_that_the_readme_shows_works(tmp_path):
-    (tmp_path / "compare.py").write_text(shown_files("README.md")["compare.py"])
-    assert "(10, 8)" in run_python(tmp_path / "compare.py")
-
-
-@pytest.fixture(scope="module")
-def pursuers(tmp_path_factory):
-    """A folder in which `runs/pursuit` holds pursuers after a few iterations."""
-    folder = tmp_path_factory.mktemp("pursuit")
-    run_netac("run", EXAMPLES / "pursuit.toml", "--set", "iterations=3", "--out", "runs/pursuit", cwd=folder)
-    return folder
-
-
-def test_trained_agents_act_as_the_readme_shows_and_as_the_example_does(pursuers):
-    """One episode of PettingZoo's pursuit each, with the same random numbers."""
-    (pursuers / "act.py").write_text(shown_files("README.md")["act.py"])
-    shown = run_python("act.py", cwd=pursuers)
-    assert re.fullmatch(r"return of an episode, mean of the agents: -?\d+\.\d\n", shown)
-    assert run_python(EXAMPLES / "act.py", "runs/pursuit", cwd=pursuers) == shown
-
-
-def test_the_pictures_that_the_readme_shows_are_there_and_small():
-    pictures = re.findall(r"\]\((docs/\S+\.png)\)", (ROOT / "README.md").read_text())
-    assert pictures
-    assert sorted(path.name for path in (ROOT / "docs").glob("*.png")) == sorted(
-        {Path(picture).name for picture in pictures if Path(picture).parent.name == "docs"})
-    assert all((ROOT / picture).stat().st_size < 200_000 for picture in pictures)
-
-
-def test_the_results_of_every_experiment_are_there_and_told():
-    """`docs/theory/` has a folder for each, with its report, and its README speaks of it."""
-    page = (ROOT / "docs" / "theory" / "README.md").read_text()
-    names = plugins.module_names("netac.theory")
-    assert sorted(path.name for path in (ROOT / "docs" / "theory").iterdir() if path.is_dir()) == names
-    for name in names:
-        assert f"]({name}/report.md)" in page and f"]({name}/picture.png)" in page
-        report = (ROOT / "docs" / "theory" / name / "report.md").read_text()
-        assert f"`netac theory {name}`" in report and "FAILS" not in report and "NOT REFUTED" not in report
 
 
 def test_mdac_follows_the_curve_of_its_authors(tmp_path):

@@ -26,7 +26,7 @@ def is_aligned(rows: np.ndarray) -> bool:
             and (len(rows) == 1 or rows.strides[0] % BOUNDARY == 0))
 
 
-def same_memory(one: np.ndarray, other: np.ndarray) -> bool:
+def same_storage(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays that both exist are the same numbers in memory."""
     return one is other or (address(one) == address(other) and one.strides == other.strides and one.shape == other.shape
                             and one.dtype == other.dtype)

@@ -13,32 +13,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from netac.agents.batch import Batch
 from netac.agents.critics import weighted_sum
+from netac.agents.tabular_batch import TabularBatch
 from netac.utils.errors import InputError
-
-
-def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax probabilities, and actions drawn by inverting their distribution function.
-
-    Args:
-        logits: (..., A).
-        uniforms: (..., M) numbers in [0, 1), M draws for each row of logits.
-
-    Returns:
-        (..., A) probabilities and (..., M) actions.
-    """
-    row = logits.size == logits.shape[-1]
-    top = np.maximum.reduce(logits, axis=-1, keepdims=True)
-    mass = np.exp(logits - (top.reshape(()) if row else top))
-    below = np.add.accumulate(mass, axis=-1)
-    total = below[..., -1:].reshape(()) if row else below[..., -1:].copy()    # NumPy divides by 0-d arrays much faster
-    at = uniforms * total     # strictly under the last entry, since u < 1
-    if uniforms.shape[-1] == 1:
-        actions = (below > (at.reshape(()) if row else at)).argmax(axis=-1)[..., None]
-    else:
-        actions = np.add.reduce(below[..., :-1, None] <= at[..., None, :], axis=-2)
-    return mass / total, actions
 
 
 @lru_cache(maxsize=8)
@@ -54,7 +31,7 @@ class _Softmax:
         raise NotImplementedError
 
     @staticmethod
-    def logit_weights(b: Batch, weights: np.ndarray) -> np.ndarray:
+    def logit_weights(b: TabularBatch, weights: np.ndarray) -> np.ndarray:
         """(n, M) weights -> (n, M, A): the weighted derivative of log pi_i(a_e|s_e) with respect to the logits."""
         weight = weights.reshape(()) if weights.size == 1 else weights[:, :, None]
         pull = _onehot(b.pi.shape[2]).take(b.own, axis=0)
@@ -62,7 +39,7 @@ class _Softmax:
         pull *= weight
         return pull
 
-    def score_products(self, theta: np.ndarray, b: Batch, h: np.ndarray) -> np.ndarray:
+    def score_products(self, theta: np.ndarray, b: TabularBatch, h: np.ndarray) -> np.ndarray:
         """grad log pi_i(a_e|s_e)'h_i for every sample e, (n, M)."""
         rows = self.logits(h, b.states)
         return np.take_along_axis(rows, b.own[:, :, None], axis=2)[:, :, 0] - np.vecdot(b.pi, rows)
@@ -99,7 +76,7 @@ class Tabular(_Softmax):
         table = theta.reshape(len(theta), self.states, self.actions)
         return table if self.states == 1 and len(states) == 1 else table[:, states]
 
-    def gradient(self, theta: np.ndarray, b: Batch, weights: np.ndarray) -> np.ndarray:
+    def gradient(self, theta: np.ndarray, b: TabularBatch, weights: np.ndarray) -> np.ndarray:
         """sum_e weights[i, e] grad log pi_i(a_e|s_e), (n, d)."""
         pull = self.logit_weights(b, weights)
         if self.states == 1:
@@ -138,7 +115,7 @@ class LogLinear(_Softmax):
         """(n, d), (M,) -> (n, M, A)."""
         return np.vecdot(self.features[:, states], theta[:, None, None, :])
 
-    def gradient(self, theta: np.ndarray, b: Batch, weights: np.ndarray) -> np.ndarray:
+    def gradient(self, theta: np.ndarray, b: TabularBatch, weights: np.ndarray) -> np.ndarray:
         """sum_e weights[i, e] grad log pi_i(a_e|s_e), (n, d)."""
         pull = self.logit_weights(b, weights).reshape(len(theta), -1)
         rows = self.features[:, b.states].reshape(len(self.features), -1, self.size)

@@ -34,7 +34,8 @@ class Sequences:
         """
         length = len(self.steps)
         chunks = np.searchsorted(self.steps[0], part[:len(part) // length])
-        return Sequences(np.arange(len(part)).reshape(length, -1), [own[chunks] for own in self.memory], self.fresh[part])
+        memory = [own[chunks] for own in self.memory]
+        return Sequences(np.arange(len(part)).reshape(length, -1), memory, self.fresh[part])
 
     @cached_property
     def order(self) -> np.ndarray:
@@ -48,7 +49,7 @@ class Sequences:
 
     @cached_property
     def kept(self) -> list[np.ndarray | None]:
-        """(L) arrays (C, 1), single precision: 0 before steps with which a game began anew, else 1; None where none did."""
+        """(L) arrays (C, 1), single precision: 0 before steps where a game began anew, else 1; None without such."""
         rows = ~self.fresh[self.steps]
         return [None if row.all() else row[:, None].astype(np.float32) for row in rows]
 

@@ -1,7 +1,7 @@
 """Consensus: x~_i = sum_j W_t[i, j] x_j, over the graph of iteration t, between processes and inside them.
 
-Whether a message is lost is decided by the network's conditions as it arrives (`netac.comm.conditions.Condition.arrive`),
-never in an algorithm.
+Whether a message is lost is decided where it arrives, by the network's conditions
+(`netac.comm.conditions.Condition.arrive`), never in an algorithm.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Network:
         return self._learn(matrix)
 
     def _learn(self, matrix: csr_array) -> bytes:
-        """The key of a matrix that is a new object, its digest: graphs that recur are known again, however they were made."""
+        """The key of a matrix that is a new object, its digest: graphs that recur are known again, however made."""
         key = digest(matrix)
         if key not in self._routes:
             self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm, self._host)

@@ -39,6 +39,7 @@ class ParallelGames:
 
     Attributes:
         warnings: what the check found not as it should be though it does no harm to a run.
+        gymnasium_spaces: (N) pairs of the agents' spaces, of observations and of actions.
 
     Raises:
         InputError: the environment does not keep to the interface; what is wrong and how to mend it.
@@ -55,6 +56,8 @@ class ParallelGames:
         self.agents, self.games, self.names = agents, games, self._seats.names
         self.observations = tuple(each.shape for each in self._seats.readers)
         self.actions = tuple(each.action for each in self._seats.writers)
+        self.gymnasium_spaces = tuple(
+            (self._envs[0].observation_space(agent), self._envs[0].action_space(agent)) for agent in self.ids)
         self.state_shape = self._state.shape if self._state else None
         self.active = np.zeros((agents, games), dtype=bool)
         self._shown = empty(self._seats, games)
@@ -105,23 +108,6 @@ class ParallelGames:
     def ids(self) -> tuple:
         """What the environment calls its agents: the keys of its dictionaries."""
         return self._seats.ids
-
-    def shown(self, agent: int, observation: Any) -> np.ndarray:
-        """An observation of one agent, as the environment gives it, as networks see it: single precision.
-
-        Raises:
-            InputError: it is not of the agent's space.
-        """
-        row = np.zeros(self.observations[agent], dtype=np.float32)
-        try:
-            self._seats.readers[agent].write(observation, row)
-        except ApiError as error:
-            raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
-        return row
-
-    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
-        return self._seats.writers[agent](action)
 
     def state(self) -> np.ndarray:
         """The current global state, (E, *state_shape), single precision."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
-from netac.utils.errors import NetacError, short
+from netac.utils.errors import InputError, NetacError, short
 
 OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
 OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
@@ -29,6 +29,23 @@ class Seats:
     def names(self) -> tuple[str, ...]:
         """What messages call the agents."""
         return tuple(map(str, self.ids))
+
+    def shown(self, agent: int, observation: Any) -> np.ndarray:
+        """An observation of one agent, as the environment gives it, as networks see it: single precision.
+
+        Raises:
+            InputError: it is not of the agent's space.
+        """
+        row = np.zeros(self.readers[agent].shape, dtype=np.float32)
+        try:
+            self.readers[agent].write(observation, row)
+        except ApiError as error:
+            raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
+        return row
+
+    def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
+        """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
+        return self.writers[agent](action)
 
 
 class Game:

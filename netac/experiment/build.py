@@ -208,7 +208,7 @@ class Parts:
     comm: object
 
     def settle(self) -> None:
-        """Before parameters and counts are read: complete what is under way, and tell all what each process has counted."""
+        """Before parameters and counts are read: complete what is under way, and tell all what each process counted."""
         self.network.settle()
         self.ledger.collect(self.placement, self.comm)
 
@@ -217,7 +217,8 @@ class Parts:
         return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows are."""
+        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows
+        are."""
         local = self.placement.local
         self.agents.restore(kept)
         self.network.restore(kept)

@@ -193,8 +193,8 @@ def _dictionary(value: Any, key: str, meant: Callable[[str], dict[str, str]]) ->
 def _merged(old: Any, new: Any, choices: Sequence[str] = ()) -> Any:
     """`new` put over `old`: tables key by key, everything else replaced.
 
-    Where a table has one of the keys `choices` (a name, a path), the options beside it belong to that: another one makes
-    a table of its own.
+    Where a table has one of the keys `choices` (a name, a path), the options beside it belong to that: another one
+    makes a table of its own.
     """
     if not isinstance(new, dict):
         return new
@@ -211,6 +211,7 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
         if isinstance(inner, str):
             inner = nested[part] = spelled_out(inner)
         if not isinstance(inner, dict):
-            raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]), found=inner)
+            raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]),
+                             found=inner)
         nested = inner
     nested[last] = value

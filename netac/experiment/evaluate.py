@@ -21,6 +21,7 @@ from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
 from netac.utils.progress import Progress
+from netac.utils.spaces import joint_space
 
 STREAMS = 2         # the first chain index of evaluation's random streams: none that training uses
 AT_ONCE = 32        # games played side by side, at most
@@ -175,7 +176,7 @@ class Stage:
             parts.sampler.policy = Greedy(parts.sampler.policy)
         if setting.plays_games and wanted.frames and not setting.model.ground.endless and not _draws(
                 parts.sampler.environment):
-            launch.agree(comm, lambda: _draw_actions([space.n_actions for space in parts.sampler.environment.actions]))
+            launch.agree(comm, lambda: _draw_actions(_most_actions(parts)))
         self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
 
     def play(self, flat: np.ndarray, rows: Mapping[str, np.ndarray], bar: Progress) -> Evaluation:
@@ -212,7 +213,7 @@ def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
 
 def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     sampler, episodes, endless = parts.sampler, wanted.episodes, parts.setting.model.ground.endless
-    n_actions = [space.n_actions for space in sampler.environment.actions]
+    n_actions = _most_actions(parts)
     longest = wanted.steps or (STEPS if endless else LONGEST)
     played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
               for k in range(-(-episodes // AT_ONCE))]
@@ -220,14 +221,18 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
                         for name in ("rewards", "actions"))
     lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes] for name in ("lengths", "ended"))
-    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if all(n_actions) else None,
-                      max(n_actions) if all(n_actions) else 0, parts.setting.settings.gamma, wanted.greedy,
-                      frames=tuple(played[0].pictures))
+    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if n_actions else None,
+                      n_actions, parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
 
 
-def _draw_actions(n_actions: list[int]) -> None:
-    """Say that the picture shows actions; InputError where some are vectors."""
-    if not all(n_actions):
+def _most_actions(parts: Parts) -> int:
+    """The most actions an agent of the games can choose from; 0 where somebody's are vectors."""
+    return joint_space(parts.sampler.environment.actions).n_actions
+
+
+def _draw_actions(n_actions: int) -> None:
+    """Say that the picture shows actions, of which an agent has at most so many; InputError where some are vectors."""
+    if not n_actions:
         raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
                          valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
     print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no render(game)): '

@@ -15,12 +15,11 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs import TabularEnvironment
 from netac.experiment.schema import Experiment, Policy
-from netac.sampling.encoding import action_bytes
 from netac.sampling.tabular import TabularSampler
 from netac.utils.errors import InputError
 from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
-from netac.utils.spaces import ActionSpace
+from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, normal
 
 EXACT_SAMPLING = ("stationary", "iid")
@@ -56,7 +55,7 @@ class Linear:
         env, needs, policy = self.environment, self.needs, self.policy
         return Layout(omega=env.phi.shape[1] if needs.value == "state" else env.psi.size,
                       lam=env.psi.size if needs.reward_model else 0, theta=policy.size, shared=policy.shared,
-                      mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed)
+                      mu=int(needs.mu), mixed=needs.mixed, state=needs.state, agents=env.agents)
 
     def describe(self) -> str:
         """Nothing to say at a run's start."""
@@ -72,7 +71,7 @@ class Linear:
     def ledger(self) -> Ledger:
         """Where traffic is counted: one joint action is announced at a time."""
         env = self.environment
-        return Ledger(env.agents, action_bytes([ActionSpace(n_actions=env.actions)]))
+        return Ledger(env.agents, joint_space([ActionSpace(n_actions=env.actions)]).nbytes)
 
     def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: SingleSample,
                 comm, play: bool = False) -> TabularSampler:

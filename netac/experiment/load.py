@@ -4,7 +4,8 @@
     observations, infos = env.reset(seed=0)
     actions = policies(observations)          # {agent: action}, ready for env.step
 
-Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode begins.
+Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode
+begins.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 
 from netac.agents.normalisation import ObservationNormaliser
 from netac.comm import checkpoints
-from netac.envs._batched import BatchedEnvironment
 from netac.experiment import config
-from netac.experiment.build import Setting, prepare
-from netac.results.records import EXPERIMENT, load_run
+from netac.experiment.build import prepare
+from netac.experiment.description import Description, Interface, columns_of
+from netac.results.records import CHECKPOINTS, EXPERIMENT, RunRecord, load_run
 from netac.utils.errors import InputError, short
 
 
@@ -48,33 +49,39 @@ class Greedy:
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
             keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions of networks and their probabilities."""
-        drawn, pi = self.policy.act(theta, obs, np.full_like(uniforms, 0.5), keep, memory)      # the median is the mean
-        return [own if chances is None else chances.argmax(axis=-1) for own, chances in zip(drawn, pi, strict=True)], pi
+        return self.policy.act(theta, obs, None, keep, memory)
 
 
 class TrainedPolicies:
     """What `load` gives: call it with observations to get actions.
 
-    Observations and actions are those of the environment of the run, by the names it gives its agents; netac's `pursuit`
-    has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of its own, so
-    what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which it was asked,
-    since the last `reset`.
+    Observations and actions are those of the environment of the run, by the names it gives its agents; netac's
+    `pursuit` has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of
+    its own, so what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which
+    it was asked, since the last `reset`.
+
+    Args:
+        interface: what they see and do.
+        policy: the networks of all agents.
+        theta: their parameters, (N, d).
+        statistics: of the observations, where they are normalised, (N, K).
+        greedy, seed: see `load`.
 
     Attributes:
         names: what the agents are called, in agent order.
     """
 
-    def __init__(self, setting: Setting, kept: Mapping[str, np.ndarray], greedy: bool, seed: int):
-        self._environment = environment = _environment(setting)
-        policy = setting.model.policy
-        self.names: tuple[Hashable, ...] = environment.ids
+    def __init__(self, interface: Interface, policy: Any, theta: np.ndarray, statistics: np.ndarray | None,
+                 greedy: bool, seed: int):
+        self._environment = _environment(interface)
+        self.names: tuple[Hashable, ...] = interface.ids
         self._index = {name: agent for agent, name in enumerate(self.names)}
         self._policy, self._actions = Greedy(policy) if greedy else policy, policy.actions
-        self._theta = np.ascontiguousarray(kept["parameters"][:, setting.layout.columns["theta"]])
+        self._theta = np.ascontiguousarray(theta)
         self._shapes, self._normaliser = policy.networks.inputs, None
-        if setting.experiment.normalise.observations:
+        if statistics is not None:
             self._normaliser = ObservationNormaliser(list(self._shapes))
-            self._normaliser.rows[:] = kept["rows_observation_statistics"]
+            self._normaliser.rows[:] = statistics
         self._uniforms = np.random.default_rng(seed)
         self._memory = np.zeros((len(self.names), 1, policy.memory), dtype=np.float32) if policy.memory else None
 
@@ -108,10 +115,7 @@ class TrainedPolicies:
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
-        space = self._actions[agent]
-        if not space.n_actions:           # as in training: rounded to single precision, then clipped
-            drawn = np.clip(drawn.astype(np.float32).astype(float), space.low, space.high)
-        return self._environment.taken(agent, drawn)
+        return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
 
 
 def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
@@ -129,26 +133,50 @@ def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError("should be a whole number", key="seed", found=seed, valid="0, 1, 2, ...")
     record = load_run(run_dir)
+    place = record.folder / CHECKPOINTS
+    kept = checkpoints.policies(place, record.iterations, which)
+    description = Description.read(kept, place)
+    interface, columns = (description.interface, description.columns) if description else (None, None)
+    if interface is None and (description is None or description.networks):
+        interface, columns = _made(record)
+    if interface is None:
+        raise InputError("the agents of this run are linear: they act in states, not on observations",
+                         file=record.folder, valid="a run of networks; netac.evaluate plays linear agents, "
+                                                   "netac.load_result has their parameters")
+    return TrainedPolicies(interface, _policy(record, interface), kept["parameters"][:, columns["theta"]],
+                           kept.get("rows_observation_statistics"), greedy, seed)
+
+
+def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
+    """Interface and columns of a run whose checkpoints do not say them, from its parts: its environment is made.
+
+    An older netac wrote it, or its environment has agents or spaces that no file can hold.
+    """
     setting = prepare(config.read(record.folder / EXPERIMENT).experiment())
-    if not setting.plays_games:
-        raise InputError("the agents of this run are linear: they act in states, not on observations", file=record.folder,
-                         valid="a run of networks; netac.evaluate plays linear agents, netac.load_result has their parameters")
-    kept = checkpoints.policies(record.folder / "checkpoints", setting.experiment.iterations, which)
-    return TrainedPolicies(setting, kept, greedy, seed)
+    return Interface.of(setting.model) if setting.plays_games else None, columns_of(setting.layout)
+
+
+def _policy(record: RunRecord, interface: Interface) -> Any:
+    """The networks that the table [policy] describes; a user's own are imported."""
+    from netac.agents.neural.policies import neural_policy, reparametrised_policy
+    from netac.experiment.neural_agents import read_part
+    from netac.experiment.schema import NetworkPolicy
+    spaces = interface.observations, interface.actions, tuple(map(str, interface.ids))
+    wanted = read_part(NetworkPolicy, record.experiment["policy"], None, interface.observations[0], "policy")
+    if interface.reparametrised:         # acting needs neither a temperature nor a penalty
+        return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
+    return neural_policy(wanted.network, *spaces, **wanted.options.model_dump(), recurrent=True)
 
 
 @dataclass(frozen=True)
 class _Arrays:
-    """Observations and actions of an environment that has them as arrays; the methods are `ParallelGames`' own."""
+    """Observations and actions of an environment that has them as arrays; the methods are those of
+    `netac.envs._pettingzoo_game.Seats`."""
 
-    environment: BatchedEnvironment
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        return tuple(self.environment.names)
+    interface: Interface
 
     def shown(self, agent: int, observation: Any) -> np.ndarray:
-        name, shape = self.ids[agent], self.environment.observations[agent]
+        name, shape = self.interface.ids[agent], self.interface.observations[agent]
         try:
             array = np.asarray(observation)
         except ValueError:            # a ragged list
@@ -161,10 +189,15 @@ class _Arrays:
         return array
 
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        return np.int64(action) if self.environment.actions[agent].n_actions else action.astype(np.float32)
+        return action.astype(self.interface.actions[agent].dtype)
 
 
-def _environment(setting: Setting) -> Any:
-    """What knows the observations and actions of the run's agents; its games are not played."""
-    games = setting.model.ground.probe
-    return games if hasattr(games, "shown") and hasattr(games, "taken") else _Arrays(games)
+def _environment(interface: Interface) -> Any:
+    """What knows the observations and actions of the run's agents; there are no games."""
+    if interface.spaces is None:
+        return _Arrays(interface)
+    from netac.envs._pettingzoo_game import Seats
+    from netac.envs._pettingzoo_spaces import reader, writer
+    observations, actions = zip(*interface.spaces, strict=True)
+    return Seats(interface.ids, tuple(reader(space, "the observation space") for space in observations),
+                 tuple(writer(space, "the action space") for space in actions))

@@ -15,8 +15,8 @@ from netac.utils import plugins
 from netac.utils.errors import InputError
 from netac.utils.plugins import BuiltIn, Factory
 
-KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a PettingZoo "
-         "ParallelEnv or AECEnv")
+KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a "
+         "PettingZoo ParallelEnv or AECEnv")
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,13 @@ def make_environment(env: BuiltIn | Factory, agents: int, games: int) -> Environ
         several = partial(module.make, settings, agents)
         return GamesSource(several, games, several(games), getattr(module, "REPLICATED", True))
     except InputError as error:
-        raise error if error.file or (error.key or "").startswith(("env", "agents")) else error.located(key="env") from None
+        located = error.file or (error.key or "").startswith(("env", "agents"))
+        raise error if located else error.located(key="env") from None
 
 
 def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
-    """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a port
-    or a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
+    """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a
+    port or a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
     function, source = plugins.import_path(factory, "env"), factory.factory
 
     def several(games: int) -> object:
@@ -121,7 +122,8 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
                          found=source, valid=KINDS) from error
 
 
-def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int, games: int, source: str) -> GamesSource:
+def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int, games: int,
+                     source: str) -> GamesSource:
     from netac.envs._pettingzoo import ParallelGames
 
     def played(games: int, made: object = None) -> ParallelGames:
@@ -131,7 +133,7 @@ def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int
 
 
 def closed(games: BatchedEnvironment) -> BatchedEnvironment:
-    """The games, whose spaces can be read on, after what they hold was given back; a user's may lack a `close`, or fail."""
+    """The games, whose spaces can be read on, after what they hold was given back; a user's may lack `close`, or fail."""
     with suppress(Exception, SystemExit):
         games.close()
     return games

@@ -1,4 +1,4 @@
-"""Hosts of one launch that compute with different numeric kernels: told at the start, refused where games would drift apart."""
+"""Hosts of a launch that compute with different numeric kernels: a note, or a refusal where games would drift apart."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def permit(setting: Setting, mixed: str | None) -> None:
         return
     problem = f"hosts compute with different numeric kernels ({mixed})"
     if setting.replicated and not setting.experiment.allow_mixed_hosts:
-        raise InputError(f"{problem}, and every process steps the games by itself", key="allow_mixed_hosts", found=False,
-                         valid="hosts of one kind, or allow_mixed_hosts = true: the games may drift apart")
+        raise InputError(f"{problem}, and every process steps the games by itself", key="allow_mixed_hosts",
+                         found=False, valid="hosts of one kind, or allow_mixed_hosts = true: the games may drift apart")
     _note(problem)
 
 

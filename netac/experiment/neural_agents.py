@@ -1,4 +1,4 @@
-"""NetworkedAgents whose policies and critics are torch modules, on environments that are played as E games side by side.
+"""NetworkedAgents whose policies and critics are torch modules, on environments played as E games side by side.
 
 What the agents of a trainer share with them is here, too: `PlayingAgents`, and the reading of their tables.
 """
@@ -8,17 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+from netac.agents.distributions import distribution_of
 from netac.agents.networks._factory import Network, read_network
-from netac.agents.neural import (
-    NeuralActionValue,
-    NeuralPolicy,
-    NeuralRewardModel,
-    NeuralStateValue,
-    neural_critic,
-    neural_policy,
-)
+from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue, neural_critic
+from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
-from netac.agents.reparametrised import ReparametrisedPolicy
 from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
@@ -26,14 +20,15 @@ from netac.comm.placement import Placement
 from netac.experiment.linear_agents import refuse_exact_sampling
 from netac.experiment.make_env import Environment, GamesSource, as_games
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy, Normalise
-from netac.sampling.encoding import Encoding, action_bytes
+from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
+from netac.utils.spaces import joint_space
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkTable:
     """The table [policy], [critic] or [reward_model] of networks, complete.
 
     Attributes:
@@ -75,7 +70,7 @@ class PlayingAgents:
     policy: NeuralPolicy | ReparametrisedPolicy
     value: NeuralStateValue | NeuralActionValue
     needs: Any
-    parts: dict[str, Part]
+    parts: dict[str, NetworkTable]
     normalise: Normalise
 
     plays_games: ClassVar[bool] = True
@@ -87,7 +82,7 @@ class PlayingAgents:
     def ledger(self) -> Ledger:
         """Where traffic is counted: the joint actions of all games are announced together."""
         games = self.ground.probe
-        return Ledger(games.agents, action_bytes(games.actions), games.games)
+        return Ledger(games.agents, joint_space(games.actions).nbytes, games.games)
 
     def to_play(self, ground: GamesSource) -> Self:
         """The same agents to be played there, with rewards as they are."""
@@ -115,8 +110,8 @@ class Neural(PlayingAgents):
         """What each agent holds."""
         needs, policy = self.needs, self.policy
         return Layout(omega=self.value.size, lam=self.reward_model.size if self.reward_model else 0, theta=policy.size,
-                      shared=policy.shared, mu=int(needs.mu), h=policy.size if needs.h else 0, mixed=needs.mixed,
-                      dtype="float32")
+                      shared=policy.shared, mu=int(needs.mu), mixed=needs.mixed, state=needs.state,
+                      agents=self.ground.probe.agents, dtype="float32")
 
     def describe(self) -> str:
         """Which tensors there are, with shapes and counts, and which of them are shared."""
@@ -157,8 +152,8 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     games = ground.probe
     policy = read_policy(experiment, games.observations[0])
     wanted = policy.options
-    if needs.h and wanted.entropy:
-        raise InputError("the natural direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
+    if wanted.entropy and not needs.entropy_bonus:
+        raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
     policies = neural_policy(policy.network, games.observations, games.actions, games.names, **wanted.model_dump())
     seen = games.observations
@@ -170,16 +165,17 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     critic = read_part(NetworkCritic, experiment.critic, policy.network, seen[0], "critic")
     critic = replace(critic, options=_seeing(critic.options, len(set(games.actions)) == 1))
     joint = Encoding(games.actions).size
-    if needs.value == "action" and not all(space.n_actions for space in games.actions):
+    if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
-    mixed, initial = needs.mixed != "nothing", wanted.initial
+    mixed, initial = bool(needs.mixed), wanted.initial
     value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
     parts, model = {"policy": policy, "critic": critic}, None
     if needs.reward_model:
-        for key in NetworkCritic.model_fields.keys() & experiment.reward_model.keys():
-            raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}",
-                             found=experiment.reward_model[key], valid=f"critic.{key}")
+        for key, value in experiment.reward_model.items():
+            if key in NetworkCritic.model_fields:
+                raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}", found=value,
+                                 valid=f"critic.{key}")
         parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
                                           seen[0], "reward_model")
         model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
@@ -197,7 +193,7 @@ def _seeing(critic: NetworkCritic, alike: bool) -> NetworkCritic:
     return critic.model_copy(update={"input": seen, "joint": critic.joint or usual})
 
 
-def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> Part:
+def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> NetworkTable:
     """The table [policy] of networks.
 
     Raises:
@@ -207,7 +203,7 @@ def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> Part:
 
 
 def read_part(model: type[Options], table: dict[str, Any], basis: Network | None, observation: tuple[int, ...],
-              key: str) -> Part:
+              key: str) -> NetworkTable:
     """The options of `model` in a table, and the network that the rest of it describes.
 
     Args:
@@ -222,11 +218,11 @@ def read_part(model: type[Options], table: dict[str, Any], basis: Network | None
     if "factory" not in spec and "name" not in spec:
         fits = basis is not None and basis.said_by == "name" and (basis.name != "cnn" or len(observation) > 1)
         spec = (basis.table() if fits else _usual(observation)) | spec
-    return Part(checked(model, own, key), read_network(spec, key, model.model_fields))
+    return NetworkTable(checked(model, own, key), read_network(spec, key, model.model_fields))
 
 
 def seeing_actions(critic: Network, observation: tuple[int, ...]) -> Network:
-    """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer, since without one it were f(s) + g(a)."""
+    """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer (else it were f(s) + g(a))."""
     network = critic if critic.said_by == "name" else read_network(_usual(observation), "reward_model")
     if getattr(network.settings, "hidden", None) != []:
         return network

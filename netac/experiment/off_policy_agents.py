@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netac.agents.alignment import aligned
-from netac.agents.neural import neural_critic
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
-from netac.agents.reparametrised import reparametrised_policy
 from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
 from netac.algorithms.centralized._options import OffPolicy
@@ -55,8 +55,8 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
-        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small or too
-            large.
+        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small
+            or too large.
     """
     ground = as_games(environment, experiment.envs)
     games = ground.probe

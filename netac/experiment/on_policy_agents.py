@@ -9,7 +9,8 @@ import numpy as np
 
 from netac.agents.alignment import aligned
 from netac.agents.networks._factory import feed_forward
-from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.centralized._critics import Critics
@@ -18,7 +19,6 @@ from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequi
 from netac.algorithms.centralized._options import OffPolicy, OnPolicy
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs import BatchedEnvironment
 from netac.experiment.make_env import Environment, GamesSource, as_games, closed
 from netac.experiment.neural_agents import PlayingAgents, read_part, read_policy
 from netac.experiment.schema import Experiment, NetworkCritic
@@ -27,6 +27,7 @@ from netac.sampling.game import GameSampler
 from netac.sampling.hosts import state_shape
 from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
+from netac.utils.spaces import joint_space
 
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
@@ -87,7 +88,8 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
-        InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their parameters.
+        InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their
+            parameters.
     """
     samples = experiment.envs * settings.rollout
     for key in ("minibatches", "critic_minibatches"):
@@ -119,8 +121,8 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
     """Refuse what no trainer can do.
 
     Raises:
-        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no one
-            reward to learn from.
+        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no
+            one reward to learn from.
     """
     if experiment.normalise.rewards:
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
@@ -140,39 +142,27 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
 def _refuse_chunks(games: int, settings: OnPolicy) -> None:
     """Refuse rollouts that are no whole number of chunks, or chunks that cannot be dealt."""
     if settings.rollout % settings.chunk:
-        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number", key="algorithm.chunk",
-                         found=settings.chunk, valid=f"a divisor of algorithm.rollout = {settings.rollout}")
+        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number",
+                         key="algorithm.chunk", found=settings.chunk,
+                         valid=f"a divisor of algorithm.rollout = {settings.rollout}")
     chunks = games * settings.rollout // settings.chunk
     if chunks % settings.minibatches:
         raise InputError(f"the {chunks} chunks of an iteration cannot be dealt into so many equal parts",
-                         key="algorithm.minibatches", found=settings.minibatches, valid="a divisor of envs x rollout / chunk")
+                         key="algorithm.minibatches", found=settings.minibatches,
+                         valid="a divisor of envs x rollout / chunk")
 
 
 def _rewards_differ(ground: GamesSource) -> bool:
     """Whether agents' rewards were seen to differ in a few steps of random play."""
     games, rng = ground.make(), np.random.default_rng(0)
+    joint = joint_space(games.actions)
     games.begin(0, 0)
     differ, tries = False, TRIES if games.agents > 1 else 0
     while tries and not differ:
-        step = games.step(_anything(games, rng))
+        step = games.step(joint.stack([space.random(rng, games.games) for space in joint.spaces], range(games.agents)))
         differ = bool((step.r != step.r[:1]).any())
         if step.done.any():
             games.restart(step.done)
         tries -= 1
     closed(games)
     return differ
-
-
-def _anything(games: BatchedEnvironment, rng: np.random.Generator) -> np.ndarray:
-    """A joint action as `BatchedEnvironment.step` takes it, drawn evenly (vectors: within their bounds, or within +-1)."""
-    spaces, size = games.actions, max(space.size for space in games.actions)
-    if all(space.n_actions for space in spaces):
-        return np.stack([rng.integers(space.n_actions, size=games.games) for space in spaces])
-    found = np.zeros((games.agents, games.games, size))
-    for own, space in zip(found, spaces, strict=True):
-        if space.n_actions:
-            own[:, 0] = rng.integers(space.n_actions, size=games.games)
-        else:
-            own[:, :space.size] = rng.uniform(np.maximum(space.low, -1.0), np.minimum(space.high, 1.0),
-                                              (games.games, space.size))
-    return found

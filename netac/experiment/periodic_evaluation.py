@@ -1,8 +1,9 @@
-"""Evaluations of agents while they train: `evaluations.csv`, and the best policies in `checkpoints/best.npz`.
+"""Evaluations of agents while they train: rows of `evaluations.csv`, and the best policies in `checkpoints/best.npz`.
 
-Agents are played in games of their own, with random streams that neither training nor `netac evaluate` uses, and training
-goes on as if nothing had happened.  Every evaluation plays the same episodes (common random numbers): two of them differ by
-their policies alone.  So the best return is the greatest of many on these episodes; `netac evaluate --which best` plays others.
+Agents are played in games of their own, with random streams that neither training nor `netac evaluate` uses, and
+training goes on as if nothing had happened.  Every evaluation plays the same episodes (common random numbers): two of
+them differ by their policies alone.  So the best return is the greatest of many on these episodes; `netac evaluate
+--which best` plays others.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -19,63 +20,43 @@ from typing import Any
 import numpy as np
 
 from netac.comm import checkpoints
+from netac.comm.gathering import Gathering
 from netac.experiment.build import Parts
 from netac.experiment.evaluate import Evaluation, Stage, Wanted, standard_error
+from netac.experiment.writers import Arrays, TableWriter
 from netac.results.records import EVALUATIONS
 from netac.results.statistics import mean_interval
-from netac.results.tables import Cell, MetricsWriter, read_metrics
-from netac.utils.files import atomic_savez
+from netac.results.tables import Row
 from netac.utils.progress import Progress
 
 STREAMS = 10**8     # the first chain index of these evaluations' random streams
-COLUMNS = ("iteration", "env_steps", "episodes", "reward", "episode_return", "episode_return_stderr", "episode_return_low",
-           "episode_return_high", "episode_length", "seconds", "evaluation_seconds")
+COLUMNS = ("iteration", "env_steps", "episodes", "reward", "episode_return", "episode_return_stderr",
+           "episode_return_low", "episode_return_high", "episode_length", "seconds", "evaluation_seconds")
 TIMES = ("seconds", "evaluation_seconds")
 PREFIX = "best_"    # of what a checkpoint keeps of the best policies
 
 
-class Evaluations:
-    """The evaluations of a run.  Every process takes part, process 0 keeps them.
+class PeriodicEvaluation:
+    """Plays the agents of a run as they are.  Every process takes part.
 
     Args:
         parts: what is trained.
-        folder: the run folder, None where nothing is written.
 
     Attributes:
-        rows: one for each evaluation, of `COLUMNS`; on process 0.
+        policies: all that acting needs of the agents last played, as a checkpoint holds it; on process 0.
     """
 
-    def __init__(self, parts: Parts, folder: Path | None):
+    def __init__(self, parts: Parts):
         experiment = parts.setting.experiment
-        self._parts, self._folder = parts, folder
-        wanted = Wanted(experiment.evaluate_episodes, experiment.evaluate_steps, experiment.evaluate_greedy, streams=STREAMS)
+        self._parts, self._gathering = parts, Gathering(parts.placement, parts.comm)
+        wanted = Wanted(experiment.evaluate_episodes, experiment.evaluate_steps, experiment.evaluate_greedy,
+                        streams=STREAMS)
         with _undisturbed():
             self._stage = Stage(parts.setting, wanted, parts.comm)
-        self.rows: list[dict[str, Cell]] = []
-        self._kept, self._best = 0, {}
-        self._writer: MetricsWriter | None = None
+        self.policies: dict[str, np.ndarray] = {}
 
-    def open(self) -> None:
-        """Begin the files, or go on with those of a checkpoint."""
-        if self._folder is None:
-            return
-        self._writer = MetricsWriter(self._folder / EVALUATIONS, COLUMNS, self._kept)
-        columns = read_metrics(self._folder / EVALUATIONS)
-        cells = zip(*(column.tolist() for column in columns.values()), strict=True)
-        self.rows = [dict(zip(columns, row, strict=True)) for row in cells]
-        self._save_best()
-
-    def close(self) -> None:
-        """Close the files."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def finish(self) -> None:
-        """Give back what the games hold."""
-        self._stage.close()
-
-    def add(self, iteration: int, seconds: float, flat: np.ndarray | None) -> dict[str, Cell] | None:
-        """Evaluate the agents as they are after `iteration` iterations; the row on process 0, None elsewhere.
+    def play(self, iteration: int, seconds: float, flat: np.ndarray | None) -> Row | None:
+        """The agents as they are after `iteration` iterations: a row of `COLUMNS` on process 0, None elsewhere.
 
         Args:
             seconds: spent training until now.
@@ -85,57 +66,80 @@ class Evaluations:
         own = {name: parts.sampler.rows[name.removeprefix("rows_")] for name in self._stage.rows}
         with _undisturbed():
             found = self._stage.play(parts.agents.parameters.flat, own, Progress(0, wanted=False))
-        whole = {name: checkpoints.gather(rows, parts.placement, parts.comm) for name, rows in own.items()}
+        whole = {name: self._gathering.rows(rows) for name, rows in own.items()}
         if flat is None:
             return None
-        row = {"iteration": iteration, "env_steps": parts.ledger.samples, **_measures(found), "seconds": seconds,
-               "evaluation_seconds": time.perf_counter() - began}
-        self.rows.append(row)
-        if self._writer is not None:
-            self._writer.write(row)
-        if row is self._best_row:
-            self._best = {"parameters": flat.copy(), **{name: rows.copy() for name, rows in whole.items()},
-                          "progress": np.array([iteration])}
-            self._save_best()
-        return row
+        self.policies = {"parameters": flat, **whole, "progress": np.array([iteration])}
+        return {"iteration": iteration, "env_steps": parts.ledger.samples, **_measures(found), "seconds": seconds,
+                "evaluation_seconds": time.perf_counter() - began}
 
-    @property
-    def _best_row(self) -> dict[str, Cell] | None:
-        """The evaluation with the greatest return, the first of several; None if none is finite."""
-        finite = (row for row in self.rows if isfinite(row["episode_return"]))
-        return max(finite, key=lambda row: row["episode_return"], default=None)
+    def close(self) -> None:
+        """Give back what the games hold."""
+        self._stage.close()
 
-    def _save_best(self) -> None:
-        """Write the best policies, or remove those of a run that was not gone on with."""
-        if self._folder is None:
-            return
-        file = self._folder / "checkpoints" / checkpoints.BEST
-        if self._best:
-            atomic_savez(file, self._best)
-        else:
-            file.unlink(missing_ok=True)
+
+class BestPolicies:
+    """Keeps the policies that did best; a `netac.experiment.writers.RowWriter`.
+
+    Args:
+        evaluations: the table of evaluations, whose writer comes before this one.
+        policies: gives the policies of the row that is being written.
+        description: what else `best.npz` is to hold.
+        folder: of checkpoints; None: nothing is written.
+    """
+
+    def __init__(self, evaluations: TableWriter, policies: Callable[[], Arrays], description: Arrays,
+                 folder: Path | None):
+        self._evaluations, self._policies, self._description, self._folder = evaluations, policies, description, folder
+        self._best: dict[str, np.ndarray] = {}
+
+    def open(self, checkpoint: Arrays) -> None:
+        """Write those of the checkpoint, or remove those of a run that was not gone on with."""
+        self._best = {name.removeprefix(PREFIX): array for name, array in checkpoint.items() if name.startswith(PREFIX)}
+        self._save()
+
+    def write(self, table: str, row: Row) -> None:
+        """Keep the policies if the row is that of an evaluation better than all before."""
+        if table == EVALUATIONS and row is best(self._evaluations.rows):
+            self._best = {name: array.copy() for name, array in self._policies().items()}
+            self._save()
+
+    def _save(self) -> None:
+        if self._folder is not None:
+            checkpoints.save_best(self._folder, self._best and {**self._description, **self._best})
+
+    def sync(self) -> None:
+        """They are on the disk."""
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps: how many rows there are, and the best policies."""
-        self._writer.sync()
-        return {"evaluations": np.int64(len(self.rows)), **{PREFIX + name: array for name, array in self._best.items()}}
+        """The best policies, since those of the file may be of a later iteration."""
+        return {PREFIX + name: array for name, array in self._best.items()}
 
-    def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, before `open`."""
-        self._kept = int(kept["evaluations"])
-        self._best = {name.removeprefix(PREFIX): array for name, array in kept.items() if name.startswith(PREFIX)}
-
-    def summary(self) -> dict[str, Any]:
-        """What summary.json tells: the best and the last evaluation, and the seconds that all of them took."""
-        chosen = {"best_evaluation": self._best_row, "last_evaluation": self.rows[-1]}
-        return {**{name: row and {key: cell for key, cell in row.items() if key not in TIMES} for name, row in chosen.items()},
-                "evaluation_seconds": sum(row["evaluation_seconds"] for row in self.rows)}
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def _measures(found: Evaluation) -> dict[str, Cell]:
+def best(rows: Sequence[Row]) -> Row | None:
+    """The evaluation with the greatest return, the first of several; None if none is finite."""
+    finite = (row for row in rows if isfinite(row["episode_return"]))
+    return max(finite, key=lambda row: row["episode_return"], default=None)
+
+
+def told(rows: Sequence[Row]) -> dict[str, Any]:
+    """What summary.json tells: the best and the last evaluation, and the seconds that all of them took; {} if none."""
+    if not rows:
+        return {}
+    def untimed(row: Row | None) -> dict[str, Any] | None:
+        return row and {name: cell for name, cell in row.items() if name not in TIMES}
+
+    return {"best_evaluation": untimed(best(rows)), "last_evaluation": untimed(rows[-1]),
+            "evaluation_seconds": sum(row["evaluation_seconds"] for row in rows)}
+
+
+def _measures(found: Evaluation) -> Row:
     """Means over episodes; an episode of an environment without an end is as long as it was played."""
-    told, (mean, low, high) = found.summary(), mean_interval(found.sums)
-    return {"episodes": told["episodes"], "reward": told["reward"], "episode_return": mean,
+    summary, (mean, low, high) = found.summary(), mean_interval(found.sums)
+    return {"episodes": summary["episodes"], "reward": summary["reward"], "episode_return": mean,
             "episode_return_stderr": standard_error(found.sums), "episode_return_low": low, "episode_return_high": high,
             "episode_length": float(found.lengths.mean())}
 

@@ -15,10 +15,12 @@ from netac.comm import launch
 from netac.comm.placement import Placement
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
+from netac.experiment.description import columns_of
 from netac.experiment.measures import refuse_bad_numbers
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
-from netac.experiment.recorder import Recorder, RunResult, checkpoint_to_resume, load_result
-from netac.experiment.run_folder import open_folder
+from netac.experiment.recorder import Recorder
+from netac.experiment.run_folder import checkpoint_to_resume, open_folder
+from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError
@@ -73,7 +75,7 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
         complete, done = launch.agree(comm, begin)
         setting = known[0] if known else prepare(complete)
         if done:
-            return launch.agree(comm, lambda: load_result(folder, setting))
+            return launch.agree(comm, lambda: read_result(folder, columns_of(setting.layout)))
         if setting.plays_games:
             compare_networks(comm)
         parts = assemble(setting, comm)
@@ -115,8 +117,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
     setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
     experiment, T = setting.experiment, setting.experiment.iterations
-    book = Recorder(parts, folder if root else None)
-    start = book.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
+    recorder = Recorder(parts, folder if root else None)
+    start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
     if start and root and not parts.sampler.resumable:
         print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
               "uninterrupted one", file=sys.stderr, flush=True)
@@ -124,23 +126,23 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
-    with progress, book, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
+    with progress, recorder, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
         if start == 0:
-            book.log(0)
+            recorder.log(0)
         try:
             if start == 0:
-                book.evaluate(0)
+                recorder.evaluate(0)
             for t in range(start, T):
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
-                book.add(t)
+                recorder.add(t)
                 done = t + 1
                 if done % log_every == 0 or done == T:
-                    book.log(done)
-                    progress.show(done, book.shown)
-                book.evaluate(done)
+                    recorder.log(done)
+                    progress.show(done, recorder.shown)
+                recorder.evaluate(done)
                 if done % checkpoint_every == 0 or done == T:
-                    book.checkpoint(done)
+                    recorder.checkpoint(done)
         except RunError as error:
             raise error if error.iteration is not None else RunError(
                 error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
@@ -150,7 +152,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             raise RunError(in_words(error), agent=who, iteration=t) from error
         parts.network.close()
         parts.sampler.close()
-        return book.result()
+        return recorder.result()
 
 
 def in_words(error: BaseException) -> str:

@@ -1,20 +1,29 @@
-"""Run folders: which one, and whether it may be written."""
+"""Run folders: which one, whether it may be written and by whom, and where a run in it goes on."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
+import socket
+import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from netac.comm import checkpoints, launch
 from netac.experiment import config
 from netac.experiment.build import Setting
 from netac.experiment.schema import without_none
-from netac.results.records import EXPERIMENT, SUMMARY
+from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
-from netac.utils.files import RunLock, atomic_write, make_run_folder
+from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder
 
-FREE = ("tensorboard",)     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
+FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
+LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def default_folder(source: config.Source, resume: bool) -> Path:
@@ -45,7 +54,8 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     if (folder / EXPERIMENT).exists():
         theirs = _filled(config.read(folder / EXPERIMENT).tables, mine, without_none(setting.defaults()))
         if not resume:
-            raise InputError("this folder holds a run", file=folder, valid="another --out, or --resume to go on with it")
+            raise InputError("this folder holds a run", file=folder,
+                             valid="another --out, or --resume to go on with it")
         keys = [key for key in _differing(mine, theirs) if key not in FREE]
         if keys:
             raise InputError(f"the run in this folder is of another experiment, which differs in {', '.join(keys)}",
@@ -54,11 +64,82 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
     atomic_write(folder / EXPERIMENT, _toml(mine))
-    make_run_folder(folder / "checkpoints")
+    make_run_folder(folder / CHECKPOINTS)
     with suppress(InputError):       # a finished run whose last checkpoint is damaged goes on from the one before
         return (folder / SUMMARY).exists() and bool(
-            checkpoints.final(folder / "checkpoints", setting.experiment.iterations))
+            checkpoints.final(folder / CHECKPOINTS, setting.experiment.iterations))
     return False
+
+
+def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:
+    """The checkpoint a run goes on from; None: from the start.
+
+    Raises:
+        InputError: it is of another experiment or of a format that cannot be gone on from.
+    """
+    found = checkpoints.newest(folder / CHECKPOINTS) if folder and resume else None
+    if found is None:
+        return None
+    if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):
+        raise InputError("the checkpoint does not fit the experiment", file=folder / CHECKPOINTS)
+    if checkpoints.version(found) == 0 and not found.keys() >= FORMAT_0:
+        raise InputError("the checkpoint was written by an older netac", file=folder / CHECKPOINTS,
+                         valid="another --out")
+    return found
+
+
+class RunLock:
+    """Keeps a second run out of a run folder: `with RunLock(folder): ...`.
+
+    The lock is the kernel's (flock on FOLDER/.lock), so it goes with the process, `kill -9` included; the file stays
+    and names the last holder.  Taking it also clears away the temporary files a killed run left.  Where the file
+    system knows no locks the run goes on with a warning.
+
+    Raises:
+        InputError: on entering, another process holds the lock.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        file = self.folder / ".lock"
+        with ExitStack() as undo:
+            undo.callback(self.__exit__)
+            try:
+                self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._take()
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            except OSError as error:
+                raise cannot_write(file, error) from error
+            undo.pop_all()
+        clear_temporaries(self.folder)
+        clear_temporaries(self.folder / CHECKPOINTS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _take(self) -> None:
+        try:
+            # The package filelock does not tell who holds a lock, on a file system without locks takes the file itself
+            # for one (which a killed run leaves behind) or fails, and takes 0.1 s to load: it would replace this line.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
+            raise InputError(
+                "another netac run is writing into this folder", file=self.folder, found=holder,
+                valid="wait for it, choose another --out, or, if this was one mpirun launch, set NETAC_MPI=1 "
+                      "(the launcher was not recognised)") from None
+        except OSError as error:
+            if error.errno not in LOCKING_UNSUPPORTED:
+                raise
+            warnings.warn(f"{self.folder}: this file system knows no locks; make sure that no other run writes here",
+                          RuntimeWarning, stacklevel=3)
 
 
 def _toml(tables: dict[str, Any]) -> str:
@@ -71,16 +152,16 @@ def _toml(tables: dict[str, Any]) -> str:
 
 
 def _filled(theirs: dict[str, Any], mine: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The tables that an older netac may have written, with the defaults of keys that it did not know.
+    """The tables of a run that an older netac may have begun, with the `defaults` of keys that it did not know.
 
-    The defaults are those of `mine`: of a table only if it is there, and stands for the same in both.
+    The defaults are those of `mine`: of a table they are only if it stands for the same in both.
     """
-    filled = {key: value for key, value in defaults.items() if not isinstance(value, dict)} | theirs
+    filled = defaults | theirs
     for key, options in defaults.items():
-        one, other = mine.get(key), theirs.get(key)
-        if isinstance(options, dict) and isinstance(one, dict) and isinstance(other, dict) and all(
-                one.get(kind) == other.get(kind) for kind in ("name", "factory")):
-            filled[key] = options | other
+        if isinstance(options, dict):
+            one, other = mine[key], theirs.get(key, {})
+            same = isinstance(other, dict) and all(one.get(kind) == other.get(kind) for kind in ("name", "factory"))
+            filled[key] = options | other if same else theirs.get(key)
     return filled
 
 

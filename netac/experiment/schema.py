@@ -49,7 +49,8 @@ class NetworkPolicy(Options):
         'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them)'))
     entropy: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False, description="coefficient of an entropy bonus")
     initial: Literal["common", "independent"] = Field("common", description=(
-        "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its own"))
+        "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its "
+        "own"))
     log_std: float = Field(-0.5, ge=-20, le=2, allow_inf_nan=False, description=(
         "action vectors: initial logarithm of the standard deviations"))
 

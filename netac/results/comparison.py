@@ -13,9 +13,9 @@ import numpy as np
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
 from netac.results.records import SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
-from netac.results.tables import Cell, csv_text
+from netac.results.tables import Cell, csv_text, read_rows
 from netac.utils.errors import InputError
-from netac.utils.files import atomic_write, read_text
+from netac.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -207,7 +207,7 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
 
 def _algorithms(table: Path) -> list[str]:
     """The first column of `comparison.csv`, in its order; none where there is no such file yet."""
-    return [line.partition(",")[0] for line in read_text(table).splitlines()[1:]] if table.exists() else []
+    return [next(iter(row.values())) for row in read_rows(table)] if table.exists() else []
 
 
 def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
@@ -222,8 +222,8 @@ def _samples_drawn(curve: Curve) -> int:
     return int(drawn[-1]) if len(drawn) else 0
 
 
-def _reached(result: SeedResult, samples: int) -> float:
-    """The reward after so many joint samples; NaN for none and for a failed run."""
+def _reward_at(result: SeedResult, samples: int) -> float:
+    """The reward after `samples` joint samples; NaN of a run that failed, or where not all have drawn any."""
     return reward_at(result.curve, samples) if samples and result.status == "ok" else math.nan
 
 
@@ -237,12 +237,12 @@ def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, ha
         outcomes = [result.efficient for result in succeeded if result.efficient is not None]
         row |= _interval_cells("efficient_rate", rate_interval(np.array(outcomes)) if outcomes else _UNKNOWN)
     row["samples_compared"] = samples or None
-    return row | _interval_cells("reward_at_samples", _estimate([_reached(result, samples) for result in succeeded]))
+    return row | _interval_cells("reward_at_samples", _estimate([_reward_at(result, samples) for result in succeeded]))
 
 
 def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell]:
     values = {name: getattr(result, name, None) for name in _RUN_COLUMNS}
-    values["reward_at_samples"] = _reached(result, samples)
+    values["reward_at_samples"] = _reward_at(result, samples)
     return {name: _known(values[name]) for name in _RUN_COLUMNS if has_rate or name != "efficient"}
 
 

@@ -18,6 +18,7 @@ from netac.utils.files import atomic_write, read_text
 EXPERIMENT, METRICS, SUMMARY = "experiment.toml", "metrics.csv", "summary.json"
 EVALUATIONS = "evaluations.csv"      # of a run that was evaluated while it trained
 DIAGNOSTICS = "diagnostics.csv"      # of a run with a central trainer
+CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"      # folders
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class RunRecord:
         summary: `summary.json`.
         metrics: the columns of `metrics.csv`, each of shape (logged rows,).
         experiment: `experiment.toml`, with all defaults filled in.
-        evaluations: the columns of `evaluations.csv`, each of shape (evaluations,); without columns where there were none.
+        evaluations: the columns of `evaluations.csv`, each of shape (evaluations,); without columns where there were
+            none.
     """
 
     folder: Path
@@ -37,6 +39,15 @@ class RunRecord:
     metrics: dict[str, np.ndarray]
     experiment: dict
     evaluations: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def iterations(self) -> int:
+        """T, as `experiment.toml` says; InputError where it does not."""
+        found = self.experiment.get("iterations")
+        if not isinstance(found, int):
+            raise InputError("should be a whole number", file=self.folder / EXPERIMENT, key="iterations", found=found,
+                             valid="a whole number of iterations, as netac run has written it")
+        return found
 
 
 def load_run(folder: str | Path) -> RunRecord:

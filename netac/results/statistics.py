@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,10 +87,9 @@ def rate_interval(successes: np.ndarray, level: float = 0.95) -> Interval:
     n = outcomes.size
     if n == 0:
         raise ValueError("a rate needs at least one run")
-    rate, z = float(outcomes.mean()), NormalDist().inv_cdf((1 + level) / 2)
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
-    return Interval(rate, 0.0 if rate == 0 else centre - half, 1.0 if rate == 1 else centre + half)
+    from scipy.stats import binomtest
+    rate, wilson = float(outcomes.mean()), binomtest(int(outcomes.sum()), n).proportion_ci(level, method="wilson")
+    return Interval(rate, 0.0 if rate == 0 else float(wilson.low), 1.0 if rate == 1 else float(wilson.high))
 
 
 def _middle_mean(ordered: np.ndarray, copies: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""`metrics.csv`: one row per logged iteration, appended as the run goes, exact to the bit, whole after any kill."""
+"""Tables as CSV files: written a row at a time, exact to the bit, whole after any kill; read back as text or numbers.
+
+Every table of a run is written by `CsvWriter` (`metrics.csv`, `evaluations.csv`, `diagnostics.csv`), and every other
+one by `csv_text`; quotes, commas and line breaks within a cell are the standard module `csv`'s business.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +20,7 @@ from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, read_text
 
 Cell = float | int | bool | str | None
+Row = Mapping[str, Cell]
 
 
 def cell_text(value: Cell) -> str:
@@ -28,30 +34,26 @@ def cell_text(value: Cell) -> str:
     return str(int(value)) if isinstance(value, int | np.integer) else repr(float(value))
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     """A header and one line per row; a column a row does not have is empty.
 
     Raises:
         ValueError: a row has a column that `columns` lacks.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(_cells(columns, row) for row in rows)
-    return text.getvalue()
+    return "".join([_line(columns), *(_line(_cells(columns, row)) for row in rows)])
 
 
-class MetricsWriter:
-    """Appends rows to a metrics file; each row is with the operating system when `write` returns.
+class CsvWriter:
+    """Appends rows to a CSV file; each row is with the operating system when `write` returns.
 
     Args:
         path: the file; made new unless `rows` > 0.
         columns: the header.
-        rows: a resumed run keeps the first `rows` rows of the file; later ones, and a line torn by a kill, go.
+        rows: a resumed run keeps the first `rows` rows of the file; later ones, and a row torn by a kill, go.
 
     Raises:
         InputError: the file to go on with is missing, has other columns or fewer rows.
-        RunError: the file cannot be written (also by `write`, which then leaves no torn line behind).
+        RunError: the file cannot be written (also by `write`, which then leaves no torn row behind).
     """
 
     def __init__(self, path: str | Path, columns: Sequence[str], rows: int = 0):
@@ -66,9 +68,9 @@ class MetricsWriter:
             raise cannot_write(self.path, error) from error
         self._size = len(kept.encode())
 
-    def write(self, row: Mapping[str, Cell]) -> None:
+    def write(self, row: Row) -> None:
         """Append one row; columns it lacks stay empty, a column the header lacks is a ValueError."""
-        line = (",".join(_cells(self.columns, row)) + "\n").encode()
+        line = _line(_cells(self.columns, row)).encode()
         try:
             written = 0
             while written < len(line):
@@ -93,64 +95,130 @@ class MetricsWriter:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> MetricsWriter:
+    def __enter__(self) -> CsvWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
 
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as text, by column; a last row torn by a kill is left out.
+
+    Raises:
+        InputError: there is no such file, or it is not a CSV file with a header and as many cells in every row.
+    """
+    table = _read(path)
+    return [dict(zip(table.columns, row.cells, strict=True)) for row in table.rows]
+
+
 def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
-    """The columns of a metrics file as arrays of shape (rows,): int64 where all cells are whole numbers, else float64.
+    """The columns of a table of numbers as arrays of shape (rows,): int64 where all cells are whole, else float64.
 
     Empty cells are NaN.  A last line without its newline (a run killed while writing it) is left out.
 
     Raises:
-        InputError: there is no such file or it is not a metrics file; names the line and the column.
+        InputError: there is no such file or it is not a table of numbers; names the line and the column.
     """
-    lines = read_text(path).replace("\r\n", "\n").split("\n")[:-1]
-    if not lines:
-        raise InputError("has no header line", file=path, valid="a CSV file written by netac run")
-    columns = lines[0].split(",")
-    if len(set(columns)) < len(columns):
-        raise InputError("names a column twice", file=path, found=lines[0])
-    table = [line.split(",") for line in lines[1:]]
-    for number, cells in enumerate(table, start=2):
-        if len(cells) != len(columns):
-            raise InputError(f"line {number} has {len(cells)} cells", file=path, found=lines[number - 1],
-                             valid=f"{len(columns)} cells, as in the header")
-    by_column = zip(*table, strict=True) if table else ((),) * len(columns)
-    return {name: _numbers(path, name, cells) for name, cells in zip(columns, by_column, strict=True)}
+    table = _read(path)
+    if "\n" in table.torn:          # a torn row of numbers is a single line
+        raise InputError(f"line {table.text[:-len(table.torn)].count(chr(10)) + 1} opens a quote that is never closed",
+                         file=path, valid="a CSV file written by netac run")
+    by_column = zip(*(row.cells for row in table.rows), strict=True) if table.rows else ((),) * len(table.columns)
+    lines = [row.line for row in table.rows]
+    return {name: _numbers(path, name, cells, lines) for name, cells in zip(table.columns, by_column, strict=True)}
 
 
-def _cells(columns: Sequence[str], row: Mapping[str, Cell]) -> list[str]:
+def _line(cells: Sequence[str]) -> str:
+    """One row of a CSV file."""
+    text = io.StringIO(newline="")              # csv quotes what line endings consist of: with its own \r\n a \r, too
+    csv.writer(text).writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _cells(columns: Sequence[str], row: Row) -> list[str]:
     if unknown := set(row) - set(columns):
         raise ValueError(f"columns {sorted(unknown)} are not in the header {list(columns)}")
     return [cell_text(row.get(name)) for name in columns]
+
+
+class _Record(NamedTuple):
+    """A row of a file: the number of its first line, counted from 1, its cells, and where its text ends."""
+
+    line: int
+    cells: list[str]
+    end: int
+
+
+class _Table(NamedTuple):
+    """A CSV file: its text, its header, its whole rows, and the text of a last row that is torn."""
+
+    text: str
+    header: _Record
+    rows: list[_Record]
+    torn: str
+
+    @property
+    def columns(self) -> list[str]:
+        return self.header.cells
+
+
+def _records(path: str | Path, text: str) -> list[_Record]:
+    """The whole records of a CSV file: those that end with a newline that stands in no quotes."""
+    lines = list(io.StringIO(text, newline=""))
+    ends = np.cumsum([0, *map(len, lines)]).tolist()
+    reader, found, first = csv.reader(lines, strict=True), [], 0
+    try:
+        for cells in reader:
+            found.append(_Record(first + 1, cells or [""], ends[reader.line_num]))
+            first = reader.line_num
+    except csv.Error as error:
+        if reader.line_num < len(lines) or "end of data" not in str(error):      # the latter: quotes are torn
+            raise InputError(f"line {reader.line_num} is not CSV: {error}", file=path) from error
+    return found if not found or text.endswith("\n", 0, found[-1].end) else found[:-1]
+
+
+def _read(path: str | Path) -> _Table:
+    """A CSV file, every row as long as its header."""
+    text = read_text(path, torn=True)
+    records = _records(path, text)
+    if not records:
+        raise InputError("has no header line", file=path, valid="a CSV file written by netac run")
+    header, *rows = records
+    if len(set(header.cells)) < len(header.cells):
+        raise InputError("names a column twice", file=path, found=text[:header.end].rstrip("\r\n"))
+    for before, row in zip(records, rows, strict=False):
+        if len(row.cells) != len(header.cells):
+            raise InputError(f"line {row.line} has {len(row.cells)} cells", file=path,
+                             found=text[before.end:row.end].rstrip("\r\n"),
+                             valid=f"{len(header.cells)} cells, as in the header")
+    return _Table(text, header, rows, text[records[-1].end:])
 
 
 def _first_rows(path: Path, columns: Sequence[str], rows: int) -> str:
     """The header and the first `rows` rows of an existing file; InputError unless it has them."""
     if path.exists() and not path.is_file():
         raise InputError("is not a file, so the run cannot go on with it", file=path)
-    lines = read_text(path).split("\n")[:-1]
+    text = read_text(path, torn=True)
+    records = _records(path, text)
     header = ",".join(columns)
-    if not lines or lines[0] != header:
-        raise InputError("has other columns than this run", file=path, found=lines[0] if lines else "", valid=header)
-    if len(lines) - 1 < rows:
-        raise InputError("has fewer rows than the checkpoint counts", file=path, found=len(lines) - 1,
+    if not records or records[0].cells != list(columns):
+        raise InputError("has other columns than this run", file=path,
+                         found=text[:records[0].end].rstrip("\r\n") if records else "", valid=header)
+    if len(records) - 1 < rows:
+        raise InputError("has fewer rows than the checkpoint counts", file=path, found=len(records) - 1,
                          valid=f"at least {rows} rows")
-    return "\n".join(lines[:rows + 1]) + "\n"
+    return text[:records[rows].end]
 
 
-def _numbers(path: str | Path, column: str, cells: Sequence[str]) -> np.ndarray:
+def _numbers(path: str | Path, column: str, cells: Sequence[str], lines: Sequence[int]) -> np.ndarray:
     with contextlib.suppress(ValueError, OverflowError):
         return np.array([int(cell) for cell in cells], dtype=np.int64 if cells else np.float64)
     try:
         return np.array([float(cell) if cell else np.nan for cell in cells])
     except ValueError:
-        number, cell = next((k, cell) for k, cell in enumerate(cells, start=2) if not _is_number(cell))
-        raise InputError(f"line {number} is not a number", file=path, key=column, found=cell) from None
+        line, cell = next((line, cell) for line, cell in zip(lines, cells, strict=True) if not _is_number(cell))
+        raise InputError(f"line {line} is not a number", file=path, key=column, found=cell) from None
 
 
 def _is_number(cell: str) -> bool:

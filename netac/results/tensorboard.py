@@ -1,7 +1,7 @@
 """TensorBoard's event files beside `metrics.csv`: one scalar per column at each logged row, written at once.
 
-Steps are iterations; the folder within, `env_steps`, has the rewards by joint samples drawn.  A resumed run begins a new
-file with TensorBoard's sign that whatever earlier files hold from there on is void.
+Steps are iterations; the folder within, `env_steps`, has the rewards by joint samples drawn.  A resumed run begins a
+new file with TensorBoard's sign that whatever earlier files hold from there on is void.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class EventWriter:
 
     Args:
         folder: where event files go; made if need be.
-        iteration, env_steps: what a resumed run goes on from, 0 and 0 for a new one: later events of earlier files are void.
+        iteration, env_steps: what a resumed run goes on from, 0 and 0 for a new one: later events of earlier files are
+            void.
 
     Raises:
         RunError: a file cannot be written (also by `write`).
@@ -61,7 +62,11 @@ class EventWriter:
 
 
 class _File:
-    """An event file of its own in `folder`, for steps after `done`."""
+    """An event file of its own in `folder`, for steps after `done`.
+
+    tensorboardX's own `SummaryWriter` hands events to a thread, through a queue of processes: a row would not be on the
+    disk when it is logged, a full disk would not be told, and it has no call for the sign that voids earlier steps.
+    """
 
     def __init__(self, folder: Path, done: int):
         package = _package()

@@ -6,71 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netac.utils.spaces import ActionSpace
-
-
-def action_type(n_actions: Sequence[int]) -> np.dtype:
-    """The numbers as which actions travel, given how many each agent chooses from: small ones; single precision where
-    some agent's are vectors (0)."""
-    return np.min_scalar_type(max(*n_actions, 2) - 1) if all(n_actions) else np.dtype("f4")
-
-
-def action_bytes(spaces: Sequence[ActionSpace]) -> int:
-    """Of one agent's action as it travels; shorter vectors are sent as long as the longest."""
-    return action_type([space.n_actions for space in spaces]).itemsize * max(space.size for space in spaces)
+from netac.utils.spaces import ActionSpace, joint_space
 
 
 class Encoding:
-    """Joint actions as numbers for reward models: one-hot or vector, agent after agent."""
+    """Joint actions as numbers for reward models: one-hot or vector, agent after agent.
 
-    def __init__(self, spaces: tuple[ActionSpace, ...]):
-        self._spaces = spaces
-        ends = np.cumsum([0, *(space.outputs for space in spaces)])
-        self._first, self.size = ends[:-1], int(ends[-1])
-        self._discrete = all(space.n_actions for space in spaces)
-        size = max(space.size for space in spaces)
-        self._low, self._high = np.full((2, len(spaces), 1, size), np.array([-np.inf, np.inf])[:, None, None, None])
-        for agent, space in enumerate(spaces):
-            if not space.n_actions:
-                self._low[agent, 0, :space.size], self._high[agent, 0, :space.size] = space.low, space.high
+    Attributes:
+        joint: how joint actions are held before they are numbers.
+    """
+
+    def __init__(self, spaces: Sequence[ActionSpace]):
+        self.joint = joint_space(spaces)
+
+    @property
+    def size(self) -> int:
+        """F, how many numbers a joint action is."""
+        return self.joint.outputs
 
     def columns(self, agent: int) -> slice:
         """Where the numbers of an agent are."""
-        first = int(self._first[agent])
-        return slice(first, first + self._spaces[agent].outputs)
-
-    def within(self, joint: np.ndarray) -> np.ndarray:
-        """The joint action as the environment takes it: vectors clipped to their bounds."""
-        return joint if self._discrete else np.clip(joint, self._low, self._high)
+        return self.joint.columns(agent)
 
     def __call__(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
         """(N, E) or (N, E, size), and who took part, (N, E) -> (E, F), single precision."""
-        games = joint.shape[1]
-        encoded = np.zeros((games, self.size), np.float32)
-        if self._discrete:
-            agents, played = np.nonzero(active)
-            encoded[played, self._first[agents] + joint[agents, played]] = 1.0
-            return encoded
-        joint = self.within(joint)
-        for agent, space in enumerate(self._spaces):
-            if space.n_actions:
-                encoded[np.arange(games), self._first[agent] + joint[agent, :, 0].astype(int)] = active[agent]
-            else:
-                encoded[:, self.columns(agent)] = joint[agent, :, :space.size] * active[agent][:, None]
-        return encoded
+        return self.joint.encode(joint, active)
 
-    def alternatives(self, encoded: np.ndarray, agent: int) -> np.ndarray:
-        """(E, F) with the action of `agent` replaced by each of its A: (E, A, F)."""
-        return self._replaced(encoded, agent, np.eye(self._spaces[agent].n_actions, dtype=np.float32))
+    def alternatives(self, encoded: np.ndarray, agent: int, own: np.ndarray | None = None) -> np.ndarray:
+        """(E, F) with the action of `agent` replaced by each of its A, or by each of K others: (E, A or K, F).
 
-    def other_vectors(self, encoded: np.ndarray, agent: int, own: np.ndarray) -> np.ndarray:
-        """(E, F) with the vector of `agent` replaced by each of K others, (E, K, d), within its bounds: (E, K, F)."""
-        size = self._spaces[agent].size
-        return self._replaced(encoded, agent, np.clip(own, self._low[agent, :, :size], self._high[agent, :, :size]))
-
-    def _replaced(self, encoded: np.ndarray, agent: int, own: np.ndarray) -> np.ndarray:
-        others = np.repeat(encoded[:, None], own.shape[-2], axis=1)
-        others[:, :, self.columns(agent)] = own
+        Args:
+            own: (E, K, d or more) vectors, which are clipped to their bounds; None: all of its A actions.
+        """
+        space, columns = self.joint.spaces[agent], self.columns(agent)
+        numbers = space.every() if own is None else space.clip(own[..., :space.size])
+        others = np.repeat(encoded[:, None], numbers.shape[-2], axis=1)
+        others[:, :, columns] = numbers
         return others
 
     def own_first(self, encoded: np.ndarray, agent: int) -> np.ndarray:

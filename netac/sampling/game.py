@@ -16,7 +16,7 @@ from netac.comm.channels import Everyone, ToTrainer
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment
-from netac.sampling.encoding import Encoding, action_type
+from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
 from netac.sampling.protocol import RUNNING, SECOND, Features
@@ -57,12 +57,9 @@ class GameSampler:
         self.environment = environment = make()
         self.games = environment.games
         spaces = environment.actions
-        self._spaces = [spaces[agent] for agent in self._agents]
-        self._discrete = all(space.n_actions for space in spaces)
-        self._size = max(space.size for space in spaces)
-        self._wire = action_type([space.n_actions for space in spaces])
-        self._exchange: Everyone | ToTrainer | None = None
         self._encode, self._own_first = Encoding(spaces), own_first
+        self._joint = self._encode.joint
+        self._exchange: Everyone | ToTrainer | None = None
         n = len(self._agents)
         shapes = list(environment.observations)
         self._observations = ObservationNormaliser(
@@ -132,7 +129,7 @@ class GameSampler:
         view = source.view
         own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
-        outcome = source.host.step(None if joint is None else self._encode.within(joint))
+        outcome = source.host.step(None if joint is None else self._joint.clip(joint))
         self.ledger.samples += self.games
         self._count(self.games)
         after = self._seen(outcome.view, running)
@@ -169,7 +166,7 @@ class GameSampler:
     def play(self, theta: np.ndarray, source: GameFeed) -> tuple[np.ndarray, Outcome]:
         """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
         joint = self._act(theta, source, source.view.obs)[2]
-        outcome = source.host.step(self._encode.within(joint))
+        outcome = source.host.step(self._joint.clip(joint))
         view = source.host.restart(outcome.done) if outcome.done.any() else outcome.view
         source.view = self._seen(view, learn=False)
         source.forget(outcome.done)
@@ -191,37 +188,32 @@ class GameSampler:
         announced again, and nothing is exchanged where no game began anew.
         """
         new = None if pending is None else pending[0] < 0
-        n, uniforms = len(self._agents), source.actions.take(self.games * self._size)
-        own, pi = self.policy.act(theta, obs, uniforms.T.reshape(n, self.games, self._size), keep, source.memory)
+        n, size = len(self._agents), self._joint.size
+        uniforms = source.actions.take(self.games * size).T.reshape(n, self.games, size)
+        own, pi = self.policy.act(theta, obs, uniforms, keep, source.memory)
         if not self.trainer:
             self.ledger.announced += self.games if new is None else int(new.sum())
         if new is not None:
-            joint = np.where(new, self._gather(np.stack(own)), pending) if new.any() else pending
+            joint = np.where(new, self._gather(own), pending) if new.any() else pending
             return list(joint[self._agents.start:self._agents.stop]), pi, joint
-        if self._discrete:
-            mine = np.stack(own)
-        else:
-            mine = np.zeros((n, self.games, self._size))
-            for row, (space, actions) in enumerate(zip(self._spaces, own, strict=True)):
-                mine[row, :, :space.size] = actions.reshape(self.games, space.size)
-        return own, pi, self._gather(mine)
+        return own, pi, self._gather(own)
 
-    def _gather(self, own: np.ndarray) -> np.ndarray | None:
-        """Everyone's actions, rounded as they travel: (n, E, ...) -> (N, E, ...); with a trainer, None but on process 0."""
-        sent = own.astype(self._wire)
+    def _gather(self, own: list[np.ndarray]) -> np.ndarray | None:
+        """Everyone's actions, rounded as they travel: (n) own ones -> (N, E, ...); with a trainer, None but on process 0."""
+        sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
         if self.trainer:
             agents = self.placement.agents
             self.ledger.trainer(agents, agents * sent[0].nbytes)
         if self._comm is not None:
             if self._exchange is None:
                 self._exchange = (ToTrainer if self.trainer else Everyone)(
-                    self.placement, sent[0].size, self._wire, self._comm)
+                    self.placement, sent[0].size, self._joint.wire, self._comm)
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
             gathered = self._exchange.gather(sent.reshape(len(sent), -1))
             if gathered is None:
                 return None
             sent = gathered.reshape(-1, *sent.shape[1:])
-        return sent.astype(np.int64 if self._discrete else float)
+        return sent.astype(self._joint.dtype)
 
     def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
         """The joint action (E, F), or what `change` makes of it for an agent, as each agent is shown it."""

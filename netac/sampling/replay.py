@@ -22,7 +22,7 @@ SINGLE = np.dtype("f4")
 
 
 @dataclass(frozen=True)
-class Remembered:
+class ReplayBatch:
     """M samples (s, a, r, s') of the replay; the trainer's part is None on other processes.
 
     Attributes:
@@ -102,13 +102,13 @@ class Replay:
             self.add(step)
             sampler.renew(step, source)
 
-    def take(self, slots: np.ndarray) -> Remembered:
+    def take(self, slots: np.ndarray) -> ReplayBatch:
         """The samples in `slots` (M,)."""
         obs, after = ([ring[slots, :prod(shape)].reshape(len(slots), *shape)
                        for ring, shape in zip(self._own[name], self._shapes, strict=True)] for name in ("obs", "next_obs"))
         told = {name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
                 for name, ring in self._told.items()}
-        return Remembered(obs, after, self._rows["active"][:, slots].astype(float), **told)
+        return ReplayBatch(obs, after, self._rows["active"][:, slots].astype(float), **told)
 
     # --- checkpoints ---
 

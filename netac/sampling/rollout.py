@@ -13,83 +13,46 @@ import numpy as np
 
 from netac.agents.alignment import aligned
 from netac.agents.sequences import Sequences, chunked
-from netac.agents.transitions import sample_weight
+from netac.agents.transitions import Transitions
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed
 from netac.sampling.game import GameSampler
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What networks are asked about: attributes as those of `netac.agents.transitions.Transitions`, of the same names.
-
-    Attributes:
-        joint: (critics) joint actions (M, F) as numbers, for critics that see them.
-        sequences: how the samples follow each other, for policies with memory; None for the others.
-        shares: (M,) how much of the team each sample stands for where means are not those of agents by themselves.
-    """
-
-    obs: list[np.ndarray] = field(default_factory=list)
-    own: list[np.ndarray] = field(default_factory=list)
-    seen: list[np.ndarray] = field(default_factory=list)
-    joint: list[np.ndarray] = field(default_factory=list)
-    active: np.ndarray | None = None
-    sequences: Sequences | None = None
-    shares: np.ndarray | None = None
-
-    @property
-    def chunks(self) -> np.ndarray | None:
-        """(L, C) samples that belong together, a column each, where minibatches must not part them; else None."""
-        return None if self.sequences is None else self.sequences.steps
-
-    @property
-    def sample_weight(self) -> np.ndarray | None:
-        """(n, M) weights that make means over M samples means over those an agent took part in, or with `shares` means over
-        so many as these sum up to; None where all took part in all."""
-        if self.shares is not None:
-            return self.active * (len(self.shares) / (self.shares.sum() or 1.0))
-        return None if self.active is None else sample_weight(self.active)
-
-    def take(self, part: np.ndarray) -> Samples:
-        """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
-        lists = ([array[part] for array in arrays] for arrays in (self.obs, self.own, self.seen, self.joint))
-        return Samples(*lists, None if self.active is None else self.active[:, part],
-                       None if self.sequences is None else self.sequences.take(part),
-                       None if self.shares is None else self.shares[part])
-
-
-@dataclass(frozen=True)
 class Rollout:
     """What the agents of a process did, and what critics see of it.
 
-    A critic sees either its agent's observations (then there are n of them, here), or the global state (then there is one, on
-    process 0, and the lists are empty and the arrays of no rows elsewhere).
+    A critic sees either its agent's observations (then there are n of them, here), or the global state (then there is
+    one, on process 0, and the lists are empty and the arrays of no rows elsewhere).
 
     Attributes:
         obs: (n) own observations, (M, *shape_i), single precision.
         own: (n) own actions, (M,) discrete ones or (M, d_i) vectors.
         active: (n, M) 1.0 where the agent took part, else 0.0; None where all did.
         seen: (critics) arrays (M, *shape): what they see of s.
-        beyond: (critics) arrays (K + E, *shape): of the final s' of the K games that ended, then of s' of the last step.
+        final_obs: (critics) arrays (K + E, *shape): what they see of the final s' of the K games that ended, then of s'
+            of the last step.
         ended: (K,) the samples after which a game ended, ascending.
         r: (n, T, E) own rewards.
         everyone: (N, T, E) all agents' rewards; of no rows where the games are not stepped.
-        bootstrap_mask: (agents, T, E) 1.0 where s' has a value (the agent did not terminate), else 0.0: of the agents whose critics are
-            here, or of all N with the critic of the state.
+        bootstrap_mask: (agents, T, E) 1.0 where s' has a value (the agent did not terminate), else 0.0: of the agents
+            whose critics are here, or of all N with the critic of the state.
         taking_part: (agents, T, E) as `active`, of the same.
         done: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         present: (M,) the fraction of all N agents that took part; None where all did in all.
-        joint, beyond_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the policies
-            drew, for the critic alone, in what is `beyond`; zeros for agents that took no part, or have none in s'.
+        joint, final_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the
+            policies drew, for the critic alone, in the states of `final_obs`; zeros for agents that took no part, or
+            have none in s'.
     """
 
     obs: list[np.ndarray]
     own: list[np.ndarray]
     active: np.ndarray | None
     seen: list[np.ndarray]
-    beyond: list[np.ndarray]
+    final_obs: list[np.ndarray]
     ended: np.ndarray
     r: np.ndarray
     everyone: np.ndarray
@@ -100,20 +63,21 @@ class Rollout:
     sequences: Sequences | None = None
     present: np.ndarray | None = None
     joint: list[np.ndarray] = field(default_factory=list)
-    beyond_joint: list[np.ndarray] = field(default_factory=list)
+    final_joint: list[np.ndarray] = field(default_factory=list)
 
-    def of(self, row: int) -> Samples:
-        """The samples of one agent of this process."""
+    def of(self, row: int) -> Transitions:
+        """What the policy of one agent of this process learns from."""
         one = slice(row, row + 1)
-        return Samples(self.obs[one], self.own[one], active=None if self.active is None else self.active[one],
-                       sequences=None if self.sequences is None else self.sequences.of(row))
+        active = None if self.active is None else self.active[one]
+        return Transitions(obs=self.obs[one], own=self.own[one], active=active,
+                           sequences=None if self.sequences is None else self.sequences.of(row))
 
     @property
-    def samples(self) -> Samples:
-        """The samples of all agents of this process."""
-        return Samples(self.obs, self.own, active=self.active, sequences=self.sequences)
+    def samples(self) -> Transitions:
+        """What the policies of all agents of this process learn from."""
+        return Transitions(obs=self.obs, own=self.own, active=self.active, sequences=self.sequences)
 
-    def among(self, samples: Samples, whose: Literal["own", "all", "any"]) -> Samples:
+    def among(self, samples: Transitions, whose: Literal["own", "all", "any"]) -> Transitions:
         """Of this process's agents, or critics, such that the mean over agents of their means is one over
 
         - "own": the samples of each agent by itself, then over agents;
@@ -126,16 +90,16 @@ class Rollout:
                        if samples.active is None else samples.active,
                        shares=self.present if whose == "all" else np.ceil(self.present))
 
-    def next_values(self, values: np.ndarray, beyond: np.ndarray) -> np.ndarray:
-        """V(s') from V(s) (critics, M) and V of what is `beyond`, (critics, K + E): (critics, T, E)."""
+    def next_values(self, values: np.ndarray, final: np.ndarray) -> np.ndarray:
+        """V(s') from V(s) (critics, M) and V of `final_obs`, (critics, K + E): (critics, T, E)."""
         T, E = self.done.shape
-        following = np.concatenate([values[:, E:], beyond[:, len(self.ended):]], axis=1)
-        following[:, self.ended] = beyond[:, :len(self.ended)]
+        following = np.concatenate([values[:, E:], final[:, len(self.ended):]], axis=1)
+        following[:, self.ended] = final[:, :len(self.ended)]
         return following.reshape(-1, T, E)
 
 
 class Rollouts:
-    """Collects rollouts from a sampler.
+    """Collects rollouts from `sampler`.
 
     Args:
         steps: T.
@@ -152,7 +116,7 @@ class Rollouts:
         self._states: list[np.ndarray] = []
 
     def collect(self, theta: np.ndarray) -> Rollout:
-        """T joint steps with the policies at `theta` (n, d); arrays of observations are overwritten by the next call."""
+        """T joint steps with the policies at `theta` (n, d); observations are overwritten by the next call."""
         sampler, T, E = self._sampler, self._steps, self._sampler.games
         source, central = sampler.feeds[0], self._critics == "state"
         trainer = sampler.placement.rank == 0
@@ -162,7 +126,7 @@ class Rollouts:
                 self._states = [_block(T * E, source.view.state.shape[1:])]
         seen = self._states if central else self._obs
         own: list[list[np.ndarray]] = [[] for _ in theta]
-        beyond: list[list[np.ndarray]] = [[] for _ in seen]
+        finals: list[list[np.ndarray]] = [[] for _ in seen]
         active, done, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], np.empty((T, E))
         r, everyone, worthless, part, left, memories, joint, foreseen = [], [], [], [], [], [], [], []
         for t in range(T):
@@ -191,7 +155,7 @@ class Rollouts:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
                 last = [step.after.state] if central and trainer else step.after.obs if not central else []
-                for final, shown in zip(beyond, last, strict=True):
+                for final, shown in zip(finals, last, strict=True):
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)
@@ -202,18 +166,18 @@ class Rollouts:
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
             active=None if active.all() else active.reshape(len(theta), T * E), seen=seen,
-            beyond=[np.concatenate(final) for final in beyond], ended=np.concatenate(ended), r=_by_agent(r, T, E),
+            final_obs=[np.concatenate(final) for final in finals], ended=np.concatenate(ended), r=_by_agent(r, T, E),
             everyone=_by_agent(everyone, T, E), bootstrap_mask=1.0 - _by_agent(worthless, T, E),
             taking_part=_by_agent(part, T, E) if central else active, done=done,
             ends=done[None] if central else _by_agent(left, T, E),
             sequences=self._sequences(memories, done) if memories else None,
             joint=[np.concatenate(joint)] if joint else [],
-            beyond_joint=[np.concatenate(foreseen)] if foreseen else [],
+            final_joint=[np.concatenate(foreseen)] if foreseen else [],
             present=None if (present == 1.0).all() else present.ravel())
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
-        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were truncated with
-        this step; None where no critic of actions is told."""
+        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were
+        truncated with this step; None where no critic of actions is told."""
         if self._encode is None:
             return None
         joint = self._sampler.foreseen(theta, source, step.after)

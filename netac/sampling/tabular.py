@@ -12,18 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.agents.batch import Batch
-from netac.agents.policies import LogLinear, Tabular, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular
+from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._tabular import TabularEnvironment
 from netac.exact import stationary_distribution, transition, visitation_distribution
 from netac.sampling.chains import Chain, FreshDraws, RestartingChain
-from netac.sampling.encoding import action_type
 from netac.sampling.protocol import RUNNING, SECOND, Features, Sampling
 from netac.sampling.tally import Tally
 from netac.utils.errors import RunError
+from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, student_t4
 
 TABLE_STATES = 64           # with more states, samples are drawn one after the other
@@ -64,7 +65,7 @@ class TabularSampler:
         self._seed, self._comm, self._features, self._gamma = seed, comm, features, gamma
         self._agents = placement.local
         self._phi = np.ascontiguousarray(environment.phi, dtype=float)
-        self._wire = action_type([environment.actions])
+        self._wire = joint_space([ActionSpace(n_actions=environment.actions)]).wire
         self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
         self._all_states = np.arange(environment.states)
         self.games = 1                                         # joint samples drawn side by side
@@ -88,7 +89,7 @@ class TabularSampler:
         return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
                     Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
 
-    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch:
         """`samples` joint samples with the policies at `theta` (n, d).
 
         The batch's `pi` is at this theta.  Where the algorithm asks for a', the running chain keeps a' as its next
@@ -112,7 +113,7 @@ class TabularSampler:
             tally.samples += samples
         phi = self._phi if states is self._all_states else self._phi.take(states, axis=0)
         phi_next = phi if next_states is states else self._phi.take(next_states, axis=0)
-        batch = Batch(states, next_states, joint, own, pi, r, phi, phi_next)
+        batch = TabularBatch(states, next_states, joint, own, pi, r, phi, phi_next)
         if wanted.psi:
             batch.psi = environment.psi(states, joint)
         if follow_on:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from netac.agents.policies import LogLinear, Tabular, choose
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular
 from netac.envs.finite_mdp import FiniteEnvironment
 from netac.exact import FiniteMDP
 from netac.experiment import config

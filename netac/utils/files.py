@@ -1,15 +1,13 @@
-"""Files that are always whole: atomic writes, run folders, and the lock that keeps two runs out of one folder."""
+"""Files that are always whole: atomic writes, arrays and text read with checks, folders that can be written."""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
-import socket
 import stat
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,7 +18,6 @@ import numpy as np
 from netac.utils.errors import InputError, RunError
 
 _TEMPORARY = ".netac-tmp"  # ending of the temporary files, which start with a dot
-_LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -108,14 +105,17 @@ def finite_numbers(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, torn: bool = False) -> str:
     """The text of a file (UTF-8).
+
+    Args:
+        torn: leave out a last character of which bytes are missing, as a kill may leave it.
 
     Raises:
         InputError: there is no such file, it cannot be read or it is not UTF-8 text.
     """
     try:
-        return Path(path).read_bytes().decode()
+        return codecs.getincrementaldecoder("utf-8")().decode(Path(path).read_bytes(), final=not torn)
     except OSError as error:
         raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
     except UnicodeDecodeError as error:
@@ -148,57 +148,10 @@ def make_run_folder(path: str | Path) -> Path:
     return folder
 
 
-class RunLock:
-    """Keeps a second run out of a run folder: `with RunLock(folder): ...`.
-
-    The lock is the kernel's (flock on FOLDER/.lock), so it goes with the process, `kill -9` included; the file stays
-    and names the last holder.  Taking it also clears away the temporary files a killed run left.  Where the file
-    system knows no locks the run goes on with a warning.
-
-    Raises:
-        InputError: on entering, another process holds the lock.
-    """
-
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self._descriptor: int | None = None
-
-    def __enter__(self) -> RunLock:
-        file = self.folder / ".lock"
-        with contextlib.ExitStack() as undo:
-            undo.callback(self.__exit__)
-            try:
-                self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                self._take(self._descriptor)
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            except OSError as error:
-                raise cannot_write(file, error) from error
-            undo.pop_all()
-        for place in (self.folder, self.folder / "checkpoints"):
-            for leftover in place.glob(f".*{_TEMPORARY}"):
-                leftover.unlink(missing_ok=True)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def _take(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
-            raise InputError(
-                "another netac run is writing into this folder", file=self.folder, found=holder,
-                valid="wait for it, choose another --out, or, if this was one mpirun launch, set NETAC_MPI=1 "
-                      "(the launcher was not recognised)") from None
-        except OSError as error:
-            if error.errno not in _LOCKING_UNSUPPORTED:
-                raise
-            warnings.warn(f"{self.folder}: this file system knows no locks; make sure that no other run writes here",
-                          RuntimeWarning, stacklevel=3)
+def clear_temporaries(folder: Path) -> None:
+    """Remove what `atomic_write` and `atomic_savez` have left in a folder when they were killed."""
+    for leftover in folder.glob(f".*{_TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
 
 
 def _temporary_beside(target: Path) -> Path:

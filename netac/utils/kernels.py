@@ -1,7 +1,7 @@
 """A fingerprint of the numeric kernels: machines with equal ones can be trusted to compute equal bits.
 
-numpy, the BLAS behind it and torch choose their kernels by what the processor offers (AVX2, AVX-512, NEON, ...), and those
-round the last bits of exp, tanh or a sum of products differently.
+numpy, the BLAS behind it and torch choose their kernels by what the processor offers (AVX2, AVX-512, NEON, ...), and
+those round the last bits of exp, tanh or a sum of products differently.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ def _torch_bits() -> Iterable[bytes]:
     torch = sys.modules["torch"]
     x = torch.tensor(_numbers(SIZE).astype(np.float32))      # in memory of torch's own, which is aligned
     functional, images = torch.nn.functional, x[:588].reshape(4, 3, 7, 7).clone()
+    samples, weights = x[:704].reshape(32, 22), x[-682:].reshape(31, 22).clone()
     with torch.no_grad():
-        for values in (functional.linear(x[:704].reshape(32, 22), x[-682:].reshape(31, 22).clone(), x[:31]), torch.tanh(x),
+        for values in (functional.linear(samples, weights, x[:31]), torch.tanh(x),
                        functional.conv2d(images, x[:135].reshape(5, 3, 3, 3), x[:5])):
             yield values.numpy().tobytes()
 

@@ -47,7 +47,7 @@ def checked(model: type[Model], table: dict[str, Any], key: str = "", others: It
 
 
 def _first(error: ValidationError, model: type[Options], table: dict, others: Iterable[str]) -> InputError:
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")     # a misspelt key is missing, too
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")    # a misspelt key is missing, too
     path = _keys(first["loc"], table)
     key = ".".join(map(str, path)) or None
     field = model.model_fields.get(str(path[0])) if path else None
@@ -55,8 +55,8 @@ def _first(error: ValidationError, model: type[Options], table: dict, others: It
         known = [*model.model_fields, *others] if len(path) == 1 or not field else _inner_keys(field.annotation)
         return InputError(f"unknown key{did_you_mean(str(path[-1]), known)}", key=key, valid=", ".join(known) or None)
     if first["type"] == "missing":
-        return InputError("the key is missing", key=".".join(map(str, first["loc"])),
-                          valid=model.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None)
+        described = model.model_fields[str(first["loc"][0])].description if len(first["loc"]) == 1 else None
+        return InputError("the key is missing", key=".".join(map(str, first["loc"])), valid=described)
     problem = in_words(first["msg"])
     if first["type"] == "value_error":
         return InputError(problem, key=key)

@@ -82,7 +82,8 @@ class Factory(Options):
         return self.factory
 
 
-def built_in(packages: str | Sequence[str], table: dict[str, Any], what: str, key: str, others: Iterable[str] = ()) -> BuiltIn:
+def built_in(packages: str | Sequence[str], table: dict[str, Any], what: str, key: str,
+             others: Iterable[str] = ()) -> BuiltIn:
     """The algorithm, environment or network (`what`) that the table { name, options } names.
 
     Args:

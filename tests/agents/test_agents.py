@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.agents.batch import Batch
 from netac.agents.critics import dot, weighted_sum
-from netac.agents.parameters import MIXED, Layout, Parameters
-from netac.agents.policies import LogLinear, Tabular, choose, shared_first
+from netac.agents.distributions import choose
+from netac.agents.policies import LogLinear, Tabular, shared_first
+from netac.agents.tabular_batch import TabularBatch
 from netac.comm.placement import Placement
 from netac.envs._features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
 from netac.experiment.run import run
@@ -20,7 +20,7 @@ def random_batch(rng, agents, states, actions, samples, policy, theta):
     s = rng.integers(states, size=samples)
     own = rng.integers(actions, size=(agents, samples))
     pi, _ = choose(policy.logits(theta, s), np.zeros((1, 1, 1)))
-    return Batch(s, s, own, own, pi, np.zeros((agents, samples)), np.zeros((samples, 1)), np.zeros((samples, 1)))
+    return TabularBatch(s, s, own, own, pi, np.zeros((agents, samples)), np.zeros((samples, 1)), np.zeros((samples, 1)))
 
 
 def log_pi(policy, theta, b):
@@ -143,16 +143,6 @@ def test_feature_definitions():
     assert joint_index(a, 3).tolist() == [4, 2]
     assert counts(a, 3).tolist() == [[0, 2, 0], [1, 0, 1]]
     assert JointTable(2, 2, 3)(states, a).argmax(axis=1).tolist() == [4, 9 + 2]
-
-
-def test_layout_mixes_a_run_of_neighbouring_columns():
-    for mixed, parts in MIXED.items():
-        plan = Layout(omega=2, lam=3, theta=5, shared=4, mu=1, h=5, mixed=mixed)
-        x = Parameters(plan, 2)
-        x.flat[:] = np.arange(plan.total) + 100 * np.arange(2)[:, None]
-        assert (x.mixed == np.concatenate([x.flat[:, :0], *(getattr(x, part) for part in parts)], axis=1)).all()
-        assert plan.total == 16 and x.personal.shape == (2, 1)
-        assert plan.owner(0).startswith("mu") and plan.owner(plan.total - 1).startswith("h")
 
 
 @given(st.integers(1, 60), st.data())

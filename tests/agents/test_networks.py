@@ -16,7 +16,8 @@ from support import user_networks
 from netac.agents.alignment import aligned
 from netac.agents.networks import cnn, mlp
 from netac.agents.networks._factory import make_module, read_network, try_out
-from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
 from netac.experiment import config
 from netac.experiment.build import prepare
@@ -281,7 +282,8 @@ def test_every_mlp_can_serve(hidden, activation):
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\nfrom netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
-               "try:\n    import netac.agents.neural\nexcept InputError as error:\n    print(error)")
+               "import netac.agents.distributions, netac.agents.neural, netac.sampling.rollout\n"
+               "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert 'pip install "netac[torch]"' in done.stdout, done.stderr
 

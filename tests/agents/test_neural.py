@@ -28,7 +28,8 @@ from oracles.networks import (
 from support.user_networks import Counting
 
 from netac.agents.alignment import aligned, is_aligned
-from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
 from netac.experiment.neural_agents import seeing_actions
 from netac.utils.spaces import ActionSpace

@@ -19,13 +19,14 @@ from support.neural_variants import arena
 from support.variants import fingerprint
 
 import netac
-from netac.agents.neural import neural_policy
+from netac.agents.neural.policies import neural_policy
 from netac.agents.sequences import Sequences, chunked
+from netac.agents.transitions import Transitions
 from netac.comm import checkpoints
 from netac.envs._batched import Step
 from netac.experiment.build import assemble, prepare
 from netac.experiment.config import read
-from netac.sampling.rollout import Rollouts, Samples
+from netac.sampling.rollout import Rollouts
 from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
 
@@ -94,17 +95,17 @@ def make_gru(N: int, space=DISCRETE, entropy: float = 0.0):
     return neural_policy(GRU, [VECTOR] * N, [space] * N, names(N), entropy=entropy, recurrent=True)
 
 
-def drawn(rng, N: int, space, masked: bool = False) -> Samples:
+def drawn(rng, N: int, space, masked: bool = False) -> Transitions:
     """Samples of T steps of E games, in chunks of L."""
     obs = list(rng.standard_normal((N, T * E, *VECTOR)).astype(np.float32))
     own = list(rng.integers(5, size=(N, T * E)) if space.n_actions else rng.standard_normal((N, T * E, 3)))
     sequences = Sequences(chunked(T, E, L), list(rng.uniform(-1, 1, (N, T * E // L, H)).astype(np.float32)),
                           rng.random(T * E) < 0.3)
     active = rng.integers(2, size=(N, T * E)).astype(float) if masked else None
-    return Samples(obs, own, active=active, sequences=sequences)
+    return Transitions(obs=obs, own=own, active=active, sequences=sequences)
 
 
-def reference(row, places, space, b: Samples, i: int):
+def reference(row, places, space, b: Transitions, i: int):
     """What agent i draws from in every sample, by torch's own cell in double precision, game by game; its parameters."""
     taken = {name: torch.tensor(row[place], dtype=torch.float64, requires_grad=True) for name, place in places.items()}
 
@@ -151,9 +152,9 @@ def test_gradients_are_those_of_torchs_cell_unrolled_over_the_same_chunks(N, spa
         (torch.tensor(b.sample_weight[i]) * (torch.tensor(weights[i]) * theirs + 0.3 * chance.entropy())).sum().backward()
         np.testing.assert_allclose(gradient[i], flattened(taken, places, policy.size), rtol=2e-4, atol=5e-5)
         assert np.abs(gradient[i][places["cell.weight_hh"]]).max() > 1e-3
-        mean = policy.distributions(theta, b)[i][0]
-        wanted = chance.logits if space.n_actions else chance.mean
-        np.testing.assert_allclose(mean, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
+        pi = policy.distributions(theta, b)[i]
+        found, wanted = (pi.log_probabilities, chance.logits) if space.n_actions else (pi.mean, chance.mean)
+        np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("space", [DISCRETE, BOX])
@@ -186,7 +187,7 @@ def test_parts_made_of_whole_chunks_say_what_the_whole_says(steps, length, games
     policy = make_gru(1)
     theta, columns = rows_of(policy, 1, rng), chunked(steps * length, games, length)
     assert sorted(columns.ravel()) == list(range(M)) and (np.diff(columns, axis=0) == games).all()
-    b = Samples([rng.standard_normal((M, *VECTOR)).astype(np.float32)], [rng.integers(5, size=M)], sequences=Sequences(
+    b = Transitions(obs=[rng.standard_normal((M, *VECTOR)).astype(np.float32)], own=[rng.integers(5, size=M)], sequences=Sequences(
         columns, [rng.standard_normal((M // length, H)).astype(np.float32)], rng.random(M) < 0.3))
     whole, gradient = policy.log_prob(theta, b), policy.gradient(theta, b, np.ones((1, M))).copy()
     order, total = rng.permutation(columns.shape[1]), 0.0
@@ -246,13 +247,14 @@ def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
             kept.clear()
             b = rollouts.collect(theta)
         pi = [np.concatenate([step.pi[i] for step in kept]) for i in range(3)]
-        found[chunk] = [log_pi for log_pi, _ in parts.agents.policy.distributions(theta, b.samples)]
+        found[chunk] = [pi.log_probabilities for pi in parts.agents.policy.distributions(theta, b.samples)]
         np.testing.assert_allclose(np.exp(found[chunk]), pi, rtol=1e-4, atol=1e-6)
         assert 0 < b.sequences.fresh.sum() < 16 and len(b.sequences.memory) == 3
         assert all(own.shape == (16 // chunk, H) for own in b.sequences.memory)
         without = replace(b.samples, sequences=replace(b.sequences, fresh=np.zeros(16, dtype=bool)))
         if chunk == 8:
-            assert np.abs(parts.agents.policy.distributions(theta, without)[0][0] - found[8][0]).max() > 1e-3
+            forgetful = parts.agents.policy.distributions(theta, without)[0].log_probabilities
+            assert np.abs(forgetful - found[8][0]).max() > 1e-3
     for chunk in (1, 2):
         np.testing.assert_allclose(found[chunk], found[8], rtol=1e-4, atol=1e-6)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from pettingzoo.sisl import pursuit_v5
 from programs import zoo
-from test_pursuit import Original
-from test_pursuit import make as make_pursuit
+from support.original_pursuit import Original
+from support.original_pursuit import make as make_pursuit
 
 import netac
 from netac.utils.errors import InputError

@@ -77,9 +77,14 @@ def test_the_other_seed_gives_another_run(folders):
 def test_resumes_from_every_checkpoint_to_the_same_bits(name, folders, stopped, tmp_path):
     found = [int(path.stem) for path in checkpoints.existing(folders[0] / name / "checkpoints")]
     assert found == CHECKPOINTS
-    for iteration in (0, *CHECKPOINTS[:-1]):
+    for iteration in CHECKPOINTS[:-1]:
         folder = stopped(name, iteration, tmp_path / str(iteration))
         assert fingerprint(netac.run(experiment(name), out=folder, resume=True)) == folders[1][name], iteration
+
+
+@pytest.mark.parametrize("name", ["cac-normalised", "root-cac"])
+def test_a_run_that_was_stopped_before_its_first_checkpoint_begins_anew(name, folders, stopped):
+    assert fingerprint(netac.run(experiment(name), out=stopped(name, 0), resume=True)) == folders[1][name]
 
 
 def test_runs_go_on_with_another_number_of_processes(mpirun, folders, stopped, tmp_path):

@@ -67,6 +67,7 @@ DNAC = MDAC | {"inner_steps": 2, "inner_rounds": 3}
     ("iac", {}, 1, 0, 0),
     ("cac", {}, 1, 1, WIDTH),
     ("cac", {"sampling": "double"}, 2, 1, WIDTH),
+    ("cac", {"tracking": True}, 1, 1, 2 * WIDTH),
     ("dac", {}, 1, 1, 1 + 8 * N),
     ("dac", {"setting": "average"}, 1, 1, 2 + 8 * N),
     ("dac", {"critic": "action_value"}, 1, 1, 8 * N),

@@ -143,7 +143,7 @@ def test_greedy_evaluations_of_tabular_agents(tmp_path):
 
 PROGRAM = """\
 import json, sys, netac
-from test_evaluate_every import CASES, EVALUATED, rows, tables, told
+from test_periodic_evaluation import CASES, EVALUATED, rows, tables, told
 found = {}
 for name in sys.argv[2:]:
     result = netac.run(tables(name, **EVALUATED), out=f"{sys.argv[1]}/{name}")
@@ -158,7 +158,7 @@ def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
     (tmp_path / "program.py").write_text(PROGRAM)
     for processes, chosen in names.items():
         command = [sys.executable, tmp_path / "program.py", tmp_path / "all", *chosen]
-        done = mpirun(processes, command, env={"PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")])})
+        done = mpirun(processes, command, env={"PYTHONPATH": os.pathsep.join([HERE, TESTS, os.environ.get("PYTHONPATH", "")])})
         assert done.returncode == 0, done.stderr
         for name, (run, evaluated, best) in json.loads(done.stdout).items():
             alone = netac.run(tables(name, **EVALUATED), out=tmp_path / "one" / name)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from netac.agents.alignment import aligned
-from netac.agents.neural import neural_critic, neural_policy
+from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
 from netac.utils.spaces import ActionSpace
 

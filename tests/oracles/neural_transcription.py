@@ -24,7 +24,7 @@ class Run:
         self.theta, self.omega, self.lam = ([np.array(row, dtype=float) for row in task.start.get(name, [[]] * task.agents)]
                                             for name in ("theta", "omega", "lam"))
         self.mu = np.zeros(task.agents)
-        self._moments, self._counts = {}, {}
+        self._moments, self._counts, self._tracked = {}, {}, {}
 
     def pair(self, **options):
         """Critic's and actor's samples; the same ones on one chain."""
@@ -91,6 +91,16 @@ class Run:
             return m / (np.sqrt(v) + epsilon)
         return m / (1 - beta1**k) / (np.sqrt(v / (1 - beta2**k)) + epsilon)
 
+    def track(self, t, part, g):
+        """y_i = sum_j W_ij y_j + g_i - g_i of the iteration before, for every agent; g at first."""
+        y = g
+        if part in self._tracked and self.task.wrong != "untracked":
+            y, before = self._tracked[part]
+            before = [0.0 * row for row in before] if self.task.wrong == "nothing taken off" else before
+            y = [mixed + g[i] - before[i] for i, mixed in enumerate(self.mix(t, y))]
+        self._tracked[part] = y, g
+        return y
+
     def result(self):
         return {"theta": self.theta, "omega": self.omega, "lam": self.lam, "mu": self.mu}
 
@@ -101,20 +111,25 @@ def td(run, i, omega_i, reward, x, gamma):
 
 
 def cac(task):
-    """Zeng et al., Algorithms 1 and 2."""
-    run = Run(task)
+    """Zeng et al., Algorithms 1 and 2, with task.options `tracking`."""
+    run, steps = Run(task), task.steps
     for t in range(task.iterations):
         c, d = run.pair()
-        mixed = run.mix(t, run.omega), run.mix(t, run.lam), run.mix(t, run.theta)
-        new = [_cac_agent(run, i, c, d, *(rows[i] for rows in mixed)) for i in range(task.agents)]
-        run.omega, run.lam, run.theta = (list(rows) for rows in zip(*new, strict=True))
+        omega, lam, theta = run.mix(t, run.omega), run.mix(t, run.lam), run.mix(t, run.theta)
+        g = [_cac_directions(run, i, c, d, omega[i], lam[i]) for i in range(task.agents)]
+        if task.options.get("tracking"):
+            g = _cac_tracked(run, t, g)
+        for i, (of_omega, of_lam, of_theta) in enumerate(g):
+            shared = task.policy[i].size if task.wrong == "personal mixed" else task.policy[i].shared
+            start = np.concatenate([theta[i][:shared], run.theta[i][shared:]])
+            run.omega[i], run.lam[i] = omega[i] + steps["beta"] * of_omega, lam[i] + steps["zeta"] * of_lam
+            run.theta[i] = start + steps["alpha"] * of_theta
     return run.result()
 
 
-def _cac_agent(run, i, c, d, omega_mixed, lam_mixed, theta_mixed):
+def _cac_directions(run, i, c, d, omega_mixed, lam_mixed):
     task = run.task
     omega, lam = (omega_mixed, lam_mixed) if task.wrong == "mixed residuals" else (run.omega[i], run.lam[i])
-    shared = task.policy[i].size if task.wrong == "personal mixed" else task.policy[i].shared
 
     def team(x):
         return x.r[i] if task.wrong == "own reward" else run.model(i, lam, x.seen[i], x.told)
@@ -122,10 +137,16 @@ def _cac_agent(run, i, c, d, omega_mixed, lam_mixed, theta_mixed):
     of_omega = run.value_gradient(c, i, lambda x: td(run, i, omega, x.r[i], x, task.gamma))
     of_lam = run.model_gradient(c, i, run.lam[i], lambda x: x.r[i] - run.model(i, lam, x.seen[i], x.told))
     of_theta = run.policy_gradient(d, i, lambda x: td(run, i, omega, team(x), x, task.gamma))
-    start = np.concatenate([theta_mixed[:shared], run.theta[i][shared:]])
-    return (omega_mixed + task.steps["beta"] * run.direction("omega", i, of_omega),
-            lam_mixed + task.steps["zeta"] * run.direction("lam", i, of_lam),
-            start + task.steps["alpha"] * run.direction("theta", i, of_theta))
+    return run.direction("omega", i, of_omega), run.direction("lam", i, of_lam), run.direction("theta", i, of_theta)
+
+
+def _cac_tracked(run, t, g):
+    """Every agent's y of omega, lambda and the shared part of theta, with its own g of the rest of theta."""
+    y = zip(*(run.track(t, part, [own[k] for own in g]) for k, part in enumerate(("omega", "lam", "theta"))), strict=True)
+    whole = run.task.wrong == "personal tracked"
+    shared = [net.size if whole else net.shared for net in run.task.policy]
+    return [(of_omega, of_lam, np.concatenate([of_theta[:shared[i]], g[i][2][shared[i]:]]))
+            for i, (of_omega, of_lam, of_theta) in enumerate(y)]
 
 
 def iac(task):

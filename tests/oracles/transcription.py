@@ -57,26 +57,38 @@ def td_error(game, omega_i, reward, sample, gamma):
 # --- the algorithms ---------------------------------------------------------------------------------
 
 def cac(*, game, W, seed, iterations, alpha, beta, zeta, gamma, shared=None, omega_radius=None, lambda_radius=None,
-        sampling="markov", theta0=None):
-    """Zeng et al., Algorithms 1 and 2.  `shared`: bool mask of the mixed coordinates of theta_i, default all."""
+        sampling="markov", theta0=None, tracking=False):
+    """Zeng et al., Algorithms 1 and 2.  `shared`: bool mask of the mixed coordinates of theta_i, default all.
+
+    `tracking`: steps along y_i <- sum_j W_ij y_j + g_i - g_i of the iteration before (y = g at first) in place of g_i,
+    but for the coordinates that are not shared.
+    """
     n = game.agents
     samplers = Samplers(game, seed, sampling, gamma)
     theta = initial_theta(game, theta0)
     shared = np.ones(theta.shape[1], dtype=bool) if shared is None else np.asarray(shared, dtype=bool)
     omega = np.zeros((n, len(game.phi(0))))
     lam = np.zeros((n, len(game.psi(0, [0] * n))))
+    y = g_before = None
     for t in range(iterations):
         c, d = samplers.pair(theta)
         omega_mixed, lam_mixed, theta_mixed = mix(W(t), omega), mix(W(t), lam), mix(W(t), theta)
+        g = [np.zeros_like(omega), np.zeros_like(lam), np.zeros_like(theta)]
+        for i in range(n):
+            g[0][i] = td_error(game, omega[i], c.r[i], c, gamma) * game.phi(c.s)
+            psi = game.psi(c.s, c.a)
+            g[1][i] = (c.r[i] - psi @ lam[i]) * psi
+            advantage = td_error(game, omega[i], game.psi(d.s, d.a) @ lam[i], d, gamma)
+            g[2][i] = advantage * score(game, theta[i], d.s, d.a[i])
+        steps = g
+        if tracking:
+            y = g if y is None else [mix(W(t), y[k]) + g[k] - g_before[k] for k in range(3)]
+            steps, g_before = [y[0], y[1], np.where(shared, y[2], g[2])], g
         new_omega, new_lam, new_theta = np.zeros_like(omega), np.zeros_like(lam), np.zeros_like(theta)
         for i in range(n):
-            delta = td_error(game, omega[i], c.r[i], c, gamma)
-            new_omega[i] = project(omega_mixed[i] + beta * delta * game.phi(c.s), omega_radius)
-            psi = game.psi(c.s, c.a)
-            new_lam[i] = project(lam_mixed[i] + zeta * (c.r[i] - psi @ lam[i]) * psi, lambda_radius)
-            advantage = td_error(game, omega[i], game.psi(d.s, d.a) @ lam[i], d, gamma)
-            start = np.where(shared, theta_mixed[i], theta[i])
-            new_theta[i] = start + alpha * advantage * score(game, theta[i], d.s, d.a[i])
+            new_omega[i] = project(omega_mixed[i] + beta * steps[0][i], omega_radius)
+            new_lam[i] = project(lam_mixed[i] + zeta * steps[1][i], lambda_radius)
+            new_theta[i] = np.where(shared, theta_mixed[i], theta[i]) + alpha * steps[2][i]
         theta, omega, lam = new_theta, new_omega, new_lam
     return {"theta": theta, "omega": omega, "lam": lam, "mu": np.zeros(n)}
 

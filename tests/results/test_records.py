@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from netac.results.curves import interval_means, reward_at, stack_curves, thin
 from netac.results.records import load_run, load_summary, write_summary
-from netac.results.tables import MetricsWriter
+from netac.results.tables import CsvWriter
 from netac.utils.errors import InputError, RunError
 
 
 def make_run(folder):
     (folder / "experiment.toml").write_text('agents = 2\nalgorithm = { name = "cac" }\n')
-    with MetricsWriter(folder / "metrics.csv", ("iteration", "reward")) as writer:
+    with CsvWriter(folder / "metrics.csv", ("iteration", "reward")) as writer:
         writer.write({"iteration": 1, "reward": 0.5})
     write_summary(folder, {"algorithm": "cac", "seed": 0})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -98,6 +99,12 @@ def test_rate_interval_is_wilsons(outcomes, level):
     interval = rate_interval(np.array(outcomes), level=level)
     assert interval == pytest.approx((np.mean(outcomes), expected.low, expected.high), abs=1e-12)
     assert 0 <= interval.low <= interval.estimate <= interval.high <= 1
+    n, rate, z = len(outcomes), np.mean(outcomes), NormalDist().inv_cdf((1 + level) / 2)        # Wilson (1927)
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(rate * (1 - rate) / n + (z / (2 * n)) ** 2)
+    assert interval.low == pytest.approx(0.0 if rate == 0 else centre - half, abs=1e-12)
+    assert interval.high == pytest.approx(1.0 if rate == 1 else centre + half, abs=1e-12)
+    assert (interval.low == 0.0) == (rate == 0) and (interval.high == 1.0) == (rate == 1)
 
 
 def test_a_rate_of_no_runs_is_refused():

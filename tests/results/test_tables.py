@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import math
 import signal
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from netac.results.tables import MetricsWriter, csv_text, read_metrics
+from netac.results.tables import CsvWriter, csv_text, read_metrics, read_rows
 from netac.utils.errors import InputError, RunError
 
 COLUMNS = ("iteration", "env_steps", "reward", "J")
@@ -25,7 +26,7 @@ ROWS = st.lists(st.fixed_dictionaries({
 
 
 def write(file, rows, columns=COLUMNS, keep=0):
-    with MetricsWriter(file, columns, rows=keep) as writer:
+    with CsvWriter(file, columns, rows=keep) as writer:
         for row in rows:
             writer.write(row)
 
@@ -74,7 +75,7 @@ def test_a_resumed_file_equals_an_uninterrupted_one(tmp_path, count, data):
 
 def test_the_text_of_a_row(tmp_path):
     file = tmp_path / "m.csv"
-    with MetricsWriter(file, ("a", "b", "c", "d", "e")) as writer:
+    with CsvWriter(file, ("a", "b", "c", "d", "e")) as writer:
         writer.write({"a": np.int64(3), "b": 0.1 + 0.2, "c": np.float32(0.1), "d": None, "e": math.nan})
         assert file.read_text() == "a,b,c,d,e\n3,0.30000000000000004,0.10000000149011612,,nan\n"  # not yet closed
         writer.write({"e": 1e300})
@@ -85,7 +86,7 @@ def test_the_text_of_a_row(tmp_path):
     assert file.read_text().endswith("\n,,,,1e+300\n")
     assert math.isnan(read_metrics(file)["a"][1])
     with pytest.raises(ValueError, match="do not fit a CSV header"):
-        MetricsWriter(file, ("a", "b,c"))
+        CsvWriter(file, ("a", "b,c"))
 
 
 def test_a_new_writer_starts_the_file_anew(tmp_path):
@@ -95,8 +96,8 @@ def test_a_new_writer_starts_the_file_anew(tmp_path):
 
 
 def test_a_killed_writer_loses_no_row_it_reported(tmp_path):
-    program = ("import itertools, sys\nfrom netac.results.tables import MetricsWriter\n"
-               "writer = MetricsWriter(sys.argv[1], ('k', 'x'))\n"
+    program = ("import itertools, sys\nfrom netac.results.tables import CsvWriter\n"
+               "writer = CsvWriter(sys.argv[1], ('k', 'x'))\n"
                "for k in itertools.count():\n    writer.write({'k': k, 'x': k / 7})\n    print(k, flush=True)\n")
     file = tmp_path / "m.csv"
     with subprocess.Popen([sys.executable, "-c", program, file], stdout=subprocess.PIPE, text=True) as writer:
@@ -112,26 +113,26 @@ def test_a_killed_writer_loses_no_row_it_reported(tmp_path):
 def test_a_file_that_cannot_be_gone_on_with_is_refused_and_left(tmp_path):
     file = tmp_path / "m.csv"
     with pytest.raises(InputError, match="there is no such file"):
-        MetricsWriter(file, COLUMNS, rows=1)
+        CsvWriter(file, COLUMNS, rows=1)
     write(file, some_rows(3))
     before = file.read_bytes()
     with pytest.raises(InputError, match=r"fewer rows than the checkpoint counts.*found 3; valid: at least 4 rows"):
-        MetricsWriter(file, COLUMNS, rows=4)
+        CsvWriter(file, COLUMNS, rows=4)
     with pytest.raises(InputError, match="other columns"):
-        MetricsWriter(file, ("iteration", "reward"), rows=1)
+        CsvWriter(file, ("iteration", "reward"), rows=1)
     assert file.read_bytes() == before
     with pytest.raises(InputError, match="is not a file"):
-        MetricsWriter("/dev/full", COLUMNS, rows=1)
+        CsvWriter("/dev/full", COLUMNS, rows=1)
 
 
 def test_a_full_disk_is_told_and_leaves_no_torn_line(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="cannot write /dev/full: the disk is full"):
-        MetricsWriter("/dev/full", COLUMNS)
+        CsvWriter("/dev/full", COLUMNS)
     with pytest.raises(RunError, match="it is a folder"):
-        MetricsWriter(tmp_path, COLUMNS)
+        CsvWriter(tmp_path, COLUMNS)
     resource = pytest.importorskip("resource")
     file = tmp_path / "m.csv"
-    writer = MetricsWriter(file, COLUMNS)
+    writer = CsvWriter(file, COLUMNS)
     writer.write(some_rows(1)[0])
     before = file.read_bytes()
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -182,3 +183,49 @@ def test_other_files_are_refused_and_windows_lines_are_read(tmp_path):
 def test_csv_text_quotes_what_needs_it():
     text = csv_text(("name", "ok", "x"), [{"name": 'a "b", c', "ok": True}, {"x": 1.5, "ok": np.False_}])
     assert text == 'name,ok,x\n"a ""b"", c",true,\n,false,1.5\n'
+
+
+TEXTS = st.text(st.one_of(st.sampled_from(',"\r\n ;\t'), st.characters(codec="utf-8")), max_size=8)
+TEXT_ROWS = st.lists(st.fixed_dictionaries({"iteration": st.integers(0, 99), "agent": TEXTS, "note": TEXTS}),
+                     max_size=6)
+
+
+def as_text(rows):
+    return [{"iteration": str(row["iteration"]), "agent": row["agent"], "note": row["note"]} for row in rows]
+
+
+@ANY_TEST
+@given(rows=TEXT_ROWS)
+def test_any_text_in_a_cell_comes_back(tmp_path, rows):
+    file = tmp_path / "m.csv"
+    write(file, rows, ("iteration", "agent", "note"))
+    assert read_rows(file) == as_text(rows)
+    assert file.read_bytes().decode() == csv_text(("iteration", "agent", "note"), rows)
+    with file.open(newline="", encoding="utf-8") as lines:            # as anybody's reader takes it
+        assert list(csv.DictReader(lines)) == as_text(rows)
+
+
+@ANY_TEST
+@given(rows=TEXT_ROWS.filter(len), data=st.data())
+def test_a_file_with_text_torn_anywhere_is_read_and_gone_on_with(tmp_path, rows, data):
+    file, columns = tmp_path / "m.csv", ("iteration", "agent", "note")
+    write(file, rows, columns)
+    whole = file.read_bytes()
+    ends = [len(csv_text(columns, rows[:k]).encode()) for k in range(len(rows) + 1)]
+    torn = data.draw(st.integers(ends[0], len(whole)))
+    file.write_bytes(whole[:torn])
+    kept = sum(end <= torn for end in ends) - 1
+    assert read_rows(file) == as_text(rows[:kept])
+    if kept:
+        write(file, rows[kept:], columns, keep=kept)
+        assert file.read_bytes() == whole
+
+
+def test_quotes_that_are_never_closed_hide_no_rows_of_numbers(tmp_path):
+    file = tmp_path / "m.csv"
+    file.write_text('a,b\n1,2\n3,"4\n5,6\n')
+    with pytest.raises(InputError, match="line 3 opens a quote that is never closed"):
+        read_metrics(file)
+    file.write_text('a,b\n1,"2"x\n3,4\n')
+    with pytest.raises(InputError, match="line 2 is not CSV"):
+        read_metrics(file)

@@ -144,7 +144,7 @@ def test_joint_actions_as_numbers(spaces, games, seed):
         vectors = np.array([not space.n_actions for space in spaces])
         joint = joint + vectors[:, None, None] * rng.normal(size=joint.shape)         # outside their bounds, too
     active = rng.integers(2, size=(len(spaces), games)).astype(bool)
-    within, encoded = encoding.within(joint), encoding(joint, active)
+    within, encoded = encoding.joint.clip(joint), encoding(joint, active)
     assert encoded.shape == (games, encoding.size) and encoded.dtype == np.float32
     for e in range(games):
         told, order = [], []

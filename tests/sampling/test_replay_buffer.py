@@ -16,7 +16,8 @@ from programs.arena import Arena
 from support.neural_variants import arena
 
 import netac
-from netac.agents.reparametrised import ReparametrisedPolicy, reparametrised_policy, through_softmax
+from netac.agents.neural.policies import ReparametrisedPolicy, reparametrised_policy
+from netac.agents.relaxations import through_softmax
 from netac.algorithms.centralized._action_values import follow
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement

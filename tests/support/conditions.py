@@ -48,7 +48,7 @@ class Smoothing(Condition):
 
 
 class Skipping(Condition):
-    """An agent sends only what has moved by more than a threshold, in half the bytes; others use what they have heard last.
+    """An agent sends only what has moved by more than a threshold, in half the bytes; others use what they heard last.
 
     What was never heard does not arrive.
     """
@@ -91,8 +91,8 @@ class Median(Condition):
         exchange.mix = median
 
 
-CONDITIONS = {"loss": lambda: [Loss()], "one-way": lambda: [Loss(both_ways=False)], "smoothing": lambda: [Smoothing()],
-              "skipping": lambda: [Skipping(1e-3)], "all": lambda: [Smoothing(), Skipping(1e-3), Loss(False), Median()]}
+CONDITIONS = {"loss": lambda: [Loss()], "smoothing": lambda: [Smoothing()], "skipping": lambda: [Skipping(1e-3)],
+              "all": lambda: [Smoothing(), Skipping(1e-3), Loss(both_ways=False), Median()]}
 EXPERIMENTS = ("cac-gossip", "dac-state_value-average", "mdac-rounds")
 NAMES = [f"{name} {conditions}" for name in EXPERIMENTS for conditions in CONDITIONS]
 NEURAL = ["neural cac-normalised loss", "neural cac-normalised all", "neural mdac all"]

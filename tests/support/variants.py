@@ -26,6 +26,8 @@ _CASES: dict[str, tuple[tuple[int, dict], Any, str, dict]] = {
     "cac-stationary": (NOISY_MDP, RING, "cac", {"sampling": "stationary"}),
     "cac-own-features": (COORDINATION, GOSSIP, "cac", {}),
     "cac-common-features": (SMALL_MDP, RING, "cac", {"actor_step": {"c": 0.4, "sigma": 0.6}, "sampling": "double"}),
+    "cac-tracking": (COORDINATION, RING, "cac", {"tracking": True}),
+    "cac-tracking-double": (SHARED_MDP, SHIFT, "cac", {"tracking": True, "sampling": "double", "omega_radius": 0.7}),
     "dnac-own-features": (COORDINATION, RING, "dnac", {"inner_steps": 2}),
     "iac": (HISTOGRAM, RING, "iac", {}),
     "iac-double": (NOISY_MDP, "disconnected", "iac", {"sampling": "double"}),
@@ -44,7 +46,8 @@ for _critic in ("state_value", "action_value"):
         _CASES[f"dac-{_critic}-{_setting}-noisy"] = (NOISY_MDP, GOSSIP, "dac", _options)
 
 POLICIES: dict[str, dict[str, Any]] = {"cac-double": {"shared": ["s*.a1"], "initial": "normal"},
-                                       "cac-one-peer": {"shared": ["*.a[0-3]"]}}
+                                       "cac-one-peer": {"shared": ["*.a[0-3]"]},
+                                       "cac-tracking-double": {"shared": ["s*.a1"]}}
 for _name in _CASES:
     if _name.endswith("features"):
         _file = Path(__file__).parents[1] / "data" / f"{_name.partition('-')[2].replace('-', '_')}.npz"

@@ -1,11 +1,7 @@
-"""Files that stay whole: kills, full disks, files in place of folders, damaged archives, the lock on a run folder."""
+"""Files that stay whole: kills, full disks, files in place of folders, damaged archives."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.killing import kill, leftovers, start
 
 from netac.utils.errors import InputError, RunError
-from netac.utils.files import RunLock, atomic_savez, atomic_write, load_npz, make_run_folder, read_text
+from netac.utils.files import atomic_savez, atomic_write, load_npz, make_run_folder, read_text
 
 TEXT_WRITER = """
 import itertools, sys
@@ -30,27 +27,6 @@ from netac.utils.files import atomic_savez
 for k in itertools.count():
     atomic_savez(sys.argv[1], {"a": np.full(5_000, k), "b": np.full(3_000, float(k))})
 """
-LOCK_HOLDER = """
-import sys, time
-from netac.utils.files import RunLock
-with RunLock(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-
-
-def start(program: str, *arguments: object) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program, *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-
-
-def kill(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=10)
-    process.stdout.close()
-
-
-def leftovers(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name.endswith(".netac-tmp"))
 
 
 def text_is_whole(file: Path) -> bool:
@@ -221,33 +197,3 @@ def test_run_folders_are_made_or_refused(tmp_path):
         assert caught.value.exit_status == 2
     with pytest.raises(InputError, match="cannot write into this folder"):
         make_run_folder("/proc/self")
-
-
-def test_the_lock_keeps_a_second_process_out_and_goes_with_its_holder(tmp_path):
-    holder = start(LOCK_HOLDER, tmp_path)
-    try:
-        assert holder.stdout.readline() == "locked\n"
-        with pytest.raises(InputError) as caught, RunLock(tmp_path):
-            pytest.fail("two processes hold the lock")
-        assert "another netac run is writing into this folder" in str(caught.value)
-        assert f"process {holder.pid} on " in str(caught.value)
-        assert "NETAC_MPI=1" in str(caught.value)
-    finally:
-        kill(holder)
-    (tmp_path / "checkpoints").mkdir()
-    for left in (tmp_path / ".a.0.netac-tmp", tmp_path / "checkpoints" / ".b.0.netac-tmp"):
-        left.write_text("left by a killed run")
-    with RunLock(tmp_path):
-        assert leftovers(tmp_path) + leftovers(tmp_path / "checkpoints") == []
-        assert read_text(tmp_path / ".lock").startswith(f"process {os.getpid()} on ")
-    with RunLock(tmp_path):
-        pass
-
-
-def test_the_lock_is_given_back_after_an_error_and_tells_why_it_cannot_be_taken(tmp_path):
-    with pytest.raises(KeyError), RunLock(tmp_path):
-        raise KeyError
-    with RunLock(tmp_path), pytest.raises(InputError), RunLock(tmp_path):
-        pytest.fail("the same process holds the lock twice")
-    with pytest.raises(RunError, match="its folder does not exist"), RunLock(tmp_path / "nowhere"):
-        pytest.fail("locked a folder that does not exist")

@@ -12,10 +12,10 @@ from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._options import OffPolicy
 from netac.algorithms.policy_gradient.masks import average
 from netac.algorithms.policy_gradient.values import team_reward, value_loss
-from netac.sampling.replay import Remembered
+from netac.sampling.replay import ReplayBatch
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralActionValue
+    from netac.agents.neural.critics import NeuralActionValue
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ActionValues:
     every: bool
     settings: OffPolicy
 
-    def samples(self, b: Remembered, next_joint: np.ndarray) -> Transitions:
+    def samples(self, b: ReplayBatch, next_joint: np.ndarray) -> Transitions:
         """What each critic learns from: its agent's or the team's reward, and where that agent or anybody is concerned.
 
         Args:
@@ -52,9 +52,9 @@ class ActionValues:
             part, valued = part.any(axis=0, keepdims=True), valued.any(axis=0, keepdims=True)
         if not self.every or self.settings.team_reward is not None:
             r = np.repeat(team_reward(r, self.settings.team_reward), C, axis=0)
-        return Transitions(obs=[], next_obs=[], seen=[b.state] * C, next_seen=[b.next_state] * C, own=[], pi=[],
-                           joint=[b.joint] * C, r=r, active=None if part.all() else part.astype(float),
-                           bootstrap_mask=valued.astype(float), next_joint=[next_joint] * C)
+        return Transitions(seen=[b.state] * C, next_seen=[b.next_state] * C, joint=[b.joint] * C, r=r,
+                           active=None if part.all() else part.astype(float), bootstrap_mask=valued.astype(float),
+                           next_joint=[next_joint] * C)
 
     def returns(self, b: Transitions) -> np.ndarray:
         """y = r + gamma Q'(s', a'), the value of s' being 0 where it is terminal, (critics, M)."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.agents.optimizers import Optimizer
+from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.advantages import gae
 from netac.algorithms.policy_gradient.minibatches import deal
 from netac.algorithms.policy_gradient.values import ValueNormaliser, value_loss
-from netac.sampling.rollout import Rollout, Samples
+from netac.sampling.rollout import Rollout
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralActionValue, NeuralStateValue
+    from netac.agents.neural.critics import NeuralActionValue, NeuralStateValue
 
 Mean = Callable[[np.ndarray], np.ndarray]      # (n, width) -> (n, width), over all agents
 CRITICS = 2**31     # stands for them where samples are shuffled for an agent of some number
@@ -69,18 +70,18 @@ class Critics:
         """
         if not len(self.omega):
             return Judgement(*(np.empty((0, *shape)) for shape in (b.done.shape, (b.done.size,), (b.done.size,))))
-        values, settings = self.V(self.omega, Samples(seen=b.seen, joint=b.joint)), self.settings
-        beyond = self.V(self.omega, Samples(seen=b.beyond, joint=b.beyond_joint))
-        v, v_beyond = self._returns(values), self._returns(beyond)
+        values, settings = self.V(self.omega, Transitions(seen=b.seen, joint=b.joint)), self.settings
+        final = self.V(self.omega, Transitions(seen=b.final_obs, joint=b.final_joint))
+        v, v_final = self._returns(values), self._returns(final)
         together = len(r) != len(b.bootstrap_mask)                   # one critic of them all
         bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
-        advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_beyond), bootstrap_mask, b.ends, settings.gamma,
-                                  settings.gae_lambda)
+        advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_final), bootstrap_mask, b.ends,
+                                  settings.gamma, settings.gae_lambda)
         return Judgement(advantages, targets.reshape(values.shape), values)
 
     def returns(self, b: Rollout) -> np.ndarray:
         """What they say now of what was judged, in units of returns: (critics, M)."""
-        return self._returns(self.V(self.omega, Samples(seen=b.seen, joint=b.joint)))
+        return self._returns(self.V(self.omega, Transitions(seen=b.seen, joint=b.joint)))
 
     def of_each(self, b: Rollout, alternatives: np.ndarray, part: slice) -> np.ndarray:
         """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) for m of the samples: (m, A)."""
@@ -110,7 +111,7 @@ class Critics:
             if mean is not None:
                 self.statistics[:] = mean(self.statistics)
             targets = np.stack([each.normalise(row) for each, row in zip(self.normalisers, targets, strict=True)])
-        samples = b.among(Samples(seen=b.seen, joint=b.joint, active=None if active.all() else active),
+        samples = b.among(Transitions(seen=b.seen, joint=b.joint, active=None if active.all() else active),
                           "own" if mean is None else "all")
         size = b.done.size // settings.critic_minibatches
         omega, direction = self.omega, self.optimizer.over(size).omega

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from netac.algorithms.policy_gradient.divergences import Distribution, divergences, joint_tv_bound
+from netac.agents.distributions import Distribution
+from netac.algorithms.policy_gradient.divergences import joint_tv_bound
 from netac.algorithms.policy_gradient.masks import average
 from netac.algorithms.policy_gradient.surrogates import effective_sample_size, ratios, unclipped
 from netac.comm.trainer_links import TrainerLinks
@@ -33,7 +34,7 @@ def diagnose(before: Distribution, after: Distribution, log_ratio: np.ndarray, M
         factor's effective sample size as a fraction, and mean (ratio - 1) M in units of rewards: by eq. 6 of paper 001 these
         sum up to the gain of the joint surrogate.
     """
-    kl, tv = (each[None] for each in divergences(before, after))
+    kl, tv = before.kl(after)[None], before.tv(after)[None]
     took_part = kl if active is None else np.where(active > 0, kl, 0.0)
     varied = tv if active is None else np.where(active > 0, tv, 0.0)
     outside = np.nan if epsilon is None else average(np.abs(ratios(log_ratio) - 1.0) > epsilon, active).item()

@@ -19,7 +19,7 @@ from netac.algorithms.centralized._diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.learner import Learner, learners
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralPolicy
+    from netac.agents.neural.policies import NeuralPolicy
 
 
 @dataclass(frozen=True)

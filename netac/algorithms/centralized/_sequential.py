@@ -6,20 +6,19 @@ from collections.abc import Callable
 
 import numpy as np
 
+from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._diagnostics import diagnose
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import InTurn, Sequential
 from netac.algorithms.centralized._sessions import Session, own_advantages
-from netac.algorithms.policy_gradient.divergences import log_density
 from netac.algorithms.policy_gradient.learner import Learner, ascend
 from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.minibatches import deal
 from netac.algorithms.policy_gradient.surrogates import Surrogate, ratios
 from netac.comm.trainer_links import TrainerLinks
-from netac.sampling.rollout import Samples
 from netac.utils.streams import Purpose, generator
 
-Improve = Callable[[int, Learner, Samples, np.ndarray, np.ndarray], None]
+Improve = Callable[[int, Learner, Transitions, np.ndarray, np.ndarray], None]
 
 
 def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential, improve: Improve,
@@ -38,12 +37,12 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         row, learner, (log_factor, A) = agents.local.index(i), apart[i], load
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
         before = policy.distributions(theta, own)[0]
-        old = log_density(before, own.own[0])[None]
+        old = before.log_prob(own.own[0])[None]
         worth, (scale,) = own_advantages(A[None], own.active, settings)
         M = ratios(log_factor) * worth                                                                # eq. 10
         improve(i, learner, own, old, M)
         after = policy.distributions(theta, own)[0]
-        log_ratio = kept(log_density(after, own.own[0])[None] - old, own.active)
+        log_ratio = kept(after.log_prob(own.own[0])[None] - old, own.active)
         agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon, scale)
         return np.stack([log_factor + log_ratio[0], A])
 
@@ -56,7 +55,7 @@ def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     """The agents climb a surrogate one after the other, by the gradient."""
     samples, minibatches = session.b.done.size, settings.minibatches
 
-    def improve(i: int, learner: Learner, own: Samples, old: np.ndarray, M: np.ndarray) -> None:
+    def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, i, chunks=own.chunks)
         ascend(learner, own, old, M, weigh, session.alpha, parts, samples // minibatches)
 

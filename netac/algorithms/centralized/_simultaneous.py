@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from netac.agents.distributions import Distribution
 from netac.algorithms.centralized._diagnostics import diagnose
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import Shareable
 from netac.algorithms.centralized._sessions import Session, own_advantages
-from netac.algorithms.policy_gradient.divergences import Distribution, log_density
 from netac.algorithms.policy_gradient.learner import ascend
 from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.minibatches import deal
@@ -48,7 +48,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
 
 def _log_densities(distributions: list[Distribution], own: list[np.ndarray]) -> np.ndarray:
     """(n, M)."""
-    return np.stack([log_density(each, actions) for each, actions in zip(distributions, own, strict=True)])
+    return np.stack([each.log_prob(actions) for each, actions in zip(distributions, own, strict=True)])
 
 
 def _told(session: Session, links: TrainerLinks) -> np.ndarray:

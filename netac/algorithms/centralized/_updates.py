@@ -6,7 +6,7 @@ a row for each agent, of M x W numbers, W being the widest action's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,10 @@ from netac.algorithms.policy_gradient.learner import Learner
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
-from netac.sampling.replay import Remembered
+from netac.sampling.replay import ReplayBatch
 from netac.utils.streams import Purpose, generator
 
-Uniforms = list[np.ndarray | None]
+Uniforms = Sequence[np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Update:
     """
 
     number: int
-    b: Remembered
+    b: ReplayBatch
     noise: Uniforms
     next_noise: Uniforms
     _agents: OffPolicyAgents
@@ -163,11 +163,9 @@ def _drawn(k: int, agents: OffPolicyAgents, links: TrainerLinks, encode: Encodin
            settings: OffPolicy) -> Iterator[Update]:
     """The updates of iteration k, whose batches are drawn evenly, with replacement, by a stream that all processes know."""
     slots = generator(agents.seed, Purpose.REPLAY, k).integers(agents.replay.held, size=(settings.updates, settings.batch))
-    streams = {agent: generator(agents.seed, Purpose.RELAXATION, k, agent) for agent in agents.local}
-    n_actions = {agent: agents.policy.actions[agent].n_actions for agent in agents.local}
+    streams = [generator(agents.seed, Purpose.RELAXATION, k, agent) for agent in agents.local]
     for u, drawn in enumerate(slots):
-        noise, following = ([streams[agent].random((settings.batch, n_actions[agent])) if n_actions[agent] else None
-                             for agent in agents.local] for _ in range(2))
+        noise, following = (agents.policy.noise(streams, settings.batch) for _ in range(2))
         yield Update(k * settings.updates + u, agents.replay.take(drawn), noise, following, agents, links, encode, alpha, beta,
                      settings)
     agents.report.close(links, settings.updates)

@@ -18,18 +18,17 @@ import numpy as np
 from pydantic import Field
 
 from netac.agents.steps import NonNegative
+from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
 from netac.algorithms.centralized._options import Sequential
 from netac.algorithms.centralized._sequential import one_after_the_other
 from netac.algorithms.centralized._sessions import sessions
-from netac.algorithms.policy_gradient.divergences import divergences, entropy
 from netac.algorithms.policy_gradient.learner import Learner
 from netac.algorithms.policy_gradient.masks import average
 from netac.algorithms.policy_gradient.surrogates import unclipped
 from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
-from netac.sampling.rollout import Samples
 
 
 class Settings(Sequential):
@@ -51,7 +50,7 @@ def requirements(settings: Settings) -> TrainerRequirements:
 def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
     """Iterations k in `times`."""
 
-    def improve(i: int, learner: Learner, own: Samples, old: np.ndarray, M: np.ndarray) -> None:
+    def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         policy, theta, samples = learner.policy, learner.theta, M.shape[1]
         before, start = policy.distributions(theta, own)[0], theta.copy()
         g = policy.gradient(theta, own, M).astype(float)[0] / samples
@@ -65,9 +64,8 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
             theta[:] = start + scale * step
             surrogate = unclipped(policy.log_prob(theta, own, keep=False) - old, M, own.active)
             after = policy.distributions(theta, own)[0]
-            kl, _ = divergences(before, after)
-            bonus = settings.entropy * average((entropy(after) - entropy(before))[None], own.active).item()
-            return surrogate.improvement.item() + bonus, average(kl[None], own.active).item()
+            bonus = settings.entropy * average((after.entropy() - before.entropy())[None], own.active).item()
+            return surrogate.improvement.item() + bonus, average(before.kl(after)[None], own.active).item()
 
         scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
         theta[:] = start + scale * step

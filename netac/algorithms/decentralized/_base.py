@@ -1,12 +1,13 @@
 """What the decentralized algorithms have in common: their agents, step sizes, projections and shared options.
 
-An algorithm is one module with `Settings` (its options), `requirements(settings)` (what its agents hold and mix) and
-`iterations(agents, world, network, settings, times)`, a generator that performs iteration t between two yields.
+An algorithm is one module with `Settings` (its options), `requirements(settings)` (what its agents hold, keep and mix)
+and `iterations(agents, sampler, network, settings, times)`, a generator that performs iteration t between two yields.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -14,13 +15,14 @@ from pydantic import Field
 
 from netac.agents.critics import ActionValue, RewardModel, StateValue
 from netac.agents.optimizers import Optimizer
-from netac.agents.parameters import Parameters
+from netac.agents.parameters import Parameters, Shape
 from netac.agents.policies import LogLinear, Tabular
 from netac.agents.steps import Common
 from netac.sampling.protocol import Features, Sampling
 
 if TYPE_CHECKING:
-    from netac.agents.neural import NeuralActionValue, NeuralPolicy, NeuralRewardModel, NeuralStateValue
+    from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue
+    from netac.agents.neural.policies import NeuralPolicy
 
 
 class SingleSample(Common):
@@ -38,14 +40,30 @@ def project(x: np.ndarray, radius: float) -> None:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an algorithm's agents hold and mix, and what its batches must show.
+    """An algorithm's answer to `requirements(settings)`: what its agents hold, keep and mix, what batches must show.
+
+    All that a run needs in order to go on after a stop is declared here.  What an iteration leaves to the next in a
+    local variable of `iterations` is lost at a resume, and the run ends elsewhere: a test that every algorithm has to
+    pass finds it.
 
     Attributes:
-        value: V(s), or Q(s, a) of the joint action.
-        reward_model, mu, h: whether agents hold lambda, an average reward, a natural direction.
-        mixed: what consensus averages, a key of `netac.agents.parameters.MIXED`.
-        features: see `netac.sampling.protocol.Features`.
+        value: V(s), or Q(s, a) of the joint action; omega (n, K) are its weights.  Read by the builders of agents, who
+            make the critic, and by the exact measures.
+        reward_model: whether agents hold lambda (n, L), the weights of R(s, a); without one it is (n, 0).  Read by the
+            builders of agents.
+        mu: whether they hold an average reward, (n, 1); else it is (n, 0).  Read by the builders of agents.
+        state: what else they keep from one iteration to the next, by name: `like("theta")` (n, d),
+            `like("omega", "lam")` (n, K + L), `like("mixed")`, `numbers(3)` (n, 3), `per_edge()` (n, N),
+            `per_edge("theta")` (n, N, d); see `netac.agents.parameters`.  It is 0 before iteration 0, and
+            `agents.parameters["name"]` in `iterations`, to be written in place.  Read by `Layout`, which gives it its
+            columns of the agents' rows; checkpoints keep whole rows.
+        mixed: what consensus averages, of "mu", "omega", "lam", "shared" (the shared part of theta) and the names of
+            `state`: `agents.parameters.mixed` (n, width), which the network sends as one message.  Read by `Layout`,
+            which lays it side by side, by the measures of disagreement (omega, lambda and theta alone), and by the
+            builder of networks: what is mixed must mean the same in all agents.
+        features: which features and actions a batch has.  Read by the sampler; see `netac.sampling.protocol.Features`.
         builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
+        entropy_bonus: whether `policy.entropy` may be more than 0.  Read by the builder of networks.
     """
 
     builder: ClassVar[str] = "decentralized"
@@ -53,18 +71,19 @@ class Requirements:
     value: Literal["state", "action"] = "state"
     reward_model: bool = False
     mu: bool = False
-    h: bool = False
-    mixed: str = "nothing"
+    state: Mapping[str, Shape] = field(default_factory=dict)
+    mixed: tuple[str, ...] = ()
     features: Features = Features()
+    entropy_bonus: bool = True
 
 
 @dataclass(frozen=True)
 class NetworkedAgents:
     """The agents of this process: their parameters, the functions those are parameters of, and their local optimizers.
 
-    The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed over
-    samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.  Where an agent
-    took part in some of the M samples only, the sum is M times the mean over those.
+    The functions are linear ones or networks; algorithms ask them for values, and for gradients weighted and summed
+    over samples: sum_e w_e grad log pi_i(a_e|s_e), and the same of V, R and Q.  The optimizer makes the sum a mean.
+    Where an agent took part in some of the M samples only, the sum is M times the mean over those.
     """
 
     parameters: Parameters
@@ -74,7 +93,10 @@ class NetworkedAgents:
     R: RewardModel | NeuralRewardModel = RewardModel()
     Q: ActionValue | NeuralActionValue = ActionValue()
 
-    rows: ClassVar[dict[str, np.ndarray]] = {}      # what agents hold besides, by name
+    @property
+    def rows(self) -> dict[str, np.ndarray]:
+        """What agents hold besides parameters and optimizers, (n, D) each: declared state of other types of numbers."""
+        return {f"state_{name}": rows for name, rows in self.parameters.beside.items()}
 
     def state(self) -> dict[str, np.ndarray]:
         """There is nothing that is no agent's."""

@@ -11,15 +11,25 @@ residuals of the unmixed parameters:
 
 With `sampling = "double"` (Algorithm 2) lines 7 and 8 see a sample of the running chain, line 9 one of the discounted
 visitation.  The federated setting is the topology "federated": its averaging step is line 4.
+
+With `tracking = true` agents do not step along their own directions g_i (of omega, lambda and theta^s; after the local
+optimizer) but along y_i, which tracks the mean of all agents' (gradient tracking), and which they mix, too:
+
+    y_i <- sum_j W_ij y_j + g_i - g_i of the iteration before        (at first y = g)
+    x_i <- sum_j W_ij x_j + step y_i                                 in lines 7, 8 and 9, x being omega, lambda, theta^s
+
+so that sum_i y_i = sum_i g_i at all times.  The personal part of theta keeps stepping along its own g_i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
 
+from netac.agents.parameters import Parameters, like
 from netac.agents.steps import Radius, Step, step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample, project
 from netac.comm.network import Network
@@ -32,35 +42,52 @@ class Settings(SingleSample):
     reward_step: Step = Field(0.1, description="zeta, the step size of lambda")
     omega_radius: Radius = Field(None, description="R_omega of the projection of omega; off by default")
     lambda_radius: Radius = Field(None, description="R_lambda of the projection of lambda; off by default")
+    tracking: bool = Field(False, description="steps along a tracker of all agents' mean direction, mixed, too")
 
 
 def requirements(settings: Settings) -> Requirements:
-    """What CAC's agents hold and mix."""
-    return Requirements(reward_model=True, mixed="critics and policy", features=Features(psi=True))
+    """What CAC's agents hold, keep and mix."""
+    needs = Requirements(reward_model=True, mixed=("omega", "lam", "shared"), features=Features(psi=True))
+    if settings.tracking:
+        return replace(needs, mixed=(*needs.mixed, "y"), state={"y": like("mixed"), "g": like("mixed")})
+    return needs
 
 
-def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
-    """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over their samples."""
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
+    """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over them."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
-    gamma, double = np.array(settings.gamma), len(sampler.feeds) > 1
+    gamma, double, tracking = np.array(settings.gamma), len(sampler.feeds) > 1, settings.tracking
     mean = agents.optimizer.over(sampler.games)
     alpha, beta, zeta = (step_size(step, times.stop, x)
                          for step in (settings.actor_step, settings.critic_step, settings.reward_step))
-    bounded = [(weights, radius) for weights, radius in ((x.omega, settings.omega_radius), (x.lam, settings.lambda_radius))
-               if radius is not None]
+    radii = (x.omega, settings.omega_radius), (x.lam, settings.lambda_radius)
+    bounded = [(weights, radius) for weights, radius in radii if radius is not None]
     for t in times:
         network.post(t, x.mixed)                                                    # line 4 is under way during line 3
-        b = sampler.sample(x.theta, feed=RUNNING)                                     # line 3
+        b = sampler.sample(x.theta, feed=RUNNING)                                   # line 3
         v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
         delta = b.r + v_next - v                                                    # line 6
-        omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
-        lambda_step = zeta * mean.lam(R.gradient(x.lam, b, b.r - reward))
-        if double:                                                                  # Algorithm 2: the actor's own sample
+        g_omega, g_lambda = mean.omega(V.gradient(x.omega, b, delta)), mean.lam(R.gradient(x.lam, b, b.r - reward))
+        if double:                                                                  # Algorithm 2: the actor's sample
             b = sampler.sample(x.theta, feed=SECOND)
             v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
-        theta_step = alpha * mean.theta(policy.gradient(x.theta, b, reward + v_next - v))
-        network.settle()                                                            # line 4: x is omega~, lambda~, theta~
-        x.add(omega_step, lambda_step, theta_step)                                  # lines 7, 8 and 9
+        g_theta = mean.theta(policy.gradient(x.theta, b, reward + v_next - v))
+        network.settle()                                                            # line 4: omega~, lambda~, theta~
+        if tracking:
+            g_omega, g_lambda, g_theta = tracked(x, g_omega, g_lambda, g_theta)
+        x.add(beta * g_omega, zeta * g_lambda, alpha * g_theta)                     # lines 7, 8 and 9
         for weights, radius in bounded:
             project(weights, radius)                                                # lines 7 and 8: Proj
         yield
+
+
+def tracked(x: Parameters, g_omega: np.ndarray, g_lambda: np.ndarray, g_theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Make y, which is W y by now, W y + g - g of the iteration before; the directions that take the place of g."""
+    y, g, shared = x["y"], x["g"], x.shared.shape[1]
+    y -= g
+    for kept, direction in zip(x.parts("g"), (g_omega, g_lambda, g_theta[:, :shared]), strict=True):
+        kept[:] = direction
+    y += g
+    y_omega, y_lambda, y_shared = x.parts("y")
+    return y_omega, y_lambda, np.concatenate([y_shared, g_theta[:, shared:]], axis=1)

@@ -46,19 +46,21 @@ def requirements(settings: Settings) -> Requirements:
     """What DAC's agents hold and mix."""
     average = settings.setting == "average"
     if settings.critic == "action_value":
-        return Requirements(value="action", mu=average, mixed="critic",
+        return Requirements(value="action", mu=average, mixed=("omega",),
                             features=Features(psi=True, psi_next=True, psi_own=True))
-    return Requirements(reward_model=True, mu=average, mixed="critics and mu" if average else "critics",
+    return Requirements(reward_model=True, mu=average, mixed=("mu", "omega", "lam") if average else ("omega", "lam"),
                         features=Features(psi=True))
 
 
-def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`, by the algorithm of `settings.critic`."""
     by = _state_value if settings.critic == "state_value" else _action_value
     return by(agents, sampler, network, settings, times)
 
 
-def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+                 times: range) -> Iterator[None]:
     """Algorithm 2 of Zhang et al."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     average, double = settings.setting == "average", len(sampler.feeds) > 1
@@ -85,7 +87,8 @@ def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, se
         yield
 
 
-def _action_value(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def _action_value(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+                  times: range) -> Iterator[None]:
     """Algorithm 1 of Zhang et al."""
     x, policy, Q = agents.parameters, agents.policy, agents.Q
     average, double = settings.setting == "average", len(sampler.feeds) > 1

@@ -9,8 +9,8 @@ Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i
 h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
 under "markov" and "stationary" the iteration's one batch serves all of them.
 
-The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took part in
-some of the N_k samples only has the mean over those.
+The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took
+part in some of the N_k samples only has the mean over those.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import Field
 
+from netac.agents.parameters import like
 from netac.agents.steps import NonNegative, step_size
 from netac.algorithms.decentralized import mdac
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
@@ -36,15 +37,16 @@ class Settings(mdac.Settings):
 
 
 def requirements(settings: Settings) -> Requirements:
-    """What DNAC's agents hold and mix."""
-    return Requirements(mixed="critic", h=True)
+    """What DNAC's agents hold and mix; h has a step of its own, which knows no entropy bonus."""
+    return Requirements(mixed=("omega",), state={"h": like("theta")}, entropy_bonus=False)
 
 
-def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
     gamma, n = settings.gamma, sampler.environment.agents
-    E = sampler.games
+    E, h = sampler.games, x["h"]
     alpha, eta = step_size(settings.actor_step, times.stop, x), settings.natural_step
     critic = mdac.critic_phase(agents, sampler, network, settings, times.stop)
     for t in times:
@@ -54,8 +56,8 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
                 b = sampler.sample(x.theta, N_k, feed=SECOND)
             if served is None or k == 0:
                 r_hat = mdac.team_reward(t, b, sampler, network, settings)
-            z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, x.h)), settings.inner_rounds)
+            z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, h)), settings.inner_rounds)
             residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
-            x.h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
-        x.theta += alpha * x.h
+            h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
+        x.theta += alpha * h
         yield

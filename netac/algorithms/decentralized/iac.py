@@ -24,7 +24,8 @@ def requirements(settings: Settings) -> Requirements:
     return Requirements()
 
 
-def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations t in `times`; the network is not used."""
     x, policy, V = agents.parameters, agents.policy, agents.V
     gamma, double = settings.gamma, len(sampler.feeds) > 1

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.agents.optimizers import Direction, Optimizer
+from netac.agents.transitions import Transitions
 from netac.algorithms.policy_gradient.surrogates import Surrogate
-from netac.sampling.rollout import Samples
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural import NeuralPolicy
-    from netac.agents.reparametrised import ReparametrisedPolicy
+    from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy
     Policy = NeuralPolicy | ReparametrisedPolicy
 
 
@@ -41,9 +40,10 @@ def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: ra
             for row, agent in enumerate(agents)}
 
 
-def ascend(learner: Learner, b: Samples, old: np.ndarray, M: np.ndarray, weigh: Callable[..., Surrogate], alpha: np.ndarray,
-           parts: Iterator[np.ndarray | None], size: int, whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-    """Climb a surrogate sum_e w_e log pi(a_e|o_e), w being what `weigh(log ratios, M, active)` says at the current parameters.
+def ascend(learner: Learner, b: Transitions, old: np.ndarray, M: np.ndarray, weigh: Callable[..., Surrogate],
+           alpha: np.ndarray, parts: Iterator[np.ndarray | None], size: int,
+           whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    """Climb a surrogate sum_e w_e log pi(a_e|o_e), w being what `weigh(log ratios, M, active)` says at the parameters now.
 
     Args:
         old: (n, M) log probabilities before.

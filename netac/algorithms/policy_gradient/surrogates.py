@@ -78,27 +78,6 @@ def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = No
     return np.where(squares > 0, np.minimum(average(f, mask) ** 2 / np.where(squares > 0, squares, 1.0), 1.0), 1.0)
 
 
-def logit_score_norms(pi: np.ndarray) -> np.ndarray:
-    """|d log pi(a) / d logits|^2 = 1 - 2 pi_a + sum_b pi_b^2 of every action a: (..., A) -> (..., A)."""
-    pi = np.asarray(pi, dtype=float)
-    squares = pi * pi
-    return (1.0 - pi) ** 2 + np.maximum(squares.sum(axis=-1, keepdims=True) - squares, 0.0)
-
-
-def normal_score_norms(z: np.ndarray, log_std: np.ndarray) -> np.ndarray:
-    """|d log pi(a) / d (mean, log std)|^2 = sum_j z_j^2 / std_j^2 + (z_j^2 - 1)^2 of actions a = mean + std z.
-
-    Args:
-        z: (..., K, d) z-scores of K actions.
-        log_std: (..., d).
-
-    Returns:
-        (..., K).
-    """
-    squares = np.asarray(z, dtype=float) ** 2
-    return (squares * np.exp(-2.0 * np.asarray(log_std, dtype=float))[..., None, :] + (squares - 1.0) ** 2).sum(axis=-1)
-
-
 def optimal_baseline(pi: np.ndarray | float, q: np.ndarray, score_norms: np.ndarray) -> np.ndarray:
     """E[Q |grad log pi|^2] / E[|grad log pi|^2] over the agent's own action (004, the slide on the optimal baseline).
 
@@ -109,7 +88,7 @@ def optimal_baseline(pi: np.ndarray | float, q: np.ndarray, score_norms: np.ndar
         pi: (..., A) probabilities of the actions, or 1.0 for K actions sampled from the policy: other ones than that at which
             the gradient is taken, or the baseline depends on it and biases the gradient.
         q: (..., A) or (..., K) Q(s, a_-i, a).
-        score_norms: the same shape: `logit_score_norms` for discrete actions, `normal_score_norms` for sampled ones.
+        score_norms: the same shape, squared norms of the scores, what a distribution's `own_score_norms` gives.
 
     Returns:
         (...), between the least and the largest q.

@@ -2,8 +2,8 @@
 
 The network hands every round of messages to its conditions as one `Exchange`.  Messages leave the agents through the
 conditions in their order and arrive through them in the reverse one, so that each undoes on arrival what it did before.
-Chance comes from the run's seed, the iteration and the link alone (`Exchange.uniforms`): every process computes the draws
-it needs, and they are the same for any number of processes.
+Chance comes from the run's seed, the iteration and the link alone (`Exchange.uniforms`): every process computes the
+draws it needs, and they are the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Exchange:
         return pair_uniforms(self.seed, Purpose.NETWORK, (self.condition, self.t, draw), hearer, speaker)
 
     def average(self) -> np.ndarray:
-        """sum_j W_ij x_j over what arrived; the weight of what did not goes to the agent's own entry W_ii: (n, width)."""
+        """sum_j W_ij x_j over what arrived; the weight of what did not goes to the receiver's own entry: (n, width)."""
         heard = np.where(self.arrived[:, None], self.received, self.values[self.links.hearer])
         return self.plan.by_link.apply(np.concatenate([self.values, heard]))
 
@@ -97,9 +97,9 @@ class Condition(Protocol):
     """Something that happens to messages.  It has no part in what algorithms do, and they know nothing of it.
 
     Attributes:
-        rows: what each agent of this process keeps for it between exchanges, (n, D) by name, with the same names and D in
-            every process.  It is checkpointed, and there again before the first exchange of a resumed run; what is not
-            there is made when it is first needed.
+        rows: what each agent of this process keeps for it between exchanges, (n, D) by name, with the same names and D
+            in every process.  It is checkpointed, and there again before the first exchange of a resumed run; what is
+            not there is made when it is first needed.
     """
 
     rows: dict[str, np.ndarray]
@@ -133,7 +133,7 @@ class UnderWay:
     channel: Channel | None
 
     def mixture(self) -> np.ndarray:
-        """Wait for the neighbours' messages, let them arrive through all conditions, in reverse order; mix: (n, width)."""
+        """Wait for the messages, let them arrive through all conditions, in reverse order, and mix: (n, width)."""
         exchange = self.exchange
         exchange.unpack(exchange.packed() if self.channel is None else self.channel.received())
         for exchange.condition, condition in reversed(list(enumerate(self.conditions))):

@@ -13,22 +13,39 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.agents.curvature import categorical_fisher, normal_fisher
-from netac.algorithms.policy_gradient.divergences import (
-    categorical_kl,
-    categorical_tv,
-    divergences,
-    entropy,
-    joint_tv_bound,
-    normal_kl,
-    normal_tv,
-)
+from netac.agents.distributions import Categorical, DiagonalGaussian, distribution_of
+from netac.algorithms.policy_gradient.divergences import joint_tv_bound
 from netac.algorithms.policy_gradient.trust_region import backtrack, conjugate_gradient, natural_direction
 from netac.utils.errors import RunError
+from netac.utils.spaces import ActionSpace
 
 seeds = st.integers(0, 10**6)
 several_times = settings(max_examples=40, deadline=None)
 log_softmax = partial(scipy.special.log_softmax, axis=-1)
+
+
+def categorical_kl(log_p, log_q):
+    return Categorical(log_p).kl(Categorical(log_q))
+
+
+def categorical_tv(log_p, log_q):
+    return Categorical(log_p).tv(Categorical(log_q))
+
+
+def categorical_fisher(pi, x):
+    return Categorical(np.log(pi)).fisher(x)[0]
+
+
+def normal_kl(mean, log_std, new_mean, new_log_std):
+    return DiagonalGaussian(mean, log_std).kl(DiagonalGaussian(new_mean, new_log_std))
+
+
+def normal_tv(mean, log_std, new_mean, new_log_std):
+    return DiagonalGaussian(mean, log_std).tv(DiagonalGaussian(new_mean, new_log_std))
+
+
+def normal_fisher(log_std, dmean, dlog_std):
+    return DiagonalGaussian(np.zeros_like(dmean), log_std).fisher(dmean, dlog_std)
 
 
 def numeric_hessian(f, x, h=1e-4):
@@ -64,10 +81,10 @@ def test_impossible_actions_and_probabilities_that_underflow():
 def test_entropies_are_those_of_scipy():
     rng = np.random.default_rng(2)
     log_p, log_std = log_softmax(rng.normal(size=(4, 3))), rng.normal(size=2)
-    np.testing.assert_allclose(entropy((log_p, None)), scipy.stats.entropy(np.exp(log_p), axis=-1))
-    assert entropy((np.array([[-np.inf, 0.0]]), None)) == 0
+    np.testing.assert_allclose(Categorical(log_p).entropy(), scipy.stats.entropy(np.exp(log_p), axis=-1))
+    assert Categorical(np.array([[-np.inf, 0.0]])).entropy() == 0
     expected = scipy.stats.multivariate_normal(cov=np.diag(np.exp(2 * log_std))).entropy()
-    np.testing.assert_allclose(entropy((rng.normal(size=(4, 2)), log_std)), np.full(4, expected))
+    np.testing.assert_allclose(DiagonalGaussian(rng.normal(size=(4, 2)), log_std).entropy(), np.full(4, expected))
 
 
 def line_tv(mean, std, new_mean, new_std):
@@ -135,10 +152,13 @@ def test_a_policy_without_deviations_is_categorical():
     rng = np.random.default_rng(0)
     first, second, (log_std, new_log_std) = rng.normal(size=(5, 2)), rng.normal(size=(5, 2)), rng.normal(size=(2, 2))
     log_p, log_q = log_softmax(first), log_softmax(second)
+    before, after = (distribution_of(ActionSpace(n_actions=2))(logs) for logs in (log_p, log_q))
     expected = categorical_kl(log_p, log_q), categorical_tv(log_p, log_q)
-    np.testing.assert_array_equal(divergences((log_p, None), (log_q, None)), expected)
+    np.testing.assert_array_equal((before.kl(after), before.tv(after)), expected)
+    vectors = distribution_of(ActionSpace(low=(0.0, 0.0), high=(1.0, 1.0)))
+    before, after = vectors(first, log_std), vectors(second, new_log_std)
     expected = normal_kl(first, log_std, second, new_log_std), normal_tv(first, log_std, second, new_log_std)
-    np.testing.assert_array_equal(divergences((first, log_std), (second, new_log_std)), expected)
+    np.testing.assert_array_equal((before.kl(after), before.tv(after)), expected)
 
 
 def product(pis):

@@ -10,6 +10,7 @@ import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netac.agents.distributions import Categorical, DiagonalGaussian
 from netac.algorithms.centralized._counterfactual import baseline, own_draws
 from netac.sampling.encoding import Encoding
 from netac.utils.spaces import ActionSpace
@@ -30,7 +31,7 @@ def estimates(which: str, log_pi: np.ndarray, Q: np.ndarray, agent: int) -> np.n
     X, score = [], np.eye(A) - np.exp(log_pi[agent])
     for a in joint_actions(N, A):
         q = np.array([Q[(*a[:agent], own, *a[agent + 1:])] for own in range(A)])
-        X.append((Q[a] - baseline(which, (log_pi[agent][None], None), q[None])) * score[a[agent]])
+        X.append((Q[a] - baseline(which, Categorical(log_pi[agent][None]), q[None])) * score[a[agent]])
     return np.array([np.reshape(each, A) for each in X])
 
 
@@ -62,7 +63,7 @@ def test_how_much_the_baselines_take_from_the_variance():
 
 def test_of_a_gaussian_policy_baselines_from_its_own_draws_leave_the_gradient_and_take_variance():
     log_std, mean = np.array([-0.3, 0.4]), np.array([0.2, -0.1])
-    taken, others = (own_draws(0, k, 0, 20_000, 8, 2) for k in (0, 1))
+    taken, others = (own_draws(0, k, 0, ActionSpace(low=(-1.0,) * 2, high=(1.0,) * 2), 20_000, 16) for k in (0, 1))
     assert others.shape == (20_000, 16, 2) and (others[:, :8] == -others[:, 8:]).all()
 
     def value(z):
@@ -71,7 +72,7 @@ def test_of_a_gaussian_policy_baselines_from_its_own_draws_leave_the_gradient_an
     z = taken[:, 0]
     scores, found = np.concatenate([z / np.exp(log_std), z**2 - 1.0], axis=1), {}
     for which in WHICH:
-        X = value(z) - baseline(which, (np.broadcast_to(mean, z.shape), log_std), value(others), others)
+        X = value(z) - baseline(which, DiagonalGaussian(np.broadcast_to(mean, z.shape), log_std), value(others), others)
         g = X[:, None] * scores
         found[which] = g.mean(axis=0), g.var(axis=0).sum() / len(z)
     none, counterfactual, optimal = (found[which][1] for which in WHICH)
@@ -84,14 +85,14 @@ def test_of_a_gaussian_policy_baselines_from_its_own_draws_leave_the_gradient_an
 def test_a_baseline_of_one_own_action_is_its_value(which):
     one = np.array([[3.0], [4.0]])
     expected = 0.0 if which == "none" else one[:, 0]
-    np.testing.assert_array_equal(baseline(which, (np.zeros((2, 1)), None), one), expected)
+    np.testing.assert_array_equal(baseline(which, Categorical(np.zeros((2, 1))), one), expected)
 
 
 def test_joint_actions_with_another_vector_or_action_of_one_agent():
     spaces = (ActionSpace(2), ActionSpace(0, (-1.0, -1.0), (1.0, float("inf"))), ActionSpace(3))
     encoding, own = Encoding(spaces), np.array([[[0.5, 7.0], [-3.0, 0.0]]])
     encoded = np.arange(7, dtype=np.float32)[None]
-    np.testing.assert_array_equal(encoding.other_vectors(encoded, 1, own),
+    np.testing.assert_array_equal(encoding.alternatives(encoded, 1, own),
                                   [[[0, 1, 0.5, 7, 4, 5, 6], [0, 1, -1, 0, 4, 5, 6]]])
     np.testing.assert_array_equal(encoding.alternatives(encoded, 2), [np.concatenate(
         [np.repeat(encoded[:, :4], 3, axis=0), np.eye(3)], axis=1)])

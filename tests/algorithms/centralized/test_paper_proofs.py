@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 import netac
-from netac.agents.curvature import normal_fisher
+from netac.agents.distributions import Categorical, DiagonalGaussian
 from netac.algorithms.centralized import hatrpo, jrppo
-from netac.algorithms.policy_gradient.divergences import normal_kl
 from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
 from netac.envs import matrix
 from netac.experiment import config
@@ -151,11 +150,12 @@ def trust_region_step(means: np.ndarray, agent: int) -> float:
     """
     slope = math.prod(np.delete(means, agent).tolist())
     start, g = np.array([means[agent], 0.0]), np.array([slope, 0.0])        # mean and log standard deviation
-    step = natural_direction(lambda x: np.stack(normal_fisher(start[1], x[0], x[1])), g, DELTA, damping=0.0)
+    step = natural_direction(lambda x: np.stack(DiagonalGaussian(*start).fisher(x[0], x[1])), g, DELTA, damping=0.0)
 
     def evaluate(scale: float) -> tuple[float, float]:
         mean, log_std = (start + scale * step)[:, None]
-        return float((mean[0] - start[0]) * slope), float(normal_kl(start[:1], start[1:], mean, log_std))
+        return float((mean[0] - start[0]) * slope), float(
+            DiagonalGaussian(start[:1], start[1:]).kl(DiagonalGaussian(mean, log_std)))
 
     scale = backtrack(evaluate, float(g @ step), DELTA * (1 + 1e-12))
     assert (scale == 1 and math.isclose(evaluate(scale)[1], DELTA, rel_tol=1e-9)) if slope else scale == 0
@@ -234,17 +234,16 @@ AGENTS = {"spread": [1, 2, 3], "pushes": [1, 2], "proposition-1": [2, 4], "climb
 
 def log_chances(distribution, actions: np.ndarray) -> np.ndarray:
     """log pi of actions (M,) or (M, d), from what `NeuralPolicy.distributions` gives of an agent."""
-    first, log_std = distribution
-    if log_std is None:
-        return first[np.arange(len(actions)), actions]
-    return scipy.stats.norm(first, np.exp(log_std)).logpdf(actions).sum(axis=1)
+    if isinstance(distribution, Categorical):
+        return distribution.log_probabilities[np.arange(len(actions)), actions]
+    return scipy.stats.norm(distribution.mean, np.exp(distribution.log_std)).logpdf(actions).sum(axis=1)
 
 
 def exact_kl(before, after) -> np.ndarray:
     """KL(before || after) in every sample, (M,), by the definition or the textbook's formula."""
-    (p, log_std), (q, new_log_std) = before, after
-    if log_std is None:
-        return scipy.special.rel_entr(np.exp(p), np.exp(q)).sum(axis=1)
+    if isinstance(before, Categorical):
+        return scipy.special.rel_entr(np.exp(before.log_probabilities), np.exp(after.log_probabilities)).sum(axis=1)
+    (p, log_std), (q, new_log_std) = ((each.mean, each.log_std) for each in (before, after))
     variance, new_variance = np.exp(2 * log_std), np.exp(2 * new_log_std)
     return (new_log_std - log_std + (variance + (p - q)**2) / (2 * new_variance) - 0.5).sum(axis=1)
 

@@ -63,6 +63,7 @@ CHAINS = {"batch": 2, "critic_batch": 3, "critic_rounds": 2, "reward_noise": 0.2
 ROUNDS = {"batch": 2, "critic_rounds": 3, "mixing_rounds": 2, "reward_rounds": 2, "reward_noise": 0.1}
 INNER = {"inner_steps": 3, "inner_rounds": 2, "natural_step": 0.3}
 SHORT = {"length": 3}
+TRACKING = {"tracking": True}
 STAYING = {"falls": 2.0}
 LEAVING = {"falls": 0.7, "late": True}
 
@@ -98,6 +99,11 @@ CASES = {
                                        wrong=("new episode", "no baseline")),
     "cac-coordination": Case("cac", None, envs=2, graphs=PERIODIC, wrong=MIXED),
     "cac-coordination-adam": Case("cac", None, agents=2, envs=1, graphs="path", options=ADAM, wrong=("biased",)),
+    "cac-tracking": Case("cac", SHORT, options=TRACKING,
+                         wrong=("untracked", "nothing taken off", "mixed residuals", "no mask")),
+    "cac-tracking-partly": Case("cac", graphs=PERIODIC, options={**TRACKING, **ADAM, "sampling": "double"},
+                                policy={"shared": ["dense1*"], "entropy": 0.1},
+                                wrong=("untracked", "nothing taken off", "personal tracked", "personal mixed", "one chain")),
     "iac": Case("iac", SHORT, options=ADAM, policy={"shared": []}, wrong=("biased", *ENDS)),
     "iac-different": Case("iac", {"extra": 3, "actions": "mixed"}, options={"sampling": "double", "clip": 0.3},
                           policy={"shared": []}, wrong=("one chain", "no clip", "clipped score", "sum")),

@@ -86,6 +86,28 @@ def test_cac_partly_shared_and_projected(setting):
 
 
 @pytest.mark.parametrize(("setting", "sampling"), CASES)
+def test_cac_with_tracking(setting, sampling):
+    options = {"tracking": True, "sampling": sampling}
+    expected = oracle(setting, "cac", zeta=0.2, **options)
+    assert_same(netac(setting, "cac", {"reward_step": 0.2, **options}), expected)
+    untracked = oracle(setting, "cac", zeta=0.2, sampling=sampling)["omega"]
+    alone = setting.endswith(("-1", "-disconnected"))       # y = g, however often it is mixed with nobody
+    assert (np.abs(untracked - expected["omega"]).max() < 1e-10) == alone
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_cac_with_tracking_partly_shared_and_projected(setting):
+    game = SETTINGS[setting][2]
+    shared = np.zeros(game.states * game.actions, dtype=bool)
+    shared.reshape(game.states, game.actions)[:, 1] = True
+    options = {"omega_radius": 0.7, "lambda_radius": 0.3, "tracking": True}
+    expected = oracle(setting, "cac", zeta=0.2, shared=shared, **options)
+    found = netac(setting, "cac", {"reward_step": 0.2, **options}, policy={"shared": ["*.a1"]})
+    expected["theta"] = expected["theta"][:, np.argsort(~shared, kind="stable")]     # stored shared part first
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize(("setting", "sampling"), CASES)
 def test_iac(setting, sampling):
     assert_same(netac(setting, "iac", {"sampling": sampling}), oracle(setting, "iac", sampling=sampling))
 

@@ -12,14 +12,13 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netac.agents.distributions import logit_score_norms, normal_score_norms
 from netac.algorithms.centralized._options import Clipped
 from netac.algorithms.policy_gradient.advantages import gae, normalised
 from netac.algorithms.policy_gradient.masks import average, kept
 from netac.algorithms.policy_gradient.surrogates import (
     clipped,
     effective_sample_size,
-    logit_score_norms,
-    normal_score_norms,
     optimal_baseline,
     ratios,
     unclipped,

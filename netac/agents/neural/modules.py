@@ -1,19 +1,102 @@
-"""The torch modules of a process's agents: their parameters are views of rows of the caller's buffer.
+"""The torch modules of a process's agents: parameters are views of rows of the caller's buffer, shared ones first.
 
-Every agent has a module and a forward and backward pass of its own, so that no result depends on which agents are together.
+Every agent has a module and a forward and backward pass of its own: no result depends on which agents are together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import accumulate, groupby
+from math import prod
 
 import numpy as np
 
-from netac.agents._neural_layout import Tensors
-from netac.agents.alignment import BOUNDARY, aligned, is_aligned, same_memory
+from netac.agents.alignment import BOUNDARY, aligned, is_aligned, same_storage
 from netac.agents.networks._torch import torch
+from netac.agents.policies import shared_first
 from netac.agents.sequences import Sequences
+from netac.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of one agent in stored order: those that are shared, then the personal ones.
+
+    Attributes:
+        shapes: by name.
+        shared: how many tensors are shared.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    shared: int
+
+    @property
+    def places(self) -> dict[str, slice]:
+        """The columns of each."""
+        ends = list(accumulate(map(prod, self.shapes.values()), initial=0))
+        return {name: slice(*ends[k:k + 2]) for k, name in enumerate(self.shapes)}
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many numbers are shared, and how many personal."""
+        sizes = [prod(shape) for shape in self.shapes.values()]
+        return sum(sizes[:self.shared]), sum(sizes[self.shared:])
+
+    def parts(self) -> list[tuple[str, dict[str, tuple[int, ...]]]]:
+        """The shared and the personal tensors, those parts that are not empty."""
+        named = list(self.shapes.items())
+        parts = [("shared", dict(named[:self.shared])), ("personal", dict(named[self.shared:]))]
+        return [part for part in parts if part[1]]
+
+
+def arrange(shapes: Sequence[dict[str, tuple[int, ...]]], patterns: Sequence[str], names: Sequence[str], key: str,
+            hint: str) -> list[Tensors]:
+    """The tensors of all agents, those whose names match one of `patterns` first, in the order agent 0 has them.
+
+    Args:
+        shapes: every agent's tensors by name.
+        names: what the environment calls the agents.
+        key, hint: of the error: the key at fault, and what would be valid.
+
+    Raises:
+        InputError: a pattern matches nothing, or what is shared differs between two agents.
+    """
+    shared_first(list(dict.fromkeys(name for own in shapes for name in own)), patterns, key)
+    first = _matching(shapes[0], patterns)
+    arranged: dict[tuple, Tensors] = {}
+    for agent, own in enumerate(shapes):
+        if (kind := tuple(own.items())) in arranged:
+            continue
+        shared = _matching(own, patterns)
+        for name in [*first, *shared]:
+            if first.get(name) != shared.get(name):
+                one, other = first.get(name, "missing"), shared.get(name, "missing")
+                raise InputError(f"agent 0 ({names[0]}) and agent {agent} ({names[agent]}) cannot share the layer "
+                                 f"{name}, which is {one} in the first and {other} in the second", key=key, valid=hint)
+        personal = {name: shape for name, shape in own.items() if name not in first}
+        arranged[kind] = Tensors(first | personal, len(first))
+    return [arranged[tuple(own.items())] for own in shapes]
+
+
+def describe(what: str, tensors: Sequence[Tensors]) -> str:
+    """Which tensors are shared and which personal, with shapes and counts; agents that hold the same are told once."""
+    lines, first = [], 0
+    for own, group in groupby(tensors):
+        last = first + len(list(group)) - 1
+        several = f", agents {first}-{last}" if last > first else f", agent {first}"
+        who = "" if last - first + 1 == len(tensors) else several
+        lines.append(f"{what}{who}: {sum(own.sizes):,} parameters")
+        lines += [f"  {part} ({sum(map(prod, shapes.values())):,}): "
+                  + ", ".join(f"{name} {' x '.join(map(str, shape)) or '1'}" for name, shape in shapes.items())
+                  for part, shapes in own.parts()]
+        first = last + 1
+    return "\n".join(lines)
+
+
+def _matching(shapes: dict[str, tuple[int, ...]], patterns: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, shape in shapes.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 @dataclass(slots=True)
@@ -56,7 +139,7 @@ class Modules:
 
     def bind(self, rows: np.ndarray) -> None:
         """Make the parameters those of `rows`, (n, width)."""
-        if self._source is not None and same_memory(rows, self._source):
+        if self._source is not None and same_storage(rows, self._source):
             if self._views is self._copies:
                 self._copies[:] = rows
             return
@@ -89,9 +172,8 @@ class Modules:
         if joint is not None:
             seen = [(*own, tensor(other)) for own, other in zip(seen, joint, strict=True)]
         with torch.set_grad_enabled(keep):
-            outputs = [module(*own) for module, own in zip(self._modules, seen, strict=True)] if sequences is None else [
-                _unrolled(module, *own, sequences, row)
-                for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
+            outputs = [module(*own) if sequences is None else _unrolled(module, *own, sequences, row)
+                       for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
         if keep:
             self._kept = _Kept(list(observations), joint, sequences, outputs)
         return outputs
@@ -131,17 +213,18 @@ class Modules:
     def backward(self, outputs: list[torch.Tensor], pulls: list[np.ndarray]) -> np.ndarray:
         """sum over an agent's outputs of pull x grad output: `gradient`, overwritten by the next call."""
         self.gradient.fill(0.0)
-        if len({pull.shape[1] for pull in pulls}) == 1:      # as one tensor: torch looks closely at every gradient it is given
+        if len({pull.shape[1] for pull in pulls}) == 1:      # as one tensor: torch looks closely at every gradient
             torch.cat(outputs).backward(tensor(np.concatenate(pulls)))
         else:
             torch.autograd.backward(outputs, [tensor(pull) for pull in pulls])
         return self.gradient
 
     def slopes(self, rows: np.ndarray, observations: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
-        """The derivative of every agent's output, one number per sample, along its joint action: (M, F) each, double."""
+        """The derivative of every agent's output, one number a sample, along its joint action: (M, F) each, double."""
         self.bind(rows)
         varied = [tensor(own).requires_grad_() for own in joint]
-        outputs = [module(tensor(own), other) for module, own, other in zip(self._modules, observations, varied, strict=True)]
+        outputs = [module(tensor(own), other)
+                   for module, own, other in zip(self._modules, observations, varied, strict=True)]
         found = torch.autograd.grad(outputs, varied, [torch.ones_like(output) for output in outputs])
         return [slope.numpy().astype(float) for slope in found]
 
@@ -168,7 +251,7 @@ class Modules:
 
 
 def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Sequences, row: int) -> torch.Tensor:
-    """The outputs (M, outputs) of a module with memory, that of an agent, along its chunks; the memory before is a constant."""
+    """The outputs (M, outputs) of an agent's module with memory along its chunks; the memory before is a constant."""
     order, places = (torch.from_numpy(index) for index in (sequences.order, sequences.places))
     steps = observations.index_select(0, order).unflatten(0, sequences.steps.shape)
     memory, outputs = tensor(sequences.memory[row]), []
@@ -179,7 +262,7 @@ def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Se
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:
-    """The array as a single-precision tensor that begins at a multiple of 64 bytes: the same memory if it already does."""
+    """The array as a single-precision tensor that begins at a multiple of 64 bytes: itself if it already does."""
     if array.dtype != np.float32 or not array.flags.c_contiguous or not array.flags.writeable:
         array = np.array(array, dtype=np.float32, order="C")
     found = torch.from_numpy(array)

@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netac.agents._neural_layout import Tensors, arrange
-from netac.agents._neural_modules import Modules
 from netac.agents.networks._factory import Network, make_module, memory_size, read_network, refuse_large, try_out
 from netac.agents.networks._torch import torch
+from netac.agents.neural.modules import Modules, Tensors, arrange
 from netac.utils.errors import InputError
 from netac.utils.streams import Purpose
 
@@ -100,12 +99,14 @@ class Networks:
         return rows
 
     def _values(self, agent: int, seed: int) -> dict[str, np.ndarray]:
-        return {name: parameter.detach().numpy().ravel() for name, parameter in self.make(agent, seed).named_parameters()}
+        return {name: parameter.detach().numpy().ravel()
+                for name, parameter in self.make(agent, seed).named_parameters()}
 
 
 def _seed(seed: int, *key: int) -> int:
     """63 bits derived from the run's seed."""
-    return int(np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    sequence = np.random.SeedSequence(seed, spawn_key=(Purpose.INITIAL, *key))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]], outputs: Sequence[int],

@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(slots=True)
-class Batch:
+class TabularBatch:
     """M joint samples (s, a, r, s'), seen by the n agents of this process.
 
     Everyone sees states and joint actions, each agent only its own reward (section 2 of Zeng et al.).
@@ -41,7 +41,7 @@ class Batch:
     psi_own: np.ndarray | None = None
     sample_weight: ClassVar[None] = None     # everyone takes part in all samples
 
-    def parts(self, size: int) -> Iterator[Batch]:
+    def parts(self, size: int) -> Iterator[TabularBatch]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
         def cut(array: np.ndarray | None, axis: int) -> Iterable[np.ndarray | None]:
             if array is None:
@@ -49,6 +49,6 @@ class Batch:
             shape = array.shape
             parts = array.reshape(*shape[:axis], shape[axis] // size, size, *shape[axis + 1:])
             return parts.swapaxes(0, 1) if axis else parts
-        return map(Batch, cut(self.states, 0), cut(self.next_states, 0), cut(self.actions, 1), cut(self.own, 1),
+        return map(TabularBatch, cut(self.states, 0), cut(self.next_states, 0), cut(self.actions, 1), cut(self.own, 1),
                    cut(self.pi, 1), cut(self.r, 1), cut(self.phi, 0), cut(self.phi_next, 0), cut(self.psi, 0),
                    cut(self.psi_next, 0), cut(self.psi_own, 1))

@@ -1,0 +1,249 @@
+"""Distributions over finitely many actions: a softmax of outputs, or several of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from netac.utils.spaces import one_hot
+
+Parts = tuple[np.ndarray, np.ndarray | None]     # of the outputs, and of log standard deviations beside them
+
+
+def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax probabilities, and actions drawn by inverting their distribution function.
+
+    Args:
+        logits: (..., A).
+        uniforms: (..., M) numbers in [0, 1), M draws for each row of logits.
+
+    Returns:
+        (..., A) probabilities and (..., M) actions.
+    """
+    probabilities, below, total = _cumulated(logits)
+    return probabilities, _inverted(below, total, uniforms)
+
+
+def _cumulated(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities (..., A), the distribution function times the total of all masses (..., A), and that total."""
+    row = logits.size == logits.shape[-1]
+    top = np.maximum.reduce(logits, axis=-1, keepdims=True)
+    mass = np.exp(logits - (top.reshape(()) if row else top))
+    below = np.add.accumulate(mass, axis=-1)
+    total = below[..., -1:].reshape(()) if row else below[..., -1:].copy()    # NumPy divides by 0-d arrays much faster
+    return mass / total, below, total
+
+
+def _inverted(below: np.ndarray, total: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    """(..., M) actions, the first whose mass together with that of those before it is more than u times the total."""
+    at = uniforms * total     # strictly under the last entry, since u < 1
+    if uniforms.shape[-1] == 1:
+        return (below > (at.reshape(()) if below.size == below.shape[-1] else at)).argmax(axis=-1)[..., None]
+    return np.add.reduce(below[..., :-1, None] <= at[..., None, :], axis=-2)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Logarithms of the softmax along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def logit_score_norms(pi: np.ndarray) -> np.ndarray:
+    """|d log pi(a) / d logits|^2 = 1 - 2 pi_a + sum_b pi_b^2 of every action a: (..., A) -> (..., A)."""
+    pi = np.asarray(pi, dtype=float)
+    squares = pi * pi
+    return (1.0 - pi) ** 2 + np.maximum(squares.sum(axis=-1, keepdims=True) - squares, 0.0)
+
+
+def product_tv(tvs: np.ndarray, kl: np.ndarray) -> np.ndarray:
+    """Upper bound of the total variation of products of d independent parts, from that of each, (..., d), and their KL.
+
+    It is the smaller of 1 - prod_j (1 - TV_j), from coupling every part as well as it can be by itself (which is never
+    more than the sum of the TV_j), and Pinsker's sqrt(KL / 2).
+    """
+    return np.minimum(1.0 - np.prod(1.0 - tvs, axis=-1), np.sqrt(0.5 * kl))
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """pi(a) proportional to exp(logits[a]); see `netac.agents.distributions`.
+
+    Actions are whole numbers (...,); a logit of -inf is that of an action which is never taken.
+
+    Attributes:
+        logits: (..., A), double.
+        allowed: (..., A) bool, which actions may be taken, at least one in each row; None: all.
+    """
+
+    logits: np.ndarray
+    allowed: np.ndarray | None = None
+
+    def mask(self, allowed: np.ndarray) -> Categorical:
+        """The distribution given that the action is one of those allowed, (..., A) bool, at least one in each row.
+
+        The others have probability 0, and neither scores nor curvature pull at their logits.
+        """
+        allowed = np.broadcast_to(allowed, self.logits.shape)
+        return Categorical(np.where(allowed, self.logits, -np.inf), allowed)
+
+    @cached_property
+    def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _cumulated(self.logits)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(..., A)."""
+        return self._table[0]
+
+    @cached_property
+    def log_probabilities(self) -> np.ndarray:
+        """(..., A)."""
+        return log_softmax(self.logits)
+
+    def sample(self, uniforms: np.ndarray) -> np.ndarray:
+        """(..., 1 or more) in [0, 1), of which the first is used -> (...,)."""
+        return _inverted(*self._table[1:], uniforms[..., :1])[..., 0]
+
+    def mode(self) -> np.ndarray:
+        """(...,): the first of the most probable actions."""
+        return self.probabilities.argmax(axis=-1)
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """(...,) -> (...,)."""
+        return np.take_along_axis(self.log_probabilities, actions[..., None], axis=-1)[..., 0]
+
+    def entropy(self) -> np.ndarray:
+        """(...,), exact."""
+        log_p = self.log_probabilities
+        p = np.exp(log_p)
+        return -(p * np.where(p > 0, log_p, 0.0)).sum(axis=-1)
+
+    def kl(self, other: Categorical) -> np.ndarray:
+        """sum_a p_a (log p_a - log q_a), exact; infinite where the other never does what this one may do."""
+        log_p, log_q = self.log_probabilities, other.log_probabilities
+        p = np.exp(log_p)
+        difference = np.zeros(np.broadcast_shapes(log_p.shape, log_q.shape))
+        np.subtract(log_p, log_q, out=difference, where=p > 0)
+        return np.maximum((p * difference).sum(axis=-1), 0.0)
+
+    def tv(self, other: Categorical) -> np.ndarray:
+        """sum_a |p_a - q_a| / 2, exact (that of paper 002, proposition 3)."""
+        p, q = np.exp(self.log_probabilities), np.exp(other.log_probabilities)
+        return np.minimum(0.5 * np.abs(p - q).sum(axis=-1), 1.0)
+
+    def score(self, actions: np.ndarray) -> Parts:
+        """d log pi(a) / d logits = 1[a = b] - pi(b), (..., A)."""
+        found = one_hot(actions, self.logits.shape[-1]) - self.probabilities
+        return found if self.allowed is None else np.where(self.allowed, found, 0.0), None
+
+    def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts:
+        """The gradient in the logits, (..., A)."""
+        pull = weights * self.score(actions)[0]
+        if bonus is not None:
+            pi = self.probabilities
+            log_pi = np.log(np.maximum(pi, np.finfo(float).tiny))
+            pull -= bonus * pi * (log_pi - np.vecdot(pi, log_pi)[..., None])
+        return pull, None
+
+    def fisher(self, v: np.ndarray, v_log_std: np.ndarray | None = None) -> Parts:
+        """(diag(pi) - pi pi') v, (..., A)."""
+        pi = self.probabilities
+        return pi * (v - np.vecdot(pi, v)[..., None]), None
+
+    def own_actions(self, noise: None) -> None:
+        """Nothing: all A actions are known to everybody."""
+
+    def own_weights(self, number: int) -> np.ndarray:
+        """(..., A): how much each of the agent's own actions counts in a mean over them."""
+        return np.exp(self.log_probabilities)
+
+    def own_score_norms(self, noise: None) -> np.ndarray:
+        """(..., A) squared norms of the scores of all actions."""
+        return logit_score_norms(np.exp(self.log_probabilities))
+
+
+@dataclass(frozen=True)
+class MultiCategorical:
+    """Independent categorical distributions side by side; see `netac.agents.distributions`.
+
+    Actions are (..., k) whole numbers; total variations are upper bounds for k > 1.
+
+    Attributes:
+        logits: (..., A_1 + ... + A_k), double: those of each part, one after the other.
+        sizes: A_1, ..., A_k.
+        allowed: (..., A_1 + ... + A_k) bool, which choices may be made, at least one in each part; None: all.
+    """
+
+    logits: np.ndarray
+    sizes: tuple[int, ...]
+    allowed: np.ndarray | None = None
+
+    def mask(self, allowed: np.ndarray) -> MultiCategorical:
+        """As `Categorical.mask`, with at least one choice allowed in each part."""
+        allowed = np.broadcast_to(allowed, self.logits.shape)
+        return replace(self, logits=np.where(allowed, self.logits, -np.inf), allowed=allowed)
+
+    @cached_property
+    def parts(self) -> list[Categorical]:
+        """(k) distributions."""
+        allowed = [None] * len(self.sizes) if self.allowed is None else self._split(self.allowed)
+        return list(map(Categorical, self._split(self.logits), allowed))
+
+    def _split(self, numbers: np.ndarray) -> list[np.ndarray]:
+        return np.split(numbers, np.cumsum(self.sizes[:-1]), axis=-1)
+
+    def _each(self, actions: np.ndarray) -> Iterator[tuple[Categorical, np.ndarray]]:
+        return zip(self.parts, np.moveaxis(actions, -1, 0), strict=True)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(..., A_1 + ... + A_k) of each part, one after the other."""
+        return _joined([part.probabilities for part in self.parts])
+
+    def sample(self, uniforms: np.ndarray) -> np.ndarray:
+        """(..., k or more) in [0, 1), one for each part -> (..., k)."""
+        return np.stack([part.sample(uniforms[..., j:]) for j, part in enumerate(self.parts)], axis=-1)
+
+    def mode(self) -> np.ndarray:
+        """(..., k): the most probable choices."""
+        return np.stack([part.mode() for part in self.parts], axis=-1)
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray:
+        """(..., k) -> (...,)."""
+        return _summed([part.log_prob(own) for part, own in self._each(actions)])
+
+    def entropy(self) -> np.ndarray:
+        """(...,), exact."""
+        return _summed([part.entropy() for part in self.parts])
+
+    def kl(self, other: MultiCategorical) -> np.ndarray:
+        """(...,), exact."""
+        return _summed([one.kl(two) for one, two in zip(self.parts, other.parts, strict=True)])
+
+    def tv(self, other: MultiCategorical) -> np.ndarray:
+        """(...,): exact for one part, an upper bound for several."""
+        tvs = np.stack([one.tv(two) for one, two in zip(self.parts, other.parts, strict=True)], axis=-1)
+        return tvs[..., 0] if len(self.sizes) == 1 else product_tv(tvs, self.kl(other))
+
+    def score(self, actions: np.ndarray) -> Parts:
+        """(..., A_1 + ... + A_k)."""
+        return _joined([part.score(own)[0] for part, own in self._each(actions)]), None
+
+    def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts:
+        """(..., A_1 + ... + A_k)."""
+        return _joined([part.pull(own, weights, bonus)[0] for part, own in self._each(actions)]), None
+
+    def fisher(self, v: np.ndarray, v_log_std: np.ndarray | None = None) -> Parts:
+        """(..., A_1 + ... + A_k)."""
+        return _joined([part.fisher(own)[0] for part, own in zip(self.parts, self._split(v), strict=True)]), None
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts, axis=-1)
+
+
+def _summed(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.add.reduce(parts, axis=0)

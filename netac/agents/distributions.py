@@ -1,0 +1,129 @@
+"""What policies draw actions from: distributions given by a network's outputs, all of them with one interface.
+
+A distribution is that of one agent's action in each of many samples; outputs are double arrays (..., outputs), and the
+methods work along the last axis, row by row:
+
+- `sample(uniforms)`: actions drawn by inversion, from uniforms (..., numbers of an action) in [0, 1);
+- `mode()`: the most probable actions (the first of several), or the means of vectors;
+- `log_prob(actions)`: log probabilities, or log densities of vectors, (...,);
+- `entropy()`, `kl(other)`, `tv(other)`: (...,), exact but for total variations of several numbers, which are upper
+  bounds.  Total variation is half the L1 distance, the largest difference in the probability of any event;
+- `score(actions)`: the derivative of log pi(a) in the outputs, and in log standard deviations beside them (else None);
+- `pull(actions, weights, bonus)`: likewise that of weights log pi(a) + bonus H(pi), weights and bonus being (..., 1);
+- `fisher(v, v_log_std)`: likewise the Hessian of KL(pi || .) at pi, times a vector;
+- `mask(allowed)`: the distribution given that the action is one of those allowed;
+- `probabilities`: (..., A) of discrete actions, None of vectors.
+
+A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A of a categorical distribution, or
+over K vectors `own_actions(noise)`.
+
+A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.
+`relaxation_of` says the same of actions that are differentiable functions of the outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.agents._categorical import Categorical, MultiCategorical, choose, logit_score_norms
+from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
+from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
+from netac.utils.spaces import ActionSpace
+from netac.utils.streams import normal
+
+Distribution = Categorical | MultiCategorical | DiagonalGaussian
+
+__all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "Family", "GaussianFamily",
+           "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of", "logit_score_norms",
+           "normal_score_norms", "relaxation_of"]
+
+
+@dataclass(frozen=True)
+class CategoricalFamily:
+    """Softmax distributions over `n_actions` actions; the outputs are logits.
+
+    Attributes:
+        deviations: how many log standard deviations a policy holds besides its outputs.
+        enumerated: whether a mean over an agent's own action is a sum over all its actions.
+    """
+
+    n_actions: int
+    deviations = 0
+    enumerated = True
+
+    def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> Categorical:
+        """(..., A) -> distributions."""
+        return Categorical(outputs)
+
+    def own_count(self, draws: int) -> int:
+        """How many of its own actions an agent looks at where it could draw so many."""
+        return self.n_actions
+
+    def noise(self, rng: np.random.Generator, samples: int, draws: int) -> None:
+        """None: nothing is drawn."""
+
+
+@dataclass(frozen=True)
+class MultiCategoricalFamily:
+    """Softmax distributions side by side, over `sizes` choices each; the outputs are their logits, in turn."""
+
+    sizes: tuple[int, ...]
+    deviations = 0
+    enumerated = False
+
+    def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> MultiCategorical:
+        """(..., A_1 + ... + A_k) -> distributions."""
+        return MultiCategorical(outputs, self.sizes)
+
+
+@dataclass(frozen=True)
+class GaussianFamily:
+    """Diagonal normal distributions of vectors of `size` numbers; the outputs are their means."""
+
+    size: int
+    enumerated = False
+
+    @property
+    def deviations(self) -> int:
+        """One for each coordinate."""
+        return self.size
+
+    def __call__(self, outputs: np.ndarray, log_std: np.ndarray) -> DiagonalGaussian:
+        """(..., d) and what broadcasts to it -> distributions."""
+        return DiagonalGaussian(outputs, log_std)
+
+    def own_count(self, draws: int) -> int:
+        """How many of its own actions an agent looks at: those it draws."""
+        return draws
+
+    def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray:
+        """z, standard normal, and then -z: (samples, draws, d), for an even number of draws.
+
+        What a function has of a slope along the action cancels in the mean over a pair, and the score's norm is the
+        same for both.
+        """
+        z = normal(rng.random((samples, draws // 2, self.size)))
+        return np.concatenate([z, -z], axis=1)
+
+
+Family = CategoricalFamily | MultiCategoricalFamily | GaussianFamily
+
+
+def distribution_of(space: ActionSpace) -> Family:
+    """The distributions that a space's actions are drawn from."""
+    return CategoricalFamily(space.n_actions) if space.n_actions else GaussianFamily(space.size)
+
+
+def relaxation_of(spaces: Sequence[ActionSpace], deviation: float, epsilon: float, temperature: float) -> Relaxation:
+    """How actions of spaces of one family are differentiable functions of outputs; see there for what explores.
+
+    Args:
+        spaces: (g) those of a group of agents.
+    """
+    first = spaces[0]
+    if first.n_actions:
+        return RelaxedChoice(first.n_actions, epsilon, temperature)
+    return BoundedVector(tuple(spaces), deviation)

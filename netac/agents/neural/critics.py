@@ -1,0 +1,135 @@
+"""Critics that are torch modules, for all agents of a process; methods as those of the linear ones.
+
+Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent
+has more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of
+the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
+(`sample_weight`) that dividing a gradient by M gives the mean over them; values of s' are multiplied by
+`bootstrap_mask`.
+
+A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
+parameters nor the observations may change their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from netac.agents.networks._factory import Network
+from netac.agents.networks._torch import torch
+from netac.agents.neural.modules import describe
+from netac.agents.neural.networks import Initial, Networks, networks
+from netac.agents.transitions import Transitions
+
+
+@dataclass(frozen=True)
+class _Critic:
+    """What the three have in common.
+
+    Attributes:
+        networks: modules that give one number per sample.
+    """
+
+    networks: Networks
+
+    @property
+    def size(self) -> int:
+        """Width of a row."""
+        return self.networks.size
+
+    def of(self, agents: range) -> Self:
+        """The critics of some of the agents."""
+        return replace(self, networks=replace(self.networks, agents=agents))
+
+    def describe(self) -> str:
+        """Which tensors there are, with shapes and counts."""
+        return describe(self.networks.key.replace("_", " "), self.networks.tensors)
+
+    def initial(self, seed: int, agents: range) -> np.ndarray:
+        """Initial parameters of `agents`, (n, size) single precision."""
+        return self.networks.rows(seed, agents)
+
+    def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None,
+                  sample_weight: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        modules = self.networks.modules
+        pulls = (weights if sample_weight is None else weights * sample_weight).astype(np.float32)[:, :, None]
+        return modules.backward(modules.outputs(rows, seen, joint), list(pulls))
+
+
+class NeuralStateValue(_Critic):
+    """V(s)."""
+
+    def __call__(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """V_i(s), (n, M)."""
+        return _values(self.networks.modules.forward(omega, b.seen, keep=True))
+
+    def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """V_i(s'), 0 where the agent terminated, (n, M)."""
+        values = _values(self.networks.modules.forward(omega, b.next_seen))
+        return values if b.bootstrap_mask is None else values * b.bootstrap_mask
+
+    def gradient(self, omega: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e sample_weight[i, e] weights[i, e] grad V_i(s_e), (n, K)."""
+        return self._gradient(omega, b.seen, None, b.sample_weight, weights)
+
+
+class NeuralRewardModel(_Critic):
+    """R(s,a), the agents' estimate of the team-mean reward."""
+
+    def __call__(self, lam: np.ndarray, b: Transitions) -> np.ndarray:
+        """R_i(s,a), (n, M)."""
+        return _values(self.networks.modules.forward(lam, b.seen, b.joint, keep=True))
+
+    def gradient(self, lam: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e sample_weight[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
+        return self._gradient(lam, b.seen, b.joint, b.sample_weight, weights)
+
+
+class NeuralActionValue(NeuralRewardModel):
+    """Q(s,a) of the joint action a."""
+
+    def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """Q_i(s',a'), 0 where the agent terminated, (n, M)."""
+        values = _values(self.networks.modules.forward(omega, b.next_seen, b.next_joint))
+        return values if b.bootstrap_mask is None else values * b.bootstrap_mask
+
+    def slopes(self, omega: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
+        """d Q_i(s,a) / d a for joint actions (M, F) as numbers: (n) arrays (M, F)."""
+        return self.networks.modules.slopes(omega, seen, joint)
+
+    def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
+        """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
+        values = self.of_each(omega, b.seen, b.alternatives)
+        return np.stack([np.vecdot(pi, q) for pi, q in zip(b.pi, values, strict=True)])
+
+    def of_each(self, omega: np.ndarray, seen: list[np.ndarray], alternatives: list[np.ndarray]) -> list[np.ndarray]:
+        """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
+        repeated = [np.repeat(own, others.shape[1], axis=0) for own, others in zip(seen, alternatives, strict=True)]
+        joint = [others.reshape(-1, others.shape[2]) for others in alternatives]
+        values = self.networks.modules.forward(omega, repeated, joint)
+        return [value.detach().numpy().reshape(others.shape[:2]).astype(float)
+                for value, others in zip(values, alternatives, strict=True)]
+
+
+def neural_critic(what: Literal["state_value", "reward_model", "action_value"], spec: dict[str, Any] | Network,
+                  inputs: Sequence[tuple[int, ...]], names: Sequence[str], joint: int, mixed: bool,
+                  initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel | NeuralActionValue:
+    """The critics of all N agents; arguments and errors as those of `networks`.
+
+    Args:
+        inputs: (N) shapes of what they see.
+        joint: F, size of the joint action as numbers; V(s) has no use for it.
+        mixed: whether consensus averages them, so that all must agree in every layer.
+    """
+    kinds = {"state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}
+    made = networks("reward_model" if what == "reward_model" else "critic", spec, inputs, [1] * len(inputs), names,
+                    joint=0 if what == "state_value" else joint, shared=["*"] if mixed else [], initial=initial)
+    return kinds[what](made)
+
+
+def _values(outputs: list[torch.Tensor]) -> np.ndarray:
+    """(n) outputs (M, 1) -> (n, M), double."""
+    return np.stack([output.detach().numpy()[:, 0] for output in outputs]).astype(float)

@@ -1,0 +1,349 @@
+"""Policies that are torch modules, for all agents of a process; methods as those of the linear ones.
+
+Parameters are rows (n, d), single precision: the shared tensors, the personal ones, and zeros where another agent has
+more.  Numbers that come back are double but for gradients, (n, d) single precision, in memory that the next gradient of
+the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
+(`sample_weight`) that dividing a gradient by M gives the mean over them.
+
+Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are
+unrolled over its chunks, from what was remembered when the samples were drawn.
+
+A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
+parameters nor the observations may change their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from netac.agents.distributions import Distribution, Family, distribution_of, relaxation_of
+from netac.agents.networks._factory import Network
+from netac.agents.networks._torch import torch
+from netac.agents.neural.modules import Tensors, describe
+from netac.agents.neural.networks import Initial, Networks, networks
+from netac.agents.relaxations import Relaxation
+from netac.agents.sequences import Sequences
+from netac.agents.transitions import Transitions
+from netac.utils.errors import InputError
+from netac.utils.spaces import ActionSpace
+
+LOG_STD = "log_std"
+Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete actions, None for vectors
+
+
+@dataclass(frozen=True)
+class PolicyNetworks:
+    """The modules of some of N agents, and what these may do.
+
+    Attributes:
+        networks: the modules.
+        actions: (N) action spaces.
+    """
+
+    networks: Networks
+    actions: tuple[ActionSpace, ...]
+
+    @property
+    def size(self) -> int:
+        """d."""
+        return self.networks.size
+
+    @property
+    def shared(self) -> int:
+        """How many coordinates of theta are shared; they come first."""
+        return self.networks.shared
+
+    @property
+    def memory(self) -> int:
+        """H, how many numbers an agent remembers in a game; 0: none."""
+        return self.networks.memory
+
+    def of(self, agents: range) -> Self:
+        """The policies of some of the agents."""
+        return replace(self, networks=replace(self.networks, agents=agents))
+
+    def describe(self) -> str:
+        """Which tensors are shared and which personal, with shapes and counts."""
+        return describe("policy", self.networks.tensors)
+
+    def initial(self, seed: int, agents: range) -> np.ndarray:
+        """Initial theta of `agents`, (n, d) single precision."""
+        return self.networks.rows(seed, agents)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Family, list[int]]]:
+        """Agents, by their rows, whose actions have distributions of one family."""
+        groups: dict[Family, list[int]] = {}
+        for row, agent in enumerate(self.networks.agents):
+            groups.setdefault(distribution_of(self.actions[agent]), []).append(row)
+        return list(groups.items())
+
+
+def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
+    """The outputs of a group of agents side by side, (g, M, outputs), double."""
+    return np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
+
+
+def _dealt(groups: Iterable[tuple[list[int], np.ndarray | None]], agents: int) -> list:
+    """What groups of agents have side by side, in the order of the agents: (n); None where a group has nothing."""
+    found: list = [None] * agents
+    for rows, each in groups:
+        for k, row in enumerate(rows):
+            found[row] = None if each is None else each[k]
+    return found
+
+
+@dataclass(frozen=True)
+class NeuralPolicy(PolicyNetworks):
+    """pi_i(a|o; theta_i), a distribution whose parameters are the module's outputs.
+
+    Log standard deviations of vectors are a tensor `log_std` beside the module's own.
+
+    Attributes:
+        entropy: coefficient of the entropy bonus.
+        log_std: its initial value.
+    """
+
+    entropy: float = 0.0
+    log_std: float = -0.5
+
+    def initial(self, seed: int, agents: range) -> np.ndarray:
+        """Initial theta of `agents`, (n, d) single precision."""
+        rows = super().initial(seed, agents)
+        for row, agent in zip(rows, agents, strict=True):
+            if distribution_of(self.actions[agent]).deviations:
+                row[self.networks.tensors[agent].places[LOG_STD]] = self.log_std
+        return rows
+
+    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
+            memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Draw actions by inversion.
+
+        Args:
+            theta: (n, d).
+            obs: (n) arrays (M, *shape_i).
+            uniforms: (n, M, D) in [0, 1), D the largest size of an action; None: the most probable actions, and the
+                means of vectors, in place of a draw.
+            keep: whether a gradient for these observations will be asked for.
+            memory: (n, M, H) what policies with memory remember, changed in place.
+
+        Returns:
+            (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
+        """
+        modules = self.networks.modules
+        outputs = modules.forward(theta, obs, keep=keep) if memory is None else modules.step(theta, obs, memory)
+        drawn, chances = [], []
+        for _, rows, pi in self._distributions(theta, outputs):
+            drawn.append((rows, pi.mode() if uniforms is None else pi.sample(uniforms[rows])))
+            chances.append((rows, pi.probabilities))
+        return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
+
+    def log_prob(self, theta: np.ndarray, b: Transitions, keep: bool = True) -> np.ndarray:
+        """log pi_i(a_e|o_e), or the logarithm of its density, (n, M), double.
+
+        Args:
+            keep: whether a gradient for these observations will be asked for.
+        """
+        found = np.empty((len(b.obs), len(b.own[0])))
+        outputs = self.networks.modules.forward(theta, b.obs, keep=keep, sequences=self._sequences(b))
+        for _, rows, pi in self._distributions(theta, outputs):
+            found[rows] = pi.log_prob(np.stack([b.own[row] for row in rows]))
+        return found
+
+    def distributions(self, theta: np.ndarray, b: Transitions) -> list[Distribution]:
+        """What agents draw from in every sample, (n) distributions of (M,) actions."""
+        found: list = [None] * len(b.obs)
+        outputs = self.networks.modules.forward(theta, b.obs, sequences=self._sequences(b))
+        for family, rows in self._groups:
+            values, log_std = _stacked(outputs, rows), self._log_std(theta, family, rows)
+            for k, row in enumerate(rows):
+                found[row] = family(values[k], None if log_std is None else log_std[k])
+        return found
+
+    def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
+        """sum_e sample_weight[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
+        outputs = self.networks.modules.outputs(theta, b.obs, sequences=self._sequences(b))
+        sample_weight, bonus, pulls = b.sample_weight, None, []
+        if self.entropy:
+            bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
+        weights = weights if sample_weight is None else weights * sample_weight
+        for _, rows, pi in self._distributions(theta, outputs):
+            own = np.stack([b.own[row] for row in rows])
+            pulls.append((rows, *pi.pull(own, weights[rows, :, None], None if bonus is None else bonus[rows, :, None])))
+        return self._backward(outputs, pulls)
+
+    def score_products(self, theta: np.ndarray, b: Transitions, h: np.ndarray) -> np.ndarray:
+        """grad log pi_i(a_e|o_e)'h_i for every sample e, times active, (n, M)."""
+        modules, sequences = self.networks.modules, self._sequences(b)
+        moved = modules.tangents(theta, b.obs, h, sequences)
+        products = np.empty((len(moved), len(moved[0])))
+        outputs = modules.outputs(theta, b.obs, last=False, sequences=sequences)
+        for family, rows, pi in self._distributions(theta, outputs):
+            score, beside = pi.score(np.stack([b.own[row] for row in rows]))
+            products[rows] = np.vecdot(score, np.stack([moved[row] for row in rows]))
+            if beside is not None:
+                products[rows] += np.vecdot(beside, self._log_std(h, family, rows))
+        return products if b.active is None else products * b.active
+
+    def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
+        """sum_e sample_weight[i, e] H_e v_i, (n, d), H_e the Hessian of KL(pi_i(.|o_e) || .) at theta_i."""
+        modules, sequences, pulls = self.networks.modules, self._sequences(b), []
+        moved = modules.tangents(theta, b.obs, v, sequences)
+        outputs = modules.outputs(theta, b.obs, sequences=sequences)
+        sample_weight = np.ones((len(outputs), len(moved[0]))) if b.sample_weight is None else b.sample_weight
+        for family, rows, pi in self._distributions(theta, outputs):
+            weight = sample_weight[rows, :, None]
+            bent, beside = pi.fisher(np.stack([moved[row] for row in rows]), self._log_std(v, family, rows))
+            pulls.append((rows, weight * bent, None if beside is None else weight.sum(axis=1, keepdims=True) * beside))
+        return self._backward(outputs, pulls)
+
+    def _distributions(self, theta: np.ndarray,
+                       outputs: list[torch.Tensor]) -> Iterator[tuple[Family, list[int], Distribution]]:
+        """Of each group of agents: the family, their rows, and what they draw (g, M) actions from."""
+        for family, rows in self._groups:
+            yield family, rows, family(_stacked(outputs, rows), self._log_std(theta, family, rows))
+
+    def _backward(self, outputs: list[torch.Tensor],
+                  pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
+        """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside, (g, M, ...)."""
+        gradient = self.networks.modules.backward(
+            outputs, _dealt(((rows, pull.astype(np.float32)) for rows, pull, _ in pulls), len(outputs)))
+        for rows, _, beside in pulls:
+            if beside is not None:
+                for row, each in zip(rows, beside, strict=True):
+                    gradient[row, self._tensors(row).places[LOG_STD]] = each.sum(axis=0)
+        return gradient
+
+    def _sequences(self, b: Transitions) -> Sequences | None:
+        return b.sequences if self.memory else None
+
+    def _tensors(self, row: int) -> Tensors:
+        return self.networks.tensors[self.networks.agents[row]]
+
+    def _log_std(self, numbers: np.ndarray, family: Family, rows: list[int]) -> np.ndarray | None:
+        """The entries of log_std in some rows of theta or of a direction: (g, 1, d_i), double; None without any."""
+        if not family.deviations:
+            return None
+        return np.stack([numbers[row, self._tensors(row).places[LOG_STD]] for row in rows]).astype(float)[:, None, :]
+
+
+def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
+                  names: Sequence[str], shared: Sequence[str] = (), initial: Initial = "common", entropy: float = 0.0,
+                  log_std: float = -0.5, recurrent: bool = False) -> NeuralPolicy:
+    """The policies of all N agents; arguments and errors as those of `networks`.
+
+    Args:
+        recurrent: whether they may have a memory, which needs an algorithm that learns from sequences.
+    """
+    deviations = [distribution_of(space).deviations for space in actions]
+    made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
+                    initial=initial, besides=[{LOG_STD: (count,)} if count else {} for count in deviations])
+    if not recurrent:
+        _refuse_memory(made)
+    return NeuralPolicy(made, tuple(actions), entropy, log_std)
+
+
+@dataclass(frozen=True)
+class ReparametrisedPolicy(PolicyNetworks):
+    """mu_i(o_i; theta_i): differentiable functions of the module's outputs, see `netac.agents.relaxations`.
+
+    Attributes:
+        deviation: of the normal noise that is added to vectors when agents act, in half-ranges of the actions (in their
+            own units where an entry is not bounded on both sides).
+        epsilon: how often a discrete action is drawn evenly instead when agents act.
+        temperature: of the relaxed softmax.
+        penalty: what is subtracted from the objective, times the mean square of the module's outputs.
+    """
+
+    deviation: float = 0.0
+    epsilon: float = 0.0
+    temperature: float = 1.0
+    penalty: float = 0.0
+
+    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
+            memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+        """Actions in the games, with what explores; arguments and results as those of `NeuralPolicy`."""
+        drawn, chances = [], []
+        for rows, relaxed, values in self._relaxed(self.networks.modules.forward(theta, obs)):
+            actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
+            drawn.append((rows, actions))
+            chances.append((rows, pi))
+        return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
+
+    def noise(self, streams: Sequence[np.random.Generator], samples: int) -> Noise:
+        """Uniforms of each agent, of its own stream, for `numbers` and `gradient` of M = `samples` samples."""
+        return [own.noise(stream, samples) for own, stream in zip(self._own_relaxations, streams, strict=True)]
+
+    def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False) -> list[np.ndarray]:
+        """The actions as numbers, without what explores: (n) vectors within bounds or one-hot rows, (M, outputs_i).
+
+        Args:
+            keep: whether `gradient` will be asked for these observations at these parameters.
+        """
+        outputs = self.networks.modules.forward(theta, obs, keep=keep)
+        return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
+                       for rows, relaxed, values in self._relaxed(outputs)), len(obs))
+
+    def gradient(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, slopes: list[np.ndarray],
+                 sample_weight: np.ndarray | None = None) -> np.ndarray:
+        """sum_e sample_weight[i, e] grad (slopes_i[e]' a_i(o_e; theta_i) - penalty mean_k output_k^2), (n, d).
+
+        Args:
+            noise: that of `numbers`.
+            slopes: (n) dQ/da (M, outputs_i).
+            sample_weight: (n, M); None: ones.
+        """
+        modules, pulls = self.networks.modules, []
+        outputs = modules.outputs(theta, obs)
+        for rows, relaxed, values in self._relaxed(outputs):
+            pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
+            pull -= 2.0 * self.penalty / values.shape[-1] * values
+            if sample_weight is not None:
+                pull *= sample_weight[rows, :, None]
+            pulls.append((rows, pull.astype(np.float32)))
+        return modules.backward(outputs, _dealt(pulls, len(obs)))
+
+    @cached_property
+    def _relaxations(self) -> list[Relaxation]:
+        """Of each group of agents."""
+        spaces = [self.actions[agent] for agent in self.networks.agents]
+        return [relaxation_of([spaces[row] for row in rows], self.deviation, self.epsilon, self.temperature)
+                for _, rows in self._groups]
+
+    @property
+    def _own_relaxations(self) -> list[Relaxation]:
+        """Of the group that each agent is in, (n)."""
+        groups = zip(self._groups, self._relaxations, strict=True)
+        return _dealt(((rows, [relaxed] * len(rows)) for (_, rows), relaxed in groups), len(self.networks.agents))
+
+    def _relaxed(self, outputs: list[torch.Tensor]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
+        """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
+        for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
+            yield rows, relaxed, _stacked(outputs, rows)
+
+
+def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
+                          names: Sequence[str], initial: Initial, temperature: float,
+                          penalty: float) -> ReparametrisedPolicy:
+    """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
+    outputs = [space.outputs for space in actions]
+    made = networks("policy", spec, observations, outputs, names, gain=0.01, initial=initial)
+    _refuse_memory(made)
+    return ReparametrisedPolicy(made, tuple(actions), temperature=temperature, penalty=penalty)
+
+
+def _refuse_memory(made: Networks) -> None:
+    """Refuse policies with memory, where the algorithm does not learn from sequences.
+
+    Raises:
+        InputError: they have one.
+    """
+    if made.memory:
+        raise InputError("a policy with memory is for trainers that learn from sequences",
+                         key=f"policy.{made.network.said_by}", found=made.network.called,
+                         valid='"mlp", "cnn", or a trainer: algorithm.name = "happo", "mappo", ...')

@@ -1,0 +1,130 @@
+"""Actions, as numbers, that are differentiable functions of a network's outputs; each for a group of g agents at once.
+
+Outputs and what is made of them are double arrays (g, M, outputs): M samples of each agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from netac.agents._categorical import Categorical
+from netac.utils.spaces import ActionSpace, one_hot
+from netac.utils.streams import gumbel, normal
+
+
+@dataclass(frozen=True)
+class RelaxedChoice:
+    """A draw from the softmax of the outputs, as the one-hot vector of the largest of l + g with Gumbel noise g.
+
+    Its gradient is that of softmax((l + g) / temperature) in its place ("straight-through"; Jang, Gu and Poole, 2017,
+    "Categorical reparameterization with Gumbel-softmax"), the estimator that Lowe et al. (2017) use for discrete
+    messages.
+
+    Attributes:
+        n_actions: A.
+        epsilon: how often an action is drawn evenly instead when agents act.
+        temperature: of the relaxed softmax.
+    """
+
+    n_actions: int
+    epsilon: float = 0.0
+    temperature: float = 1.0
+
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Actions in the games, with what explores, (g, M), and their probabilities, (g, M, A).
+
+        Args:
+            uniforms: (g, M, 1 or more) in [0, 1); None: the most probable actions.
+        """
+        if self.epsilon:
+            outputs = np.log((1.0 - self.epsilon) * Categorical(outputs).probabilities + self.epsilon / self.n_actions)
+        found = Categorical(outputs)
+        return found.mode() if uniforms is None else found.sample(uniforms), found.probabilities
+
+    def noise(self, rng: np.random.Generator, samples: int) -> np.ndarray:
+        """Uniforms of one agent for `numbers` and `pull`, (samples, A)."""
+        return rng.random((samples, self.n_actions))
+
+    def numbers(self, outputs: np.ndarray, noise: Sequence[np.ndarray]) -> np.ndarray:
+        """One-hot rows, (g, M, A).
+
+        Args:
+            noise: (g) uniforms (M, A).
+        """
+        return one_hot(self._perturbed(outputs, noise).argmax(axis=-1), self.n_actions)
+
+    def pull(self, outputs: np.ndarray, noise: Sequence[np.ndarray], slopes: np.ndarray) -> np.ndarray:
+        """slopes' d numbers / d outputs, (g, M, A)."""
+        return through_softmax(self._perturbed(outputs, noise), slopes, self.temperature)
+
+    def _perturbed(self, outputs: np.ndarray, noise: Sequence[np.ndarray]) -> np.ndarray:
+        return outputs + gumbel(np.stack(noise))
+
+
+@dataclass(frozen=True)
+class BoundedVector:
+    """centre + half-range x tanh(output) where both bounds of an entry are finite, else the output itself.
+
+    An entry is kept within a single bound by clipping, which gradients pass as if it were not there.
+
+    Attributes:
+        spaces: (g) action spaces.
+        deviation: of the normal noise that is added when agents act, in half-ranges (in the actions' own units where an
+            entry is not bounded on both sides).
+        low, high, both: (g, 1, d) bounds, and which entries have two.
+        centre, half: (g, 1, d) centres and half-ranges; 0 and 1 for the other entries.
+    """
+
+    spaces: tuple[ActionSpace, ...]
+    deviation: float = 0.0
+    low: np.ndarray = field(init=False)
+    high: np.ndarray = field(init=False)
+    both: np.ndarray = field(init=False)
+    centre: np.ndarray = field(init=False)
+    half: np.ndarray = field(init=False)
+
+    def __post_init__(self):
+        low, high = (np.array(bounds, dtype=float)[:, None]
+                     for bounds in ([space.low for space in self.spaces], [space.high for space in self.spaces]))
+        both = np.isfinite(low) & np.isfinite(high)
+        least, most = np.where(both, low, -1.0), np.where(both, high, 1.0)
+        found = {"low": low, "high": high, "both": both, "centre": 0.5 * (least + most), "half": 0.5 * (most - least)}
+        for name, array in found.items():
+            object.__setattr__(self, name, array)
+
+    def _mean(self, outputs: np.ndarray) -> np.ndarray:
+        return self.centre + self.half * np.where(self.both, np.tanh(outputs), outputs)
+
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, None]:
+        """Vectors in the games, with what explores, before they are clipped, (g, M, d); they have no probabilities.
+
+        Args:
+            uniforms: (g, M, d or more) in [0, 1); None: without what explores.
+        """
+        mean = self._mean(outputs)
+        if uniforms is None:
+            return mean, None
+        return mean + self.deviation * self.half * normal(uniforms[..., :mean.shape[-1]]), None
+
+    def noise(self, rng: np.random.Generator, samples: int) -> None:
+        """None: there is none."""
+
+    def numbers(self, outputs: np.ndarray, noise: Sequence[None]) -> np.ndarray:
+        """Vectors within their bounds, (g, M, d)."""
+        return np.clip(self._mean(outputs), self.low, self.high)
+
+    def pull(self, outputs: np.ndarray, noise: Sequence[None], slopes: np.ndarray) -> np.ndarray:
+        """slopes' d numbers / d outputs, (g, M, d)."""
+        return slopes * self.half * np.where(self.both, 1.0 - np.tanh(outputs) ** 2, 1.0)
+
+
+Relaxation = RelaxedChoice | BoundedVector
+
+
+def through_softmax(logits: np.ndarray, slopes: np.ndarray, temperature: float) -> np.ndarray:
+    """slopes' d softmax(logits / temperature) / d logits, (..., A)."""
+    pi = Categorical(logits / temperature).probabilities
+    return pi * (slopes - (pi * slopes).sum(axis=-1, keepdims=True)) / temperature

@@ -1,0 +1,120 @@
+"""Means of rewards and episodes as they come: since the last row, over a run's last iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netac.results.tables import Row
+from netac.sampling.protocol import Sampler
+
+
+@dataclass
+class Average:
+    """The mean of a quantity: since the last row, over the last 10 % of iterations, over the last `window` iterations.
+
+    Attributes:
+        iterations: T, which says where the last 10 % begin.
+        window: how many last iterations decide what is efficient; 0: none do.
+    """
+
+    iterations: int
+    window: int = 0
+
+    def __post_init__(self):
+        self._sums = [[0.0, 0] for _ in range(3)]      # sum and number: row, final, window
+        self._starts = (0, self.iterations - max(1, self.iterations // 10), self.iterations - self.window)
+        self._first_final = min(self._starts[1:])
+
+    def add(self, t: int, total: float, samples: int) -> None:
+        """Iteration t had `samples` values, `total` in all."""
+        row = self._sums[0]
+        row[0] += total
+        row[1] += samples
+        if t >= self._first_final:
+            for start, sums in zip(self._starts[1:], self._sums[1:], strict=True):
+                if t >= start:
+                    sums[0] += total
+                    sums[1] += samples
+
+    def take_row(self) -> float | None:
+        """Mean since the last call, None before the first sample."""
+        total, samples = self._sums[0]
+        self._sums[0] = [0.0, 0]
+        return total / samples if samples else None
+
+    @property
+    def final(self) -> float | None:
+        """Mean over the last 10 % of iterations, None if they had no value."""
+        total, samples = self._sums[1]
+        return total / samples if samples else None
+
+    @property
+    def last(self) -> float:
+        """Mean over the last `window` iterations."""
+        return self._sums[2][0] / self._sums[2][1]
+
+    def state(self) -> np.ndarray:
+        """What a checkpoint keeps."""
+        return np.array(self._sums)
+
+    def restore(self, state: np.ndarray) -> None:
+        """Take up the sums of a checkpoint."""
+        self._sums = [[total, int(samples)] for total, samples in state.tolist()]
+
+
+class RunAverages:
+    """The rewards and, where games are played, the episodes of a run.
+
+    Args:
+        sampler: where they come from.
+        iterations: T.
+        window: how many last iterations decide what is efficient; 0: none do.
+    """
+
+    def __init__(self, sampler: Sampler, iterations: int, window: int):
+        self.rewards = Average(iterations, window)
+        self._tally, self._episodes = sampler.tally, sampler.episodes
+        self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
+
+    def add(self, t: int) -> None:
+        """What iteration t brought."""
+        self.rewards.add(t, *self._tally.take())
+        if self._episodes is not None:
+            finished, returns, lengths = self._episodes.take()
+            self._returns.add(t, returns, finished)
+            self._lengths.add(t, lengths, finished)
+            self._finished += finished
+
+    def take_row(self) -> Row:
+        """Since the last call: `reward` and, of games, `episodes`, `episode_return` and `episode_length`."""
+        row: Row = {"reward": self.rewards.take_row()}
+        if self._episodes is not None:
+            row |= {"episodes": self._finished, "episode_return": self._returns.take_row(),
+                    "episode_length": self._lengths.take_row()}
+        self._finished = 0
+        return row
+
+    def final_episodes(self) -> Row:
+        """Of games, means over the last 10 % of iterations."""
+        if self._episodes is None:
+            return {}
+        return {"episode_return": self._returns.final, "episode_length": self._lengths.final}
+
+    @property
+    def _averages(self) -> dict[str, Average]:
+        games = {} if self._episodes is None else {"returns": self._returns, "lengths": self._lengths}
+        return {"rewards": self.rewards, **games}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps."""
+        return {**{name: average.state() for name, average in self._averages.items()},
+                "finished": np.int64(self._finished)}
+
+    def restore(self, checkpoint: Mapping[str, np.ndarray]) -> None:
+        """Take up the sums of a checkpoint."""
+        for name, average in self._averages.items():
+            average.restore(checkpoint[name])
+        self._finished = int(checkpoint["finished"])

@@ -1,0 +1,78 @@
+"""What `summary.json` tells of a finished run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from netac.agents.parameters import Layout, Parameters
+from netac.experiment.averages import RunAverages
+from netac.experiment.build import Parts
+from netac.experiment.measures import disagreement, exact_measures
+from netac.utils import kernels
+from netac.utils.workers import RUNS_AT_A_TIME
+
+PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
+OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2", "gymnasium_robotics", "mujoco")     # where loaded
+
+
+def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.ndarray, seconds: float,
+              evaluations: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of a run.
+
+    Args:
+        flat: all agents' parameters (N, D).
+        averages: of rewards and episodes.
+        wire: messages and bytes that processes have sent each other, (2,).
+        seconds: spent iterating.
+        evaluations: what evaluations during training came to.
+    """
+    setting, experiment, ledger = parts.setting, parts.setting.experiment, parts.ledger
+    traffic = ledger.logical()
+    summary = {
+        "algorithm": experiment.algorithm.name,
+        "env": experiment.env.called,
+        "agents": experiment.agents, "processes": parts.placement.processes, "seed": experiment.seed,
+        "iterations": experiment.iterations, "env_steps": ledger.samples, "final_reward": averages.rewards.final,
+        **disagreement(flat, setting.layout),
+        "messages_per_agent": traffic["messages"],
+        "bytes_per_agent": sum(size for name, size in traffic.items() if name.startswith("bytes_")),
+        **{f"{name}_per_agent": size for name, size in traffic.items() if name.startswith("bytes_")},
+        "most_consensus_bytes_of_an_agent": int(ledger.consensus_bytes.max()),
+        "wire_messages": int(wire[0]), "wire_bytes": int(wire[1]),
+        "wall_seconds": seconds, "iterations_per_second": experiment.iterations / seconds,
+        "runs_at_a_time": int(os.environ.get(RUNS_AT_A_TIME, "1")),
+        **averages.final_episodes(), **evaluations}
+    if efficient := getattr(setting.environment, "efficient", None):
+        summary["efficient"] = efficient(averages.rewards.last)
+    if setting.mdp is not None:
+        summary |= exact_measures(setting, flat)
+    return summary | {"parameters_sha256": parameters_sha256(flat, setting.layout), "versions": versions(),
+                      "kernels": kernels.fingerprint()}
+
+
+def parameters_sha256(flat: np.ndarray, layout: Layout) -> str:
+    """The hash of all agents' parameters (N, D)."""
+    whole = Parameters(layout, len(flat))
+    whole.flat[:] = flat
+    return hashlib.sha256(whole.hashed()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run depends on (of a package only if it is installed)."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in (*PACKAGES, *(name for name in OPTIONAL_PACKAGES if name in sys.modules)):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if "mpi4py.MPI" in sys.modules:
+        found["mpi"] = sys.modules["mpi4py.MPI"].Get_library_version().split(",")[0].strip()
+    return found
