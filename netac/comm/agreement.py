@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ def differing(comm: MPI.Intracomm | None, what: str) -> str | None:
         value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
         said.setdefault(value, {}).setdefault(host, []).append(rank)
     return None if len(said) == 1 else ", ".join(
-        f"{value} on {_ranks(sorted(sum(hosts.values(), [])))} ({', '.join(hosts)})" for value, hosts in said.items())
+        f"{value} on {_ranks(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})" for value, hosts in said.items())
 
 
 def _ranks(ranks: list[int]) -> str:
