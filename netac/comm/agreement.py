@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -17,15 +18,20 @@ from netac.comm.plan import digest
 from netac.topology import Topology
 from netac.utils.errors import RunError
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
 TOLD = 128      # bytes that a process tells about itself
 
-def agreed(topology: Topology, placement: Placement, comm) -> Callable[[int], csr_array]:
+
+def agreed(topology: Topology, placement: Placement, comm: MPI.Intracomm) -> Callable[[int], csr_array]:
     """t -> W_t, compared between all processes when it is first asked for (one small Allgather).
 
     A periodic topology is compared over one period.  The function returned raises a RunError that names the agents of
     the first process whose W_t is not that of process 0.
     """
-    period, compared = topology.period, set()
+    period = topology.period
+    compared: set[int] = set()
 
     def matrix(t: int) -> csr_array:
         W, at = topology.matrix(t), t if topology.period is None else t % topology.period
@@ -43,7 +49,7 @@ def agreed(topology: Topology, placement: Placement, comm) -> Callable[[int], cs
     return matrix
 
 
-def differing(comm, what: str) -> str | None:
+def differing(comm: MPI.Intracomm | None, what: str) -> str | None:
     """How `what` differs between processes, in words on process 0: "6a00 on ranks 0-3 (a), efce on rank 4 (b)".
 
     One small Gather; None where all say the same, on other processes, and without a launch.
@@ -60,7 +66,8 @@ def differing(comm, what: str) -> str | None:
         value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
         said.setdefault(value, {}).setdefault(host, []).append(rank)
     return None if len(said) == 1 else ", ".join(
-        f"{value} on {_ranks(sorted(chain(*hosts.values())))} ({', '.join(hosts)})" for value, hosts in said.items())
+        f"{value} on {_ranks(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})"
+        for value, hosts in said.items())
 
 
 def _ranks(ranks: list[int]) -> str:

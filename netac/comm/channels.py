@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+MPIBuffer = np.ndarray | list      # numbers, or [numbers, counts or places in them, their type]: what MPI takes
 
 TAG = 7
 
@@ -35,7 +41,7 @@ class Collective:
 class Repeated:
     """A non-blocking collective that is called anew every time: `post` gives the request."""
 
-    def __init__(self, post: Callable):
+    def __init__(self, post: Callable[[], MPI.Request]):
         self._post = post
 
     def start(self) -> None:
@@ -50,7 +56,7 @@ class Repeated:
         """Nothing is held between calls."""
 
 
-def collective(persistent: Callable, once: Callable, sent, received) -> Collective:
+def collective(persistent: Callable, once: Callable, sent: MPIBuffer, received: MPIBuffer) -> Collective:
     """The persistent form of a collective where MPI offers it (MPI-4), else the non-blocking one.
 
     Args:
@@ -68,7 +74,7 @@ def collective(persistent: Callable, once: Callable, sent, received) -> Collecti
 class Everyone:
     """One Allgather of `width` numbers per agent."""
 
-    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm: MPI.Intracomm):
         from mpi4py.util.dtlib import from_numpy_dtype
         self._sent = np.empty((len(placement.local), width), dtype)
         self._received = np.empty((placement.agents, width), dtype)
@@ -96,7 +102,7 @@ class Everyone:
 class ToTrainer:
     """One Gather of `width` numbers per agent to process 0."""
 
-    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm):
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm: MPI.Intracomm):
         self._sent = np.empty((len(placement.local), width), dtype)
         self._received = np.empty((placement.agents, width), dtype) if placement.rank == 0 else None
         self.messages = int(placement.rank != 0)
@@ -165,7 +171,7 @@ class Buffered(Channel):
         self._values = np.zeros((plan.needed, width), dtype)
         self._own = self._values[plan.own]
         rows = [rows for _, rows in plan.targets]
-        self._gathered = None if plan.whole else np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int64)
+        self._gathered = np.concatenate([*rows, np.empty(0, dtype=np.int64)]).astype(np.int64)
         self._outgoing = self._own if plan.whole else np.empty((len(self._gathered), width), dtype)
         self._send_counts = sizes = [len(r) * width for r in rows]
         self._send_starts = [0] * len(sizes) if plan.whole else [sum(sizes[:k]) for k in range(len(sizes))]
@@ -201,7 +207,7 @@ class Buffered(Channel):
 class PointToPoint(Buffered):
     """One message per neighbour process and round, over the launch's own communicator: for graphs that do not recur."""
 
-    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm):
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm: MPI.Intracomm):
         super().__init__(plan, width, dtype)
         from mpi4py import MPI
         self._comm, self._all = comm, MPI.Request.Waitall
@@ -222,7 +228,7 @@ class PointToPoint(Buffered):
 class Neighbourhood(Buffered):
     """One neighbourhood collective per round."""
 
-    def __init__(self, plan: Plan, width: int, dtype: np.dtype, graph):
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, graph: MPI.Distgraphcomm):
         super().__init__(plan, width, dtype)
         from mpi4py.util.dtlib import from_numpy_dtype
         kind = from_numpy_dtype(dtype)

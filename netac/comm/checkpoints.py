@@ -105,7 +105,7 @@ def version(arrays: Arrays) -> int:
 
 
 def _write(file: Path, arrays: Arrays) -> None:
-    atomic_savez(file, {"format": np.int64(FORMAT), **arrays})
+    atomic_savez(file, {"format": np.asarray(FORMAT, dtype=np.int64), **arrays})
 
 
 def _known(arrays: dict[str, np.ndarray], file: Path) -> dict[str, np.ndarray]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.placement import Placement
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Gathering:
     """
 
     placement: Placement
-    comm: object = None
+    comm: MPI.Intracomm | None = None
 
     def rows(self, own: np.ndarray) -> np.ndarray | None:
         """All agents' rows on process 0, None elsewhere: (n, D) -> (N, D)."""

@@ -7,10 +7,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.placement import Placement
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Ledger:
     _recent: list = field(init=False, repr=False)            # degrees, and the rounds and bytes not yet added
     _partial: bool = field(init=False, repr=False, default=False)     # each process has counted its own agents only
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._sent, self._recent = np.zeros((2, self.agents), dtype=np.int64), [None, 0, 0]
 
     def consensus(self, degrees: np.ndarray, size: int) -> None:
@@ -60,7 +64,7 @@ class Ledger:
         self._add_recent()[:, agents.start:agents.stop] += [messages, nbytes]
         self._partial = True
 
-    def collect(self, placement: Placement, comm) -> None:
+    def collect(self, placement: Placement, comm: MPI.Intracomm | None) -> None:
         """Let every process know what the agents of the others sent, where each has counted its own; all must call it."""
         if comm is None or not self._partial:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -20,6 +21,9 @@ from netac.comm.plan import Plan, digest, make_plan
 from netac.comm.shared_memory import Host
 from netac.utils.errors import RunError
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
 CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
 
 
@@ -27,8 +31,9 @@ class _Route:
     """The plan of one weight matrix with its channels; the second use earns it shared memory, or a neighbourhood
     communicator."""
 
-    def __init__(self, plan: Plan, comm, host: Host | None):
-        self.plan, self._comm, self._host, self._graph = plan, comm, host, None
+    def __init__(self, plan: Plan, comm: MPI.Intracomm | None, host: Host | None):
+        self.plan, self._comm, self._host = plan, comm, host
+        self._graph: MPI.Distgraphcomm | None = None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
         self.uses = 0
 
@@ -39,16 +44,16 @@ class _Route:
         return channel
 
     def _open(self, width: int, dtype: np.dtype) -> Channel:
-        if self._comm is None:
+        if self._comm is None or self._host is None:
             return Within(self.plan, width, dtype)
         if self.uses < 2:
             return PointToPoint(self.plan, width, dtype, self._comm)
-        return self._host.channel(self.plan, width, dtype) or self._neighbourhood(width, dtype)
+        return self._host.channel(self.plan, width, dtype) or self._neighbourhood(width, dtype, self._comm)
 
-    def _neighbourhood(self, width: int, dtype: np.dtype) -> Neighbourhood:
+    def _neighbourhood(self, width: int, dtype: np.dtype, comm: MPI.Intracomm) -> Neighbourhood:
         if self._graph is None:
-            self._graph = self._comm.Create_dist_graph_adjacent([rank for rank, _ in self.plan.sources],
-                                                                [rank for rank, _ in self.plan.targets], reorder=False)
+            self._graph = comm.Create_dist_graph_adjacent([rank for rank, _ in self.plan.sources],
+                                                          [rank for rank, _ in self.plan.targets], reorder=False)
         return Neighbourhood(self.plan, width, dtype, self._graph)
 
     def close(self) -> None:
@@ -70,8 +75,8 @@ class Network:
         seed: the run's, for the conditions.
     """
 
-    def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger, comm=None,
-                 conditions: Sequence[Condition] = (), seed: int = 0):
+    def __init__(self, matrix: Callable[[int], csr_array], placement: Placement, ledger: Ledger,
+                 comm: MPI.Intracomm | None = None, conditions: Sequence[Condition] = (), seed: int = 0):
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
         self._conditions, self._seed = tuple(conditions), seed
         self._host = None if comm is None else Host(comm, placement)
@@ -126,12 +131,13 @@ class Network:
     def wait(self) -> np.ndarray:
         """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself."""
         values, channel = self._values, self._pending
+        assert values is not None, "nothing has been posted"
         self._values = self._pending = None
         return values if channel is None else channel.mixture()
 
     def settle(self) -> None:
         """Complete an exchange that is under way, in place: the posted values become their mixture."""
-        if self._pending is None:
+        if self._pending is None or self._values is None:
             self._values = None
         else:
             values = self._values
@@ -157,6 +163,7 @@ class Network:
                 self._routes.move_to_end(key)
                 self._last, self._here = matrix, self._routes[key]
         route = self._here
+        assert route is not None, "of this graph"
         if route.uses < 2:
             route.uses += 1
         return route

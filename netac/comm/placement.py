@@ -19,7 +19,7 @@ class Placement:
     processes: int = 1
     rank: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.processes > self.agents:
             raise InputError(f"a launch of {self.processes} processes needs at least as many agents", key="agents",
                              found=self.agents, valid=f"agents >= {self.processes}, or fewer processes (mpirun -n)")

@@ -16,7 +16,8 @@ from netac.comm.placement import Placement
 try:
     from scipy.sparse._sparsetools import csr_matvecs
 except ImportError:      # pragma: no cover - another scipy: the public way, same kernel
-    def csr_matvecs(rows, columns, vectors, indptr, indices, data, x, y):
+    def csr_matvecs(rows: int, columns: int, vectors: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray,
+                    x: np.ndarray, y: np.ndarray) -> None:
         y += (csr_array((data, indices, indptr), shape=(rows, columns)) @ x.reshape(columns, vectors)).ravel()
 
 

@@ -6,11 +6,16 @@ yours of the last round are read".
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from netac.comm.channels import Channel, collective
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 BUDGET = 32 << 20      # bytes a network may hold this way: half of what containers commonly grant in /dev/shm
 
@@ -23,9 +28,10 @@ class Host:
         placement: which agents are here.
     """
 
-    def __init__(self, comm, placement: Placement):
+    def __init__(self, comm: MPI.Intracomm, placement: Placement):
         from mpi4py import MPI
-        self._comm, self._placement, self._open = comm, placement, []
+        self._comm, self._placement = comm, placement
+        self._open: list[Shared] = []
         neighbours = comm.Split_type(MPI.COMM_TYPE_SHARED)
         self._together = neighbours.size == comm.size
         neighbours.Free()
@@ -39,7 +45,7 @@ class Host:
         if not self._together or held > BUDGET:
             return None
         try:
-            windows = [_window(self._comm, size * len(self._placement.local), MPI) for _ in range(2)]
+            windows = [_window(self._comm, size * len(self._placement.local)) for _ in range(2)]
         except (NotImplementedError, MPI.Exception):
             windows = []
         self._together = self._comm.allreduce(bool(windows), MPI.LAND)
@@ -49,8 +55,9 @@ class Host:
         return self._open[-1]
 
 
-def _window(comm, size: int, MPI):
+def _window(comm: MPI.Intracomm, size: int) -> tuple[MPI.Win, Any]:
     """`size` bytes of this process, following those of lower ones in memory that all can read, and which is that memory."""
+    from mpi4py import MPI
     window = MPI.Win.Allocate_shared(size, 1, MPI.INFO_NULL, comm)
     window.Lock_all(MPI.MODE_NOCHECK)
     first, _ = window.Shared_query(0)
@@ -64,7 +71,8 @@ class Shared(Channel):
     between, and so is done with the first: one announcement a round is enough.
     """
 
-    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm, placement: Placement, windows: list):
+    def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm: MPI.Intracomm, placement: Placement,
+                 windows: list[tuple[MPI.Win, Any]]):
         super().__init__(plan, width, dtype)
         self._plan, self._windows = plan.among_all(placement), [window for window, _ in windows]
         self.held = sum(len(memory) for _, memory in windows)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 TAG = 11
 PAUSE = 1e-4     # seconds between looks at what takes long: who waits in MPI would keep a core from those who work
@@ -29,7 +32,7 @@ class TrainerLinks:
         comm: the launch's communicator; None in a single process.
     """
 
-    def __init__(self, placement: Placement, ledger: Ledger, comm=None):
+    def __init__(self, placement: Placement, ledger: Ledger, comm: MPI.Intracomm | None = None):
         self.placement, self._ledger, self._comm = placement, ledger, comm
 
     @property
@@ -42,6 +45,7 @@ class TrainerLinks:
         placement, comm = self.placement, self._comm
         self._ledger.trainer(placement.agents, WIRE.itemsize * width * placement.agents)
         if comm is None:
+            assert rows is not None, "the trainer has rows to hand out"
             return rows.astype(WIRE).astype(float)
         mine = np.empty((len(placement.local), width), WIRE)
         counts = [count * width for count in placement.counts]
@@ -72,7 +76,7 @@ class TrainerLinks:
     def sum(self, rows: np.ndarray) -> np.ndarray:
         """The sum over all agents of (n, width), in ascending order: collected by the trainer, handed out to all, (width,)."""
         whole, width = self.gather(rows), rows.shape[1]
-        total = np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0) if self.is_trainer else None
+        total = None if whole is None else np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0)
         return self.scatter(total, width)[0]
 
     def mean(self, rows: np.ndarray) -> np.ndarray:
@@ -89,7 +93,7 @@ class TrainerLinks:
             meanwhile: what the trainer's process has to do, of no effect on turns: when it would wait, or at the end.
         """
         placement, here = self.placement, 0
-        load = load.astype(WIRE) if self.is_trainer else None
+        load = self._single(load)
         nbytes = WIRE.itemsize * int(np.prod(size))
         for agent in order:
             self._ledger.trainer(1, nbytes)
@@ -97,6 +101,7 @@ class TrainerLinks:
             load = self._carried(load, size, here, owner, meanwhile)
             here = owner
             if placement.rank == owner:
+                assert load is not None, "it has come"
                 load = turn(agent, load.astype(float)).astype(WIRE)
         if self.is_trainer:
             meanwhile()
@@ -113,18 +118,25 @@ class TrainerLinks:
         """
         owner = self.placement.owner(agent)
         self._ledger.trainer(2, 2 * WIRE.itemsize * int(np.prod(size)))
-        load = self._carried(load.astype(WIRE) if self.is_trainer else None, size, 0, owner)
+        load = self._carried(self._single(load), size, 0, owner)
         if self.placement.rank == owner:
+            assert load is not None, "it has come"
             load = answer(load.astype(float)).astype(WIRE)
         load = self._carried(load, size, owner, 0)
-        return load.astype(float) if self.is_trainer else None
+        return load.astype(float) if load is not None and self.is_trainer else None
+
+    def _single(self, load: np.ndarray | None) -> np.ndarray | None:
+        """The trainer's load as it travels; None elsewhere."""
+        return load.astype(WIRE) if load is not None and self.is_trainer else None
 
     def _carried(self, load: np.ndarray | None, size: tuple[int, ...], source: int, target: int,
                  meanwhile: Callable[[], None] | None = None) -> np.ndarray | None:
         """What process `source` holds, on process `target`, too; `meanwhile` is what the trainer does where it would wait."""
         if source == target or self.placement.rank not in (source, target):
             return load
+        assert self._comm is not None, "a single process has all agents"
         if self.placement.rank == source:
+            assert load is not None, "this process holds it"
             self._comm.Send(load, dest=target, tag=TAG)
             self._ledger.wire(1, load.nbytes)
             return load
@@ -156,7 +168,7 @@ class TrainerLinks:
         """Nothing is held."""
 
 
-def _wait_asleep(request) -> None:
+def _wait_asleep(request: MPI.Request) -> None:
     """Wait for a request without keeping a core busy."""
     while not request.Test():
         time.sleep(PAUSE)

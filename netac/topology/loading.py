@@ -190,12 +190,16 @@ def _found_part(value: object, key: str, folder: Path | None) -> str:
 def _loaded_parts(parts: str | list[str], agents: int, within: tuple[str, ...]) -> Part | list[Part]:
     """What names and absolute paths of other topologies stand for; one that is named twice is loaded once."""
     if isinstance(parts, list):
-        loaded = {name: _loaded_parts(name, agents, within) for name in dict.fromkeys(parts)}
+        loaded = {name: _loaded_part(name, agents, within) for name in dict.fromkeys(parts)}
         return [loaded[name] for name in parts]
-    if parts in within:
-        raise InputError("a topology cannot be a part of itself", file=parts)
+    return _loaded_part(parts, agents, within)
+
+
+def _loaded_part(part: str, agents: int, within: tuple[str, ...]) -> Part:
+    if part in within:
+        raise InputError("a topology cannot be a part of itself", file=part)
     try:
-        return Part(_load(_table(parts), agents, None, within))
+        return Part(_load(_table(part), agents, None, within))
     except RunError as error:
         raise as_input_error(error, "") from error
 

@@ -14,9 +14,15 @@ _NOTHING = ...      # stays itself when an error travels between processes
 
 
 class NetacError(Exception):
-    """Base of the errors netac raises on purpose; `exit_status` is what the command line ends with."""
+    """Base of the errors netac raises on purpose.
+
+    Attributes:
+        exit_status: what the command line ends with.
+        told_by_root: every process of the launch has it, so that process 0 alone need tell it.
+    """
 
     exit_status = 1
+    told_by_root = False
 
 
 class InputError(NetacError, ValueError):

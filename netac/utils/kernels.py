@@ -28,8 +28,8 @@ def _numpy_bits() -> Iterable[bytes]:
     for dtype in (np.float64, np.float32):
         x = _numbers(SIZE).astype(dtype)
         a, b = x[:704].reshape(32, 22), x[-682:].reshape(22, 31)
-        for values in (np.exp(x), np.log(np.abs(x) + dtype(0.5)), np.tanh(x), np.sqrt(np.abs(x)).sum(), a @ b,
-                       a @ b[:, 0]):
+        products = np.matmul(a, b), np.matmul(a, b[:, 0])
+        for values in (np.exp(x), np.log(np.abs(x) + dtype(0.5)), np.tanh(x), np.sqrt(np.abs(x)).sum(), *products):
             yield np.ascontiguousarray(values).tobytes()
 
 

@@ -78,7 +78,7 @@ class JointChoices:
     """
 
     size = 1
-    dtype = np.dtype(np.int64)
+    dtype: np.dtype = np.dtype(np.int64)
 
     def __init__(self, spaces: Sequence[ActionSpace]):
         self.spaces, self._first = tuple(spaces), _firsts(spaces)

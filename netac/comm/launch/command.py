@@ -84,7 +84,7 @@ def slots(hosts: str) -> int:
     """How many processes the text of a hostfile grants ("host slots=8", "host:8"), 0 where a line does not say."""
     lines = [line for line in hosts.splitlines() if line.strip(" \t") and not line.lstrip(" \t").startswith("#")]
     found = [re.search(r"(?:slots *= *|:)([0-9]+)", line) for line in lines]
-    return sum(int(match[1]) for match in found) if all(found) else 0
+    return sum(int(match[1]) for match in found if match) if None not in found else 0
 
 
 def count_cores(environ: Mapping[str, str], hostfile: str | None = None) -> int:

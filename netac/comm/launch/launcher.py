@@ -145,18 +145,18 @@ def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> str:
     pipes = [(pipe, out, kind()) for pipe, out in ((process.stderr, 2), (process.stdout, 1)) if pipe is not None]
     with selectors.DefaultSelector() as selector:
         for pipe, out, sieve in pipes:
-            selector.register(pipe, selectors.EVENT_READ, (out, sieve))
+            selector.register(pipe, selectors.EVENT_READ, (pipe, out, sieve))
         while selector.get_map():
             arrived = {key.fd for key, _ in selector.select(PAUSE)}
             for key in list(selector.get_map().values()):
-                out, sieve = key.data
+                pipe, out, sieve = key.data
                 now, shown, ended = time.monotonic(), b"", False
                 if key.fd in arrived:
                     data = os.read(key.fd, 65536)
                     shown, ended = (sieve.feed(data, now), False) if data else (sieve.end(), True)
                 if not _write(out, shown + sieve.tick(now)) or ended:
-                    selector.unregister(key.fileobj)
-                    key.fileobj.close()
+                    selector.unregister(pipe)
+                    pipe.close()
     return "".join(sieve.kept.decode(errors="replace") for _, _, sieve in pipes)
 
 

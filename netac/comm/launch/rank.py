@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from netac.utils.errors import InputError, NetacError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 # set by mpirun, mpiexec and srun of Open MPI, MPICH, Intel MPI and MVAPICH
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
@@ -36,7 +39,7 @@ def is_mpi_launch(environ: dict[str, str] | os._Environ = os.environ) -> bool:
     return any(size != "1" for size in sizes) if sizes else any(name in environ for name in RANKS)
 
 
-def communicator():
+def communicator() -> MPI.Intracomm | None:
     """The launch's communicator, or None for a single process (then MPI is not even imported).
 
     Raises:
@@ -69,7 +72,7 @@ def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:
     return rank != "0" and environ.get("NETAC_MPI") != "0"
 
 
-def agree(comm, work: Callable[[], Answer]) -> Answer:
+def agree(comm: MPI.Intracomm | None, work: Callable[[], Answer]) -> Answer:
     """What `work` answers on process 0, for every process; its error is raised on all of them, in the same words."""
     if comm is None:
         return work()
@@ -77,8 +80,8 @@ def agree(comm, work: Callable[[], Answer]) -> Answer:
     if comm.rank == 0:
         try:
             outcome = (work(), None)
-        except NetacError as error:
-            outcome = (None, error)
+        except NetacError as found:
+            outcome = (None, found)
     answer, error = comm.bcast(outcome, root=0)
     if error is not None:
         error.told_by_root = True
@@ -86,7 +89,7 @@ def agree(comm, work: Callable[[], Answer]) -> Answer:
     return answer
 
 
-def abort(error: BaseException, comm, folder: Path | None, patience: float = 0.0) -> NoReturn:
+def abort(error: BaseException, comm: MPI.Intracomm, folder: Path | None, patience: float = 0.0) -> NoReturn:
     """Tell the user of an error that only this process may know of, once per launch, and end all of the launch.
 
     Args:
@@ -107,7 +110,7 @@ def abort(error: BaseException, comm, folder: Path | None, patience: float = 0.0
 
 def end(error: Exception) -> int:
     """The exit status for an error nobody has dealt with, after telling the user of it (under MPI: once per launch)."""
-    if getattr(error, "told_by_root", False):
+    if isinstance(error, NetacError) and error.told_by_root:
         if is_follower():
             time.sleep(1)                                  # some launchers end all when the first process ends
         else:
@@ -150,7 +153,7 @@ def _first_to_fail(folder: Path | None) -> bool:
     return True
 
 
-def announce(comm, describe: Callable[[int], str], show: bool) -> None:
+def announce(comm: MPI.Intracomm | None, describe: Callable[[int], str], show: bool) -> None:
     """Say which process holds which agents: to standard error (`show`), and to the file run_mpi.sh asks for."""
     line = f"{os.getpid()} host {socket.gethostname()}"
     lines = [line] if comm is None else comm.gather(line, root=0)
