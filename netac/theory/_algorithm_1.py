@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netac.exact import FiniteMDP, action_value, subset_action_value, subset_advantage, transition, visitation_distribution
+from netac.exact import (
+    FiniteMDP,
+    action_value,
+    subset_action_value,
+    subset_advantage,
+    transition,
+    visitation_distribution,
+)
 from netac.theory._penalised import penalised, shortfall, within_ball
 
 
@@ -34,7 +41,8 @@ def value(mdp: FiniteMDP, pi: np.ndarray) -> float:
 
 def local_advantage(mdp: FiniteMDP, pi: np.ndarray, new: np.ndarray, before: Sequence[int], agent: int,
                     Q: np.ndarray) -> np.ndarray:
-    """(S, A) E[A^{i_m}(s, a^{i_{1:m-1}}, a^{i_m})] over the actions of i_{1:m-1} = `before`, drawn from `new` (N, S, A)."""
+    """(S, A) E[A^{i_m}(s, a^{i_{1:m-1}}, a^{i_m})] over the actions of i_{1:m-1} = `before`, drawn from `new` (N, S,
+    A)."""
     advantage = subset_advantage(mdp, pi, [agent], before, Q)
     for other in before:
         policy = new[other].reshape(mdp.states, mdp.actions, *[1] * (advantage.ndim - 2))
@@ -59,7 +67,8 @@ def iterate(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], eta: float) ->
     return SequentialUpdate(new, np.array(summands), np.array(shortfalls), np.array(radii))
 
 
-def within_balls(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], radius: float, eta: float, in_turn: bool) -> np.ndarray:
+def within_balls(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], radius: float, eta: float,
+                 in_turn: bool) -> np.ndarray:
     """(N, S, A) policies after trust-region updates without a penalty: each the best with KL <= radius in every state.
 
     Args:

@@ -23,8 +23,8 @@ class Claim:
         measure: what was measured, e.g. "least gain of an iteration".
         measured: its value; NaN decides against the claim.
         relation, bound, tolerance: the claim holds if measured <= bound + tolerance, or measured >= bound - tolerance.
-        refuted: the claim is known to be wrong; measure, relation and bound are those of its counter-example, which has to
-            reproduce.
+        refuted: the claim is known to be wrong; measure, relation and bound are those of its counter-example, which has
+            to reproduce.
     """
 
     says: str

@@ -1,8 +1,8 @@
 """Small games of the trust-region experiment: random Dec-MDPs, and the counter-examples.
 
-A Dec-MDP (paper 002, section 3) is a finite MDP with one reward for all, the mean of `FiniteMDP.r` over agents, in which
-agent k acts on its local state s^k alone.  Local policies are (N, L, A), L local states; `DecMDP.lift` makes them the
-(N, S, A) that `netac.exact` takes.
+A Dec-MDP (paper 002, section 3) is a finite MDP with one reward for all, the mean of `FiniteMDP.r` over agents, in
+which agent k acts on its local state s^k alone.  Local policies are (N, L, A), L local states; `DecMDP.lift` makes them
+the (N, S, A) that `netac.exact` takes.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def random_policies(game: DecMDP, rng: np.random.Generator) -> np.ndarray:
 
 
 def slow_belief(gamma: float = 0.95, step: float = 0.05) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """Two agents; agent 2's local state goes from 0 to 1 for good once it plays 1, agent 1's next one is that of agent 2 but
-    for chance 0.1.  Policies: agent 2 never plays 1; it plays 1 with probability `step`.
+    """Two agents; agent 2's local state goes from 0 to 1 for good once it plays 1, agent 1's next one is that of agent
+    2 but for chance 0.1.  Policies: agent 2 never plays 1; it plays 1 with probability `step`.
 
     After long, s^2 = 1 is likely even for a small step: agent 1's transition shifts far more than any policy.
     """
@@ -83,10 +83,11 @@ def slow_belief(gamma: float = 0.95, step: float = 0.05) -> tuple[DecMDP, np.nda
 
 
 def agreement(gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """Two agents with actions 0, 1 see the state, 1 if they last did the same, else 0, which is also the reward.  Policies:
-    uniform; one plays 1 more often by `step`, the other less.
+    """Two agents with actions 0, 1 see the state, 1 if they last did the same, else 0, which is also the reward.
+    Policies: uniform; one plays 1 more often by `step`, the other less.
 
-    At the uniform policies no agent's own advantage is anything but 0, yet the return falls by 2 step^2 of all there is.
+    At the uniform policies no agent's own advantage is anything but 0, yet the return falls by 2 step^2 of all there
+    is.
     """
     agree = np.array([1.0, 0.0, 0.0, 1.0])
     P = np.tile(np.stack([1.0 - agree, agree], axis=-1), (2, 1, 1))
@@ -96,14 +97,15 @@ def agreement(gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray
 
 
 def majority(agents: int, gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """An odd number of agents with actions 0, 1 see the state.  From the first one a majority of ones leads to the left, else
-    to the right, for good; from then on the reward is the number of ones less that of zeros in the step before, on the right,
-    and minus that on the left.  Policies: uniform; all play 1 more often by `step`.
+    """An odd number of agents with actions 0, 1 see the state.  From the first one a majority of ones leads to the
+    left, else to the right, for good; from then on the reward is the number of ones less that of zeros in the step
+    before, on the right, and minus that on the left.  Policies: uniform; all play 1 more often by `step`.
 
     What an agent can do for the reward is 1 / N of what all can, and the majority knows N of them from fewer.
     """
     ones = np.array([sum(joint) for joint in np.ndindex(*[2] * agents)])
-    reward = np.concatenate([[0.0], *(side * np.array([0.0, *(2.0 * np.arange(agents + 1) - agents)]) for side in (-1, 1))])
+    reward = np.concatenate([[0.0], *(side * np.array([0.0, *(2.0 * np.arange(agents + 1) - agents)])
+                                      for side in (-1, 1))])
     side = agents + 2                                   # states of a side: just arrived, then by the ones before
     P = np.zeros((1 + 2 * side, 2**agents, 1 + 2 * side))
     joint = np.arange(2**agents)
@@ -116,9 +118,9 @@ def majority(agents: int, gamma: float, step: float) -> tuple[DecMDP, np.ndarray
 
 
 def team_game(agents: int, states: int, gamma: float, rng: np.random.Generator) -> DecMDP:
-    """One reward for all, from 0 to 1 over all states and joint actions: in every state a random field on every agent's action
-    (0 or 1) and a random coupling of every pair's.  The next state is drawn from a random distribution of s if a = 0 for all,
-    another if a = 1 for all, else from their mixture by the share of ones.
+    """One reward for all, from 0 to 1 over all states and joint actions: in every state a random field on every agent's
+    action (0 or 1) and a random coupling of every pair's.  The next state is drawn from a random distribution of s if a
+    = 0 for all, another if a = 1 for all, else from their mixture by the share of ones.
     """
     actions = 2.0 * np.array(np.unravel_index(np.arange(2**agents), (2,) * agents)) - 1.0         # (N, J), -1 or 1
     couplings = np.triu(rng.standard_normal((states, agents, agents)), 1) / np.sqrt(agents)
@@ -127,7 +129,8 @@ def team_game(agents: int, states: int, gamma: float, rng: np.random.Generator) 
     reward = (value - value.min()) / (value.max() - value.min())
     share = (actions.mean(axis=0) + 1.0)[:, None] / 2.0
     none, all_ones = rng.dirichlet(np.ones(states), (2, states))
-    P = np.stack([(1.0 - share) * without + share * with_ones for without, with_ones in zip(none, all_ones, strict=True)])
+    P = np.stack([(1.0 - share) * without + share * with_ones
+                  for without, with_ones in zip(none, all_ones, strict=True)])
     return observed(FiniteMDP(P, _for_all(reward, agents), np.full(states, 1.0 / states), gamma))
 
 

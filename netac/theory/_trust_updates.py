@@ -1,4 +1,4 @@
-"""Clipped updates of tabular softmax policies: IPPO's independent ratios against JR-PPO's joint one, with exact advantages.
+"""Clipped updates of tabular softmax policies with exact advantages: IPPO's independent ratios, JR-PPO's joint one.
 
 The surrogate is that of the trainers (`netac.algorithms.policy_gradient.surrogates.clipped`), the optimizer their
 Adam; only the networks and the estimated advantages are missing, so that what is seen comes from clipping alone.  Both

@@ -1,4 +1,4 @@
-"""netac's own algorithms, watched from outside: a run that stops at chosen iterations to be measured, and games as files."""
+"""Runs of netac's own algorithms that stop at chosen iterations to be measured, and games as files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from netac.experiment.measures import refuse_bad_numbers
 
 
 def looks(T: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations t < T at which to look at a run so that its average over all of them comes out right, and their weights.
+    """Iterations t < T at which to look at a run so that its average over all of them comes out right, and their
+    weights.
 
-    One is drawn at random from every cell between the edges T (k / points)^3, so that the start, where errors fall fast, is
-    seen closely, and no period of the graph's is met at one phase only.
+    One is drawn at random from every cell between the edges T (k / points)^3, so that the start, where errors fall
+    fast, is seen closely, and no period of the graph's is met at one phase only.
 
     Returns:
         (n,) ascending, n <= points, and (n,) shares of the run, which sum to 1.
