@@ -38,7 +38,7 @@ def greedy(x: Parameters) -> np.ndarray:
 
 
 def gradient(x: Parameters, actions: np.ndarray, r: np.ndarray) -> Parameters:
-    """Of the mean over B of (Q_tot - r)^2, for every run.
+    """The gradient of the mean over B of (Q_tot - r)^2, for every run.
 
     Args:
         actions: (R, 2, B).
@@ -65,7 +65,7 @@ def train(x: Parameters, payoff: np.ndarray, behaviour: Callable[[int, np.ndarra
     Args:
         payoff: (A, A) r.
         behaviour: actions (R, 2, B) for step t, given the runs' greedy actions (R, 2).
-        look: every how many steps the greedy joint action is looked at.
+        look: steps between two evaluations of the greedy joint action.
 
     Returns:
         the parameters, and (steps / look, R) the rewards of the greedy joint actions.

@@ -41,7 +41,7 @@ def ferry() -> FiniteMDP:
 
 
 def tables(folder: Path) -> dict[str, Any]:
-    """What an experiment says of the game and its policies, whose files are written into `folder`."""
+    """The experiment file's tables for the game and its policies; writes their files into `folder`."""
     ones = np.rint(_shares() * AGENTS).astype(int)
     psi = np.eye(STATES * (AGENTS + 1))[np.arange(STATES)[:, None] * (AGENTS + 1) + ones]
     x = np.zeros((STATES, 2, 2))

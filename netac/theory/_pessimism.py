@@ -61,8 +61,7 @@ class Data:
 
 
 def sample(mdp: FiniteMDP, phi: np.ndarray, pairs: np.ndarray, n: int, rng: np.random.Generator) -> Data:
-    """n independent transitions: (s, a) by weights `pairs` (S, J), then s'; a reward is 1 with probability r(s, a),
-    else 0."""
+    """n independent transitions: (s, a) ~ `pairs` (S, J), s' ~ P; a reward is 1 with probability r(s, a), else 0."""
     s, a = np.divmod(rng.choice(pairs.size, n, p=pairs.ravel() / pairs.sum()), mdp.joint_actions)
     below = np.cumsum(mdp.P[s, a], axis=-1)
     after = np.minimum((rng.random(n)[:, None] >= below).sum(axis=-1), mdp.states - 1)

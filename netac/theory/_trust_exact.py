@@ -54,12 +54,11 @@ class Shift(NamedTuple):
     """What an update did to the transitions of local states; the largest over agents and local states."""
 
     error: float
-    """Of Proposition 1's identity."""
+    """Error of Proposition 1's identity."""
     own: float
     """Total variation of agent j's term / that of its policies."""
     all: float
-    """Total variation of the shift / that of the joint policies, the others' local states being distributed as
-    before."""
+    """Total variation of the shift / that of the joint policies, the others' local states distributed as before."""
     pairs: float
     """Total variation of (s^k, next s^k) as visited / (that of the joint policies / (1 - gamma))."""
     summed: float
@@ -92,7 +91,7 @@ def counter_examples() -> Iterator[Pair]:
 
 
 def shift(pair: Pair) -> Shift:
-    """Of one update; exact."""
+    """The exact shift by one update."""
     game, old, new = pair
     before, after = transition(game.mdp, old), transition(game.mdp, new)
     weights, later = visits(game, old), visits(game, new)
@@ -213,14 +212,12 @@ def divergence_claims(lab: Lab, found: Sequence[Pair]) -> list[Claim]:
 
 
 def coupled(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(S,) 1 - prod_k (1 - TV_k): the chance that of agents' actions coupled as well as each can be, one at least
-    differs."""
+    """(S,) 1 - prod_k (1 - TV_k): the probability that maximally coupled old and new actions differ for some agent."""
     return 1.0 - np.prod(1.0 - tv(old, new), axis=0)
 
 
 def within_range(lab: Lab) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    """epsilon, and old and new policies (N, 1, A) whose ratios are all within 1 +- epsilon; the last ones reach its
-    ends."""
+    """epsilon, old and new policies (N, 1, A) with all ratios within 1 +- epsilon; the last ones reach both ends."""
     rng = lab.rng(1)
     for agents, actions in ((1, 2), (2, 4), (4, 3), (8, 2), (16, 2)):
         for epsilon in EPSILONS:
@@ -250,10 +247,9 @@ def falling_share(lab: Lab) -> float:
 # --- the number of agents (Theorem 3 and the text after it) ---
 
 def alike_tv(agents: int, epsilon: float) -> float:
-    """Joint TV of N agents with two equally likely actions, whose ratios go to 1 - epsilon and 1 + epsilon, exact for
-    any N.
+    """Exact joint TV of N agents with two equally likely actions, whose ratios go to 1 - epsilon and 1 + epsilon.
 
-    All that tells the joint actions apart is how many play 1: it is that of two binomial distributions.
+    A joint action's probability depends only on how many play 1, so it is the TV of two binomial distributions.
     """
     ones = np.arange(agents + 1)
     return float(tv(binom.pmf(ones, agents, 0.5), binom.pmf(ones, agents, 0.5 * (1.0 + epsilon))))
@@ -272,7 +268,7 @@ def growth_rows(sizes: Sequence[int], alpha: float) -> list[Row]:
 
 
 def growth_claims(rows: Sequence[Row], alpha: float) -> list[Claim]:
-    """What `growth_rows` say."""
+    """Claims on the rows of `growth_rows`."""
     source = f"{PAPER}, section 5"
     return [
         Claim("at a fixed clip range the joint TV grows in proportion to the number of agents", f"{PAPER}, section 7",
@@ -289,12 +285,12 @@ def growth_claims(rows: Sequence[Row], alpha: float) -> list[Claim]:
 
 
 def exponent(rows: Sequence[Row], column: str) -> float:
-    """The slope of log column over log N."""
+    """The slope of the log of a column against log N."""
     return float(np.polyfit(np.log([row["agents"] for row in rows]), np.log([row[column] for row in rows]), 1)[0])
 
 
 def _update(game: DecMDP, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Lifted: random policies, and these moved by a random share, from 1 to 100 %, to other ones."""
+    """(N, S, A) random policies, and their mixture with other ones, of a random share of 1 to 100 %."""
     old, aim = random_policies(game, rng), random_policies(game, rng)
     return game.lift(old), game.lift(old + 10.0 ** rng.uniform(-2.0, 0.0) * (aim - old))
 

@@ -22,7 +22,7 @@ Rows = Sequence[Row]
 
 
 def draw(tables: Mapping[str, Rows], updates: Sequence[Improvement]) -> Figure:
-    """Of the random updates and all other tables, or with a game of the user's, of its updates alone."""
+    """The picture of the random updates and all other tables, or with a user's game of its updates alone."""
     from matplotlib.figure import Figure
 
     if len(tables) == 1:

@@ -36,7 +36,7 @@ class Trained(NamedTuple):
 
 
 def trained(lab: Lab) -> Trained:
-    """All trainings; every row's are of the same games and first policies."""
+    """All trainings; those of a row have the same games and first policies."""
     ranges_of = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
     versus_of, versus_seeds = lab.choose((2, 8), (2, 4, 8, 12, 16)), lab.choose(6, 16)
     seeds = lab.choose(4, 20)
@@ -139,8 +139,7 @@ def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> Row:
 
 
 def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> Row:
-    """Mean scores over training, the interval of their difference seed by seed, final scores, joint TVs per
-    iteration."""
+    """Mean scores over training, the interval of their paired differences, final scores, joint TVs per iteration."""
     alone, joint = zip(*found, strict=True)
     mean = [np.array([one.score.mean() for one in ours]) for ours in (alone, joint)]
     last = [np.array([one.score[-1] for one in ours]) for ours in (alone, joint)]

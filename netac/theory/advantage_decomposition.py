@@ -2,8 +2,8 @@
 
 A^{i_{1:m}}(s, a^j, a^{i_{1:m}}) = sum_l A^{i_l}(s, (a^j, a^{i_{1:l-1}}), a^{i_l}), for any order of any agents i_{1:m}
 and any actions a^j of other agents that are given already (Kuba et al., 2022, Lemma 1 with equation 1), on random
-games.  The left side is taken by its meaning: some agents play their actions once, everything else and afterwards
-follows pi.  The right side is of `netac.exact.subset_advantage`, which averages a table of action values.
+games.  The left side is taken from its definition: some agents play their actions once, all other actions follow pi.
+The right side is from `netac.exact.subset_advantage`, which averages a table of action values.
 
 What follows: agents that choose in turn, each an action of no negative advantage given those before, together choose an
 action of no negative advantage.  Agents that choose without regard to each other do not: where r = a_1 a_2 and the
@@ -91,7 +91,7 @@ def orders(agents: int, rng: np.random.Generator) -> Iterator[tuple[tuple[int, .
 
 
 def played(mdp: FiniteMDP, pi: np.ndarray, V: np.ndarray, agents: Sequence[int], actions: np.ndarray) -> np.ndarray:
-    """(S,) Q^{i_{1:m}}(s, a^{i_{1:m}}) by its meaning: `agents` play `actions` (m,) once, all the rest is of pi."""
+    """(S,) Q^{i_{1:m}}(s, a^{i_{1:m}}) by definition: `agents` play `actions` (m,) once, all the rest follows pi."""
     once = pi.copy()
     once[list(agents)] = np.eye(mdp.actions)[actions][:, None]
     chain = induced_chain(mdp, once)
@@ -100,8 +100,7 @@ def played(mdp: FiniteMDP, pi: np.ndarray, V: np.ndarray, agents: Sequence[int],
 
 def errors_of(mdp: FiniteMDP, pi: np.ndarray, Q: np.ndarray, V: np.ndarray, order: Sequence[int], given: Sequence[int],
               rng: np.random.Generator) -> tuple[float, float]:
-    """Largest errors of Lemma 1 over states and joint actions: as it is, and had each agent's advantage nothing
-    given."""
+    """Largest errors of Lemma 1 over states and joint actions: as stated, and with unconditional advantages."""
     terms = [subset_advantage(mdp, pi, [agent], [*given, *order[:m]], Q) for m, agent in enumerate(order)]
     free = [subset_advantage(mdp, pi, [agent], (), Q) for agent in order]
     joint = mdp.actions**(len(given) + len(order))
@@ -126,13 +125,15 @@ def best_in_turn(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], Q: np.nda
 
 
 def best_alone(mdp: FiniteMDP, pi: np.ndarray, Q: np.ndarray) -> np.ndarray:
-    """(S, N) actions: everybody's best one, nothing being given."""
+    """(S, N) actions: each agent's best one, no other's action being given."""
     return np.stack([subset_advantage(mdp, pi, [agent], (), Q).argmax(axis=1) for agent in range(mdp.agents)], axis=1)
 
 
 def preferred() -> tuple[float, float, float]:
-    """Where r = a_1 a_2 and the policies play 1 and -1: joint advantage of the agents' best actions alone, and in turn;
-    and the sum of the advantages alone."""
+    """The joint advantage of the agents' best actions alone, that in turn, and the sum of the advantages alone.
+
+    In the game r = a_1 a_2 with policies that play 1 and -1.
+    """
     payoff = payoff_table(Settings(game="product"), 2)
     mdp = FiniteMDP(np.ones((1, payoff.size, 1)), payoff.reshape(1, -1, 1).repeat(2, axis=2), np.ones(1), 0.0)
     pi = np.eye(21)[[[11], [9]]]                        # action k is k - 10

@@ -7,12 +7,12 @@ run's iterations; what is averaged is exact:
     consensus   ||Q theta^s||^2                                                                    O(T^-2/5)
     gradient    N ||mean_i grad_i^s J||^2 + sum_i ||grad_i^p J||^2               O(T^-2/5) + eps_app + eps_sp
 
-The slopes are those of log-log lines through the means, without taking anything off: a bound holds if the slope's upper
+The slopes are those of log-log lines through the means, with no floor subtracted: a bound holds if the slope's upper
 95 % limit is at most -0.35.  "single" draws (s, a, s') from mu_theta for critic and actor (Algorithm 1, line 3),
 "double" gives the actor a sample of d_theta of its own (Algorithm 2).  The theorem's samples are independent; "chain"
-is what one runs in practice.  The game is `_ferry`'s, where eps_app = 0 and eps_sp, which vanishes for tabular
-policies, does not: it is the gradient where CAC's mean field with mu_theta in place of d_theta comes to rest, and
-computed exactly.
+takes those of a running Markov chain, as is done in practice.  The game is `_ferry`'s, where eps_app = 0 and eps_sp,
+which vanishes for tabular policies, does not: it is the gradient at the fixed point of CAC's mean field with mu_theta
+in place of d_theta, and computed exactly.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 TAKES_GAME = True
 QUANTITIES = ("critic", "consensus", "gradient")
 BOUND, RARE = -0.35, 1 / 200
-REST = 20_000               # Euler steps after which a mean field should be at rest
+REST = 20_000               # Euler steps in which a mean field must converge
 STEPS = {"actor_step": {"c": 12.0, "sigma": 0.6}, "critic_step": {"c": 6.0, "sigma": 0.4},
          "reward_step": {"c": 6.0, "sigma": 0.4}}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to sample and to talk.
+    """One sampling and one topology.
 
     Attributes:
         name: of the rows.
@@ -103,8 +103,7 @@ class Found:
 
 
 def experiment(lab: Lab) -> Finding:
-    """T = 10^2, 10^2.5, ..., 10^5, with 24 seeds at first and three at last (quick: to 10^3, six seeds, four
-    variants)."""
+    """T = 10^2, 10^2.5, ..., 10^5, with 24 seeds at first, three at last (quick: to 10^3, six seeds, four variants)."""
     if lab.game is not None:
         refuse(lab.game)
     variants = lab.choose([SINGLE, DOUBLE, CHAIN, SPARSE[0]], [SINGLE, DOUBLE, CHAIN, CHAINS, PATH, *SPARSE])
@@ -131,7 +130,7 @@ def experiment(lab: Lab) -> Finding:
 
 
 def refuse(mdp: FiniteMDP) -> None:
-    """Refuse a game that breaks an assumption of the theorem, or whose errors T = 10^5 iterations do not bring down.
+    """Refuse a game that breaks an assumption of the theorem, or whose errors do not fall within T = 10^5 iterations.
 
     Raises:
         InputError: one agent; a chain that does not visit every state from everywhere, with no period; a pair (s, a)
@@ -192,13 +191,13 @@ def stationarity(parts: Parts, gradient: np.ndarray) -> float:
 
 
 def single_sampling_limit(tables: dict[str, Any]) -> float:
-    """eps_sp: the stationarity measure where CAC with exact critics and s ~ mu_theta comes to rest, from its start.
+    """eps_sp: the stationarity measure at the fixed point that CAC with exact critics and s ~ mu_theta reaches.
 
-    The mean field is sum_s,a mu(s) pi(a|s) A(s, a) grad log pi(a|s), averaged over the agents in the shared part,
-    followed by Euler steps until it is 1e-10.
+    The mean field is sum_s,a mu(s) pi(a|s) A(s, a) grad log pi(a|s), averaged over the agents in the shared part.
+    Euler steps along it start at the run's first parameters and end when it is below 1e-10.
 
     Raises:
-        RunError: it does not come to rest.
+        RunError: the steps do not converge.
     """
     parts = next(walk({**tables, "iterations": 1}, [0]))
     x, mdp, shared = parts.agents.parameters, finite(parts).mdp, parts.setting.layout.shared
@@ -238,7 +237,7 @@ def _critic_claims(found: dict[str, Found]) -> list[Claim]:
 
 
 def _gradient_claims(found: dict[str, Found], floor: float, quick: bool) -> list[Claim]:
-    """Single sampling against double: eps_sp stays, and vanishes, for which the quick form's T are too few."""
+    """eps_sp stays under single sampling and vanishes under double; the latter is for the full form's larger T only."""
     claims = []
     for single, double in ((SINGLE.name, DOUBLE.name), (CHAIN.name, CHAINS.name)):
         one = found[single].means("gradient")

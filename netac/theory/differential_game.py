@@ -1,10 +1,10 @@
 """Whether trust-region updates lower the return when they are made at once, and raise it in turn, in Figure 1's game.
 
-Two agents draw real actions from normal distributions of means mu_1, mu_2 and unit variance; r = a_1 a_2, so J = mu_1
-mu_2 (Kuba et al., 2022, Figure 1).  An update maximises the agent's surrogate, E[A] under its new mean, within KL <=
-0.5 of the old one, which is an interval of the mean: KL = (mu' - mu)^2 / 2.  At once both agents see the other's old
-mean; in turn the second sees the first's new one (Algorithm 1 within a ball).  From a grid of starts in [-1, 1]^2 it is
-also asked how often that happens, in one update and in many.
+Two agents draw real actions from normal distributions of means mu_1, mu_2 and unit variance; r = a_1 a_2, so
+J = mu_1 mu_2 (Kuba et al., 2022, Figure 1).  An update maximises the agent's surrogate, E[A] under its new mean, within
+KL <= 0.5 of the old one, which is an interval of the mean: KL = (mu' - mu)^2 / 2.  At once both agents see the other's
+old mean; in turn the second sees the first's new one (Algorithm 1 within a ball).  From a grid of starts in [-1, 1]^2
+the experiment also counts how often the return falls, in one update and in many.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ def divergence(means: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def trust_region(mean: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """argmax over mu' of E[A] = (mu' - mu) mu_other with KL <= DELTA: an end of the interval, or mu where all are
-    alike."""
+    """argmax over mu' of E[A] = (mu' - mu) mu_other with KL <= DELTA: an end of the interval; mu if mu_other = 0."""
     return mean + np.sqrt(2.0 * DELTA) * np.sign(other)
 
 
@@ -95,10 +94,10 @@ def follow(starts: np.ndarray, order: tuple[int, int] | None, steps: int) -> np.
 
 
 def exceptions(starts: np.ndarray, returns: np.ndarray) -> int:
-    """Starts at which a first update at once lowers the return and a + b >= 1 or signs are equal, or the other way
-    round.
+    """The number of starts that contradict the claim on first updates at once.
 
-    Those on the edge of the triangles, where the return stays as it is, do not count.
+    The claim: the return falls exactly where |mu_1| + |mu_2| < 1 and the signs differ.  Starts on the edges of these
+    triangles, where the return does not change, are not counted.
     """
     reach = np.abs(starts).sum(axis=-1)
     expected = (starts.prod(axis=-1) < 0.0) & (reach < 1.0)

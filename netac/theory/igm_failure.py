@@ -1,13 +1,14 @@
-"""Individually best actions need not be jointly best: in the game r = a_1 a_2 the IGM condition fails (paper 004).
+"""Individually best actions need not be jointly best: in the game r = a_1 a_2 the IGM condition fails (paper 004's \
+slide).
 
 Two agents have actions -10, ..., 10.  With policies of means (mu_1, mu_2) = (1, -1) agent 1's advantage is 1 - a_1 and
 agent 2's 1 + a_2: the best actions of each, (-10, 10), get -100 together, where (10, 10) and (-10, -10) get 100.
 Sequential updates use A^{1,2} = A^1 + A^2(a_1, .): agent 2 answers agent 1's new action, and they get 100.
 
-What follows for value factorisation is looked at, too.  VDN (Q_1 + Q_2) and QMIX (monotonic mixing; see
+The same game is tried with value factorisation.  VDN (Q_1 + Q_2) and QMIX (monotonic mixing; see
 `netac.theory._factorisation`) learn r / 100 by Adam from batches of three kinds: "fixed policies", pi_i(a) ~ exp(k a)
 with means 1 and -1; "uniform" actions; and "epsilon-greedy", epsilon = 0.2, around the current best actions after a
-first tenth of the steps with the fixed policies.  VDN is also fitted exactly, by least squares, again and again.
+first tenth of the steps with the fixed policies.  VDN is also fitted exactly, by repeated least squares.
 """
 
 from __future__ import annotations
@@ -77,8 +78,7 @@ def together(pi: np.ndarray) -> np.ndarray:
 
 
 def in_turn(pi: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """(2,) indices of the sequential update's actions: in `order`, each has the largest advantage given the earlier
-    ones."""
+    """(2,) action indices of the sequential update: in `order`, each of largest advantage given the earlier ones."""
     first, second = order
     one = subset_advantage(game(), pi, [first])[0].argmax()
     two = subset_advantage(game(), pi, [second], given=[first])[0, one].argmax()
@@ -86,8 +86,7 @@ def in_turn(pi: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 
 
 def additive_fit(payoff: np.ndarray, pi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q_1(a_1) + Q_2(a_2), (A, A), with the least E[(Q_tot - r)^2], and (2, A) the Q_i, which are E[r | a_i] - E[r] /
-    2.
+    """Q_1(a_1) + Q_2(a_2), (A, A), of least E[(Q_tot - r)^2], and the Q_i (2, A), which are E[r | a_i] - E[r] / 2.
 
     Args:
         pi: (2, A) independent policies, positive everywhere.
@@ -97,7 +96,7 @@ def additive_fit(payoff: np.ndarray, pi: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def move_rows(rng: np.random.Generator) -> Rows:
-    """From the slide's policies, then from random ones."""
+    """One update from the slide's policies, then from random ones."""
     slide = np.array([tilted(mean)[None] for mean in MEANS])
     drawn = rng.dirichlet(np.ones(len(ACTIONS)), (STARTS, 2, 1))
     moves: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -113,8 +112,7 @@ def move_rows(rng: np.random.Generator) -> Rows:
 
 
 def refit_rows() -> Rows:
-    """VDN's exact fit and its greedy actions, over and over: what least squares make of the symmetry between the
-    agents."""
+    """VDN's exact fit to data around its own greedy actions, repeated."""
     payoff, pi = _payoff(), np.array([tilted(mean) for mean in MEANS])
     rows: Rows = []
     for refit in range(REFITS):

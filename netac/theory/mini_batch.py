@@ -2,7 +2,7 @@
 
 Chen et al. (2021) take many samples for an actor step and so need few rounds of communication, O(1/eps ln 1/eps) for
 O(1/eps^2 ln 1/eps) samples; algorithms of one sample an iteration have a round for every one.  Zeng et al. (2022,
-section 5) hold against them the batches of their inner loop, "which is inefficient in practice".  All four run on one
+section 5) criticise the batches of their inner loop, "which is inefficient in practice".  All four run on one
 finite MDP on a ring, each with samples of the discounted visitation for its actor, policies of the agents' own, and the
 actor step of three that brought it to the level after the fewest samples.  The level is half of the way from uniform
 play to the best joint policy; the second measure is when the squared gradient is first a quarter of that at the start.
@@ -49,10 +49,10 @@ PAIRS = 5000                                        # weights of a reward model 
 
 @dataclass(frozen=True)
 class Expense:
-    """One run: what had been spent, and what was reached, at its logged iterations.
+    """The costs and results of one run at its logged iterations.
 
     Attributes:
-        spent: by `QUANTITIES`, (rows,) each, all an agent's own but the joint samples.
+        spent: by `QUANTITIES`, (rows,) each, per agent except for the joint samples.
         J, gradient: (rows,) exact, the gradient squared.
     """
 
@@ -61,17 +61,17 @@ class Expense:
     gradient: np.ndarray
 
     def until(self, reached: np.ndarray) -> dict[str, float]:
-        """What had been spent at the first row where `reached` (rows,), all that was if there is none."""
+        """The costs at the first row where `reached` (rows,) is true, or at the last row if there is none."""
         row = int(reached.argmax()) if reached.any() else -1
         return {name: float(values[row]) for name, values in self.spent.items()}
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An algorithm with the actor step that served it best.
+    """An algorithm with its best actor step.
 
     Attributes:
-        algorithm, step: which.
+        algorithm, step: its name and actor step.
         courses: one a seed.
     """
 
@@ -80,11 +80,11 @@ class Chosen:
     courses: Sequence[Expense]
 
     def cost(self, level: float) -> dict[str, Interval]:
-        """What it took to J >= level: means over the seeds with 95 % intervals."""
+        """The costs to reach J >= level: means over the seeds with 95 % intervals."""
         return _intervals([course.until(level <= course.J) for course in self.courses])
 
     def gradient_cost(self) -> dict[str, Interval]:
-        """What it took until the squared gradient was a quarter of the first."""
+        """The costs until the squared gradient was a quarter of the first."""
         return _intervals([course.until(course.gradient <= course.gradient[0] / 4.0) for course in self.courses])
 
     def reached(self, level: float) -> float:

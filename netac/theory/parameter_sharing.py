@@ -2,12 +2,12 @@
 
 n agents (n even) with actions 0 and 1 get 1 for (0^{n/2}, 1^{n/2}) and for (1^{n/2}, 0^{n/2}), else 0.  If all play 1
 with the same probability p, the return is J_share(p) = 2 p^{n/2} (1 - p)^{n/2}, greatest at p = 1/2; J* = 1.  Here it
-is summed over all 2^n joint actions and maximised by a search that knows nothing of that formula.  Agents that have
+is summed over all 2^n joint actions and maximised by a search that does not use that formula.  Agents that have
 parameters of their own and learn by turns, each taking its best action against the others', reach J* from any start
 that is no saddle.
 
-The full form also trains, where there is torch: MAPPO with shared parameters and HAPPO, from samples.  Their J is that
-of the policies that they end with, exactly.
+With torch the full form also trains MAPPO with shared parameters and HAPPO, from samples.  Their J is the exact one of
+their last policies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TRAINERS = {"mappo": {"parameters": "shared"}, "happo": {}}
 
 
 def experiment(lab: Lab) -> Finding:
-    """n = 2, 4, ..., 16 (quick: 10); trained ones up to 8."""
+    """n = 2, 4, ..., 16 (quick: up to 10); training up to n = 8."""
     sizes = range(2, lab.choose(10, 16) + 1, 2)
     rows = [_row(n, best_shared(n), worst_in_turn(n, lab.rng(n))) for n in sizes]
     claims = [
@@ -59,8 +59,7 @@ def experiment(lab: Lab) -> Finding:
 
 
 def learn(item: tuple[str, int, int]) -> float:
-    """J, exactly, of the policies that a trainer (its name, n, the seed) ends with after 80 iterations of 64
-    samples."""
+    """The exact J of a trainer's last policies (its name, n, the seed), after 80 iterations of 64 samples."""
     import netac
 
     name, n, seed = item
@@ -74,8 +73,7 @@ def learn(item: tuple[str, int, int]) -> float:
 
 
 def returns(payoff: np.ndarray, p: np.ndarray) -> float:
-    """J of agents that play action 1 with probabilities p (n,): the payoff's mean over all joint actions, agent by
-    agent."""
+    """J of agents that play action 1 with probabilities p (n,): the payoff's mean, taken agent by agent."""
     for own in p[::-1]:
         payoff = payoff @ np.array([1.0 - own, own])
     return float(payoff)

@@ -2,15 +2,15 @@
 elsewhere.
 
 Sequential PPO (see `netac theory sequential-ppo`) learns from data alone, with Q_k = phi'w_k of
-`netac.theory._pessimism`: c = infinity is LSTD, smaller c is more pessimistic.  phi makes every policy's Q linear, W =
-sqrt(d) / (1 - gamma) is the largest |w| there can be, and the policies' steps are exact, 10 times as long as the
-bound's of `sequential-ppo`.
+`netac.theory._pessimism`: c = infinity is LSTD, smaller c is more pessimistic.  phi makes every policy's Q linear,
+W = sqrt(d) / (1 - gamma) is the largest |w| there can be, and the policies' steps are exact, 10 times as long as that
+of `sequential-ppo`'s bound.
 
 Every data set is of a random game of its own (`linear_game`) and has n independent transitions with s from the
 behaviour's discounted visitation distribution and rewards that are 0 or 1.  Behaviours: 95 % the optimum and 5 %
-uniform joint actions ("optimum"); half the optimum, half an arbitrary joint action per state ("half"); 90 % that and 10
-% uniform ("arbitrary"); "uniform".  The first two cover the optimum, which is what the theory asks for.  c = 3 sqrt(n)
-was chosen by a look at other random games; the table has all c that were looked at.
+uniform joint actions ("optimum"); half the optimum, half an arbitrary joint action per state ("half"); 90 % such an
+arbitrary action and 10 % uniform ("arbitrary"); "uniform".  The first two cover the optimum, as the theory requires.
+c = 3 sqrt(n) was chosen on other random games; the table has all c that were tried.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ def behave(mdp: FiniteMDP, behaviour: str, rng: np.random.Generator) -> np.ndarr
 
 
 def learned(task: tuple) -> list[tuple[float, float]]:
-    """For the optimum (J*, 0), then for every c / sqrt(n) of the scan what `learn` gives, from one data set of one
-    game."""
+    """(J*, 0) for the optimum, then what `learn` gives for every c / sqrt(n) of the scan, from one data set."""
     (agents, states, actions, features), behaviour, n, scan, K, seed, k = task
     rng = np.random.default_rng([seed, k, agents, BEHAVIOURS.index(behaviour), n])
     mdp, phi = linear_game(rng, agents, states, actions, features)

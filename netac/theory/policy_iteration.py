@@ -42,7 +42,7 @@ FULL = tuple((*sizes, gamma) for gamma in (0.0, 0.1, 0.3, 0.5)
 
 
 class Run(NamedTuple):
-    """What one start of one game came to."""
+    """The results from one start of one game."""
 
     returns: list[float]
     """J(pi_k), k = 0, 1, ..."""
@@ -120,12 +120,12 @@ def follow(limit: int, item: tuple[FiniteMDP, np.random.Generator]) -> Run:
 
 
 def softness(mdp: FiniteMDP) -> float:
-    """eta."""
+    """eta of a game's policies."""
     return min(ETA, 0.5 / mdp.actions)
 
 
 def gain_of_figure_1(in_turn: bool) -> float:
-    """What one update within KL <= 0.5 brings where r = a_1 a_2, a_i = -1 or 1, from means -0.25 and 0.25."""
+    """Gain of one update within KL <= 0.5 where r = a_1 a_2, a_i = -1 or 1, from means -0.25 and 0.25."""
     reward = np.array([1.0, -1.0, -1.0, 1.0]).reshape(1, 4, 1).repeat(2, axis=2)
     mdp = FiniteMDP(np.ones((1, 4, 1)), reward, np.ones(1), 0.0)
     means = np.array([-0.25, 0.25])

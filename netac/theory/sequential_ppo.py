@@ -1,9 +1,9 @@
 """Sequential multi-agent PPO reaches the global optimum: J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K) \
 (paper 000).
 
-Agent m's policy knows the actions of agents 1, ..., m - 1; in each of K iterations all agents add Q^{1:m} / (beta
-sqrt(K)) to their logits, and pi_bar is the uniform mixture of the iterates (`netac.theory._sequential`; rewards are in
-[0, 1]).
+Agent m's policy is conditioned on the actions of agents 1, ..., m - 1; in each of K iterations all agents add
+Q^{1:m} / (beta sqrt(K)) to their logits, and pi_bar is the uniform mixture of the iterates
+(`netac.theory._sequential`).  Rewards are in [0, 1].
 
 The constant.  The slides' theorem is informal.  With beta = 1 / ((1 - gamma) sqrt(8 log A)), exponential weights give
 the bound above for J as netac normalises it, (1 - gamma) x return (the argument is at `course`).  For the return itself
@@ -13,7 +13,7 @@ lock of as many steps as the horizon 1 / (1 - gamma) shows.
 Tested: exact Q on random games, a lock of two agents (all must do the right thing several times in a row), the climbing
 game and von Neumann's ratio game; Q by LSTD from samples and log-linear policies on a game with linear Q; and, from
 many random starts, against independent policy gradient and against the same steps in turn by agents that do not see
-each other's actions.  `--game` puts a game of yours to the first of these tests.
+each other's actions.  With `--game` the first of these tests is run on a game of yours.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def experiment(lab: Lab) -> Finding:
 
 
 def suitable(mdp: FiniteMDP) -> FiniteMDP:
-    """The game.
+    """The game, unless it is refused.
 
     Raises:
         InputError: the agents have no choice, it is too large to be solved exactly, or a team reward is not in [0, 1],
@@ -90,7 +90,7 @@ def suitable(mdp: FiniteMDP) -> FiniteMDP:
 
 
 def games(lab: Lab) -> dict[str, FiniteMDP]:
-    """Those of the exact tests by name."""
+    """The games of the exact tests, by name."""
     seeds = lab.rng(0).integers(2**31, size=len(SIZES))
     found = {f"random, {N} agent{'s' if N > 1 else ''}": random_mdp(int(seed), N, S, A, "folded-normal", 0.9)
              for seed, (N, S, A) in zip(seeds, SIZES, strict=True)}
@@ -124,8 +124,7 @@ def exact_claims(rows: Rows) -> list[Claim]:
 
 
 def horizon_rows(lab: Lab) -> Rows:
-    """How far the error is from N sqrt(log A / K), which is the slides' formula for the return, without
-    normalisation."""
+    """The error over N sqrt(log A / K), which is the slides' formula taken for the unnormalised return."""
     gammas, K = (0.5, 0.8, 0.9, 0.95), lab.choose(300, 3000)
     locks = [lock(round(1.0 / (1.0 - gamma)), 1, 2, gamma) for gamma in gammas]
     return [{"gamma": gamma, "steps": mdp.states - 1, "K": K, "error": result.error,
@@ -145,8 +144,7 @@ def sampled_rows(lab: Lab) -> Rows:
 
 
 def start_rows(lab: Lab) -> Rows:
-    """Shares of random starts, local logits ~ N(0, 2^2), from which each method's last policies are as good as the
-    best."""
+    """Shares of random starts, local logits ~ N(0, 2^2), from which each method ends at the optimum."""
     played = {"ratio game": ratio_game(), "climbing": matrix_game("climbing"), "penalty": matrix_game("penalty")}
     runs, iterations = lab.choose((12, 150), (100, 500))
     tasks = {(name, method, size): Task(method, mdp, _starts(lab, mdp, runs), size, iterations)
@@ -159,7 +157,7 @@ def start_rows(lab: Lab) -> Rows:
 
 
 def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> list[Claim]:
-    """What the other tests decide."""
+    """Claims of the other tests."""
     slope = [row["slope"] for row in exact if row["game"] == LOCK][-1]
     nearest = min(nash_gap(ratio_game(), pi) for pi in _wrong_policies(ratio_game()))
     return [
@@ -208,7 +206,7 @@ def _wrong_policies(mdp: FiniteMDP) -> list[np.ndarray]:
 
 
 def _starts(lab: Lab, mdp: FiniteMDP, runs: int) -> np.ndarray:
-    """The same for every method and step."""
+    """(runs, N, S, A) logits, the same for every method and step."""
     return 2.0 * lab.rng(2).standard_normal((runs, mdp.agents, mdp.states, mdp.actions))
 
 
@@ -238,7 +236,7 @@ def _sampled(task: tuple) -> OnlineErrors:
 
 
 def _unchanged(policies: Policies, Q: list[np.ndarray]) -> list[np.ndarray]:
-    """The exact Q^{1:m}, so that its bound has the measured spans, as those of the estimates have."""
+    """The exact Q^{1:m}, given as an estimate so that its bound, too, uses the measured spans."""
     return Q
 
 

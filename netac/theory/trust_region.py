@@ -9,10 +9,13 @@ which all agents see, so that all its assumptions are met.  Trained, with exact 
 and clip range, the joint policy's divergence against the number of agents, and the joint ratio against independent
 ones.
 
-What the corrections rest on.  (Theorem 2.)  The agents' surrogates leave out of the joint one
-sum_k (new_{<k} - old_{<k}) (new_k - old_k) old_{>k}, whose L1 norm is at most 4 sum_{j<k} alpha_j alpha_k.  (Theorem
-3.)  E[(ratio - 1)^2] <= epsilon^2 and 1 + that multiplies over agents.  (Transitions.)  The visitation distribution
-moves by at most gamma alpha / (1 - gamma) in total variation, a step from it by alpha.
+Why the corrected bounds hold:
+
+    Theorem 2    the sum of the agents' surrogates lacks, of the joint one,
+                 sum_k (new_{<k} - old_{<k}) (new_k - old_k) old_{>k}, of L1 norm at most 4 sum_{j<k} alpha_j alpha_k
+    Theorem 3    E[(ratio - 1)^2] <= epsilon^2 for each agent, and 1 + that multiplies over agents
+    transitions  the visitation distribution moves by at most gamma alpha / (1 - gamma) in total variation, a step from
+                 it by alpha
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ STEPS = (0.05, 0.1, 0.2, 0.3, 0.4)
 
 
 def experiment(lab: Lab) -> Finding:
-    """Everything; with a game of the user's, what is exact and of any game.
+    """All tests; with a game of the user's, the exact ones that apply to any game.
 
     Raises:
         InputError: in the user's game agents have no choice, or it is too large to be solved exactly.
@@ -90,7 +93,7 @@ def agreement_rows(gamma: float = 0.9) -> list[Row]:
 
 
 def update_rows(agents: Sequence[int], found: Sequence[Improvement]) -> list[Row]:
-    """For every discount and number of agents of the updates' games: the largest of each."""
+    """The largest of each quantity, for every discount and number of agents of the updates' games."""
     groups: dict[tuple[float, int], list[Improvement]] = {}
     for n, one in zip(agents, found, strict=True):
         groups.setdefault((one.gamma, n), []).append(one)

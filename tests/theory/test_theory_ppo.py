@@ -130,8 +130,7 @@ def test_estimates_from_many_samples_are_near_the_exact_values_and_in_their_rang
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_course_follows_a_plain_transcription(size):
-    """pi_bar keeps to one of pi_0, ..., pi_{K-1}, drawn at the start: a game of K S states, of which K copies never
-    meet."""
+    """pi_bar keeps to one of pi_0, ..., pi_{K-1}, drawn at the start: a game of K S states in K separate copies."""
     mdp, K = game_of(size), 5
     found = plain_iterates(mdp, size, K, (1.0 - 0.8) * np.sqrt(8.0 * np.log(size[2]) / K), uniform(mdp))
     P = np.zeros((K * mdp.states, mdp.joint_actions, K * mdp.states))
@@ -164,8 +163,7 @@ def test_the_bound_is_the_least_that_a_step_gives(agents, gamma):
 
 
 def test_a_wrong_estimate_is_told_by_its_statistical_error():
-    """Agents that are told -Q^{1:m} end far above the bound of exact values, but not above that with the measured
-    error."""
+    """Agents given -Q^{1:m} end far above the bound of exact values, but not above that with the measured error."""
     result = course(matrix_game("climbing"), 100, lambda policies, Q: [-values_ for values_ in Q])
     assert bound(matrix_game("climbing"), 100) < result.error <= result.bound and result.statistical > 0.5
 

@@ -101,7 +101,7 @@ def test_the_team_game_by_hand():
     reward, P = game.mdp.team_reward, game.mdp.P
     assert reward.min() == 0.0 and reward.max() == pytest.approx(1.0)
     np.testing.assert_allclose(P[:, 1], P[:, 0] * 2 / 3 + P[:, 7] / 3)         # one of three plays 1
-    # a field on every agent and a coupling of every pair: no interaction of all three
+    # a linear term for every agent and a product term for every pair: no interaction of all three
     signs = np.array([math.prod(2 * a - 1 for a in joint) for joint in product(range(2), repeat=3)])
     np.testing.assert_allclose(reward @ signs, 0.0, atol=1e-12)
 
@@ -347,7 +347,7 @@ def test_without_clipping_all_samples_count():
 # --- rows of trainings ---
 
 def outcome(score, **others) -> Climb:
-    """Of five looks, or as many as there are scores."""
+    """A `Climb` of five looks, or as many as there are scores."""
     return Climb(np.array(score), *(np.full(len(score), others.get(name, 0.0)) for name in Climb._fields[1:]))
 
 
