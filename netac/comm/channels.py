@@ -112,7 +112,7 @@ class ToTrainer:
         self._into = None if self._received is None else [self._received, counts]
 
     def gather(self, own: np.ndarray) -> np.ndarray | None:
-        """(n, width) of this process's agents -> (N, width) of all on process 0; the next call overwrites the buffer."""
+        """(n, width) of this process's agents -> (N, width) of all on process 0; the next call overwrites it."""
         self._sent[:] = own
         self._comm.Gatherv(self._sent, self._into, root=0)
         return self._received

@@ -74,7 +74,7 @@ class TrainerLinks:
         return None if whole is None else whole.astype(float)
 
     def sum(self, rows: np.ndarray) -> np.ndarray:
-        """The sum over all agents of (n, width), in ascending order, gathered by the trainer and scattered: (width,)."""
+        """Sum over all agents of (n, width), in ascending order, gathered and scattered by the trainer: (width,)."""
         whole, width = self.gather(rows), rows.shape[1]
         total = None if whole is None else np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0)
         return self.scatter(total, width)[0]
