@@ -1,4 +1,4 @@
-"""Games at once against one game of the same kind by another package: seconds a joint step, with everybody's observations."""
+"""Batched games against one game of another package: seconds a joint step, with all agents' observations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from benchmarks.timing import Row, compare, race
 from netac.envs import BatchedEnvironment
 
 
-def steps_a_second(what: str, mine: BatchedEnvironment, theirs, actions: np.ndarray, theirs_actions: Sequence, blocks: int,
-                   limit: float) -> Row:
+def steps_a_second(what: str, mine: BatchedEnvironment, theirs, actions: np.ndarray, theirs_actions: Sequence,
+                   blocks: int, limit: float) -> Row:
     """The row of a race between a batched environment and a PettingZoo `ParallelEnv`.
 
     Args:

@@ -52,7 +52,8 @@ def machine() -> str:
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     versions = [f"Python {platform.python_version()}", *filter(None, map(_version, PACKAGES)), _mpi()]
     return (f"- machine: {processor}, {_cores()} cores, {platform.platform()}; load average before "
-            f"{os.getloadavg()[0]:.1f}\n- date: {datetime.date.today().isoformat()}\n- versions: {', '.join(versions)}\n")
+            f"{os.getloadavg()[0]:.1f}\n- date: {datetime.date.today().isoformat()}\n"
+            f"- versions: {', '.join(versions)}\n")
 
 
 def _cores() -> int:

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.same_results COMMIT`: every example, shortened, on 1, 2 and n processes, by this code and by a commit's.
+"""`python -m benchmarks.same_results COMMIT`: every example, shortened, on 1, 2 and n processes, by this code and by a
+commit's.
 
 Both must end with the same `parameters_sha256` and, but for seconds, with the same rows of metrics.csv.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from benchmarks.launches import on_processes
 
 ROOT = Path(__file__).parents[1]
-REPLAY = {"algorithm.warmup": 50, "algorithm.batch": 32}      # updates must begin within the few samples of a shortened run
+REPLAY = {"algorithm.warmup": 50, "algorithm.batch": 32}   # updates must begin in the few samples of a shortened run
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,18 @@ def cases() -> Iterator[tuple[str, str, int, dict[str, object]]]:
         own = tables["algorithm"] if isinstance(tables["algorithm"], str) else tables["algorithm"]["name"]
         for algorithm in example.algorithms or (own,):
             changed = {"algorithm.name": algorithm, "iterations": example.iterations,
-                       f"algorithm.{algorithm}.iterations": example.iterations, "log_every": max(1, example.iterations // 3),
+                       f"algorithm.{algorithm}.iterations": example.iterations,
+                       "log_every": max(1, example.iterations // 3),
                        **(REPLAY if algorithm in ("maddpg", "haddpg") else {})}
             for processes in sorted({1, 2, example.processes or tables["agents"]}):
                 yield example.file, algorithm, processes, changed
 
 
 def outcome(tree: Path, file: str, processes: int, changed: dict[str, object]) -> tuple[str, list[dict[str, str]]]:
-    """`parameters_sha256` and the rows of metrics.csv without seconds of a run by the code in `tree`; a failure in words."""
+    """`parameters_sha256` and the rows of metrics.csv, without seconds, of a run by the code in `tree`.
+
+    Of a run that failed: "failed: ...", and no rows.
+    """
     options = [part for key, value in changed.items() for part in ("--set", f"{key}={value}")]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

@@ -1,7 +1,8 @@
 """Networks of one's own: any `torch.nn.Module` serves as policy or critic.
 
-netac calls the class with those of `observation` (a shape), `outputs` (logits, means, or 1 for a critic) and `joint` (how
-many numbers the joint action has; for reward models) that it names, and with `kwargs` of the experiment file.
+netac calls the class with those of `observation` (a shape), `outputs` (logits, means, or 1 for a critic) and `joint`
+(how many numbers the joint action has; for reward models) that its signature names, and with `kwargs` of the experiment
+file.
 """
 
 import torch

@@ -25,7 +25,8 @@ def main() -> None:
 
     table = netac.compare("examples/coordination.toml", ["cac", "iac"], seeds=3, set={"iterations": 2000})
     for row in table.rows:
-        say(f"{row['algorithm']}: {row['final_reward']:.2f} [{row['final_reward_low']:.2f}, {row['final_reward_high']:.2f}]")
+        say(f"{row['algorithm']}: {row['final_reward']:.2f} "
+            f"[{row['final_reward_low']:.2f}, {row['final_reward_high']:.2f}]")
 
 
 if __name__ == "__main__":                           # `compare` starts workers anew: a script needs this line

@@ -58,7 +58,8 @@ class _RunHelp(click.Command):
             for name, module in networks.items():
                 section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
                         document(module.Settings))
-            section("{ factory, kwargs } in place of a name, for a network or an environment", document(plugins.Factory))
+            section("{ factory, kwargs } in place of a name, for a network or an environment",
+                    document(plugins.Factory))
         section("[normalise], for networks", document(schema.Normalise))
         for package, what in ((schema.ENVIRONMENTS, "env"), (schema.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
@@ -86,7 +87,8 @@ def cli() -> None:
 @SET
 @click.option("--out", type=click.Path(path_type=Path),
               help="The run folder; by default runs/FILE-ALGORITHM-seedS, numbered if that is taken.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the run folder (its start if there is none).")
+@click.option("--resume", is_flag=True,
+              help="Go on from the newest checkpoint in the run folder (its start if there is none).")
 @click.option("--verbose", is_flag=True, help="Say which process holds which agents.")
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
@@ -103,7 +105,8 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
         shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
                  "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
                  "parameters_sha256")
-        _print_table(str(out), [(key, _text(result.summary[key])) for key in shown if result.summary.get(key) is not None])
+        _print_table(str(out), [(key, _text(result.summary[key])) for key in shown
+                                if result.summary.get(key) is not None])
 
 
 def _text(value: object) -> str:
@@ -124,9 +127,9 @@ def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, p
                     out: Path | None) -> None:
     """Compare algorithms over seeds: prints a table, writes comparison.csv, comparison_runs.csv and comparison.png.
 
-    Numbers are interquartile means with 95 % intervals. An interrupted comparison goes on where it was; runs that failed
-    are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all processes, and
-    one that fails ends the launch.
+    Numbers are interquartile means with 95 % intervals. An interrupted comparison goes on where it was; runs that
+    failed are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all
+    processes, and one that fails ends the launch.
     """
     from netac.comm import launch
     from netac.experiment.compare import compare
@@ -194,12 +197,13 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
 @click.option("--episodes", type=click.IntRange(1), default=10, show_default=True, help="Episodes to play.")
 @click.option("--steps", type=click.IntRange(1),
               help="The most steps of an episode; by default all it has, 200 where the environment has no end.")
-@click.option("--greedy", is_flag=True, help="Agents take their most probable action, or the mean, instead of drawing it.")
+@click.option("--greedy", is_flag=True,
+              help="Agents take their most probable action, or the mean, instead of drawing it.")
 @click.option("--which", type=click.Choice(["last", "best"]), default="last", show_default=True,
               help="The policies that training ended with, or those that did best in its evaluations (evaluate_every).")
 @click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif",
-              help="Draw the first episode: as the environment draws itself; where it does not, who takes which action, and a "
-                   "note says so.")
+              help="Draw the first episode: as the environment draws itself; where it does not, who takes which "
+                   "action, and a note says so.")
 def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
     import json
@@ -217,8 +221,8 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
         atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if found.ended is not None and steps is None and not found.ended.all():
-            click.echo(f"netac: note: {(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which "
-                       "they were cut; --steps allows more", err=True)
+            click.echo(f"netac: note: {(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, "
+                       "at which they were cut; --steps allows more", err=True)
         if render is not None:
             length = found.lengths[0]
             if found.frames:
@@ -231,7 +235,8 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
 
 @cli.command("plot")
 @click.argument("folders", nargs=-1, required=True, metavar="RUN_DIR...", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("curves.png"), show_default=True, help="Picture to write.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("curves.png"), show_default=True,
+              help="Picture to write.")
 @click.option("--columns", metavar="NAME,NAME,...", help="Columns of metrics.csv; by default those of interest.")
 def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> None:
     """Draw the learning curves of finished runs; runs that differ in nothing but the seed become one line.
@@ -259,7 +264,8 @@ def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> N
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="What all random numbers come from.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the work; by default one per core.")
 @click.option("--game", type=click.Path(path_type=Path), metavar="FILE.npz",
-              help="A finite game of yours (P, r, xi, gamma: see netac run --help, finite-mdp), for experiments that take one.")
+              help="A finite game of yours (P, r, xi, gamma: see netac run --help, finite-mdp), for experiments that "
+                   "take one.")
 @click.option("--out", type=click.Path(path_type=Path),
               help="Where claims.csv, tables, picture.png and report.md go.  [runs/theory/NAME]")
 def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Path | None, out: Path | None) -> None:
@@ -274,8 +280,8 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
     if launch.is_mpi_launch():
         raise InputError("is not for mpirun", key="netac theory", valid="--jobs, to share the work among processes")
     out = out or Path("runs") / "theory" / name
-    finding = theory.run(name, quick=quick, seed=seed, jobs=jobs, game=theory.read_game(game) if game else None, out=out,
-                         progress=True)
+    finding = theory.run(name, quick=quick, seed=seed, jobs=jobs, game=theory.read_game(game) if game else None,
+                         out=out, progress=True)
     show(finding)
     click.echo(f"written: {out}")
     if not finding.passes:
@@ -324,7 +330,8 @@ def main() -> None:
             error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):        # click makes ^C an Abort
-        print("netac: interrupted; netac run goes on with --resume, netac compare with the same command", file=sys.stderr)
+        print("netac: interrupted; netac run goes on with --resume, netac compare with the same command",
+              file=sys.stderr)
         status = 130
     except BrokenPipeError:
         sys.stderr.close()

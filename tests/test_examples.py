@@ -98,7 +98,8 @@ def test_the_first_examples_and_the_help_document_every_option():
 def test_a_topology_of_the_gallery_is_certified_and_runs(file, tmp_path):
     path = file.relative_to(ROOT)
     assert "the certificate holds" in run_netac("graph", path, "--agents", "5")
-    run_netac("run", "examples/coordination.toml", "--set", f"topology={path}", "--set", "iterations=10", "--out", tmp_path)
+    run_netac("run", "examples/coordination.toml", "--set", f"topology={path}", "--set", "iterations=10",
+              "--out", tmp_path)
     assert load_summary(tmp_path)["messages_per_agent"] > 10 * 4      # more than the actions alone
 
 
@@ -159,7 +160,8 @@ def test_mdac_follows_the_curve_of_its_authors(tmp_path):
 
 def coordination(agents: int, seeds: int) -> dict[str, dict]:
     """Rows of a comparison on the coordination game, by algorithm."""
-    found = netac.compare(EXAMPLES / "coordination.toml", ["cac", "dac", "mdac", "iac"], seeds=seeds, set={"agents": agents})
+    found = netac.compare(EXAMPLES / "coordination.toml", ["cac", "dac", "mdac", "iac"], seeds=seeds,
+                          set={"agents": agents})
     return {row["algorithm"]: row for row in found.rows}
 
 

@@ -1,8 +1,8 @@
-"""HAPPO on cooperative navigation with nothing but torch and the batched game: the whole training loop, as one writes it down.
+"""HAPPO on cooperative navigation with nothing but torch and the batched game: the whole training loop.
 
-Three policies and a critic of the state, `nn.Sequential` each, `torch.optim.Adam` (foreach) each.  An iteration steps E games
-T times, judges all samples at once, and learns in full batches: agent after agent in a drawn order, then the critic.  No
-metrics, no checkpoints, no checks, one stream of random numbers.
+Three policies and a critic of the state, `nn.Sequential` each, `torch.optim.Adam` (foreach) each.  An iteration steps E
+games T times, evaluates all samples at once, and learns in full batches: agent after agent in a drawn order, then the
+critic.  No metrics, no checkpoints, no checks, one stream of random numbers.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Happo:
 
     @torch.no_grad()
     def _play(self) -> tuple[torch.Tensor, ...]:
-        """Observations (agents, T, E, width), actions (agents, T, E), team rewards (T, E), steps that ended all games or
-        were the last, (T,), and the states after those, one after the other."""
+        """Observations (agents, T, E, width), actions (agents, T, E), team rewards (T, E), steps that ended all games
+        or were the last, (T,), and the states after those, one after the other."""
         games, (T, E) = self._games, self._shape
         obs = torch.empty(games.agents, T, E, self._seen.shape[2])
         actions, rewards = torch.empty(games.agents, T, E, dtype=torch.int64), torch.empty(T, E)
@@ -142,7 +142,8 @@ class Happo:
 
     def _fit(self, states: torch.Tensor, old: torch.Tensor, targets: torch.Tensor) -> None:
         """The critic, on returns brought to one scale."""
-        self._moments += (1 - 0.99999) * (torch.stack([targets.mean(), (targets**2).mean(), torch.ones(())]) - self._moments)
+        self._moments += (1 - 0.99999) * (
+            torch.stack([targets.mean(), (targets**2).mean(), torch.ones(())]) - self._moments)
         mean, deviation = self._scale()
         farthest, huber = self._settings.value_clip, self._settings.huber
         targets = (targets - mean) / deviation

@@ -1,7 +1,7 @@
-"""MDAC on a finite networked MDP with nothing but NumPy, sample after sample, as one writes it down first.
+"""MDAC on a finite networked MDP with nothing but NumPy, sample after sample.
 
-Agents share the arrays of a sample; within a sample every agent's action is drawn by itself, or (`by_agent` false) those
-of all agents at once.
+Agents share the arrays of a sample; within a sample every agent's action is drawn by itself, or (`by_agent` false)
+those of all agents at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A raw neighbourhood exchange with nothing but mpi4py: what everybody sends reaches everybody's neighbours, and no sum."""
+"""A raw neighbourhood exchange with nothing but mpi4py: every process sends to its neighbours, without a sum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Exchange:
         self._received = np.empty((len(neighbours), width), np.float32)
 
     def swap(self, own: np.ndarray) -> np.ndarray:
-        """The neighbours' numbers, (neighbours, width), for one's own (width,); a buffer that the next call overwrites."""
+        """The neighbours' numbers, (neighbours, width), for own ones (width,); the next call overwrites them."""
         self._graph.Neighbor_allgather(own, self._received)
         return self._received
 

@@ -1,8 +1,8 @@
 """The forward and backward passes of a CAC iteration with nothing but torch: two convolutions and a dense layer.
 
 Every agent has a policy, a value V and a reward model R of its own.  For E observations of 7 x 7 x 3 each, an iteration
-runs policy, V(s) and R(s, a) forwards and backwards, and V(s') forwards, with the residuals of the algorithm as what is
-pulled back.  It draws no actions, plays no game, mixes nothing; Adam is optional.
+runs policy, V(s) and R(s, a) forwards and backwards, and V(s') forwards, with the residuals of the algorithm as
+derivatives of the outputs.  It draws no actions, plays no game, mixes nothing; Adam is optional.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ class Passes:
             logits, v, reward = policy(s), V(s), R(s, joint)
             with torch.no_grad():
                 ahead = GAMMA * V(s_next) - v
-                pulls += [-(reward + ahead) * (self._chosen[t, agent] - torch.softmax(logits, dim=1)), -(r + ahead), reward - r]
+                pulls += [-(reward + ahead) * (self._chosen[t, agent] - torch.softmax(logits, dim=1)), -(r + ahead),
+                          reward - r]
             outputs += [logits, v, reward]
         torch.autograd.backward(outputs, pulls)
         if self._adam is not None:

@@ -39,8 +39,8 @@ def measure(comm) -> list[Row]:
     timings = race(side(MANY), side(FEW), BLOCKS)
     few, many = (float(np.median(memory[agents])) for agents in (FEW, MANY))
     growth = (many - few) / (MANY - FEW)
-    return [compare(what.format("time per agent and iteration"), timings, lambda seconds: f"{seconds * 1e9:.0f} ns", 1.5,
-                    note="iterations after the first block of random numbers"),
+    return [compare(what.format("time per agent and iteration"), timings, lambda seconds: f"{seconds * 1e9:.0f} ns",
+                    1.5, note="iterations after the first block of random numbers"),
             Row(what.format("peak memory"), f"{many / 1e6:.0f} MB", f"{few / 1e6:.0f} MB",
                 note=f"{growth / 1e3:.1f} kB for every further agent")]
 

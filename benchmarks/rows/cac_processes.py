@@ -16,5 +16,5 @@ def measure(comm) -> list[Row]:
     table = experiment(comm.size, ITERATIONS)
     timings = race(lambda: run(table).summary["wall_seconds"] / ITERATIONS,
                    lambda: cac_mpi.run(comm, ITERATIONS, seed=0)[0] / ITERATIONS, BLOCKS)
-    return [compare(f"CAC on the coordination game, {comm.size} processes: iteration / a bare mpi4py and NumPy script with "
-                    "the same messages and arithmetic", timings, microseconds, 1.4)]
+    return [compare(f"CAC on the coordination game, {comm.size} processes: iteration / a bare mpi4py and NumPy script "
+                    "with the same messages and arithmetic", timings, microseconds, 1.4)]

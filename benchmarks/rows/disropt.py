@@ -27,6 +27,7 @@ def measure(comm) -> list[Row]:
     peer = Consensus(agent, initial_condition=x[0].copy())
     peer.iterate_run()
     np.testing.assert_allclose(network.mix(0, x)[0], peer.x, rtol=1e-12)
-    timings = race(per_round(lambda: network.mix(0, x), ROUNDS, comm), per_round(peer.iterate_run, ROUNDS, comm), BLOCKS)
+    timings = race(per_round(lambda: network.mix(0, x), ROUNDS, comm), per_round(peer.iterate_run, ROUNDS, comm),
+                   BLOCKS)
     network.close()
     return [compare(WHAT, timings, microseconds, 6, inverse=True)]

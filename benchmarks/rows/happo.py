@@ -1,4 +1,4 @@
-"""HAPPO on cooperative navigation, the whole training loop in one process, against a bare torch script that does the same."""
+"""HAPPO on cooperative navigation, the whole training loop in one process, against a bare torch script."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def _row(example: dict[str, Any]) -> Row:
     samples = example["envs"] * settings["rollout"]
     floor = per_round(_floor(example).iterate, ITERATIONS - WARM)
     timings = race(partial(_netac, table), floor, BLOCKS)
-    return compare(f"HAPPO on cooperative navigation, one process, {example['agents']} agents, {example['envs']} games, "
-                   f"{settings['epochs']} passes for policies and {settings['critic_epochs']} for the critic: iteration, with "
-                   "games and metrics / the same passes, Adam steps and games in bare torch", timings,
+    return compare(f"HAPPO on cooperative navigation, one process, {example['agents']} agents, {example['envs']} "
+                   f"games, {settings['epochs']} passes for policies and {settings['critic_epochs']} for the critic: "
+                   "iteration, with games and metrics / the same passes, Adam steps and games in bare torch", timings,
                    lambda seconds: f"{seconds * 1e3:.0f} ms, {samples / seconds:,.0f} env steps/s", 1.3,
                    note=f"examples/spread.toml, {samples:,} joint samples an iteration")
 

@@ -1,4 +1,4 @@
-"""HAPPO on cooperative navigation on three processes, one per agent, against one process with all of them: samples a second."""
+"""HAPPO on cooperative navigation on three processes, one per agent, against one process: samples a second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def measure(comm) -> list[Row]:
         return seconds_a_sample(EXPERIMENT, processes, WARM, ITERATIONS, changed)
 
     timings = race(lambda: seconds(AGENTS), lambda: seconds(1), BLOCKS)
-    return [compare(f"HAPPO on cooperative navigation: joint samples a second on {AGENTS} processes, one per agent, of which "
-                    "one is the trainer too / in one process", timings, lambda seconds: f"{1 / seconds:,.0f} samples/s", 0.8,
-                    inverse=True, note=f"examples/spread.toml with {PUBLISHED} passes, {os.cpu_count()} cores, "
-                                       "MPI's start not counted")]
+    return [compare(f"HAPPO on cooperative navigation: joint samples a second on {AGENTS} processes, one per agent, of "
+                    "which one is the trainer too / in one process", timings,
+                    lambda seconds: f"{1 / seconds:,.0f} samples/s", 0.8, inverse=True,
+                    note=f"examples/spread.toml with {PUBLISHED} passes, {os.cpu_count()} cores, "
+                         "MPI's start not counted")]

@@ -12,14 +12,15 @@ from netac.comm.network import Network
 from netac.comm.placement import Placement
 
 PROCESSES = 8
-SHARED = 5_088                             # of `examples/pursuit.toml`: 3 x 3 windows, 3 -> 16 -> 32 channels, with biases
+SHARED = 5_088                     # of `examples/pursuit.toml`: 3 x 3 windows, 3 -> 16 -> 32 channels, with biases
 ROUNDS, BLOCKS = 200, 25
 
 
 def measure(comm) -> list[Row]:
     """One row per graph."""
     me, size = comm.rank, comm.size
-    graphs = {"complete": [rank for rank in range(size) if rank != me], "ring": sorted({(me - 1) % size, (me + 1) % size})}
+    graphs = {"complete": [rank for rank in range(size) if rank != me],
+              "ring": sorted({(me - 1) % size, (me + 1) % size})}
     return [_row(comm, name, neighbours) for name, neighbours in graphs.items()]
 
 
@@ -41,5 +42,6 @@ def _row(comm, name: str, neighbours: list[int]) -> Row:
     timings = race(per_round(mixed, ROUNDS, comm), per_round(swapped, ROUNDS, comm), BLOCKS)
     network.close()
     floor.close()
-    return compare(f"consensus of the shared convolutions, {name} graph, {comm.size} processes, {SHARED:,} single-precision "
-                   "numbers / a raw `Neighbor_allgather` of them, without a sum", timings, microseconds, 1.3)
+    return compare(f"consensus of the shared convolutions, {name} graph, {comm.size} processes, {SHARED:,} "
+                   "single-precision numbers / a raw `Neighbor_allgather` of them, without a sum", timings,
+                   microseconds, 1.3)

@@ -39,8 +39,8 @@ def _row(example: dict[str, Any], games: int, limit: float | None) -> Row:
     timings = race(partial(_netac, table), _side(sides[fastest]), BLOCKS)
     stepping = race(partial(_netac, table), _side(Passes(NETWORKS[fastest], shown, adam=True)), 3)
     with_adam = float(np.median(stepping[:, 0] / stepping[:, 1]))
-    return compare(f"CAC on pursuit-evasion with networks, one process, 8 agents, {games} games: iteration, with games, mixing "
-                   "and Adam / its forward and backward passes in bare torch", timings,
+    return compare(f"CAC on pursuit-evasion with networks, one process, 8 agents, {games} games: iteration, with "
+                   "games, mixing and Adam / its forward and backward passes in bare torch", timings,
                    lambda seconds: f"{seconds * 1e3:.1f} ms", limit,
                    note=f"in torch: {fastest}, the faster way; with `torch.optim.Adam` there, too: {with_adam:.2f}")
 

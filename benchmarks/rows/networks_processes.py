@@ -1,4 +1,4 @@
-"""Pursuit-evasion with networks on eight processes against one process that holds all eight agents: samples a second."""
+"""Pursuit-evasion with networks on eight processes against one process with all eight agents: samples a second."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def _row(games: int) -> Row:
         return seconds_a_sample(EXPERIMENT, processes, WARM, ITERATIONS, {"envs": games})
 
     timings = race(lambda: seconds(8), lambda: seconds(1), BLOCKS)
-    return compare(f"pursuit-evasion with networks, 8 agents, {games} games: joint samples a second on 8 processes / in one "
-                   "process", timings, lambda seconds: f"{1 / seconds:,.0f} samples/s", 0.8, inverse=True,
+    return compare(f"pursuit-evasion with networks, 8 agents, {games} games: joint samples a second on 8 processes / "
+                   "in one process", timings, lambda seconds: f"{1 / seconds:,.0f} samples/s", 0.8, inverse=True,
                    note=f"`netac run examples/pursuit.toml`, {os.cpu_count()} cores, MPI's start not counted")

@@ -19,8 +19,10 @@ PAPER = {"surround": False, "n_catch": 2, "shared_reward": False}
 
 def measure(comm) -> list[Row]:
     """Two rows: the paper's settings and PettingZoo's defaults; both on 16 x 16 cells with 30 evaders."""
-    what = f"pursuit-evasion, {AGENTS} pursuers, {GAMES} games: joint steps a second / PettingZoo's `pursuit_v5`, one game"
-    return [_row(f"{what}; {note}", options) for note, options in (("the paper's settings", PAPER), ("default settings", {}))]
+    what = (f"pursuit-evasion, {AGENTS} pursuers, {GAMES} games: joint steps a second / PettingZoo's `pursuit_v5`, "
+            "one game")
+    return [_row(f"{what}; {note}", options)
+            for note, options in (("the paper's settings", PAPER), ("default settings", {}))]
 
 
 def _row(what: str, options: dict) -> Row:
@@ -28,6 +30,7 @@ def _row(what: str, options: dict) -> Row:
         warnings.simplefilter("ignore", DeprecationWarning)
         from pettingzoo.sisl import pursuit_v5
     rng = np.random.default_rng(0)
-    actions, theirs_actions = rng.integers(5, size=(STEPS, AGENTS, GAMES)), rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist()
+    actions, theirs_actions = (rng.integers(5, size=(STEPS, AGENTS, GAMES)),
+                               rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist())
     mine, theirs = pursuit.make(checked(pursuit.Settings, options), AGENTS, GAMES), pursuit_v5.parallel_env(**options)
     return steps_a_second(what, mine, theirs, actions, theirs_actions, BLOCKS, 60)

@@ -16,8 +16,10 @@ STEPS, FLOOR_STEPS, BLOCKS = 2_000, 500, 7
 
 def measure(comm) -> list[Row]:
     """Two rows: discrete and continuous actions; the other settings are mpe2's defaults."""
-    what = f"cooperative navigation, {AGENTS} agents, {GAMES} games: joint steps a second / mpe2's `simple_spread_v3`, one game"
-    return [_row(f"{what}; {note} actions", continuous) for note, continuous in (("discrete", False), ("continuous", True))]
+    what = (f"cooperative navigation, {AGENTS} agents, {GAMES} games: joint steps a second / mpe2's "
+            "`simple_spread_v3`, one game")
+    return [_row(f"{what}; {note} actions", continuous)
+            for note, continuous in (("discrete", False), ("continuous", True))]
 
 
 def _row(what: str, continuous: bool) -> Row:
@@ -29,5 +31,6 @@ def _row(what: str, continuous: bool) -> Row:
     else:
         actions = rng.integers(5, size=(STEPS, AGENTS, GAMES))
         theirs_actions = rng.integers(5, size=(FLOOR_STEPS, AGENTS)).tolist()
-    mine, theirs = spread.make(checked(spread.Settings, options), AGENTS, GAMES), simple_spread_v3.parallel_env(**options)
+    mine, theirs = (spread.make(checked(spread.Settings, options), AGENTS, GAMES),
+                    simple_spread_v3.parallel_env(**options))
     return steps_a_second(what, mine, theirs, actions, theirs_actions, BLOCKS, 30)

@@ -84,7 +84,7 @@ class Categorical:
     def mask(self, allowed: np.ndarray) -> Categorical:
         """The distribution given that the action is one of those allowed, (..., A) bool, at least one in each row.
 
-        The others have probability 0, and neither scores nor curvature pull at their logits.
+        The others have probability 0; scores and curvature are 0 in their logits.
         """
         allowed = np.broadcast_to(allowed, self.logits.shape)
         return Categorical(np.where(allowed, self.logits, -np.inf), allowed)
@@ -154,7 +154,7 @@ class Categorical:
         return pi * (v - np.vecdot(pi, v)[..., None]), None
 
     def own_actions(self, noise: None) -> None:
-        """Nothing: all A actions are known to everybody."""
+        """None: all A actions count, and none is drawn."""
 
     def own_weights(self, number: int) -> np.ndarray:
         """(..., A): how much each of the agent's own actions counts in a mean over them."""

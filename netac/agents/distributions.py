@@ -59,7 +59,7 @@ class CategoricalFamily:
         return Categorical(outputs)
 
     def own_count(self, draws: int) -> int:
-        """How many of its own actions an agent looks at where it could draw so many."""
+        """How many of its own actions a mean is over: all A, whatever `draws`."""
         return self.n_actions
 
     def noise(self, rng: np.random.Generator, samples: int, draws: int) -> None:
@@ -96,13 +96,13 @@ class GaussianFamily:
         return DiagonalGaussian(outputs, log_std)
 
     def own_count(self, draws: int) -> int:
-        """How many of its own actions an agent looks at: those it draws."""
+        """How many of its own actions a mean is over: those drawn."""
         return draws
 
     def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray:
         """z, standard normal, and then -z: (samples, draws, d), for an even number of draws.
 
-        What a function has of a slope along the action cancels in the mean over a pair, and the score's norm is the
+        In the mean over a pair the part of a function that is linear in the action cancels; the score's norm is the
         same for both.
         """
         z = normal(rng.random((samples, draws // 2, self.size)))
@@ -118,7 +118,7 @@ def distribution_of(space: ActionSpace) -> Family:
 
 
 def relaxation_of(spaces: Sequence[ActionSpace], deviation: float, epsilon: float, temperature: float) -> Relaxation:
-    """How actions of spaces of one family are differentiable functions of outputs; see there for what explores.
+    """How actions of spaces of one family are differentiable functions of outputs; see there for the exploration.
 
     Args:
         spaces: (g) those of a group of agents.

@@ -1,8 +1,8 @@
 """Running normalisation of observations and rewards: every agent by its own statistics, which are never mixed.
 
-Means and sums of squares are merged batch by batch as in Chan, Golub and LeVeque, 1979 ("Updating formulae and a pairwise
-algorithm for computing sample variances").  All of an agent's statistics are one row of doubles, and each row is computed
-by itself, so that bits do not depend on which agents are together.
+Means and sums of squares are merged batch by batch as in Chan, Golub and LeVeque, 1979 ("Updating formulae and a
+pairwise algorithm for computing sample variances").  All of an agent's statistics are one row of doubles, and each row
+is computed by itself, so that bits do not depend on which agents are together.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 EPSILON = 1e-8     # added to variances
-LIMIT = 10.0       # of whatever is normalised
+LIMIT = 10.0       # of normalised numbers
 
 
 def _merge(count: np.ndarray, mean: np.ndarray, squares: np.ndarray, x: np.ndarray) -> None:
-    """Add the samples x (M, d) to `count` (1,), `mean` (d,) and `squares` (d,), sums of squared deviations, in place."""
+    """Add samples x (M, d) to `count` (1,), `mean` (d,) and `squares` (d,), sums of squared deviations, in place."""
     if not len(x):
         return
     centre = x.mean(axis=0)
@@ -25,15 +25,15 @@ def _merge(count: np.ndarray, mean: np.ndarray, squares: np.ndarray, x: np.ndarr
 
 
 class ObservationNormaliser:
-    """(x - mean) / sqrt(variance + 1e-8), number by number, clipped to [-10, 10]; as it is before the first sample.
+    """(x - mean) / sqrt(variance + 1e-8), number by number, clipped to [-10, 10]; only clipped before the first sample.
 
     Args:
         shapes: (n) shapes of the agents' observations.
         widest: D, if other processes have agents that see more.
 
     Attributes:
-        rows: (n, 1 + 2 D) double, how many samples, their mean, and their sum of squared deviations, each padded with zeros
-            to the widest observation's D numbers.  It is the state: assigning into it restores.
+        rows: (n, 1 + 2 D) double, how many samples, their mean, and their sum of squared deviations, each padded with
+            zeros to the widest observation's D numbers.  It is the state: assigning into it restores.
     """
 
     def __init__(self, shapes: list[tuple[int, ...]], widest: int = 0):
@@ -71,24 +71,25 @@ class ObservationNormaliser:
 class RewardNormaliser:
     """r / sqrt(variance + 1e-8) of the discounted return so far, clipped to [-10, 10].
 
-    The return of agent i in game e is G <- gamma G + r, from 0 at the start of an episode; an agent's variance is over the
-    values of its G in all games and steps it took part in.  While that variance is 0 (one sample, or rewards always 0)
-    rewards are only clipped.  Rewards are not centred, so that what is best stays best.
+    The return of agent i in game e is G <- gamma G + r, from 0 at the start of an episode; an agent's variance is over
+    the values of its G in all games and steps it took part in.  While that variance is 0 (one sample, or rewards always
+    0) rewards are only clipped.  Rewards are not centred, so that what is best stays best.
 
     Args:
         agents, games: n, E.
         gamma: discount.
 
     Attributes:
-        rows: (n, 3 + E) double, how many samples, mean and sum of squared deviations of G, and G in every game.  It is the
-            state: assigning into it restores.
+        rows: (n, 3 + E) double, how many samples, mean and sum of squared deviations of G, and G in every game.  It is
+            the state: assigning into it restores.
     """
 
     def __init__(self, agents: int, games: int, gamma: float):
         self._gamma = gamma
         self.rows = np.zeros((agents, 3 + games))
 
-    def apply(self, r: np.ndarray, done: np.ndarray, active: np.ndarray | None = None, *, learn: bool = True) -> np.ndarray:
+    def apply(self, r: np.ndarray, done: np.ndarray, active: np.ndarray | None = None, *,
+              learn: bool = True) -> np.ndarray:
         """Rewards of one step of all games, normalised.
 
         Args:

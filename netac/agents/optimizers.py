@@ -1,8 +1,8 @@
-"""Local optimizers: what turns an agent's gradient into the direction of its step; their state stays local, is never mixed.
+"""Local optimizers: they turn an agent's gradient into the direction of its step; their state is local, never mixed.
 
-"plain" takes the mean of the gradient over the samples as it is, the papers' rule; "adam" is that of Kingma and Ba (2015),
-Algorithm 1, with the step size left to the caller.  An agent whose gradient is exactly zero, as where it took part in no
-sample, makes no step of that part, and its moments and count stay as they are.
+"plain" takes the mean of the gradient over the samples as it is, the papers' rule; "adam" is that of Kingma and Ba
+(2015), Algorithm 1, with the step size left to the caller.  An agent whose gradient is exactly zero, as where it took
+part in no sample, makes no step of that part, and its moments and count stay as they are.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Optimizer:
         return own
 
     def over(self, samples: int) -> Directions:
-        """Directions from gradients summed over `samples` samples; the result of one may be overwritten by its next call."""
+        """Directions from gradients summed over `samples` samples; a call may overwrite the result of the last one."""
         if self._adam is None and self._clip is None and samples == 1:
             return Directions(_as_it_is, _as_it_is, _as_it_is)
         return Directions(*(partial(self._direction, k, samples) for k in range(len(PARTS))))
@@ -89,7 +89,7 @@ class Optimizer:
         return g
 
     def _step(self, k: int, g: np.ndarray) -> np.ndarray:
-        """m^ / (sqrt(v^) + epsilon), as m (sqrt(c2) / c1) / (sqrt(v) + epsilon sqrt(c2)): few passes over the arrays."""
+        """m^ / (sqrt(v^) + epsilon), as m (sqrt(c2) / c1) / (sqrt(v) + epsilon sqrt(c2)): fewer passes over arrays."""
         (m, v), scratch = self._moments[k], self._scratch[k]
         beta1, beta2, epsilon = self._adam
         counts = [max(count, 1) for count in self.counts[:, k].tolist()]

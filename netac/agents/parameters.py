@@ -64,7 +64,7 @@ def per_edge(*parts: str, dtype: str | None = None) -> Shape:
 
 @dataclass(frozen=True)
 class Layout:
-    """How many numbers of each kind an agent holds, and where.
+    """The sizes of an agent's parameters and state, and their columns in its row.
 
     Attributes:
         mu, omega, lam, theta: sizes of the average reward (0 or 1), the value weights, the reward model's weights and

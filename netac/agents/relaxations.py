@@ -34,7 +34,7 @@ class RelaxedChoice:
     temperature: float = 1.0
 
     def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Actions in the games, with what explores, (g, M), and their probabilities, (g, M, A).
+        """Actions for the games, with exploration, (g, M), and their probabilities, (g, M, A).
 
         Args:
             uniforms: (g, M, 1 or more) in [0, 1); None: the most probable actions.
@@ -99,10 +99,10 @@ class BoundedVector:
         return self.centre + self.half * np.where(self.both, np.tanh(outputs), outputs)
 
     def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, None]:
-        """Vectors in the games, with what explores, before they are clipped, (g, M, d); they have no probabilities.
+        """Vectors for the games, with exploration, before they are clipped, (g, M, d); they have no probabilities.
 
         Args:
-            uniforms: (g, M, d or more) in [0, 1); None: without what explores.
+            uniforms: (g, M, d or more) in [0, 1); None: without exploration.
         """
         mean = self._mean(outputs)
         if uniforms is None:
@@ -110,7 +110,7 @@ class BoundedVector:
         return mean + self.deviation * self.half * normal(uniforms[..., :mean.shape[-1]]), None
 
     def noise(self, rng: np.random.Generator, samples: int) -> None:
-        """None: there is none."""
+        """None: vectors need no noise."""
 
     def numbers(self, outputs: np.ndarray, noise: Sequence[None]) -> np.ndarray:
         """Vectors within their bounds, (g, M, d)."""

@@ -49,7 +49,7 @@ class Sequences:
 
     @cached_property
     def kept(self) -> list[np.ndarray | None]:
-        """(L) arrays (C, 1), single precision: 0 before steps where a game began anew, else 1; None without such."""
+        """(L) arrays (C, 1), single precision: 0 before steps where a game began anew, else 1; None where none did."""
         rows = ~self.fresh[self.steps]
         return [None if row.all() else row[:, None].astype(np.float32) for row in rows]
 

@@ -62,5 +62,5 @@ class Common(Options):
 
 
 def step_size(step: float | TDependent, T: int, x: Parameters) -> np.ndarray:
-    """A step size as a number of the parameters' type: of no dimension, by which NumPy multiplies faster than by a float."""
+    """A step size in the parameters' dtype: a 0-d array, by which NumPy multiplies faster than by a float."""
     return np.array(step.at(T) if isinstance(step, TDependent) else step, x.flat.dtype)

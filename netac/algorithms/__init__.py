@@ -1,1 +1,1 @@
-"""Learning algorithms: decentralized ones, central trainers, and the policy-gradient functions that both are made of."""
+"""Learning algorithms: decentralized ones, central trainers, and the policy-gradient functions they are made of."""

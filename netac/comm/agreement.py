@@ -42,8 +42,9 @@ def agreed(topology: Topology, placement: Placement, comm: MPI.Intracomm) -> Cal
             digests = np.empty((comm.size, 2), dtype=np.uint64)
             comm.Allgather(np.frombuffer(digest(W), dtype=np.uint64), digests)
             if other := np.flatnonzero((digests != digests[0]).any(axis=1)).tolist():
-                raise RunError(f"{topology.where}: graph(t={at}) or its weights are not the same in every process: it must be "
-                               "a function of t and n alone, random numbers seeded with t", agent=placement.block(other[0]))
+                raise RunError(f"{topology.where}: graph(t={at}) or its weights are not the same in every process: it "
+                               "must be a function of t and n alone, random numbers seeded with t",
+                               agent=placement.block(other[0]))
         return W
 
     return matrix
@@ -66,7 +67,8 @@ def differing(comm: MPI.Intracomm | None, what: str) -> str | None:
         value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
         said.setdefault(value, {}).setdefault(host, []).append(rank)
     return None if len(said) == 1 else ", ".join(
-        f"{value} on {_ranks(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})" for value, hosts in said.items())
+        f"{value} on {_ranks(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})"
+        for value, hosts in said.items())
 
 
 def _ranks(ranks: list[int]) -> str:

@@ -1,7 +1,7 @@
-"""How values travel: to all processes by an Allgather; to neighbours over a neighbourhood communicator or point to point.
+"""How values travel: to all processes by an Allgather, to neighbours by a neighbourhood collective or point to point.
 
-A channel belongs to one plan, one width and one type of numbers; its buffers are allocated once.  (On one host, neighbours
-may read each other's values instead: `netac.comm.shared_memory`.)
+A channel belongs to one plan, one width and one type of numbers; its buffers are allocated once.  (On one host,
+neighbours may read each other's values instead: `netac.comm.shared_memory`.)
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Everyone:
         self.bytes = self.messages * self._sent.nbytes
         kind, counts = from_numpy_dtype(self._sent.dtype), [count * width for count in placement.counts]
         if len(set(counts)) == 1:
-            self._exchange = collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind], [self._received, kind])
+            self._exchange = collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind],
+                                        [self._received, kind])
         else:
             self._exchange = collective(comm.Allgatherv_init, comm.Iallgatherv, [self._sent, kind],
                                         [self._received, counts, kind])
@@ -111,7 +112,7 @@ class ToTrainer:
         self._into = None if self._received is None else [self._received, counts]
 
     def gather(self, own: np.ndarray) -> np.ndarray | None:
-        """(n, width) of this process's agents -> (N, width) of all on process 0, in a buffer that the next call overwrites."""
+        """(n, width) of this process's agents -> (N, width) of all on process 0; the next call overwrites the buffer."""
         self._sent[:] = own
         self._comm.Gatherv(self._sent, self._into, root=0)
         return self._received
@@ -136,7 +137,7 @@ class Channel:
         raise NotImplementedError
 
     def received(self) -> np.ndarray:
-        """Wait for the neighbours' values: those of the plan's agents, (needed, width), to be read before the next post."""
+        """Wait for the values of the plan's agents, (needed, width), to be read before the next post."""
         raise NotImplementedError
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ class Ledger:
         games: joint actions announced in one message.
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
-        trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn, in all.
+        trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn.
         wire_messages, wire_bytes: what this process sent to others.
     """
 
@@ -60,12 +60,12 @@ class Ledger:
         recent[2] += size
 
     def consensus_of(self, agents: range, messages: np.ndarray, nbytes: np.ndarray) -> None:
-        """The agents of this process sent (n,) messages of (n,) bytes in all; those of others are known after `collect`."""
+        """The agents of this process sent (n,) messages, (n,) bytes; those of others are known after `collect`."""
         self._add_recent()[:, agents.start:agents.stop] += [messages, nbytes]
         self._partial = True
 
     def collect(self, placement: Placement, comm: MPI.Intracomm | None) -> None:
-        """Let every process know what the agents of the others sent, where each has counted its own; all must call it."""
+        """Tell every process what the agents of the others sent, where each has counted its own; all must call it."""
         if comm is None or not self._partial:
             return
         own = placement.local
@@ -104,9 +104,10 @@ class Ledger:
     def logical(self) -> dict[str, float]:
         """Cumulative means per agent, under the names of the columns of metrics.csv."""
         shown = self.announced * (self.agents - 1)
-        return {"messages": shown // self.games + float(self.consensus_messages.mean()) + self.trainer_messages / self.agents,
-                "bytes_environment": shown * self.action_bytes,
-                "bytes_consensus": float(self.consensus_bytes.mean()), "bytes_trainer": self.trainer_bytes / self.agents}
+        messages = shown // self.games + float(self.consensus_messages.mean()) + self.trainer_messages / self.agents
+        return {"messages": messages, "bytes_environment": shown * self.action_bytes,
+                "bytes_consensus": float(self.consensus_bytes.mean()),
+                "bytes_trainer": self.trainer_bytes / self.agents}
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""

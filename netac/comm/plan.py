@@ -128,8 +128,8 @@ def make_plan(matrix: csr_array, placement: Placement) -> Plan:
     needed = np.union1d(columns[mine], np.arange(own.start, own.stop))
     first = int(np.searchsorted(needed, own.start))
     listener, agent, owners = _heard(matrix, placement)
-    sources = [(int(rank), slice(*np.searchsorted(needed, [placement.block(rank).start, placement.block(rank).stop]).tolist()))
-               for rank in np.unique(owners[agent[listener == me]])]
+    heard = [(int(rank), placement.block(rank)) for rank in np.unique(owners[agent[listener == me]])]
+    sources = [(rank, slice(*np.searchsorted(needed, [block.start, block.stop]).tolist())) for rank, block in heard]
     told = owners[agent] == me
     targets = [(int(rank), agent[told & (listener == rank)] - own.start) for rank in np.unique(listener[told])]
     number = np.bincount(listener * placement.processes + owners[agent], minlength=placement.processes**2)

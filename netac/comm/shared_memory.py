@@ -1,7 +1,7 @@
 """Exchanges between processes of one host: what everybody posts lies in memory they share, where neighbours read it.
 
-Nothing is copied but into that memory, and what travels is one byte to each neighbour process: "my values are there, and
-yours of the last round are read".
+Nothing is copied but into that memory, and what travels is one byte to each neighbour process: "my values are there,
+and yours of the last round are read".
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Host:
 
 
 def _window(comm: MPI.Intracomm, size: int) -> tuple[MPI.Win, Any]:
-    """`size` bytes of this process, following those of lower ones in memory that all can read, and which is that memory."""
+    """A window of `size` bytes of this process, after those of lower ranks, and the memory of all of them."""
     from mpi4py import MPI
     window = MPI.Win.Allocate_shared(size, 1, MPI.INFO_NULL, comm)
     window.Lock_all(MPI.MODE_NOCHECK)

@@ -1,7 +1,7 @@
-"""The trainer and its agents: what process 0 hands to agents' processes, what it collects, and what goes from agent to agent.
+"""The trainer (process 0) and its agents: what it scatters to them, gathers from them, and relays from agent to agent.
 
-Everything is counted as `trainer` traffic, logically: as if the trainer and every agent were processes of their own.  Numbers
-travel, and are rounded, in single precision for every placement.
+Everything is counted as `trainer` traffic, logically: as if the trainer and every agent were processes of their own.
+Numbers travel, and are rounded, in single precision for every placement.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TrainerLinks:
         return None if whole is None else whole.astype(float)
 
     def sum(self, rows: np.ndarray) -> np.ndarray:
-        """The sum over all agents of (n, width), in ascending order: collected by the trainer, handed out to all, (width,)."""
+        """The sum over all agents of (n, width), in ascending order, gathered by the trainer and scattered: (width,)."""
         whole, width = self.gather(rows), rows.shape[1]
         total = None if whole is None else np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0)
         return self.scatter(total, width)[0]
@@ -85,7 +85,7 @@ class TrainerLinks:
 
     def relay(self, order: Iterable[int], load: np.ndarray | None, size: tuple[int, ...],
               turn: Callable[[int, np.ndarray], np.ndarray], meanwhile: Callable[[], None]) -> None:
-        """The trainer's `load` of shape `size` travels from agent to agent: what `turn(agent, load)` makes of it goes on.
+        """The trainer's `load` of shape `size` goes from agent to agent: what `turn(agent, load)` returns goes on.
 
         Args:
             order: all agents.
@@ -108,7 +108,7 @@ class TrainerLinks:
 
     def ask(self, agent: int, load: np.ndarray | None, size: tuple[int, ...],
             answer: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
-        """The trainer's `load` of shape `size` goes to an agent, and what `answer` makes of it, of the same shape, comes back.
+        """The trainer's `load` of shape `size` goes to an agent, and `answer(load)`, of the same shape, comes back.
 
         Args:
             answer: called in the agent's process.
@@ -131,7 +131,7 @@ class TrainerLinks:
 
     def _carried(self, load: np.ndarray | None, size: tuple[int, ...], source: int, target: int,
                  meanwhile: Callable[[], None] | None = None) -> np.ndarray | None:
-        """What process `source` holds, on process `target`, too; `meanwhile` is what the trainer does where it would wait."""
+        """What process `source` holds, on process `target`, too; the trainer calls `meanwhile` instead of waiting."""
         if source == target or self.placement.rank not in (source, target):
             return load
         assert self._comm is not None, "a single process has all agents"

@@ -37,9 +37,9 @@ class Step:
 class BatchedEnvironment(Protocol):
     """E games side by side; after `begin` a game is stepped until it is over, then restarted.
 
-    All randomness comes from what `begin` was given, and depends on (seed, chain, game) alone: equal calls give equal games,
-    whatever the number of processes.  After a step `observe` shows s', also of games that are over; after `restart` it shows
-    the first observations of the restarted ones.
+    All randomness comes from what `begin` was given, and depends on (seed, chain, game) alone: equal calls give equal
+    games, whatever the number of processes.  After a step `observe` shows s', also of games that are over; after
+    `restart` it shows the first observations of the restarted ones.
 
     Attributes:
         agents, games: N, E.
@@ -72,8 +72,8 @@ class BatchedEnvironment(Protocol):
         """The current global state, (E, *state_shape), single precision, the caller's to keep."""
 
     def step(self, actions: np.ndarray) -> Step:
-        """Move all games on: (N, E) whole numbers where all agents' actions are discrete, else (N, E, largest size) doubles
-        (a discrete action as a whole number in the first entry; vectors lie within their bounds)."""
+        """One joint step of all games: (N, E) whole numbers where all agents' actions are discrete, else doubles
+        (N, E, largest size): a discrete action as a whole number in the first entry, vectors within their bounds."""
 
     def restart(self, games: np.ndarray) -> None:
         """Begin the games of the mask (E,) anew."""
@@ -85,8 +85,8 @@ class BatchedEnvironment(Protocol):
         """Go on from there, after `begin` with the same seed and chain."""
 
     def render(self, game: int = 0) -> np.ndarray:
-        """A picture of one game as it stands: (height, width, 3), bytes.  May be left out; games that have it but cannot draw
-        say so by an attribute `drawable = False`."""
+        """A picture of one game as it stands: (height, width, 3), bytes.  May be left out; games that have it but
+        cannot draw say so by an attribute `drawable = False`."""
 
     def close(self) -> None:
         """Give back what the games hold."""
@@ -95,8 +95,9 @@ class BatchedEnvironment(Protocol):
 def check_batched(environment: BatchedEnvironment, agents: int, games: int, source: str) -> BatchedEnvironment:
     """Begin the games, look, make one step and begin anew, twice, and see that all answers are as promised.
 
-    Shapes and types are looked at, what was shown must stay as it was when the games go on, and the second time must give
-    what the first one gave: every process plays the games.  Attributes that may be None or False may be left out.
+    Shapes and types are checked.  Arrays that were given out must keep their values when the games go on.  The second
+    time must give what the first one gave, since every process plays the games.  Attributes that may be None or False
+    may be left out.
 
     Raises:
         InputError: naming what of `source` is missing or wrong.
@@ -110,7 +111,8 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
     environment.names = environment.names or tuple(f"agent_{agent}" for agent in range(agents))
     methods = ("begin", "observe", "step", "restart") + (("state",) if environment.state_shape else ()) + (
         ("get_state", "set_state") if environment.resumable else ())
-    missing = [name for name in ("agents", "games", "observations", "actions", *methods) if not hasattr(environment, name)]
+    missing = [name for name in ("agents", "games", "observations", "actions", *methods)
+               if not hasattr(environment, name)]
     if missing:
         refuse("the environment lacks something", ", ".join(missing),
                "an object as described by netac.envs.BatchedEnvironment")
@@ -118,7 +120,8 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
         check_number(environment, name, wanted, source)
     for name in ("names", "observations", "actions"):
         if len(getattr(environment, name)) != agents:
-            refuse(f"`{name}` has the wrong length", len(getattr(environment, name)), f"one entry for each of {agents} agents")
+            refuse(f"`{name}` has the wrong length", len(getattr(environment, name)),
+                   f"one entry for each of {agents} agents")
     check_gamma(environment.gamma, source)
     first, second = _played(environment, refuse), _played(environment, refuse)
     for name, (answer, shape, kind) in first.items():
@@ -126,7 +129,8 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
             refuse(f"`{name}` answers with the wrong shape or type", f"{np.shape(answer)}, {np.asarray(answer).dtype}",
                    f"{shape}, {'numbers' if kind == 'f' else 'bool'}")
         if not np.isfinite(answer).all():
-            refuse(f"`{name}` answers with numbers that are not finite", np.asarray(answer)[~np.isfinite(answer)][0], "numbers")
+            refuse(f"`{name}` answers with numbers that are not finite", np.asarray(answer)[~np.isfinite(answer)][0],
+                   "numbers")
     for name, (answer, *_) in first.items():
         if not np.array_equal(answer, second[name][0]):
             refuse(f"equal seeds give different games: `{name}` differs after begin(0, 0) and the same actions",
@@ -177,9 +181,11 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
     discrete = all(space.n_actions for space in environment.actions)
     size = max(space.size for space in environment.actions)
     low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
-    actions = np.zeros((agents, games), np.int64) if discrete else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1)
+    actions = (np.zeros((agents, games), np.int64) if discrete
+               else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1))
     step = environment.step(actions)
-    for name, shape, kind in (("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
+    for name, shape, kind in (
+            ("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
         add(f"step: {name}", getattr(step, name), shape, kind)
     look(" after a step")
     environment.restart(np.ones(games, dtype=bool))

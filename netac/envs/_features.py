@@ -73,7 +73,10 @@ class ActionHistogram:
 
 @dataclass(frozen=True)
 class JointTable:
-    """psi(s, a) = row s J + a of a table (S J, L), joint actions in C order (agent 0 slowest); None: one-hot, L = S J."""
+    """psi(s, a) = row s J + a of `table` (S J, L), joint actions in C order (agent 0 slowest).
+
+    Without a table psi is one-hot, L = S J.
+    """
 
     states: int
     agents: int

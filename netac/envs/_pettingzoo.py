@@ -20,10 +20,10 @@ from netac.utils.streams import Purpose
 class ParallelGames:
     """E copies of a PettingZoo environment; the interface is `netac.envs._batched.BatchedEnvironment`.
 
-    Agents come in the order of `possible_agents`; who is not listed in `agents` takes no part, gets no reward and is shown
-    zeros, but for the observation that comes with its end.  An agent that is both terminated and truncated is terminated.
-    Observations that are a Box keep their shape, others are flat, whole numbers one-hot (`gymnasium.spaces.flatten`).  Box
-    actions are flat; those of whole numbers are rounded.
+    Agents come in the order of `possible_agents`; who is not listed in `agents` takes no part, gets no reward and is
+    shown zeros, but for the observation that comes with its end.  An agent that is both terminated and truncated is
+    terminated.  Observations that are a Box keep their shape, others are flat, whole numbers one-hot
+    (`gymnasium.spaces.flatten`).  Box actions are flat; those of whole numbers are rounded.
 
     Episode k = 0, 1, ... of game e is reset with a seed of 31 bits from
     `SeedSequence(seed, spawn_key=(Purpose.ENVIRONMENT, chain, e, 1 + k))`.  Games are resumed where they stood if the
@@ -209,7 +209,7 @@ class ParallelGames:
         return picture
 
     def close(self) -> None:
-        """Close all copies; a copy that fails to close has nothing left to lose."""
+        """Close all copies; failures to close are ignored."""
         for env in self._envs:
             with suppress(Exception, SystemExit):
                 env.close()

@@ -1,4 +1,4 @@
-"""Whether an environment keeps to PettingZoo's interface: a few random steps, and what is wrong, with how to mend it."""
+"""Whether an environment keeps to PettingZoo's interface: a few random steps; what is wrong, and how to mend it."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def as_parallel(env: Any, source: str) -> Any:
         if not getattr(env, "metadata", {}).get("is_parallelizable"):
             refuse(f"the agents of {short(env)} act one after the other (metadata has no is_parallelizable = True), "
                    "and netac's act at the same time",
-                   "a ParallelEnv, or an AECEnv that changes its state only after the last agent of a cycle and says so with "
-                   'metadata = {"is_parallelizable": True}')
+                   "a ParallelEnv, or an AECEnv that changes its state only after the last agent of a cycle and says "
+                   'so with metadata = {"is_parallelizable": True}')
         return aec_to_parallel(env)
     if isinstance(env, gymnasium.Env | gymnasium.vector.VectorEnv):
         refuse(f"{type(env).__name__} is an environment of gymnasium, which has one agent",
@@ -93,7 +93,8 @@ def examine(env: Any, agents: int, source: str) -> Checked:
         found = _seats(env)
         if len(found.ids) != agents:
             raise InputError(f"{source} has another number of agents than the experiment", key="agents", found=agents,
-                             valid=f"{len(found.ids)}, or arguments of the environment (env.kwargs) that change its number")
+                             valid=f"{len(found.ids)}, or arguments of the environment (env.kwargs) that change its "
+                                   "number")
         return _check(env, found)
     except ApiError as error:
         raise InputError(f"{source}: {error.problem}", key=key_of(source), valid=error.mend) from error.__cause__
@@ -105,7 +106,11 @@ def empty(seats: Seats, games: int) -> list[np.ndarray]:
 
 
 def plain(state: Any) -> dict[str, np.ndarray]:
-    """What an environment's `get_state` gave, copied into arrays; ApiError unless it is a dictionary of numbers and arrays."""
+    """What an environment's `get_state` gave, copied into arrays.
+
+    Raises:
+        ApiError: it is not a dictionary of numbers and arrays.
+    """
     mend = "get_state() returns a dictionary whose keys are strings and whose values are numbers or numeric arrays"
     if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
         raise ApiError(f"get_state returned {short(state)}", mend)
@@ -128,12 +133,14 @@ def given_back(state: dict[str, np.ndarray]) -> dict[str, Any]:
 def _seats(env: Any) -> Seats:
     ids = getattr(env, "possible_agents", None)
     if not isinstance(ids, list | tuple) or not ids:
-        raise ApiError(f"possible_agents is {short(ids)}", "the list of all agents that may ever take part, set in __init__")
+        raise ApiError(f"possible_agents is {short(ids)}",
+                       "the list of all agents that may ever take part, set in __init__")
     try:
         if len(set(ids)) < len(ids):
             raise ApiError(f"possible_agents names an agent twice: {short(ids)}", "every agent once")
     except TypeError:
-        raise ApiError(f"possible_agents holds what cannot be a key: {short(ids)}", "names of agents, e.g. agent_0") from None
+        raise ApiError(f"possible_agents holds what cannot be a key: {short(ids)}",
+                       "names of agents, e.g. agent_0") from None
     readers, writers = [], []
     for i, agent in enumerate(ids):
         readers.append(reader(_space(env, "observation_space", agent, i), f"observation_space({agent!r})"))
@@ -155,8 +162,8 @@ def _check(env: Any, seats: Seats) -> Checked:
     episodes = [_play(game, warnings), _play(game, warnings)]
     if not _same(*episodes):
         what = "first observations" if not _same(episodes[0][:1], episodes[1][:1]) else "games"
-        warnings["seeds"] = (f"equal seeds give different {what}, so runs cannot be repeated; draw all randomness from a "
-                             "generator that reset(seed=...) makes anew")
+        warnings["seeds"] = (f"equal seeds give different {what}, so runs cannot be repeated; draw all randomness from "
+                             "a generator that reset(seed=...) makes anew")
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
     return Checked(seats, state, resumable, tuple(warnings.values()))
@@ -197,7 +204,8 @@ def _random_actions(seats: Seats, rng: np.random.Generator) -> np.ndarray:
     """(N, largest size): uniform among actions and within bounds, normal where there are none."""
     actions = np.zeros((len(seats.ids), max(each.action.size for each in seats.writers)))
     for row, each in zip(actions, seats.writers, strict=True):
-        row[:each.action.size] = rng.integers(each.action.n_actions) if each.action.n_actions else _within(each.action, rng)
+        row[:each.action.size] = (rng.integers(each.action.n_actions) if each.action.n_actions
+                                  else _within(each.action, rng))
     return actions
 
 
@@ -219,8 +227,8 @@ def _look_closer(game: Game, warnings: dict[str, str]) -> None:
             for leaf in game.seats.readers[i].leaves:
                 outside = leaf.outside(game.answer[0][agent])
                 if outside:
-                    raise ApiError(f"{agent!r}: {outside}", "observations within the bounds that observation_space gives, or "
-                                   "wider bounds (-np.inf, np.inf)", i)
+                    raise ApiError(f"{agent!r}: {outside}", "observations within the bounds that observation_space "
+                                   "gives, or wider bounds (-np.inf, np.inf)", i)
                 miscast = leaf.miscast(game.answer[0][agent])
                 if miscast:
                     warnings.setdefault("dtype", f"{agent!r}: {miscast}; netac takes it as float32 in any case")
@@ -256,8 +264,8 @@ def _box_of(state: Any) -> spaces.Box:
 
 
 def _resumable(game: Game, warnings: dict[str, str]) -> bool:
-    """Whether the environment's own `get_state` and `set_state` bring back a game: the same steps follow twice, the second
-    time out of another episode, as in a run that is resumed."""
+    """Whether the environment's own `get_state` and `set_state` bring back a game: the same steps follow twice, the
+    second time out of another episode, as in a run that is resumed."""
     env = game.env
     if not all(callable(getattr(type(env), name, None)) for name in ("get_state", "set_state")):
         return False
@@ -271,8 +279,10 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
         game.active[:] = active
         if _same(first, _steps(game, STEPS, {})):
             return True
-        problem = "after set_state other steps followed than after get_state; all that an episode's reset draws is part of it"
+        problem = ("after set_state other steps followed than after get_state; "
+                   "all that an episode's reset draws is part of it")
     except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
         problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
-    warnings["resumption"] = f"get_state and set_state cannot be used, so that resumed runs begin new episodes: {problem}"
+    warnings["resumption"] = ("get_state and set_state cannot be used, so that resumed runs begin new episodes: "
+                              f"{problem}")
     return False

@@ -51,8 +51,8 @@ class Seats:
 class Game:
     """An environment with what its agents see now.  Whatever it does against the rules raises ApiError.
 
-    An agent takes part while the environment lists it in `agents`.  The observation that comes with its end is shown until
-    the next step, zeros from then on; it may be missing for an agent that terminated, since s' has no value then.
+    An agent takes part while the environment lists it in `agents`.  The observation that comes with its end is shown
+    until the next step, zeros from then on; it may be missing for an agent that terminated, since s' has no value then.
 
     Args:
         env: a `ParallelEnv`.
@@ -94,7 +94,8 @@ class Game:
 
         Args:
             actions: (N,) whole numbers or (N, largest size) numbers.
-            r, terminated: (N,) zeros, filled with rewards and with whose s' has no value (also if it was truncated, too).
+            r, terminated: (N,) zeros, to be filled with the rewards, and with True for the agents that terminated (also
+                if they were truncated, too): their s' has no value.
 
         Returns:
             Whether the game is over: no agent goes on.
@@ -116,7 +117,8 @@ class Game:
                 raise ApiError(f"{agent!r} has left `agents` though it was neither terminated nor truncated",
                                "its entry in terminations or in truncations is True in the step in which it leaves", i)
             if agent not in rewards:
-                raise ApiError(f"step returned no reward for {agent!r}, which took part", "rewards of all who took part", i)
+                raise ApiError(f"step returned no reward for {agent!r}, which took part",
+                               "rewards of all who took part", i)
             r[i] = _number(rewards[agent], agent, i)
         going_on = listed - ended
         if going_on and listed & ended:
@@ -147,7 +149,8 @@ class Game:
         try:
             return {self._index[agent] for agent in self.env.agents}
         except AttributeError:
-            raise ApiError("it has no attribute `agents`", "self.agents lists those who take part in the next step") from None
+            raise ApiError("it has no attribute `agents`",
+                           "self.agents lists those who take part in the next step") from None
         except (KeyError, TypeError):
             raise ApiError(f"`agents` is {short(self.env.agents)}, not all of it in `possible_agents`",
                            f"agents among {short(list(self.seats.ids))}") from None
@@ -155,8 +158,8 @@ class Game:
     def _show(self, i: int, observations: dict) -> None:
         agent = self.seats.ids[i]
         if agent not in observations:
-            raise ApiError(f"there is no observation for {agent!r}", "observations of all agents listed in `agents`, and the "
-                           "last one of agents that are truncated", i)
+            raise ApiError(f"there is no observation for {agent!r}", "observations of all agents listed in `agents`, "
+                           "and the last one of agents that are truncated", i)
         try:
             self.seats.readers[i].write(observations[agent], self.shown[i])
         except ApiError as error:
@@ -181,7 +184,8 @@ def _number(reward: Any, agent: Any, i: int) -> float:
             raise TypeError
         number = float(reward)
     except (TypeError, ValueError):
-        raise ApiError(f"the reward of {agent!r} is not a number: {short(reward)}", "one number for each agent", i) from None
+        raise ApiError(f"the reward of {agent!r} is not a number: {short(reward)}",
+                       "one number for each agent", i) from None
     if not math.isfinite(number):
         raise ApiError(f"the reward of {agent!r} is {number}", "finite rewards", i)
     return number

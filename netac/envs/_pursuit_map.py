@@ -1,8 +1,8 @@
 """The map of pursuit-evasion as lookup tables, and how a game's agents are placed on it.
 
-A cell is a number: the map lies in rows of constant y within a margin of walls that is one cell wider than an agent sees,
-so that every window is a block of the padded map.  Cell 0, in the corner of that margin and seen by nobody, is where
-caught evaders are kept.
+A cell is a number: the map lies in rows of constant y within a margin of walls that is one cell wider than an agent
+sees, so that every window is a block of the padded map.  Cell 0, in the corner of that margin and seen by nobody, is
+where caught evaders are kept.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Map:
 
     @cached_property
     def touched(self) -> np.ndarray:
-        """(cells, 4) where PettingZoo looks for evaders to tag: at the map's rim the cell itself stands for the one beyond."""
+        """(cells, 4) where PettingZoo looks for evaders to tag: neighbours, itself in place of those off the map."""
         inside = self._padded(np.ones_like(self.building), False)
         return np.where(inside[self.around], self.around, np.arange(self.cells)[:, None])
 
@@ -84,8 +84,8 @@ class Map:
     def needed(self) -> np.ndarray:
         """(cells,) pursuers that surround an evader, by PettingZoo's count; -1 where no evader can be.
 
-        It takes one off at the rim in each direction (also where a map of width one has rims on both sides, so that nothing
-        is caught there) and one for each neighbour in the building.
+        It takes one off at the rim in each direction (also where a map of width one has rims on both sides, so that
+        nothing is caught there) and one for each neighbour in the building.
         """
         x, y = np.meshgrid(np.arange(self.x_size), np.arange(self.y_size))
         count = 4 - ((x == 0) | (x == self.x_size - 1)) - ((y == 0) | (y == self.y_size - 1))
@@ -117,8 +117,9 @@ class Map:
 def draw(ground: Map, constraint_window: float, groups: tuple[int, ...], rng: np.random.Generator) -> list[np.ndarray]:
     """One try to place a game's agents as PettingZoo does, group after group, in a window that is drawn first.
 
-    An agent stands on a cell chosen evenly among the free ones of the window that neither hold one of its group placed before
-    nor lie beside it.  (PettingZoo draws cells until one is allowed, for ever where none is: the distribution is the same.)
+    An agent's cell is drawn uniformly from the free ones of the window that neither hold an agent of its group placed
+    before nor lie beside one.  (PettingZoo draws cells until one is allowed, for ever where none is: the distribution
+    is the same.)
 
     Args:
         constraint_window: sides of the window, relative to the map's.

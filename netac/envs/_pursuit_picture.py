@@ -8,9 +8,9 @@ CELL = 20                                    # pixels
 LARGEST = 960                                # pixels of a picture's longer side, where cells can be made smaller for it
 FLOOR, SEEN, GRID, BUILDING = (255, 255, 255), (255, 240, 214), (222, 222, 222), (84, 88, 96)
 PURSUER, EVADER, DIGIT = (204, 62, 20), (24, 98, 190), (255, 255, 255)
-_FONT = ("###,#.#,#.#,#.#,###", ".#.,##.,.#.,.#.,###", "###,..#,###,#..,###", "###,..#,.##,..#,###", "#.#,#.#,###,..#,..#",
-         "###,#..,###,..#,###", "###,#..,###,#.#,###", "###,..#,..#,.#.,.#.", "###,#.#,###,#.#,###", "###,#.#,###,..#,###",
-         "...,.#.,###,.#.,...")               # 0 to 9, and a plus sign for more
+_FONT = ("###,#.#,#.#,#.#,###", ".#.,##.,.#.,.#.,###", "###,..#,###,#..,###", "###,..#,.##,..#,###",
+         "#.#,#.#,###,..#,..#", "###,#..,###,..#,###", "###,#..,###,#.#,###", "###,..#,..#,.#.,.#.",
+         "###,#.#,###,#.#,###", "###,#.#,###,..#,###", "...,.#.,###,.#.,...")     # 0 to 9, a plus sign for more
 
 
 def picture(building: np.ndarray, pursuers: np.ndarray, evaders: np.ndarray, sight: int) -> np.ndarray:
@@ -36,7 +36,8 @@ def picture(building: np.ndarray, pursuers: np.ndarray, evaders: np.ndarray, sig
     both = (pursuers > 0) & (evaders > 0)
     for counts, colour, way in ((pursuers, PURSUER, -1), (evaders, EVADER, 1)):
         for y, x in np.argwhere(counts > 0):
-            centre, radius = ((side - 2) / 2, 0.42 * side) if not both[y, x] else ((0.5 + 0.2 * way) * (side - 1), 0.3 * side)
+            centre, radius = (((side - 2) / 2, 0.42 * side) if not both[y, x]
+                              else ((0.5 + 0.2 * way) * (side - 1), 0.3 * side))
             _disc(image[y, x], centre, radius, colour)
             if counts[y, x] > 1 and side >= 12:
                 _digit(image[y, x], centre, min(int(counts[y, x]), 10), 1 if both[y, x] or side < 16 else 2)

@@ -16,7 +16,8 @@ class TabularGames:
     resumable = True
 
     def __init__(self, environment: TabularEnvironment, games: int):
-        self._environment, self.agents, self.games, self.gamma = environment, environment.agents, games, environment.gamma
+        self._environment, self.agents, self.games, self.gamma = (
+            environment, environment.agents, games, environment.gamma)
         self.names = tuple(f"agent_{agent}" for agent in range(self.agents))
         self.observations = ((environment.states,),) * self.agents
         self.actions = (ActionSpace(n_actions=environment.actions),) * self.agents

@@ -24,7 +24,8 @@ class Settings(Options):
     """Options of `env = { name = "coordination" }`."""
 
     features: Literal["onehot", "histogram"] = Field(
-        "onehot", description="reward features: every agent's action one-hot / sqrt(N) (8 N numbers), or counts / N (8)")
+        "onehot", description="reward features: every agent's action one-hot / sqrt(N) (8 N numbers), "
+                              "or counts / N (8)")
     noise: bool = Field(True, description="add Gumbel(0, 1) noise to every observed reward")
 
 
@@ -46,7 +47,7 @@ class CoordinationGame:
         self.psi = (ActionsOneHot if features == "onehot" else ActionHistogram)(agents, ACTIONS)
         self.reward_noise = gumbel if noise else None
         self._divisor = np.array(float(agents))
-        self._alone = (np.arange(ACTIONS)[None] - 3.5) ** 2 - 1.0     # (1, A): an action's payoff, less oneself in the count
+        self._alone = (np.arange(ACTIONS)[None] - 3.5) ** 2 - 1.0     # (1, A): (a - 3.5)^2, less oneself in the count
 
     @property
     def optimum(self) -> float:

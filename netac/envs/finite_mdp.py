@@ -30,7 +30,8 @@ LARGEST_MODEL = 200_000_000     # numbers in P: 1.6 GB
 class Settings(Options):
     """Options of `env = { name = "finite-mdp" }`: either `path`, or `seed` with the sizes."""
 
-    path: str | None = Field(None, pattern=r"\.npz$", description="an .npz file with P, r, xi and optionally gamma, theta0")
+    path: str | None = Field(
+        None, pattern=r"\.npz$", description="an .npz file with P, r, xi and optionally gamma, theta0")
     seed: int | None = Field(None, ge=0, le=2**63 - 1, description="draw a random MDP from this seed instead")
     recipe: Literal["folded-normal", "zhang"] | None = Field(
         None, description="how a random MDP is drawn: folded-normal (default) or zhang")
@@ -98,7 +99,8 @@ def read_mdp(path: Path, agents: int | None = None) -> tuple[FiniteMDP, np.ndarr
                          valid="P, r, xi and optionally gamma, theta0")
     for name in {"P", "r", "xi", "gamma"} & arrays.keys():
         if not finite_numbers(arrays[name]):
-            raise InputError("holds something else than finite numbers", file=path, key=name, found=str(arrays[name].dtype))
+            raise InputError("holds something else than finite numbers", file=path, key=name,
+                             found=str(arrays[name].dtype))
     try:
         mdp = FiniteMDP(arrays["P"], arrays["r"], arrays["xi"], arrays.get("gamma", 0.95))
     except InputError as error:

@@ -1,19 +1,21 @@
-"""Matrix games of one state and one common payoff: Proposition 1's game, the IGM counter-example, climbing, penalty, yours.
+"""Matrix games of one state and one common payoff: Proposition 1's game, the IGM counter-example, climbing, \
+penalty, yours.
 
 All agents get the same reward r(a_1, ..., a_N), without noise, and see the same constant 1.  Built in:
 
-proposition-1: n agents (n even) with actions 0, 1; r = 1 for (0^{n/2}, 1^{n/2}) and (1^{n/2}, 0^{n/2}), else 0.  The best joint
-    policy gets 1, the best one that all agents share 2 / 2^n (Kuba et al., 2022, "Trust region policy optimisation in
-    multi-agent reinforcement learning", Proposition 1).
-product: two agents, action k standing for a = k - 10 in {-10, ..., 10}; r = a_1 a_2, at best 100, by (-10, -10) or (10, 10).
-    Around the policies' means (1, -1) agent 1's advantage is largest at -10 and agent 2's at 10, which together give -100: the
-    individual-global-max (IGM) condition of value decomposition fails.
+proposition-1: n agents (n even) with actions 0, 1; r = 1 for (0^{n/2}, 1^{n/2}) and (1^{n/2}, 0^{n/2}), else 0.  The
+    best joint policy gets 1, the best one that all agents share 2 / 2^n (Kuba et al., 2022, "Trust region policy
+    optimisation in multi-agent reinforcement learning", Proposition 1).
+product: two agents, action k standing for a = k - 10 in {-10, ..., 10}; r = a_1 a_2, at best 100, by (-10, -10) or
+    (10, 10).  Around the policies' means (1, -1) agent 1's advantage is largest at -10 and agent 2's at 10, which
+    together give -100: the individual-global-max (IGM) condition of value decomposition fails.
 climbing: two agents, r = [[11, -30, 0], [-30, 7, 6], [0, 0, 5]]; at best 11, by (0, 0).
-penalty: two agents, r = [[10, 0, k], [0, 2, 0], [k, 0, 10]] with the option `penalty` as k; at best 10, by (0, 0) or (2, 2).
-    Both from Claus and Boutilier, 1998, "The dynamics of reinforcement learning in cooperative multiagent systems".
+penalty: two agents, r = [[10, 0, k], [0, 2, 0], [k, 0, 10]] with the option `penalty` as k; at best 10, by (0, 0) or
+    (2, 2).  Both from Claus and Boutilier, 1998, "The dynamics of reinforcement learning in cooperative multiagent
+    systems".
 
-A file of yours holds an array `payoff` of shape (A_1, ..., A_N), the agents' numbers of actions.  An episode is terminated
-after `horizon` steps.
+A file of yours holds an array `payoff` of shape (A_1, ..., A_N), the agents' numbers of actions.  An episode is
+terminated after `horizon` steps.
 """
 
 from __future__ import annotations
@@ -40,8 +42,10 @@ class Settings(Options):
     """Options of `env = { name = "matrix" }`: either `game`, or `path`."""
 
     game: Literal["proposition-1", "product", "climbing", "penalty"] | None = Field(
-        None, description="proposition-1 (default, an even number of agents), or of two agents: product, climbing, penalty")
-    path: str | None = Field(None, pattern=r"\.npz$", description="an .npz file with payoff (A_1, ..., A_N) instead of a game")
+        None, description="proposition-1 (default, an even number of agents), or of two agents: product, climbing, "
+                          "penalty")
+    path: str | None = Field(
+        None, pattern=r"\.npz$", description="an .npz file with payoff (A_1, ..., A_N) instead of a game")
     penalty: float | None = Field(None, ge=-1e6, le=0, allow_inf_nan=False,
                                   description="k of the game penalty, at most 0 (default -100)")
     horizon: int = Field(1, ge=1, le=10**9, description="steps after which an episode is terminated")
@@ -82,9 +86,9 @@ def make(settings: Settings, agents: int, games: int) -> CommonPayoff:
 
 
 def opposite_halves(actions: np.ndarray) -> np.ndarray:
-    """Proposition 1's rewards of joint actions, (n, E) zeros and ones -> (E,): 1 where each half of the agents agrees and the
-    halves differ, else 0."""
-    like_first = actions ^ (np.arange(len(actions)) >= len(actions) // 2)[:, None]     # had agents of the other half flipped
+    """Proposition 1's rewards of joint actions, (n, E) zeros and ones -> (E,): 1 where each half of the agents agrees
+    and the halves differ, else 0."""
+    like_first = actions ^ (np.arange(len(actions)) >= len(actions) // 2)[:, None]     # the second half's flipped
     return (like_first == like_first[0]).all(axis=0).astype(float)
 
 
@@ -92,8 +96,8 @@ def payoff_table(settings: Settings, agents: int) -> np.ndarray:
     """Every joint action's reward: doubles, one axis for each agent.
 
     Raises:
-        InputError: the game is for another number of agents or has too many joint actions to write down, or its file is not
-            as it should be.
+        InputError: the game is for another number of agents or has too many joint actions to write down, or its file is
+            not as it should be.
     """
     if settings.path is not None:
         return _read(Path(settings.path), agents)
@@ -136,7 +140,9 @@ def _read(path: Path, agents: int) -> np.ndarray:
 
 
 class CommonPayoff:
-    """E games of one state in which all agents get the same reward; the interface is `netac.envs._batched.BatchedEnvironment`.
+    """E games of one state in which all agents get the same reward.
+
+    The interface is `netac.envs._batched.BatchedEnvironment`.
 
     Args:
         actions: (N) action spaces.
@@ -148,8 +154,8 @@ class CommonPayoff:
 
     state_shape, gamma, resumable = (1,), None, True
 
-    def __init__(self, actions: tuple[ActionSpace, ...], payoff: Callable[[np.ndarray], np.ndarray], games: int, horizon: int,
-                 identity: bool = False):
+    def __init__(self, actions: tuple[ActionSpace, ...], payoff: Callable[[np.ndarray], np.ndarray], games: int,
+                 horizon: int, identity: bool = False):
         self.agents, self.games, self.actions = len(actions), games, actions
         self.names = tuple(f"agent_{agent}" for agent in range(self.agents))
         self.observations = ((self.agents if identity else 1,),) * self.agents

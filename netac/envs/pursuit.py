@@ -1,16 +1,17 @@
 """Pursuit-evasion, many games at once: PettingZoo's SISL `pursuit_v5`, step for step.
 
-Pursuers move on a map with a building in its middle and catch evaders that wander at random.  Observations, rewards (to
-the last bit), terminations, truncations and the state are those of `pettingzoo.sisl.pursuit_v5.parallel_env` from the same
-positions and evader moves: Gupta et al., 2017, "Cooperative multi-agent control using deep reinforcement learning", in
-PettingZoo 1.27's version.  PettingZoo moves its agents one after the other, and what its parallel interface calls a
-reward is the sum over these moves.  With pursuers 0..j moved, i gets
+Pursuers move on a map with a building in its middle and catch evaders that wander at random.  Observations, rewards
+(to the last bit), terminations, truncations and the state are those of `pettingzoo.sisl.pursuit_v5.parallel_env` from
+the same positions and evader moves: Gupta et al., 2017, "Cooperative multi-agent control using deep reinforcement
+learning", in PettingZoo 1.27's version.  PettingZoo moves its agents one after the other, and what its parallel
+interface calls a reward is the sum over these moves.  With pursuers 0..j moved, i gets
 
     r_i^j = tag_reward * #{evaders on the four cells around i} / N,    j = 0, ..., N - 1,
 
-(at the map's rim i's own cell stands for the one beyond), and with the last move also `catch_reward` if it had a part in
-catching an evader, and `urgency_reward`; `shared_reward` replaces r_i^j by the mean over i.  Then the caught evaders leave
-and the others move.  A game is terminated when no evader is left, except that in step `max_cycles` it is truncated instead.
+(at the map's rim i's own cell stands for the one beyond), and with the last move also `catch_reward` if it had a part
+in catching an evader, and `urgency_reward`; `shared_reward` replaces r_i^j by the mean over i.  Then the caught evaders
+leave and the others move.  A game is terminated when no evader is left, except that in step `max_cycles` it is
+truncated instead.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from netac.utils.spaces import ActionSpace
 from netac.utils.streams import Purpose, Stream
 
 TRIES_AT_START = 100       # placements tried before settings are refused
-TRIES = 100_000            # and before a game that passed gives up, which does not happen by chance
+TRIES = 100_000            # and before a later start of a game gives up, which does not happen by chance
 ACTIONS = len(MOVES)
 CHANNELS = 3               # walls, pursuers, evaders
 PURSUERS, EVADERS = 1, 2
@@ -43,12 +44,14 @@ class Settings(Options):
     shared_reward: bool = Field(True, description="every pursuer gets the mean of all pursuers' rewards")
     n_evaders: int = Field(30, ge=1, le=10_000, description="evaders at the start of a game")
     obs_range: int = Field(7, ge=1, le=63, description="side of the square that a pursuer sees, an odd number")
-    n_catch: int = Field(2, ge=1, le=10_000, description="pursuers on an evader's cell that catch it, where surround = false")
+    n_catch: int = Field(
+        2, ge=1, le=10_000, description="pursuers on an evader's cell that catch it, where surround = false")
     freeze_evaders: bool = Field(False, description="evaders stay where they are")
     tag_reward: float = Field(0.01, ge=-1e6, le=1e6, description="for every evader beside a pursuer")
     catch_reward: float = Field(5.0, ge=-1e6, le=1e6, description="for a part in catching an evader")
     urgency_reward: float = Field(-0.1, ge=-1e6, le=1e6, description="added in every step")
-    surround: bool = Field(True, description="evaders are caught when surrounded; false: by n_catch pursuers on their cell")
+    surround: bool = Field(
+        True, description="evaders are caught when surrounded; false: by n_catch pursuers on their cell")
     constraint_window: float = Field(
         1.0, gt=0, le=1, description="games begin within a window placed at random, its sides relative to the map's")
 
@@ -72,7 +75,9 @@ def make(settings: Settings, agents: int, games: int) -> Pursuit:
 
 def place(ground: Map, settings: Settings, pursuers: int, rng: np.random.Generator,
           tries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cells of pursuers and evaders at the start of a game, by PettingZoo's distribution given that its placement succeeds.
+    """Cells of pursuers (N,) and evaders (n_evaders,) at the start of a game.
+
+    They are drawn from PettingZoo's distribution, given that its placement succeeds.
 
     Raises:
         InputError: there was no room in any of `tries` placements.
@@ -94,8 +99,8 @@ def place(ground: Map, settings: Settings, pursuers: int, rng: np.random.Generat
 class Pursuit:
     """See the module; the interface is `netac.envs._batched.BatchedEnvironment`.
 
-    Every step takes `n_evaders` uniforms of each game's stream, caught evaders included, and every new game has a generator
-    of its own; so positions, steps and episodes played are all there is to save.
+    Every step takes `n_evaders` uniforms of each game's stream, caught evaders included, and every new game has a
+    generator of its own; so positions, steps and episodes played are all there is to save.
 
     Args:
         settings, ground: what is played, and where.
@@ -124,7 +129,7 @@ class Pursuit:
         self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
 
     def _all_windows(self, side: int) -> np.ndarray:
-        """(cells of all games, side, side * 3) view of the grid: the window whose first cell is the one of that number."""
+        """(cells of all games, side, side * 3) view of the grid: entry k is the window whose first cell is number k."""
         row, cell, number = self._grid.strides[1:]
         count = self._flat.size // CHANNELS - (side - 1) * (self._map.width + 1)
         return np.lib.stride_tricks.as_strided(self._grid, (count, side, side * CHANNELS), (cell, row, number),
@@ -166,7 +171,8 @@ class Pursuit:
 
         Args:
             actions: (N, E) whole numbers 0..4.
-            evader_moves: (n_evaders, E) whole numbers 0..4 in place of random ones; those of caught evaders do not matter.
+            evader_moves: (n_evaders, E) whole numbers 0..4 in place of random ones; those of caught evaders do not
+                matter.
         """
         before = self._touching()
         self._move(PURSUERS, self._pursuers, actions)
@@ -251,7 +257,7 @@ class Pursuit:
         return total + last
 
     def _shared(self, still: np.ndarray, moved: np.ndarray, last: np.ndarray) -> np.ndarray:
-        now, total = still.T.copy(), np.zeros(self.games)     # rows of N, for NumPy to add up in the order of PettingZoo's mean
+        now, total = still.T.copy(), np.zeros(self.games)     # (E, N): NumPy adds up rows as PettingZoo's mean does
         for mover in range(self.agents - 1):
             now[:, mover] = moved[mover]
             total += now.mean(axis=-1)
@@ -262,7 +268,8 @@ class Pursuit:
     def get_state(self) -> dict[str, np.ndarray]:
         """Positions (N or n_evaders, E, 2), x and y, -1 for caught evaders; steps and episodes (E,); uniforms taken."""
         return {"pursuers": self._map.positions(self._pursuers), "evaders": self._map.positions(self._evaders),
-                "steps": self._steps.copy(), "episodes": self._episodes.copy(), "uniforms": np.array(self._uniforms.position)}
+                "steps": self._steps.copy(), "episodes": self._episodes.copy(),
+                "uniforms": np.array(self._uniforms.position)}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from there, after `begin` with the same seed and chain."""

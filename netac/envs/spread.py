@@ -2,8 +2,8 @@
 
 N agents spread over N landmarks without colliding (Lowe et al., 2017, "Multi-agent actor-critic for mixed
 cooperative-competitive environments").  Observations, rewards, terminations, truncations and the state are those of
-`mpe2.simple_spread_v3.parallel_env` (mpe2 1.1) from the same positions: in double precision, with mpe2's operations in its
-order.  With u_i agent i's action and d = |p_i - p_j|, in every step
+`mpe2.simple_spread_v3.parallel_env` (mpe2 1.1) from the same positions: in double precision, with mpe2's operations in
+its order.  With u_i agent i's action and d = |p_i - p_j|, in every step
 
     F_i = 5 u_i + sum over j != i of 100 (p_i - p_j) / d * k log(1 + exp((0.3 - d) / k)),    k = 0.001,
     p_i <- p_i + 0.1 v_i,    v_i <- 0.75 v_i + 0.1 F_i,
@@ -14,8 +14,8 @@ and agents less than 0.3 apart collide.  Rewards are each agent's own, not the t
     global = - sum over landmarks of the distance to the nearest agent, local_i = - #{agents that i collides with}.
 
 Version 3 does not count an agent's collision with itself, as version 2 did: with `scoring = "v2"` rewards are lower by
-local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  Nothing else differs between the two.
-Episodes are truncated, never terminated, after `max_cycles` steps, unless `terminate_on_success`.
+local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  Nothing else differs between the
+two.  Episodes are truncated, never terminated, after `max_cycles` steps, unless `terminate_on_success`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ BLOCK = 32                               # starts of a game that are drawn at a 
 class Settings(Options):
     """Options of `env = { name = "spread" }`, named as mpe2's, with its defaults; its `N` is `agents`."""
 
-    local_ratio: float = Field(0.5, ge=0, le=1, description="weight of an agent's own collisions; 1 - it is the team's weight")
+    local_ratio: float = Field(
+        0.5, ge=0, le=1, description="weight of an agent's own collisions; 1 - it is the team's weight")
     max_cycles: int = Field(25, ge=1, le=10**9, description="steps after which an episode is truncated")
     continuous_actions: bool = Field(False, description="five forces in [0, 1] instead of one of five moves")
     terminate_on_success: bool = Field(False, description="an episode ends when every landmark is covered (within 0.1)")
@@ -63,9 +64,9 @@ def make(settings: Settings, agents: int, games: int) -> Spread:
 class Spread:
     """See the module; the interface is `netac.envs._batched.BatchedEnvironment`.
 
-    What agents see is kept as it comes from the dynamics, games last: an agent's velocity and position, the landmarks and
-    the other agents relative to it, and zeros where mpe2 shows messages, which nobody sends.  The distances of one step are
-    those that collisions of the next one need.
+    What agents see is kept as it comes from the dynamics, with the axis of games last: an agent's velocity and
+    position, the landmarks and the other agents relative to it, and zeros where mpe2 shows messages, which nobody
+    sends.  The distances of one step are those that collisions of the next one need.
 
     Args:
         settings: what is played.
@@ -92,7 +93,7 @@ class Spread:
                        (slice(agents, None), settings.num_agent_neighbors, shown[landmarks:landmarks + others]))
         things = 2 * agents - 1                              # landmarks, then the other agents by number
         self._limited = any(limit for _, limit, _ in self._parts)
-        self._targets = np.zeros((things, agents, 2, games))                             # where things are, once per agent
+        self._targets = np.zeros((things, agents, 2, games))                             # positions, once per agent
         self._relative = np.empty_like(self._targets) if self._limited else shown[:things]
         self._squares, self._distances = np.empty_like(self._targets), np.empty((things, agents, games))
         self._forces = np.zeros((agents, agents, 2, games))                              # of actions, then contact
@@ -155,8 +156,8 @@ class Spread:
         """Move all games on.
 
         Args:
-            actions: (N, E) whole numbers 0..4 (stay, left, right, down, up), or (N, E, 5) doubles in [0, 1], of which the
-                first does nothing and the others push left, right, down and up.
+            actions: (N, E) whole numbers 0..4 (stay, left, right, down, up), or (N, E, 5) doubles in [0, 1], of which
+                the first does nothing and the others push left, right, down and up.
         """
         self._move(self._push(actions))
         self._look()
@@ -237,7 +238,7 @@ class Starts:
         self._drawn = np.empty((games, BLOCK, size))
 
     def take(self, games: np.ndarray, episodes: np.ndarray) -> np.ndarray:
-        """(size, K) uniforms of the episodes (K,) of the games (K,): a game's episodes in order, from 0 or from `seek`."""
+        """(size, K) uniforms of the episodes (K,) of the games (K,); each game's in order, from 0 or from `seek`."""
         places = episodes % BLOCK
         for game in games[places == 0].tolist():
             self._draw(game)

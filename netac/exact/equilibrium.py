@@ -15,16 +15,17 @@ def best_response(mdp: FiniteMDP, pi: np.ndarray, agent: int, eta: float = 0.0) 
 
     With eta > 0 it is the best of the eta-soft ones, with pi(a|s) >= eta for all a (Kuba et al., 2022, Assumption 1).
 
-    By policy iteration.  An action replaces another only where its value is higher by more than rounding, which grows with
-    the joint action's values, not with those averaged over the others' actions; and it goes on only while the values grow,
-    so that it ends, whatever the rounding.
+    By policy iteration.  An action replaces another only where its value is higher by more than rounding errors, which
+    are as large as the values of joint actions make them, not their averages over the others' actions; and iterations
+    go on only while the values grow, so that they end, whatever the rounding.
 
     Raises:
         InputError: eta leaves no policy.
     """
     actions, states = mdp.actions, np.arange(mdp.states)
     if not 0 <= eta <= 1 / actions:
-        raise InputError("leaves no policy", key="eta", found=eta, valid=f"0 <= eta <= 1/{actions}, the number of actions")
+        raise InputError("leaves no policy", key="eta", found=eta,
+                         valid=f"0 <= eta <= 1/{actions}, the number of actions")
     pi = pi.copy()
     greedy = pi[agent].argmax(axis=1)
     rounding = 64 * np.finfo(float).eps * np.abs(mdp.team_reward).max() / (1.0 - mdp.gamma)

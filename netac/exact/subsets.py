@@ -13,7 +13,8 @@ from netac.exact.mdp import FiniteMDP
 from netac.exact.values import action_value
 
 
-def subset_action_value(mdp: FiniteMDP, pi: np.ndarray, agents: Sequence[int], Q: np.ndarray | None = None) -> np.ndarray:
+def subset_action_value(mdp: FiniteMDP, pi: np.ndarray, agents: Sequence[int],
+                        Q: np.ndarray | None = None) -> np.ndarray:
     """Q^{i_{1:m}}(s, a^{i_{1:m}}) = E[Q(s, a)] over the other agents' actions (Definition 1).
 
     Args:

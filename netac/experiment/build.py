@@ -217,8 +217,10 @@ class Parts:
         return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, and the agents' rows before the sampler, which needs them; agents and network know how long rows
-        are."""
+        """Take up what `state` gave and the agents' rows.
+
+        Agents and network come first, as they know how long rows are; the sampler needs the rows and comes after them.
+        """
         local = self.placement.local
         self.agents.restore(kept)
         self.network.restore(kept)
@@ -230,7 +232,7 @@ class Parts:
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """By name."""
+        """What each agent keeps for itself besides its parameters, (n, D) each, by name."""
         optimizer = self.agents.optimizer
         kept = {"optimizer": optimizer.rows, "optimizer_counts": optimizer.counts,
                 **self.sampler.rows, **self.network.rows, **self.agents.rows}

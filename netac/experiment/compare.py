@@ -62,8 +62,8 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
             progress: bool = False) -> ComparisonResult:
     """Run every algorithm with `seeds` seeds, beginning with the experiment's own, and put the results side by side.
 
-    Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of your
-    own, call this under `if __name__ == "__main__":`, as workers are started anew.
+    Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of
+    your own, call this under `if __name__ == "__main__":`, as worker processes import the script.
 
     Args:
         experiment: an experiment file, or its tables.
@@ -93,7 +93,8 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     results.sort(key=lambda result: order[result.algorithm, result.seed])
     table = compare_results(results)
     env, agents = _names(source, algorithms)
-    found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"), Path(out) if out else None)
+    found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"),
+                             Path(out) if out else None)
     if out is not None:
         launch.agree(comm, lambda: _write(found))
     return found

@@ -66,13 +66,13 @@ class Evaluation:
     def summary(self) -> dict[str, float | int | bool]:
         """Means over episodes with standard errors.
 
-        `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an end
-        of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it.
+        `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an
+        end of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it.
         """
         sums, mean = self.sums, self.sums / self.lengths
         returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
-        found = {"iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()), "greedy": self.greedy,
-                 "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
+        found = {"iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()),
+                 "greedy": self.greedy, "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
                  "return": float(returns.mean()), "return_stderr": standard_error(returns)}
         if self.ended is not None:
             found |= {"episode_return": float(sums.mean()), "episode_return_stderr": standard_error(sums),
@@ -92,13 +92,14 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
     Under mpirun every process plays its own agents and gets the same answer; equal calls give equal numbers.
 
     Args:
-        steps: the most steps of an episode; by default as many as it has, at most 10,000, and 200 where the environment has
-            no end.
-        frames: draw the first episode, at most its first 500 steps; pictures are on process 0 only.  There are none where
-            the environment does not draw, which is said if its actions can be drawn instead.
+        steps: the most steps of an episode; by default as many as it has, at most 10,000, and 200 where the environment
+            has no end.
+        frames: draw the first episode, at most its first 500 steps; pictures are on process 0 only.  There are none
+            where the environment does not draw, which is said if its actions can be drawn instead.
         greedy: agents take their most probable action, or the mean of action vectors.
         progress: show progress on process 0 of a terminal.
-        which: "last", the policies that training ended with, or "best", those that did best in an evaluation during training.
+        which: "last", the policies that training ended with, or "best", those that did best in an evaluation during
+            training.
 
     Raises:
         InputError: `run_dir` is not the folder of a finished run, it has not kept the best policies, or neither its
@@ -183,7 +184,8 @@ class Stage:
         """The agents with parameters `flat` (n, D); equal calls give equal answers, whole on process 0.
 
         Args:
-            rows: what else each agent keeps, (n, K) each, under the names of a checkpoint: the world takes what it needs.
+            rows: what else each agent keeps, (n, K) each, under the names of a checkpoint: the sampler takes what it
+                needs.
         """
         self._parts.agents.parameters.flat[:] = flat
         for name, own in self._parts.sampler.rows.items():
@@ -220,9 +222,11 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     steps = max(len(each.rewards) for each in played)
     rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
                         for name in ("rewards", "actions"))
-    lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes] for name in ("lengths", "ended"))
-    return Evaluation(rewards[:episodes], lengths, None if endless else ended, actions[:episodes] if n_actions else None,
-                      n_actions, parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
+    lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes]
+                      for name in ("lengths", "ended"))
+    return Evaluation(rewards[:episodes], lengths, None if endless else ended,
+                      actions[:episodes] if n_actions else None, n_actions,
+                      parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
 
 
 def _most_actions(parts: Parts) -> int:
@@ -235,8 +239,8 @@ def _draw_actions(n_actions: int) -> None:
     if not n_actions:
         raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
                          valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
-    print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no render(game)): '
-          "the picture shows who takes which action", file=sys.stderr, flush=True)
+    print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no '
+          "render(game)): the picture shows who takes which action", file=sys.stderr, flush=True)
 
 
 def _draws(environment: BatchedEnvironment) -> bool:

@@ -133,7 +133,7 @@ def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int
 
 
 def closed(games: BatchedEnvironment) -> BatchedEnvironment:
-    """The games, whose spaces can be read on, after what they hold was given back; a user's may lack `close`, or fail."""
+    """The games, closed, so that only their spaces are read on; a missing or failing `close` of a user's is ignored."""
     with suppress(Exception, SystemExit):
         games.close()
     return games

@@ -72,5 +72,6 @@ def refuse_bad_numbers(flat: np.ndarray, rewards: Sequence[np.ndarray], layout: 
         for row, sample in np.argwhere(~np.isfinite(r)):
             raise RunError(f"the environment's reward is {r[row, sample]}", agent=agents[row], iteration=t)
     row, column = np.argwhere(~np.isfinite(flat))[0]
-    raise RunError(f"{layout.owner(int(column))} became {flat[row, column]}: smaller step sizes or a projection may help",
+    raise RunError(f"{layout.owner(int(column))} became {flat[row, column]}: "
+                   "smaller step sizes or a projection may help",
                    agent=agents[row], iteration=t, hearsay=True)

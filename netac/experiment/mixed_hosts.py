@@ -11,7 +11,7 @@ from netac.utils.errors import InputError
 
 
 def compare_hosts(comm) -> str | None:
-    """How numpy's kernels differ between the processes, on process 0; None there where they do not, and elsewhere."""
+    """How numpy's kernels differ between the processes, in words; None where they do not, and on all but process 0."""
     return differing(comm, kernels.fingerprint()["numpy"])
 
 

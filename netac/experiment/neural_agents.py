@@ -172,15 +172,20 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
     parts, model = {"policy": policy, "critic": critic}, None
     if needs.reward_model:
-        for key, value in experiment.reward_model.items():
-            if key in NetworkCritic.model_fields:
-                raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}", found=value,
-                                 valid=f"critic.{key}")
+        _refuse_critic_keys(experiment.reward_model)
         parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
                                           seen[0], "reward_model")
         model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
     return Neural(ground, experiment.stagger, policies, value, needs, parts, experiment.normalise, model,
                   critic.options)
+
+
+def _refuse_critic_keys(table: dict[str, Any]) -> None:
+    """Refuse what only the table [critic] may say in [reward_model]."""
+    for key, found in table.items():
+        if key in NetworkCritic.model_fields:
+            raise InputError("the reward model sees what the critic sees", key=f"reward_model.{key}", found=found,
+                             valid=f"critic.{key}")
 
 
 def _seeing(critic: NetworkCritic, alike: bool) -> NetworkCritic:

@@ -109,7 +109,7 @@ class BestPolicies:
             checkpoints.save_best(self._folder, self._best and {**self._description, **self._best})
 
     def sync(self) -> None:
-        """They are on the disk."""
+        """Nothing to do: they are on the disk."""
 
     def state(self) -> dict[str, np.ndarray]:
         """The best policies, since those of the file may be of a later iteration."""

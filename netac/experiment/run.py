@@ -59,7 +59,8 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         raise error from caught
 
 
-def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool, comm) -> RunResult:
+def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool,
+         comm) -> RunResult:
     root = comm is None or comm.rank == 0
     mixed = compare_hosts(comm)
     with ExitStack() as held:
@@ -126,7 +127,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
-    with progress, recorder, np.errstate(over="ignore", invalid="ignore", divide="ignore"):    # `refuse_bad_numbers` tells
+    # What is not finite is found by `refuse_bad_numbers`, so NumPy need not warn of it.
+    with progress, recorder, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if start == 0:
             recorder.log(0)
         try:

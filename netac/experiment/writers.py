@@ -23,7 +23,7 @@ class RowWriter(Protocol):
     """Takes the rows of all tables as they come, and keeps those it is for.  It lives on process 0."""
 
     def open(self, checkpoint: Arrays) -> None:
-        """Begin, or go on from a checkpoint: whatever was written after it goes.  From the start it is empty."""
+        """Begin (the checkpoint is empty), or go on from a checkpoint: whatever was written after it is removed."""
 
     def write(self, table: str, row: Row) -> None:
         """A row of the table `table`, the name of its file."""

@@ -29,7 +29,8 @@ def check_place(file: str | Path) -> None:
     """Refuse a file that is not a .gif, or whose folder does not exist: to be told before playing."""
     check_name(file)
     if not Path(file).parent.is_dir():
-        raise InputError("its folder does not exist", key="--render", found=str(file), valid="a file in an existing folder")
+        raise InputError("its folder does not exist", key="--render", found=str(file),
+                         valid="a file in an existing folder")
 
 
 def film(frames: Sequence[np.ndarray], file: str | Path, per_second: int = 8) -> None:

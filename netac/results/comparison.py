@@ -41,10 +41,10 @@ class SeedResult:
         wall_seconds: duration.
         efficient: whether the coordination game ended in an efficient equilibrium; None in other environments.
         error: why the run failed.
-        curve: the columns of its `metrics.csv`, with at least `iteration`, `env_steps` and `reward`; `seconds` only where it
-            had the machine to itself.
-        evaluations: `iteration`, `env_steps` and `evaluation`, the mean return of the episodes of each evaluation; empty
-            without any.
+        curve: the columns of its `metrics.csv`, with at least `iteration`, `env_steps` and `reward`; `seconds` only
+            where it had the machine to itself.
+        evaluations: `iteration`, `env_steps` and `evaluation`, the mean return of the episodes of each evaluation;
+            empty without any.
     """
 
     algorithm: str
@@ -67,9 +67,10 @@ class SeedResult:
             raise InputError(f"has no {', '.join(sorted(missing))}", file=record.folder / SUMMARY)
         numbers: dict[str, Any] = {name: math.nan if summary[name] is None else summary[name] for name in needed}
         shared = summary.get("runs_at_a_time", 1) > 1
-        curve = {name: column for name, column in record.metrics.items() if name != SECONDS} if shared else record.metrics
-        return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"), curve=curve,
-                   evaluations=evaluation_curve(record), **numbers)
+        curve = ({name: column for name, column in record.metrics.items() if name != SECONDS} if shared
+                 else record.metrics)
+        return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"),
+                   curve=curve, evaluations=evaluation_curve(record), **numbers)
 
     @property
     def evaluation(self) -> float:
@@ -78,9 +79,11 @@ class SeedResult:
 
 
 def evaluation_curve(record: RunRecord) -> dict[str, np.ndarray]:
-    """The evaluations of a run: "iteration", "env_steps" and "evaluation", the mean return of their episodes; {} if none."""
+    """The evaluations of a run: "iteration", "env_steps" and "evaluation" (evaluations,), the mean return of their
+    episodes; {} if there were none."""
     table = record.evaluations
-    return table and {"iteration": table["iteration"], "env_steps": table["env_steps"], "evaluation": table["episode_return"]}
+    return table and {"iteration": table["iteration"], "env_steps": table["env_steps"],
+                      "evaluation": table["episode_return"]}
 
 
 @dataclass(frozen=True)
@@ -88,10 +91,12 @@ class Shown:
     """What a picture shows of a comparison.
 
     Attributes:
-        curves: for each algorithm "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and "reward",
-            shape (seeds, points).
-        efficient: for each algorithm, which of its runs were efficient, shape (runs,); empty where the environment cannot tell.
-        evaluations: for each algorithm "env_steps" (points,) and "evaluation" (seeds, points); empty where there were none.
+        curves: for each algorithm "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and
+            "reward", shape (seeds, points).
+        efficient: for each algorithm, which of its runs were efficient, shape (runs,); empty where the environment
+            cannot tell.
+        evaluations: for each algorithm "env_steps" (points,) and "evaluation" (seeds, points); empty where there were
+            none.
         title: above the panels.
     """
 
@@ -105,7 +110,8 @@ class Shown:
         """Of the runs that succeeded, stacked for each algorithm."""
         succeeded = _groups(result for result in results if result.status == "ok")
         known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
-        evaluated = [(name, [result.evaluations for result in group if result.evaluations]) for name, group in succeeded]
+        evaluated = [(name, [result.evaluations for result in group if result.evaluations])
+                     for name, group in succeeded]
         return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
                    {name: np.array([result.efficient for result in group]) for name, group in known if group},
                    {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title)
@@ -120,7 +126,8 @@ def load_comparison(folder: str | Path) -> Shown:
     folder = Path(folder)
     runs = [file.parent for file in sorted(folder.glob(f"{RUNS}/*/*/{SUMMARY}"))]
     if not runs:
-        raise InputError("holds no finished runs of a comparison", file=folder, valid="a folder that netac compare has written")
+        raise InputError("holds no finished runs of a comparison", file=folder,
+                         valid="a folder that netac compare has written")
     records = [load_run(run) for run in runs]
     order = _algorithms(folder / TABLE)
     results = [SeedResult.from_record(record) for record in records]
@@ -154,10 +161,10 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     """Put the results of several algorithms and seeds side by side, algorithms in the order of their first result.
 
     Numbers are interquartile means over the seeds that succeeded, `_low` and `_high` the bounds of 95 % intervals:
-    bootstrap for rewards, Wilson for `efficient_rate`.  `evaluation` is the return of
-    the last evaluation's episodes.  `samples_compared` is the largest number of joint samples that
-    every run drew; `reward_at_samples` is the reward there (see `curves.reward_at`), so that algorithms that draw
-    several samples in an iteration are held against the others fairly.
+    bootstrap for rewards, Wilson for `efficient_rate`.  `evaluation` is the return of the last evaluation's episodes.
+    `samples_compared` is the largest number of joint samples that every run drew; `reward_at_samples` is the reward
+    there (see `curves.reward_at`), so that algorithms that draw several samples in an iteration are compared with the
+    others at equal numbers of samples.
 
     Raises:
         ValueError: no results.

@@ -23,8 +23,8 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     others are interpolated linearly at all logged iterations of the range they share.
 
     Returns:
-        "iteration", "env_steps" and, if all runs have them, "bytes" and "seconds" of shape (points,), the column of shape
-        (runs, points).
+        "iteration", "env_steps" and, if all runs have them, "bytes" and "seconds" of shape (points,), the column of
+        shape (runs, points).
 
     Raises:
         ValueError: no run, or the runs share no iteration.

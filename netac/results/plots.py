@@ -32,8 +32,8 @@ def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[
     Args:
         records: runs, of any environments and algorithms.
         file: where to write; the ending says the format (.png, .pdf, .svg).
-        columns: columns of `metrics.csv`, and evaluation, the episode_return of `evaluations.csv`; by default reward and,
-            where they exist, evaluation, J, grad_norm_sq, critic_error and consensus_error.
+        columns: columns of `metrics.csv`, and evaluation, the episode_return of `evaluations.csv`; by default reward
+            and, where they exist, evaluation, J, grad_norm_sq, critic_error and consensus_error.
 
     Raises:
         InputError: no run has such a column, or the ending of `file` is no format.

@@ -96,7 +96,7 @@ class _File:
             raise cannot_write(self._folder, error) from error
 
     def close(self) -> None:
-        """Every event has been written: a file that fails to close has nothing left to lose."""
+        """Close the file; failures are ignored, as every event has been written before."""
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -1,1 +1,1 @@
-"""Who steps the environments: samplers, environment hosts, action encoding, rollout and replay buffers."""
+"""Joint samples for the algorithms: samplers, environment hosts, action encoding, rollouts and the replay."""

@@ -80,7 +80,8 @@ class RestartingChain(Chain):
         again: list[int | None] = [None] * len(uniforms)
         leaving = np.flatnonzero(uniforms[:, 1] >= self._gamma)
         if len(leaving):
-            for sample, state in zip(leaving.tolist(), invert(self.initial, uniforms[leaving, 2]).tolist(), strict=True):
+            for sample, state in zip(leaving.tolist(), invert(self.initial, uniforms[leaving, 2]).tolist(),
+                                     strict=True):
                 again[sample] = state
         return again
 

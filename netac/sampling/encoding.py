@@ -10,7 +10,7 @@ from netac.utils.spaces import ActionSpace, joint_space
 
 
 class Encoding:
-    """Joint actions as numbers for reward models: one-hot or vector, agent after agent.
+    """Joint actions as numbers for R(s, a) and Q(s, a): one-hot or vector, agent after agent.
 
     Attributes:
         joint: how joint actions are held before they are numbers.
@@ -25,7 +25,7 @@ class Encoding:
         return self.joint.outputs
 
     def columns(self, agent: int) -> slice:
-        """Where the numbers of an agent are."""
+        """The columns of an agent's numbers."""
         return self.joint.columns(agent)
 
     def __call__(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ class GameFeed:
         restarts: decides which games of the actor's own chain begin anew; None for the running chain.
         pending: (N, E) joint actions (discrete ones) already chosen for the current step, -1 where there is none.
         steps: joint steps made since all games began.
-        memory: (n, E, H) what policies with memory remember of the games under way; None of those without.
+        memory: (n, E, H) the memories of policies in the games under way; None for policies without.
     """
 
     host: Replicated | AtRoot
@@ -32,7 +32,7 @@ class GameFeed:
     memory: np.ndarray | None = None
 
     def forget(self, games: np.ndarray) -> None:
-        """The games of the mask (E,) begin anew, and nothing is remembered of what was before."""
+        """Clear the memories of the games of the mask (E,), which begin anew."""
         if self.memory is not None:
             self.memory[:, games] = 0.0
 
@@ -44,7 +44,7 @@ class Advance:
     Attributes:
         view, after: what the agents were shown in s and in s'.
         own, pi: their actions, and the probabilities of discrete ones.
-        joint: (N, E) or (N, E, size) joint action; None where nobody is told.
+        joint: (N, E) or (N, E, size) joint action; None on processes that do not get it.
         active: (n, E) who took part.
         r: (n, E) rewards, normalised where that is asked for.
         again: (E,) games that begin anew.

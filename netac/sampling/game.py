@@ -29,7 +29,7 @@ class GameSampler:
     """Draws batches of joint samples for the agents of this process.
 
     Args:
-        make: makes the E games of a chain; called once per chain in every process that steps or is shown them.
+        make: makes the E games of a chain; called once per chain in every process.
         policy: the policies of this process's agents.
         placement, ledger, comm: who is where, where traffic is counted, the launch's communicator (or None).
         seed: the run's seed.
@@ -39,16 +39,17 @@ class GameSampler:
         replicated: whether every process may step the games; else process 0 does.
         stagger: steps over which the games' first episodes are cut short; 0: all begin together.
         state: whether critics see the global state instead of the agent's own observation.
-        trainer: whether a central trainer plays: process 0 steps the games, and it alone is told joint actions and states.
+        trainer: whether the algorithm is a central trainer: process 0 steps the games, and it alone gets joint actions
+            and states.
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
-        learning: whether these statistics learn, and `rows` hold what policies remember of games under way.
+        learning: whether these statistics are updated, and `rows` hold the policies' memories of games under way.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
-                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True, stagger: int = 0,
-                 state: bool = False, trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
-                 normalise_rewards: bool = False, learning: bool = True):
+                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True,
+                 stagger: int = 0, state: bool = False, trainer: bool = False, own_first: bool = False,
+                 normalise_observations: bool = False, normalise_rewards: bool = False, learning: bool = True):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
         self._replicated, self._with_state = comm is None or (replicated and not trainer), state
@@ -65,10 +66,10 @@ class GameSampler:
         self._observations = ObservationNormaliser(
             shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
         self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
-        own_critics = 0 if state else len(shapes)              # which learn from the agents' rewards
-        self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # of what a trainer shows all agents of a game
+        own_critics = 0 if state else len(shapes)              # they learn from the agents' rewards
+        self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # what a trainer sends all agents of a game
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
-        self._cuts = stagger * np.arange(self.games) // self.games     # the step after which a game begins anew; 0: none
+        self._cuts = stagger * np.arange(self.games) // self.games   # the step after which a game is cut short; 0: none
         self.learning = learning
         self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
         self.tally = Tally()
@@ -78,11 +79,11 @@ class GameSampler:
 
     @property
     def resumable(self) -> bool:
-        """Whether the games can be saved; a user's may leave out to say so."""
+        """Whether the games can be saved; a user's environment that does not say so cannot."""
         return getattr(self.environment, "resumable", False)
 
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
-        """`environment` begun with the random streams of number `index`."""
+        """`environment`, begun, with the random streams of number `index`."""
         host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
             environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
         seed, agents = self._seed, self._agents
@@ -108,8 +109,9 @@ class GameSampler:
         view, after, outcome = step.view, step.after, step.outcome
         encoded = self._encode(step.joint, view.active)
         batch = Transitions(
-            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after), own=step.own,
-            pi=step.pi, joint=self._shown(encoded), r=step.r, active=None if step.active.all() else step.active.astype(float),
+            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after),
+            own=step.own, pi=step.pi, joint=self._shown(encoded), r=step.r,
+            active=None if step.active.all() else step.active.astype(float),
             bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
         if self._features.psi_own:
             batch.alternatives = self._shown(encoded, self._encode.alternatives)
@@ -146,7 +148,7 @@ class GameSampler:
         return Advance(view, own, pi, joint, active, r, outcome, after, again)
 
     def renew(self, step: Advance, source: GameFeed, running: bool = True) -> None:
-        """Let the games that are over, or cut short, begin anew."""
+        """Restart the games that ended or were cut short, and by chance those of the actor's own chain."""
         again, after = step.again, step.after
         if source.restarts is not None:
             again |= source.restarts.take()[0] >= self._gamma
@@ -159,7 +161,7 @@ class GameSampler:
         source.view = after
 
     def _count(self, games: int) -> None:
-        """The trainer has shown every agent what it sees of so many games."""
+        """Count what the trainer sent: every agent's observation, and reward, in so many games."""
         if self.trainer:
             self.ledger.trainer(self.placement.agents, games * self._nbytes)
 
@@ -173,7 +175,10 @@ class GameSampler:
         return joint, outcome
 
     def foreseen(self, theta: np.ndarray, source: GameFeed, after: View) -> np.ndarray | None:
-        """A joint action drawn where it will not be played, and which no memory keeps; None on processes that are not told."""
+        """A joint action in s' that will not be played, (N, E) or (N, E, size); memories stay as they were.
+
+        None on processes that do not get joint actions.
+        """
         memory = None if source.memory is None else source.memory.copy()
         joint = self._act(theta, source, after.obs, keep=False)[2]
         if memory is not None:
@@ -184,8 +189,8 @@ class GameSampler:
              keep: bool = True):
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
-        Of actions that were chosen before, `pending` as in `GameFeed`, only the probabilities at `theta` are new: they are not
-        announced again, and nothing is exchanged where no game began anew.
+        Actions that were chosen before (`pending`, as in `GameFeed`) are kept, and only their probabilities are those
+        at `theta`: they are not announced again, and nothing is exchanged where no game began anew.
         """
         new = None if pending is None else pending[0] < 0
         n, size = len(self._agents), self._joint.size
@@ -199,7 +204,7 @@ class GameSampler:
         return own, pi, self._gather(own)
 
     def _gather(self, own: list[np.ndarray]) -> np.ndarray | None:
-        """Everyone's actions, rounded as they travel: (n) own ones -> (N, E, ...); with a trainer, None but on process 0."""
+        """All agents' actions, rounded as when sent: (n) own ones -> (N, E, ...); with a trainer, only on process 0."""
         sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
         if self.trainer:
             agents = self.placement.agents
@@ -216,7 +221,7 @@ class GameSampler:
         return sent.astype(self._joint.dtype)
 
     def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
-        """The joint action (E, F), or what `change` makes of it for an agent, as each agent is shown it."""
+        """The joint action (E, F), or what `change` makes of it for an agent, as each agent sees it."""
         if change is None and not self._own_first:
             return [encoded] * len(self._agents)
         shown = [encoded if change is None else change(encoded, agent) for agent in self._agents]
@@ -228,14 +233,19 @@ class GameSampler:
         return view.obs if view.state is None else [view.state] * len(self._agents)
 
     def _seen(self, view: View, learn: bool, games: np.ndarray | bool = True) -> View:
-        """The view as networks see it: normalised where that is asked for; `games` (E,) shows which have something new.
+        """The view as networks see it, normalised where that is asked for.
+
+        Args:
+            learn: whether the statistics are updated.
+            games: (E,) which games have new observations.
 
         Raises:
             RunError: a number is not finite.
         """
         for agent, own in zip([*self._agents, None], [*view.obs, view.state], strict=True):
             if own is not None and not isfinite(own.sum()) and not np.isfinite(own).all():
-                what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else "global state"
+                what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else (
+                    "global state")
                 raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)
         if self._observations is None:
             return view
@@ -251,7 +261,7 @@ class GameSampler:
         return self.feeds[-1].privacy.take(samples).T
 
     def close(self) -> None:
-        """Give back what games and exchange hold."""
+        """Release what games and exchange hold."""
         for feed in self.feeds:
             feed.host.close()
         if self._exchange is not None:
@@ -263,7 +273,7 @@ class GameSampler:
     @property
     def rows(self) -> dict[str, np.ndarray]:
         """What each agent of this process keeps for itself, (n, D) each: arrays that may be assigned into."""
-        memory = self.feeds[0].memory if self.learning else None      # games that nobody learns from begin anew
+        memory = self.feeds[0].memory if self.learning else None      # only learning games are resumed
         kept = {"observation_statistics": self._observations, "reward_statistics": self._rewards}
         rows = {name: each.rows for name, each in kept.items() if each is not None}
         return rows if memory is None else {**rows, "memory": memory.reshape(len(memory), -1)}
@@ -288,7 +298,7 @@ class GameSampler:
         if not self.resumable:
             self.episodes.forget(np.ones(self.games, dtype=bool))
             if self._rewards is not None:
-                self._rewards.rows[:, -self.games:] = 0.0      # returns of episodes that are not gone on with
+                self._rewards.rows[:, -self.games:] = 0.0      # returns of episodes that are not resumed
         if self._states is not None:
             self._states.rows[:] = state["state_statistics"]
         for k, feed in enumerate(self.feeds):

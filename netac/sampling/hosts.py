@@ -1,7 +1,7 @@
 """Who steps a batched environment: every process the same games (`Replicated`), or process 0 alone (`AtRoot`).
 
-Replicated, only actions travel; that is for netac's own environments, which are made of counters and uniforms.  A
-third-party environment lives on process 0, which hands every process what its agents are shown: one Scatterv after each
+Replicated, only actions are sent; that is for netac's own environments, which are functions of counters and uniforms.
+A third-party environment lives on process 0, which sends every process what its agents see: one Scatterv after each
 step, another one after games have begun anew.
 """
 
@@ -39,9 +39,9 @@ class Outcome:
         r, terminated: (n, E) own rewards; whether s' has no value for the agent.
         done: (E,) games that must be restarted.
         valued: (N, E) bool: s' has a value for the agent, which goes on or was truncated with this step.
-        team: (E,) team-mean rewards (zeros on processes that are not told).
+        team: (E,) team-mean rewards (zeros on processes that do not get them).
         everyone: the step of all agents; None on processes that do not step the games.
-        view: what is shown in s', also of games that are over.
+        view: what is shown in s', also of games that ended.
     """
 
     r: np.ndarray
@@ -60,7 +60,7 @@ class Replicated:
         self._environment, self._agents, self._with_state = environment, agents, with_state
 
     def begin(self, seed: int, chain: int) -> View:
-        """All games anew."""
+        """Begin all games."""
         self._environment.begin(seed, chain)
         return self._view()
 
@@ -71,7 +71,7 @@ class Replicated:
         return Outcome(step.r[own], step.terminated[own], step.done, valued, step.team_mean(), self._view(), step)
 
     def restart(self, games: np.ndarray) -> View:
-        """The games of the mask (E,) anew."""
+        """Restart the games of the mask (E,)."""
         self._environment.restart(games)
         return self._view()
 
@@ -91,7 +91,7 @@ class Replicated:
         return self._view()
 
     def close(self) -> None:
-        """Give back what the games hold."""
+        """Release what the games hold."""
         _close(self._environment)
 
 
@@ -108,7 +108,8 @@ class AtRoot:
                  trainer: bool = False):
         self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
         games, shapes = environment.games, environment.observations
-        self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)] for rank in range(placement.processes)]
+        self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)]
+                       for rank in range(placement.processes)]
         self._trainer_sees = trainer and with_state and placement.rank == 0
         self._state = (games, *environment.state_shape) if with_state and not trainer else None
         self._active = (placement.agents, games)
@@ -120,10 +121,11 @@ class AtRoot:
         """Doubles that process `rank` is sent: outcome, who is active, observations, state."""
         singles = sum(int(np.prod(shape)) for shape in [*self._shown[rank], *([self._state] if self._state else [])])
         games = self._environment.games
-        return (2 * len(self._placement.block(rank)) + 1) * games + (self._active[0] * games + 7) // 8 + (singles + 1) // 2
+        return ((2 * len(self._placement.block(rank)) + 1) * games + (self._active[0] * games + 7) // 8
+                + (singles + 1) // 2)
 
     def begin(self, seed: int, chain: int) -> View:
-        """All games anew."""
+        """Begin all games."""
         if self._root:
             self._environment.begin(seed, chain)
         return self._told().view
@@ -133,7 +135,7 @@ class AtRoot:
         return self._told(*_moved(self._environment, actions)) if self._root else self._told()
 
     def restart(self, games: np.ndarray) -> View:
-        """The games of the mask (E,) anew."""
+        """Restart the games of the mask (E,)."""
         if self._root:
             self._environment.restart(games)
         return self._told().view
@@ -149,12 +151,14 @@ class AtRoot:
         return self._told().view
 
     def close(self) -> None:
-        """Give back what the games hold."""
+        """Release what the games hold."""
         _close(self._environment)
 
     def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
-        """Hand out an outcome (None: only the view) and the view: (rewards, terminated, over, active and valued, observations,
-        state)."""
+        """Send every process the outcome of `step` (None: zeros) and the view, and return this process's.
+
+        A message is (rewards, terminated, done, active and valued, observations, state).
+        """
         sent = self._packed(step, valued) if self._root else None
         self._comm.Scatterv(None if sent is None else [sent, self._counts], self._received, root=0)
         outcome = self._unpacked(self._received, self._placement.rank)
@@ -173,7 +177,7 @@ class AtRoot:
         obs = environment.observe(range(placement.agents))
         state = environment.state() if self._state else None
         active = environment.active.astype(np.uint8)
-        active += active if valued is None else valued        # 2: takes part in the next step; 1: was truncated with this one
+        active += active if valued is None else valued   # 2: takes part in the next step; 1: truncated with this one
         for rank in range(placement.processes):
             block = placement.block(rank)
             own = slice(block.start, block.stop)
@@ -181,7 +185,8 @@ class AtRoot:
             if step is not None:
                 numbers[:len(block)], numbers[len(block):-1], numbers[-1] = step.r[own], step.terminated[own], step.done
             shown = [obs[agent] for agent in block] + ([] if state is None else [state])
-            parts += [numbers.tobytes(), _padded(active.tobytes()), _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
+            parts += [numbers.tobytes(), _padded(active.tobytes()),
+                      _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
         return np.frombuffer(b"".join(parts))
 
     def _unpacked(self, received: np.ndarray, rank: int) -> Outcome:
@@ -202,7 +207,7 @@ class AtRoot:
 
 
 def state_shape(environment: BatchedEnvironment) -> tuple[int, ...]:
-    """Of `global_state`."""
+    """The shape of `global_state` in one game."""
     return environment.state_shape or (sum(int(np.prod(shape)) for shape in environment.observations),)
 
 
@@ -222,16 +227,16 @@ def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, 
 
 
 def _saved(environment: BatchedEnvironment) -> dict[str, np.ndarray]:
-    """What the games go on from; a user's that cannot be saved may leave it out."""
+    """The games' state; empty where a user's environment has no `get_state`."""
     return environment.get_state() if hasattr(environment, "get_state") else {}
 
 
 def _close(environment: BatchedEnvironment) -> None:
-    """Close the games; a user's that hold nothing may leave it out."""
+    """Close the games, where the environment has `close`."""
     if hasattr(environment, "close"):
         environment.close()
 
 
 def _padded(nbytes: bytes) -> bytes:
-    """With zeros up to a whole number of doubles."""
+    """The bytes, with zeros up to a whole number of doubles."""
     return nbytes + bytes(-len(nbytes) % 8)

@@ -1,4 +1,4 @@
-"""What algorithms may ask of whatever draws their samples, be it of a finite environment or of games side by side."""
+"""The interface of samplers, of tabular environments and of games side by side alike."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ RUNNING, SECOND = 0, 1      # the critics' chain; the actor's own chain under "d
 
 @dataclass(frozen=True)
 class Features:
-    """Which features the algorithm looks at, besides phi(s) and phi(s')."""
+    """Which features the algorithm uses, besides phi(s) and phi(s')."""
 
     psi: bool = False          # of (s, a)
-    psi_next: bool = False     # of (s', a'), which asks for a' ~ pi(.|s')
+    psi_next: bool = False     # of (s', a'), with a' ~ pi(.|s')
     psi_own: bool = False      # of (s, (b, a_-i)) for every b
 
 
@@ -72,7 +72,7 @@ class Sampler(Protocol):
         """What a checkpoint keeps besides, whole on process 0: the positions of all streams, chains and games."""
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Take it up; `rows` have been taken up before."""
+        """Take up what `state` gave; `rows` have been assigned before."""
 
     def close(self) -> None:
-        """Give back what games and exchanges hold."""
+        """Release what games and exchanges hold."""

@@ -1,8 +1,8 @@
-"""The replay: the last joint samples, each part of them with whoever saw it.
+"""The replay: the last joint samples, each part held by the process whose agents saw it.
 
-The trainer (process 0) remembers states, joint actions and rewards; every agent remembers what it observed itself.  All of
-them write sample number j into slot j modulo the capacity, so that a draw of slots, which follows from the run's seed, means
-the same samples to all, and nothing of them needs to travel.
+The trainer (process 0) keeps states, joint actions and rewards; every agent keeps its own observations.  All of them
+write sample number j into slot j modulo the capacity, so that a draw of slots, which follows from the run's seed, means
+the same samples to all, and no sample needs to be sent.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Replay:
         self._shapes = [shapes[agent] for agent in agents]
         self._encode = Encoding(environment.actions)
         n, widest, N = len(agents), max(map(prod, shapes)), environment.agents
-        self._rows = {"obs": np.zeros((n, capacity * widest), SINGLE), "next_obs": np.zeros((n, capacity * widest), SINGLE),
-                      "active": np.zeros((n, capacity), bool)}
+        self._rows = {"obs": np.zeros((n, capacity * widest), SINGLE),
+                      "next_obs": np.zeros((n, capacity * widest), SINGLE), "active": np.zeros((n, capacity), bool)}
         self._own = {name: rows.reshape(n, capacity, -1) for name, rows in self._rows.items()}
         state = (state_shape(environment), SINGLE)
-        told = {"state": state, "next_state": state, "joint": ((self._encode.size,), SINGLE), "r": ((N,), np.dtype(float)),
-                "part": ((N,), np.dtype(bool)), "valued": ((N,), np.dtype(bool))}
+        told = {"state": state, "next_state": state, "joint": ((self._encode.size,), SINGLE),
+                "r": ((N,), np.dtype(float)), "part": ((N,), np.dtype(bool)), "valued": ((N,), np.dtype(bool))}
         self._told = {name: np.zeros((capacity, *shape), kind) for name, (shape, kind) in told.items()} if (
             0 in agents) else {}
 
@@ -105,7 +105,8 @@ class Replay:
     def take(self, slots: np.ndarray) -> ReplayBatch:
         """The samples in `slots` (M,)."""
         obs, after = ([ring[slots, :prod(shape)].reshape(len(slots), *shape)
-                       for ring, shape in zip(self._own[name], self._shapes, strict=True)] for name in ("obs", "next_obs"))
+                       for ring, shape in zip(self._own[name], self._shapes, strict=True)]
+                      for name in ("obs", "next_obs"))
         told = {name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
                 for name, ring in self._told.items()}
         return ReplayBatch(obs, after, self._rows["active"][:, slots].astype(float), **told)
@@ -114,22 +115,23 @@ class Replay:
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """What each agent of this process remembers, (n, D) each, of the samples held: arrays that may be assigned into."""
-        return {f"replay_{name}": rows[:, :self.held * (rows.shape[1] // self.capacity)] for name, rows in self._rows.items()}
+        """What each agent of this process keeps of the samples held, (n, D) each: arrays that may be assigned into."""
+        return {f"replay_{name}": rows[:, :self.held * (rows.shape[1] // self.capacity)]
+                for name, rows in self._rows.items()}
 
     def state(self) -> dict[str, np.ndarray]:
-        """How many samples were added, and on process 0 what the trainer remembers."""
+        """How many samples were added, and on process 0 the trainer's part of them."""
         told = {f"replay_{name}": ring[:self.held].copy() for name, ring in self._told.items()}
         return {"replay_added": np.array(self.added), **told}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up; then `rows` are as long as they were, to be assigned into."""
+        """Take up what `state` gave; then `rows` have the length they had, to be assigned into."""
         self.added = int(kept["replay_added"])
         for name, ring in self._told.items():
             ring[:self.held] = kept[f"replay_{name}"]
 
 
 def nbytes(environment: BatchedEnvironment) -> int:
-    """Of memory that a joint sample takes, with the trainer and all agents together."""
+    """Bytes of memory that a joint sample takes, of the trainer and all agents together."""
     seen = 2 * environment.agents * max(map(prod, environment.observations)) + 2 * prod(state_shape(environment))
     return SINGLE.itemsize * (seen + Encoding(environment.actions).size) + 11 * environment.agents

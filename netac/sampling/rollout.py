@@ -176,8 +176,11 @@ class Rollouts:
             present=None if (present == 1.0).all() else present.ravel())
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
-        """A joint action in s', (E, F): of the agents that go on, or where the game is over of those that were
-        truncated with this step; None where no critic of actions is told."""
+        """A joint action in s', (E, F), of the agents that go on or, where the game ended, that were truncated with
+        this step.
+
+        None where no critic needs it.
+        """
         if self._encode is None:
             return None
         joint = self._sampler.foreseen(theta, source, step.after)
@@ -185,14 +188,14 @@ class Rollouts:
         return None if joint is None else self._encode(joint, np.where(outcome.done, outcome.valued, step.after.active))
 
     def _sequences(self, memories: list[np.ndarray], done: np.ndarray) -> Sequences:
-        """Of T / L memories (n, E, H) at the start of the chunks."""
+        """The chunks, from T / L memories (n, E, H) at their starts and done (T, E)."""
         fresh = np.zeros(done.shape, dtype=bool)
         fresh[1:] = done[:-1] > 0
         return Sequences(chunked(*done.shape, self._chunk), list(np.concatenate(memories, axis=1)), fresh.ravel())
 
 
 def _by_agent(steps: list[np.ndarray], T: int, E: int) -> np.ndarray:
-    """T arrays (agents, E) -> (agents, T, E), double; of no rows without any."""
+    """T arrays (agents, E) -> (agents, T, E), double; without any, an array of no rows."""
     return np.stack(steps, axis=1).astype(float) if steps else np.empty((0, T, E))
 
 

@@ -1,9 +1,9 @@
-"""The environment host: actions of all agents in, states and own rewards out.
+"""Joint samples of a tabular environment, for the agents of this process.
 
-Host "replicated": every process steps the same seeded environment, so that only actions travel (one Allgather).
-Several samples at once are drawn through response tables: with the policies fixed, each agent's action (hence the next
-state) is computed for every state and sample in one stroke, and the chain then only walks through the table.  It gives
-the same samples as drawing one after the other.
+Every process steps the same seeded environment, so that only actions are sent (one Allgather).  Several samples at once
+are drawn through response tables: with the policies fixed, each agent's action (hence the next state) is computed for
+every state and sample at once, and the chain is then followed through the table.  It gives the same samples as drawing
+one after the other.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TabularSampler:
         features: what a batch must hold.
     """
 
-    episodes = None        # without an end
+    episodes = None        # there are none: the chain does not end
     resumable = True
 
     def __init__(self, environment: TabularEnvironment, policy: Tabular | LogLinear, placement: Placement,
@@ -87,12 +87,12 @@ class TabularSampler:
         seed, agents, transform = self._seed, self._agents, self.environment.reward_noise
         noise = Stream(seed, Purpose.REWARD_NOISE, index, agents, transform) if transform else None
         return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
-                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
+                           Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
 
     def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch:
         """`samples` joint samples with the policies at `theta` (n, d).
 
-        The batch's `pi` is at this theta.  Where the algorithm asks for a', the running chain keeps a' as its next
+        The batch's `pi` is at this theta.  Where the algorithm uses a', the running chain keeps a' as its next
         action (Zhang et al., Algorithm 1).
         """
         self._theta = theta
@@ -142,7 +142,8 @@ class TabularSampler:
 
     # --- one sample after the other ---
 
-    def _act(self, source: TabularFeed, theta: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _act(self, source: TabularFeed, theta: np.ndarray,
+             states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """pi (n, 1, A), own actions (n, 1) and joint actions (N, 1) in one state."""
         pi, own = choose(self.policy.logits(theta, states), source.actions.take().T[:, :, None])
         own = own[:, :, 0]
@@ -210,10 +211,10 @@ class TabularSampler:
         joint = answers.take(at, axis=1)
         return states, moves.take(at), joint[self._agents.start:self._agents.stop], joint, pi.take(states, axis=1)
 
-    # --- what travels ---
+    # --- messages ---
 
     def _gather(self, own: np.ndarray) -> np.ndarray:
-        """Everyone's actions: (n, M) -> (N, M), by one Allgather."""
+        """All agents' actions: (n, M) -> (N, M), by one Allgather."""
         if self._comm is None:
             return own
         exchange = self._exchanges.get(own.shape[1])
@@ -228,12 +229,12 @@ class TabularSampler:
         return {}
 
     def close(self) -> None:
-        """Give back what the exchanges hold of MPI."""
+        """Release what the exchanges hold of MPI."""
         for exchange in self._exchanges.values():
             exchange.close()
         self._exchanges.clear()
 
-    # --- exact distributions: an oracle of the experiment, not traffic between agents ---
+    # --- exact distributions: known to the experiment, not traffic between agents ---
 
     def _joint_pi(self) -> np.ndarray:
         pi, _ = choose(self.policy.logits(self._theta, self._all_states), np.zeros((1, 1, 1)))

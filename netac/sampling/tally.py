@@ -39,7 +39,7 @@ class Episodes:
     total_length: int = 0
 
     def add(self, team: np.ndarray, done: np.ndarray) -> None:
-        """One step: team-mean rewards (E,), and which games are over."""
+        """One step: team-mean rewards (E,), and which games ended with it, (E,)."""
         self.returns += team
         self.lengths += 1
         if done.any():
@@ -49,7 +49,7 @@ class Episodes:
             self.returns[done], self.lengths[done] = 0.0, 0
 
     def forget(self, games: np.ndarray) -> None:
-        """The episodes of the mask (E,) that are under way do not count."""
+        """Discard the episodes under way in the games of the mask (E,)."""
         self.returns[games], self.lengths[games] = 0.0, 0
 
     def take(self) -> tuple[int, float, int]:

@@ -4,9 +4,9 @@
     finding = theory.run("policy-iteration", quick=True)
     print(finding.passes, [claim.verdict for claim in finding.claims])
 
-An experiment is a module whose docstring says, in its first line, what is put to the test, and whose function
-`experiment(lab) -> Finding` does it: `netac.theory._lab.Lab` says how much to do, `netac.theory._claims.Finding` is what
-there was to see.  With `TAKES_GAME = True` it also takes a finite game of the user's (`Lab.game`).
+An experiment is a module whose docstring says, in its first line, what is tested, and whose function
+`experiment(lab) -> Finding` runs the test: `netac.theory._lab.Lab` says how much to do, `netac.theory._claims.Finding`
+holds the results.  With `TAKES_GAME = True` it also takes a finite game of the user's (`Lab.game`).
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def read_game(path: str | Path) -> FiniteMDP:
 
 def run(name: str, *, quick: bool = False, seed: int = 0, jobs: int | None = None, game: FiniteMDP | None = None,
         out: str | Path | None = None, progress: bool = False) -> Finding:
-    """Do an experiment.
+    """Run an experiment.
 
     Args:
-        name: as `netac list theory` tells them.
+        name: one of those that `netac list theory` prints.
         quick: its quick form, of seconds; else the full one, of minutes.
-        seed: what all random numbers come from.
+        seed: of all random numbers.
         jobs: processes that share the work; None: one per core.
         game: a finite game in place of the experiment's own, where it takes one.
         out: where claims.csv, tables, picture.png and report.md go; None: nowhere.
@@ -65,7 +65,8 @@ def run(name: str, *, quick: bool = False, seed: int = 0, jobs: int | None = Non
     if game is not None and not getattr(module, "TAKES_GAME", False):
         takers = [other for other in plugins.module_names(PACKAGE)
                   if getattr(plugins.module(PACKAGE, other, "theory experiment"), "TAKES_GAME", False)]
-        raise InputError("this experiment is of games of its own", key="--game", valid="with " + (", ".join(takers) or "none"))
+        raise InputError("this experiment is of games of its own", key="--game",
+                         valid="with " + (", ".join(takers) or "none"))
     folder = None if out is None else make_run_folder(out)
     began = time.perf_counter()
     finding = module.experiment(Lab(quick, seed, jobs or cores(), game, progress))
@@ -73,6 +74,6 @@ def run(name: str, *, quick: bool = False, seed: int = 0, jobs: int | None = Non
         seconds = time.perf_counter() - began
         write(finding, folder, name, [
             plugins.first_line(module), "",
-            f"`netac theory {name}{' --quick' if quick else ''}{f' --seed {seed}' if seed else ''}` in {seconds:.0f} seconds, "
-            f"{datetime.now(UTC):%Y-%m-%d}."])
+            f"`netac theory {name}{' --quick' if quick else ''}{f' --seed {seed}' if seed else ''}` "
+            f"in {seconds:.0f} seconds, {datetime.now(UTC):%Y-%m-%d}."])
     return finding

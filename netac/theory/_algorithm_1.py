@@ -10,19 +10,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netac.exact import FiniteMDP, action_value, subset_action_value, subset_advantage, transition, visitation_distribution
+from netac.exact import (
+    FiniteMDP,
+    action_value,
+    subset_action_value,
+    subset_advantage,
+    transition,
+    visitation_distribution,
+)
 from netac.theory._penalised import penalised, shortfall, within_ball
 
 
 class SequentialUpdate(NamedTuple):
-    """The policies pi_{k+1}, and what line 7 came to."""
+    """The policies pi_{k+1}, and the values that line 7 attained."""
 
     pi: np.ndarray
     """(N, S, A)."""
     summands: np.ndarray
     """(N,) L^{i_{1:m}}(pi_{k+1}^{i_{1:m-1}}, pi_{k+1}^{i_m}) - C D_KL^max of m = 1, ..., n: those of Lemma 2."""
     shortfalls: np.ndarray
-    """(N,) how far from the maximum each may be, at most."""
+    """(N,) upper bounds of their distances from the maximum."""
     radii: np.ndarray
     """(N,) D_KL^max(pi_k^{i_m}, pi_{k+1}^{i_m})."""
 
@@ -34,7 +41,7 @@ def value(mdp: FiniteMDP, pi: np.ndarray) -> float:
 
 def local_advantage(mdp: FiniteMDP, pi: np.ndarray, new: np.ndarray, before: Sequence[int], agent: int,
                     Q: np.ndarray) -> np.ndarray:
-    """(S, A) E[A^{i_m}(s, a^{i_{1:m-1}}, a^{i_m})] over the actions of i_{1:m-1} = `before`, drawn from `new` (N, S, A)."""
+    """(S, A) E[A^{i_m}(s, a^{i_{1:m-1}}, a^{i_m})], the actions of i_{1:m-1} = `before` drawn from `new` (N, S, A)."""
     advantage = subset_advantage(mdp, pi, [agent], before, Q)
     for other in before:
         policy = new[other].reshape(mdp.states, mdp.actions, *[1] * (advantage.ndim - 2))
@@ -59,7 +66,8 @@ def iterate(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], eta: float) ->
     return SequentialUpdate(new, np.array(summands), np.array(shortfalls), np.array(radii))
 
 
-def within_balls(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], radius: float, eta: float, in_turn: bool) -> np.ndarray:
+def within_balls(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], radius: float, eta: float,
+                 in_turn: bool) -> np.ndarray:
     """(N, S, A) policies after trust-region updates without a penalty: each the best with KL <= radius in every state.
 
     Args:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Row = dict[str, Any]
-"""A row of a table: what `netac.results.tables.Cell` allows, by column; numbers where there is reckoning with them."""
+"""A row of a table: cells (`netac.results.tables.Cell`) by column, numbers where they are calculated with."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Claim:
         measure: what was measured, e.g. "least gain of an iteration".
         measured: its value; NaN decides against the claim.
         relation, bound, tolerance: the claim holds if measured <= bound + tolerance, or measured >= bound - tolerance.
-        refuted: the claim is known to be wrong; measure, relation and bound are those of its counter-example, which has to
-            reproduce.
+        refuted: the claim is known to be wrong; measure, relation and bound are those of its counter-example, which has
+            to reproduce.
     """
 
     says: str
@@ -67,7 +67,7 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the columns."""
         return tuple(self.rows[0])
 
 
@@ -87,5 +87,5 @@ class Finding:
 
     @property
     def passes(self) -> bool:
-        """Whether every claim does."""
+        """Whether every claim passes."""
         return all(claim.passes for claim in self.claims)

@@ -1,4 +1,4 @@
-"""Value factorisation of a one-shot game of two agents by gradient steps, many runs at once: VDN, and QMIX without states.
+"""Value factorisation of a one-shot game of two agents by gradient steps, many runs at once: VDN and stateless QMIX.
 
     VDN:  Q_tot(a) = Q_1(a_1) + Q_2(a_2)
     QMIX: Q_tot(a) = |v|' elu(|W|'(Q_1(a_1), Q_2(a_2)) + b) + c,    so that dQ_tot / dQ_i >= 0
@@ -38,7 +38,7 @@ def greedy(x: Parameters) -> np.ndarray:
 
 
 def gradient(x: Parameters, actions: np.ndarray, r: np.ndarray) -> Parameters:
-    """Of the mean over B of (Q_tot - r)^2, for every run.
+    """The gradient of the mean over B of (Q_tot - r)^2, for every run.
 
     Args:
         actions: (R, 2, B).
@@ -65,7 +65,7 @@ def train(x: Parameters, payoff: np.ndarray, behaviour: Callable[[int, np.ndarra
     Args:
         payoff: (A, A) r.
         behaviour: actions (R, 2, B) for step t, given the runs' greedy actions (R, 2).
-        look: every how many steps the greedy joint action is looked at.
+        look: steps between two evaluations of the greedy joint action.
 
     Returns:
         the parameters, and (steps / look, R) the rewards of the greedy joint actions.
@@ -82,7 +82,8 @@ def train(x: Parameters, payoff: np.ndarray, behaviour: Callable[[int, np.ndarra
         for key, slope in slopes.items():
             first[key] += (1.0 - MOMENTS[0]) * (slope - first[key])
             second[key] += (1.0 - MOMENTS[1]) * (slope**2 - second[key])
-            corrected = [moment[key] / (1.0 - decay**(t + 1)) for moment, decay in zip((first, second), MOMENTS, strict=True)]
+            corrected = [moment[key] / (1.0 - decay**(t + 1))
+                         for moment, decay in zip((first, second), MOMENTS, strict=True)]
             x[key] -= RATE * corrected[0] / (np.sqrt(corrected[1]) + EPSILON)
     return x, np.array(seen)
 

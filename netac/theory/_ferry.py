@@ -1,17 +1,17 @@
 """A small game with every part of CAC's theorem in it: shared and personal policies, and two samplings that disagree.
 
-Three agents, two actions, four states; c is the share of agents that take action 1, and agent i is paid w_i f(s, c) with
-w = (1/2, 1, 3/2):
+Three agents, two actions, four states; c is the share of agents that take action 1, and agent i is paid w_i f(s, c)
+with w = (1/2, 1, 3/2):
 
     0 start      f = 1 - c^2                 then state 1
     1 gate       f = 1 - (c - 0.65)^2        then state 0, 2 or 3 with probability 0.1, 0.45, 0.45
     2, 3 banks   f = c and f = 1 - c         then the other bank with probability f
 
-and from everywhere, with probability 1/4, back to the start (0.4) or the gate (0.6).  Play begins at the start, where the
-discounted visitation is three times the stationary share.  The shared logit (feature 0) is one for start and gate, so that
-the best c lies between 0 and 0.65, nearer to that of the state that counts more; the personal logit (feature 1) is one for
-both banks, where opposite actions are wanted.  So the best policies are inside the simplex, and those of the two samplings
-differ.  The reward model's features are one-hot in (s, c): it and V are exact, eps_app = 0.
+and from everywhere, with probability 1/4, back to the start (0.4) or the gate (0.6).  Play begins at the start, where
+the discounted visitation is three times the stationary share.  The shared logit (feature 0) is one for start and gate,
+so that the best c lies between 0 and 0.65, nearer to that of the state that counts more; the personal logit (feature 1)
+is one for both banks, where opposite actions are wanted.  So the best policies are inside the simplex, and those of the
+two samplings differ.  The reward model's features are one-hot in (s, c): it and V are exact, eps_app = 0.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def ferry() -> FiniteMDP:
 
 
 def tables(folder: Path) -> dict[str, Any]:
-    """What an experiment says of the game and its policies, whose files are written into `folder`."""
+    """The experiment file's tables for the game and its policies; writes their files into `folder`."""
     ones = np.rint(_shares() * AGENTS).astype(int)
     psi = np.eye(STATES * (AGENTS + 1))[np.arange(STATES)[:, None] * (AGENTS + 1) + ones]
     x = np.zeros((STATES, 2, 2))

@@ -19,8 +19,8 @@ class PowerLaw:
     """y = floor + constant T^slope.
 
     Attributes:
-        slope, floor: with 95 % intervals.  They hold what chance the seeds leave, not how far y is from a power law: look at
-            `local_slopes` for that.
+        slope, floor: with 95 % intervals.  These cover the randomness of the seeds, not how far y is from a power law:
+            see `local_slopes` for that.
         constant: what T^slope is multiplied by.
     """
 
@@ -33,9 +33,10 @@ def power_law(T: Sequence[float], samples: Sequence[np.ndarray], floored: bool =
               seed: int = 0) -> PowerLaw:
     """The power law nearest to the means of `samples`.
 
-    Without a floor it is the straight line through log y and log T; with one, the y = f + c T^s, f >= 0, c >= 0, -3 <= s < 0,
-    of least squared *relative* deviations.  For the intervals the means are drawn anew, `draws` times, as mean exp(e t) with e
-    a mean's relative standard error and t Student's of seeds - 1 degrees of freedom, and fitted again.
+    Without a floor it is the straight line through log y and log T; with one, the y = f + c T^s of least squared
+    *relative* deviations, where f >= 0, c >= 0, -3 <= s < 0.  The intervals are from a parametric bootstrap: `draws`
+    times the means are drawn as mean x exp(e t), with e a mean's relative standard error and t Student's with
+    seeds - 1 degrees of freedom, and fitted again.
 
     Args:
         T: (n,) at least three.
@@ -72,7 +73,7 @@ def _line(T: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def _floored(T: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """slope, constant, floor: for a given slope the other two are linear; the slope is searched for, first on a grid."""
+    """slope, constant, floor: the slope by a search that starts on a grid, the other two by linear least squares."""
     best = int(_at_slopes(SLOPES, T, y)[0].argmin())
     around = SLOPES[max(best - 1, 0)], SLOPES[min(best + 1, len(SLOPES) - 1)]
     slope = float(minimize_scalar(lambda s: _at_slopes(np.array([s]), T, y)[0][0], bounds=around, method="bounded",

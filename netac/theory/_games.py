@@ -8,7 +8,7 @@ from netac.exact import FiniteMDP
 
 
 def random_game(rng: np.random.Generator, agents: int, states: int, actions: int, gamma: float) -> FiniteMDP:
-    """P uniform over all transition probabilities, normal rewards that all agents share, xi uniform over distributions."""
+    """A game with P and xi uniform over the probability simplex, and normal rewards that all agents share."""
     joint = actions**agents
     reward = rng.normal(size=(states, joint, 1))
     return FiniteMDP(rng.dirichlet(np.ones(states), (states, joint)), np.repeat(reward, agents, axis=2),

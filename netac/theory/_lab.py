@@ -1,4 +1,4 @@
-"""What an experiment works with: how much to do, on how many processes, with which random numbers, on whose game."""
+"""The settings of an experiment: quick or full form, number of processes, random numbers, the user's game."""
 
 from __future__ import annotations
 

@@ -2,13 +2,13 @@
 
     argmax_q  sum_s rho(s) <g(s, .), q(.|s)>  -  C max_s KL(p(.|s), q(.|s)),     q eta-soft: q(a|s) >= eta,
 
-which is line 7 of Algorithm 1 in Kuba et al., 2022.  Within a ball KL <= d a state's maximum has a multiplier lambda >= 0
-and a mu > max_a g(a) with
+which is line 7 of Algorithm 1 in Kuba et al., 2022.  Within a ball KL <= d a state's maximum has a multiplier
+lambda >= 0 and a mu > max_a g(a) with
 
     q(a) = max(eta, lambda p(a) / (mu - g(a))),     sum_a q(a) = 1,
 
-a family of one parameter, mu, along which KL falls from that of the best eta-soft policy to 0.  lambda is what a larger ball
-would bring: G_s'(d).  As sum_s rho(s) G_s(d) - C d is concave, d is where sum_s rho(s) lambda_s(d) = C.
+a family of one parameter, mu, along which KL falls from that of the best eta-soft policy to 0.  lambda is what a larger
+ball would bring: G_s'(d).  As sum_s rho(s) G_s(d) - C d is concave, d is where sum_s rho(s) lambda_s(d) = C.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def within_ball(g: np.ndarray, p: np.ndarray, radius: float, eta: float) -> Ball
 
 
 def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float) -> BallOptimum:
-    """The maximum of the module's docstring; its multipliers, times rho, sum to C, unless the penalty is too small to bind.
+    """The maximum of the module's docstring.
+
+    Its multipliers, times rho, sum to C, unless the penalty is too small to bind.
 
     Args:
         g, p: as in `within_ball`.
@@ -108,10 +110,11 @@ def penalised(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: floa
 
 
 def shortfall(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: float, step: BallOptimum) -> float:
-    """How much larger the maximum can be than what a step attains, at most, whoever made the step.
+    """An upper bound of the maximum's excess over what a step attains, whatever method the step comes from.
 
-    With any weights >= 0 that sum to C, the penalty of q' is at least sum_s weights(s) KL(p, q'), and what then stands in its
-    place is concave: no q' is above its tangent at q, whose largest value is at a corner of the eta-soft policies.
+    With any weights >= 0 that sum to C, the penalty of q' is at least sum_s weights(s) KL(p, q'), and what then stands
+    in its place is concave: no q' is above its tangent at q, whose largest value is at a corner of the eta-soft
+    policies.
     """
     weights = rho * step.multipliers
     total = weights.sum()
@@ -124,7 +127,7 @@ def shortfall(g: np.ndarray, p: np.ndarray, rho: np.ndarray, C: float, eta: floa
 
 
 def _scaled(g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """g that is 0 at best and -1 at worst, and what that divided it by (S,): 0 where the actions are alike but for rounding."""
+    """g shifted and scaled to [-1, 0], and the scales (S,): 0 where the actions differ by rounding only."""
     span = np.ptp(g, axis=1)
     span = np.where(span <= 1e-14 * np.abs(g).max(), 0.0, span)
     return (g - g.max(axis=1, keepdims=True)) / np.where(span > 0.0, span, 1.0)[:, None], span

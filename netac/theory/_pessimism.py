@@ -1,4 +1,4 @@
-"""Pessimistic off-policy evaluation with linear functions, Q(s, a) = phi(s, a)'w, from data D of transitions (Zhao et al.).
+"""Pessimistic off-policy evaluation with linear functions, Q(s, a) = phi(s, a)'w, from transitions D (Zhao et al.).
 
     w_k = argmin_{|w| <= W} phi(s_0, pi_k)'w + c (L_D(w, w, pi_k) - min_w' L_D(w', w, pi_k)),
     L_D(w', w, pi) = mean over D of (phi(s, a)'w' - r - gamma phi(s', pi)'w)^2
@@ -61,7 +61,7 @@ class Data:
 
 
 def sample(mdp: FiniteMDP, phi: np.ndarray, pairs: np.ndarray, n: int, rng: np.random.Generator) -> Data:
-    """n independent transitions: (s, a) by weights `pairs` (S, J), then s'; a reward is 1 with probability r(s, a), else 0."""
+    """n independent transitions: (s, a) ~ `pairs` (S, J), s' ~ P; a reward is 1 with probability r(s, a), else 0."""
     s, a = np.divmod(rng.choice(pairs.size, n, p=pairs.ravel() / pairs.sum()), mdp.joint_actions)
     below = np.cumsum(mdp.P[s, a], axis=-1)
     after = np.minimum((rng.random(n)[:, None] >= below).sum(axis=-1), mdp.states - 1)

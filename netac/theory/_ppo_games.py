@@ -1,4 +1,4 @@
-"""Games that sequential PPO is put to the test with; all rewards are in [0, 1]."""
+"""Games on which sequential PPO is tested; all rewards are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATIO_GAMMA = 0.9                                       # the largest probabilit
 
 
 def lock(steps: int, agents: int, actions: int, gamma: float) -> FiniteMDP:
-    """States 0, ..., `steps`: action 0 of all agents leads one on, else it is back to 0; the last state pays 1, for ever."""
+    """States 0, ..., `steps`: action 0 of all agents leads to the next, else back to 0; the last pays 1 for ever."""
     states, joint = steps + 1, actions**agents
     P = np.zeros((states, joint, states))
     P[:steps, 1:, 0] = 1.0
@@ -26,11 +26,11 @@ def lock(steps: int, agents: int, actions: int, gamma: float) -> FiniteMDP:
 
 
 def ratio_game() -> FiniteMDP:
-    """Von Neumann's ratio game, V(x, y) = x'Ry / x'Sy: every round pays R[a, b] and is the last one with probability S[a, b].
+    """Von Neumann's ratio game, V(x, y) = x'Ry / x'Sy: a round pays R[a, b] and is the last with probability S[a, b].
 
     With gamma = max(1 - S) a round is followed by another with probability (1 - S) / gamma, which is the same game
-    discounted.  Rewards (R + 0.5) / 1.5 are in [0, 1]; where all is over one gets a reward of 0, as (0 + 0.5) / 1.5, for
-    ever: that adds a constant to the return of every policy.  `ratio_value` tells V from J.
+    discounted.  Rewards (R + 0.5) / 1.5 are in [0, 1]; the absorbing state after the last round pays 0, which becomes
+    (0 + 0.5) / 1.5, for ever: that adds a constant to the return of every policy.  `ratio_value` gives V from J.
     """
     on = (1.0 - RATIO_S) / RATIO_GAMMA
     P = np.zeros((2, 2, 2, 2))
@@ -55,8 +55,8 @@ def linear_game(rng: np.random.Generator, agents: int, states: int, actions: int
                 gamma: float = 0.9) -> tuple[FiniteMDP, np.ndarray]:
     """A random game in which every policy's Q is linear in phi, and phi (S, J, d).
 
-    phi(s, a) ~ Dirichlet(0.2, ..., 0.2), P(s'|s, a) = phi'mu(s') with mu_i ~ Dirichlet(0.3, ..., 0.3), r = phi'theta with
-    theta_i ~ U[0, 1]: Q = phi'w with 0 <= w_i <= 1 / (1 - gamma).
+    phi(s, a) ~ Dirichlet(0.2, ..., 0.2), P(s'|s, a) = phi'mu(s') with mu_i ~ Dirichlet(0.3, ..., 0.3), r = phi'theta
+    with theta_i ~ U[0, 1]: Q = phi'w with 0 <= w_i <= 1 / (1 - gamma).
     """
     phi = rng.dirichlet(np.full(features, 0.2), (states, actions**agents))
     P = phi @ rng.dirichlet(np.full(states, 0.3), features)

@@ -43,7 +43,9 @@ def independent(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int
 
 
 def in_turn(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int) -> float:
-    """Agent after agent adds Q^m / beta to its logits, the others' current policies averaged out; nobody sees others' actions.
+    """Agent after agent adds Q^m / beta to its logits, the others' current policies averaged out.
+
+    No agent sees another's actions.
 
     Args:
         size: 1 / beta in units of the bound's step.
@@ -58,7 +60,7 @@ def in_turn(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int) ->
 
 
 def sequential(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int) -> float:
-    """Sequential PPO: policies know the earlier agents' actions, which they ignore at the start; `size` as in `in_turn`."""
+    """Sequential PPO: policies conditioned on the earlier agents' actions, ignored at first; `size` as in `in_turn`."""
     inverse = size * inverse_step(mdp.gamma, mdp.actions, iterations)
     for policies in iterates(mdp, iterations + 1, inverse, conditional(logits)):
         last = policies

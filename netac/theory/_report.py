@@ -83,8 +83,8 @@ def _claim_row(claim: Claim) -> dict[str, Cell]:
 
 def _markdown(finding: Finding, title: str, about: Sequence[str]) -> str:
     claims = _rows(("verdict", "claim", "measured", "wanted", "source"), (
-        [f"**{claim.verdict}**", claim.says, f"{shortened(claim.measured)} ({claim.measure})", _wanted(claim), claim.source]
-        for claim in finding.claims))
+        [f"**{claim.verdict}**", claim.says, f"{shortened(claim.measured)} ({claim.measure})", _wanted(claim),
+         claim.source] for claim in finding.claims))
     parts = [f"# {title}", "\n".join(about), claims, f"![{title}]({PICTURE})"]
     for table in finding.tables:
         rows = ([shortened(row.get(name)) for name in table.columns] for row in table.rows)

@@ -1,7 +1,8 @@
-"""Sequential multi-agent PPO with exact arithmetic: policies that know the earlier agents' actions, and the step of Zhao et al.
+"""Exact sequential multi-agent PPO: policies that know the earlier agents' actions, and the step of Zhao et al.
 
-Agent m's policy pi^m(a^m | s, a^1, ..., a^{m-1}) is an array (S, A^{m-1}, A): the earlier agents' actions in C order, then
-its own; `policies` are those of m = 1, ..., N.  So is its Q^{1:m}(s, a^1, ..., a^m), the later agents averaged out.
+Agent m's policy pi^m(a^m | s, a^1, ..., a^{m-1}) is an array (S, A^{m-1}, A): the earlier agents' actions in C order,
+then its own; `policies` are those of m = 1, ..., N.  Its Q^{1:m}(s, a^1, ..., a^m), averaged over the later agents'
+actions, has the same shape.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Improve = Callable[[Policies, list[np.ndarray]], list[np.ndarray]]
 
 
 def one_agent(mdp: FiniteMDP) -> FiniteMDP:
-    """The game as one agent's who takes all actions: its policies (1, S, J) are joint ones, which need not be products."""
+    """The game as that of one agent with all actions: its policies (1, S, J) are joint ones, not always products."""
     return FiniteMDP(mdp.P, mdp.team_reward[..., None], mdp.xi, mdp.gamma)
 
 
@@ -71,7 +72,7 @@ def averaged(Q: np.ndarray, policies: Sequence[np.ndarray]) -> list[np.ndarray]:
 def step(logits: Policies, Q: Sequence[np.ndarray], inverse: float) -> Policies:
     """All agents' steps max E[<Q^{1:m}, pi> - beta_k KL(pi || pi_k^m)]: Q^{1:m} / beta_k is added to the logits.
 
-    It is theta_{k+1}^m = argmin E[(phi'(theta - theta_k^m) - Q^{1:m} / beta_k)^2] where phi has a 1 for every s, a^1, ..., a^m.
+    It is theta_{k+1}^m = argmin E[(phi'(theta - theta_k^m) - Q^{1:m} / beta_k)^2], phi one-hot in (s, a^1, ..., a^m).
 
     Args:
         Q: Q^{1:m} of all agents.
@@ -105,12 +106,12 @@ def inverse_step(gamma: float, actions: int, K: int) -> float:
 
 def iterates(mdp: FiniteMDP, K: int, inverse: float, logits: Policies | None = None,
              improve: Improve | None = None) -> Iterator[Policies]:
-    """pi_0, ..., pi_{K-1} of the online algorithm, of which it answers the uniform mixture.
+    """pi_0, ..., pi_{K-1} of the online algorithm, whose output is their uniform mixture.
 
     Args:
         inverse: 1 / beta_k.
         logits: of pi_0; None: uniform.
-        improve: what stands in for the exact Q^{1:m} in the step, given the policies and those; None: themselves.
+        improve: gives what replaces the exact Q^{1:m} in the step, from the policies and these; None: they stay.
     """
     logits = uniform(mdp) if logits is None else logits
     whole = one_agent(mdp)
@@ -122,7 +123,9 @@ def iterates(mdp: FiniteMDP, K: int, inverse: float, logits: Policies | None = N
 
 
 def lstd(mdp: FiniteMDP, phi: np.ndarray, samples: int, rng: np.random.Generator) -> Improve:
-    """Q^{1:m} estimated anew in every iteration by LSTD with the joint features phi (S, J, d), clipped to [0, 1 / (1 - gamma)].
+    """Q^{1:m}, estimated anew in every iteration by LSTD with joint features phi (S, J, d).
+
+    Estimates are clipped to [0, 1 / (1 - gamma)].
 
     From `samples` independent transitions: s from pi_k's visitation distribution, all agents' actions uniform, a reward
     of 1 with probability r(s, a), else 0.  The later agents' known policies pi_k are averaged out exactly.
@@ -140,7 +143,7 @@ def lstd(mdp: FiniteMDP, phi: np.ndarray, samples: int, rng: np.random.Generator
 
 
 def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
-    """Q^{1:m} as theta_{k+1}^m = argmin E[(phi^m'(theta - theta_k^m) - Q^{1:m} / beta_k)^2] has it: its regression on phi^m.
+    """The regression of Q^{1:m} on phi^m, theta_{k+1}^m = argmin E[(phi^m'(theta - theta_k^m) - Q^{1:m} / beta_k)^2].
 
     phi^m(s, a^1, ..., a^m) is phi (S, J, d) averaged over the later agents' actions, all alike; s is from pi_k's
     visitation distribution, a^1, ..., a^m are uniform.
@@ -159,7 +162,7 @@ def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
 
 
 class OnlineErrors(NamedTuple):
-    """What K iterations of the online algorithm came to; all of J, which is normalised.
+    """Errors of K iterations of the online algorithm, in terms of the normalised J.
 
     Attributes:
         error: J(pi*) - J of the uniform mixture of pi_0, ..., pi_{K-1}.
@@ -177,7 +180,7 @@ class OnlineErrors(NamedTuple):
 
 
 def bound(mdp: FiniteMDP, K: int) -> float:
-    """Of `Course.error` with exact Q^{1:m} and the step of `inverse_step`: N / (1 - gamma) sqrt(log A / (2 K))."""
+    """Bound of `OnlineErrors.error`, for exact Q^{1:m} and `inverse_step`: N / (1 - gamma) sqrt(log A / (2 K))."""
     return mdp.agents / (1.0 - mdp.gamma) * np.sqrt(np.log(mdp.actions) / (2.0 * K))
 
 
@@ -185,9 +188,10 @@ def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> OnlineErro
     """K iterations from uniform policies, held against the bound.
 
     Agent m's steps in a state, after given earlier actions, are exponential weights with gains g_k = Q^{1:m} (or what
-    `improve` makes of it) in an interval of length W_k: sum_k <g_k, pi* - pi_k> <= beta_k log A + sum_k W_k^2 / (8 beta_k)
-    (Hoeffding's lemma).  Averaged over pi*'s visits and added up over the agents this bounds the sum over k of
-    J(pi*) - J(pi_k), up to E[<Q^{1:m} - g_k, pi*^m - pi_k^m>], which is measured.  With exact Q^{1:m}, W_k <= 1 / (1 - gamma).
+    `improve` makes of it) in an interval of length W_k, so that, by Hoeffding's lemma,
+    sum_k <g_k, pi* - pi_k> <= beta_k log A + sum_k W_k^2 / (8 beta_k).  Averaged over pi*'s visits and added up over
+    the agents this bounds the sum over k of J(pi*) - J(pi_k), up to E[<Q^{1:m} - g_k, pi*^m - pi_k^m>], which is
+    measured.  With exact Q^{1:m}, W_k <= 1 / (1 - gamma).
     """
     inverse, whole = inverse_step(mdp.gamma, mdp.actions, K), one_agent(mdp)
     best = optimal_joint_actions(mdp)
@@ -208,8 +212,10 @@ def course(mdp: FiniteMDP, K: int, improve: Improve | None = None) -> OnlineErro
     if improve is None:
         most = bound(mdp, K)
     else:
-        most = mdp.agents * (np.log(mdp.actions) / (inverse * K) + inverse * np.mean(np.square(spans)) / 8.0) + statistical
-    return OnlineErrors(float(np.mean(gaps)), gaps[-1], float(most), statistical, float(np.abs(np.subtract(gaps, gains)).max()))
+        most = (mdp.agents * (np.log(mdp.actions) / (inverse * K) + inverse * np.mean(np.square(spans)) / 8.0)
+                + statistical)
+    return OnlineErrors(float(np.mean(gaps)), gaps[-1], float(most), statistical,
+                        float(np.abs(np.subtract(gaps, gains)).max()))
 
 
 def gain(Q: Sequence[np.ndarray], policies: Policies, best: np.ndarray, visited: np.ndarray) -> float:

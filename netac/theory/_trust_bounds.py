@@ -1,7 +1,7 @@
-"""What paper 002 ("Monotonic improvement guarantees under non-stationarity for decentralized PPO") speaks of, exactly.
+"""Exact quantities of paper 002 ("Monotonic improvement guarantees under non-stationarity for decentralized PPO").
 
-Old and new policies are (N, S, A), lifted (`DecMDP.lift`).  Returns, surrogates and penalties are normalised as J is: 1 - gamma
-times the paper's.
+Old and new policies are (N, S, A), lifted (`DecMDP.lift`).  Returns, surrogates and penalties are normalised as J is:
+1 - gamma times the paper's.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def joint_tv(old: np.ndarray, new: np.ndarray) -> np.ndarray:
 def chi_square_bound(epsilon: float, agents: int) -> float:
     """sqrt((1 + epsilon^2)^N - 1) / 2, above the joint total variation if all N agents' ratios are within 1 +- epsilon.
 
-    The chi-square divergence E_pi[(ratio - 1)^2] of an agent is at most epsilon^2; plus 1 they multiply over agents; and by
-    Cauchy-Schwarz TV <= sqrt(chi-square) / 2.
+    The chi-square divergence E_pi[(ratio - 1)^2] of an agent is at most epsilon^2; 1 + that of the joint policies is
+    the product of the agents' 1 + theirs; and by Cauchy-Schwarz TV <= sqrt(chi-square) / 2.
     """
     return 0.5 * float(np.sqrt(np.expm1(agents * np.log1p(epsilon**2))))
 
@@ -64,14 +64,16 @@ def local_flow(game: DecMDP, agent: int, chain: np.ndarray, weights: np.ndarray)
 
 
 def local_transition(game: DecMDP, agent: int, chain: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(L, L') p(next s^k | s^k), the others' local states being distributed as `weights` (S,) say; 0 where s^k never is."""
+    """(L, L') p(next s^k | s^k) with states distributed as `weights` (S,); 0 where s^k has probability 0."""
     mass = np.bincount(game.local[agent], weights, game.seen)[:, None]
     return local_flow(game, agent, chain, weights) / np.where(mass > 0, mass, 1.0)
 
 
 def one_agent_shift(game: DecMDP, j: int, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(S, S') sum_a p(s'|s, a) new_{<j} (new_j - old_j) old_{>j}: what agent j's update alone does to the transition, the
-    agents before it having been updated."""
+    """(S, S') sum_a p(s'|s, a) new_{<j} (new_j - old_j) old_{>j}.
+
+    The change of the transition by agent j's update alone, the agents before it having been updated.
+    """
     factors = np.concatenate([new[:j], new[j:j + 1] - old[j:j + 1], old[j + 1:]])
     return np.matmul(joint_policy(factors)[:, None, :], game.mdp.P)[:, 0]
 
@@ -80,7 +82,7 @@ def one_agent_shift(game: DecMDP, j: int, old: np.ndarray, new: np.ndarray) -> n
 
 @dataclass(frozen=True)
 class Improvement:
-    """An update, and what bounds say of it.
+    """An update's gain and the terms of its bounds.
 
     Attributes:
         gain: J(new) - J(old).
@@ -88,10 +90,10 @@ class Improvement:
         alphas: (N,) those of the agents.
         gamma: discount.
         joint: sum_s d(s) sum_a new(a|s) A(s, a), L_pi of Theorem 1 less J(old).
-        local: sum_k E[new_k(a^k|s^k) A_k(s^k, a^k)], A_k = E[A(s, a) | s^k, a^k] under the old policies: what critics of
-            s^k and a^k converge to (Proposition 4), Theorem 2's sum of surrogates.
-        sequential: the same with the advantages of Theorem 2's proof (footnote 2), of agent j given that the agents before it
-            have been updated.
+        local: sum_k E[new_k(a^k|s^k) A_k(s^k, a^k)], A_k = E[A(s, a) | s^k, a^k] under the old policies: what critics
+            of s^k and a^k converge to (Proposition 4), Theorem 2's sum of surrogates.
+        sequential: the same with the advantages of Theorem 2's proof (footnote 2), of agent j given that the agents
+            before it have been updated.
         largest: of |A|, over joint actions, over `local` and over `sequential` advantages.
     """
 
@@ -141,7 +143,7 @@ class Improvement:
 
 
 def improvement(game: DecMDP, old: np.ndarray, new: np.ndarray) -> Improvement:
-    """Of one update; exact."""
+    """The exact terms of one update, from policies `old` to `new` (N, S, A)."""
     mdp, d = game.mdp, visits(game, old)
     A = action_value(mdp, old) - value_function(mdp, old)[:, None]
     joint = float(d @ (joint_policy(new) * A).sum(axis=1))
@@ -150,12 +152,13 @@ def improvement(game: DecMDP, old: np.ndarray, new: np.ndarray) -> Improvement:
              for k in range(mdp.agents)]
     (local, largest_local), (sequential, largest_sequential) = (
         (sum(value for value, _ in found), max(largest for _, largest in found)) for found in (own, after))
-    return Improvement(objective(mdp, new) - objective(mdp, old), float(joint_tv(old, new).max()), tv(old, new).max(axis=1),
-                       mdp.gamma, joint, local, sequential, (float(np.abs(A).max()), largest_local, largest_sequential))
+    return Improvement(objective(mdp, new) - objective(mdp, old), float(joint_tv(old, new).max()),
+                       tv(old, new).max(axis=1), mdp.gamma, joint, local, sequential,
+                       (float(np.abs(A).max()), largest_local, largest_sequential))
 
 
 def _surrogate(game: DecMDP, agent: int, d: np.ndarray, new: np.ndarray, A: np.ndarray) -> tuple[float, float]:
-    """E[new_k(a|s^k) A_k(s^k, a)] and max |A_k|, A_k (L, A) being the mean of A (S, A) over the states of the same s^k."""
+    """E[new_k(a|s^k) A_k(s^k, a)] and max |A_k|, with A_k (L, A) the mean of A (S, A) over states of equal s^k."""
     own = game.local[agent]
     mass = np.bincount(own, d, game.seen)[:, None]
     total = np.zeros((game.seen, A.shape[1]))
@@ -165,7 +168,7 @@ def _surrogate(game: DecMDP, agent: int, d: np.ndarray, new: np.ndarray, A: np.n
 
 
 def _share(loss: float, bound: float) -> float:
-    """loss / bound; where the bound is 0, that is up to rounding, infinite if there is a loss."""
+    """loss / bound; where the bound is 0 up to rounding, infinite if there is a loss."""
     if bound > 1e-14:
         return loss / bound
     return 0.0 if loss <= 1e-12 else np.inf

@@ -1,4 +1,4 @@
-"""The exact part of the trust-region experiment: the claims on games, policies and their divergences, and the tables."""
+"""The exact part of the trust-region experiment: claims on games, policies and their divergences, and the tables."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Shift(NamedTuple):
     """What an update did to the transitions of local states; the largest over agents and local states."""
 
     error: float
-    """Of Proposition 1's identity."""
+    """Error of Proposition 1's identity."""
     own: float
     """Total variation of agent j's term / that of its policies."""
     all: float
-    """Total variation of the shift / that of the joint policies, the others' local states being distributed as before."""
+    """Total variation of the shift / that of the joint policies, the others' local states distributed as before."""
     pairs: float
     """Total variation of (s^k, next s^k) as visited / (that of the joint policies / (1 - gamma))."""
     summed: float
@@ -91,7 +91,7 @@ def counter_examples() -> Iterator[Pair]:
 
 
 def shift(pair: Pair) -> Shift:
-    """Of one update; exact."""
+    """The exact shift by one update."""
     game, old, new = pair
     before, after = transition(game.mdp, old), transition(game.mdp, new)
     weights, later = visits(game, old), visits(game, new)
@@ -104,7 +104,8 @@ def shift(pair: Pair) -> Shift:
         size = np.abs(total).sum(axis=1) / 2.0
         flows = tv(local_flow(game, k, before, weights).ravel(), local_flow(game, k, after, later).ravel())
         found.append((np.abs(total - sum(terms)).max(),
-                      max(np.abs(term).sum(axis=1).max() / 2.0 / own for term, own in zip(terms, alphas, strict=True) if own),
+                      max(np.abs(term).sum(axis=1).max() / 2.0 / own
+                          for term, own in zip(terms, alphas, strict=True) if own),
                       size.max() / alpha, flows * (1.0 - game.mdp.gamma) / alpha, size.sum() / alpha))
     return Shift(*map(float, np.max(found, axis=0)))
 
@@ -113,12 +114,14 @@ def shift_claims(found: Sequence[Shift], own_games: bool) -> list[Claim]:
     """Section 4.2 and Proposition 1."""
     source = f"{PAPER}, Proposition 1"
     claims = [
-        Claim("the shift of a local state's transition is the sum of the agents' shifts, the others' local states being "
-              "distributed as before", source, "largest error", max(one.error for one in found), "<=", 0.0, EXACT),
+        Claim("the shift of a local state's transition is the sum of the agents' shifts, the others' local states "
+              "being distributed as before", source, "largest error", max(one.error for one in found), "<=", 0.0,
+              EXACT),
         Claim("agent j's term is bounded by its own divergence", f"{PAPER}, Proposition 1 and section 4.3",
               "largest TV of a term / TV of the agent's policies", max(one.own for one in found), "<=", 1.0, EXACT),
         Claim("the shift at any local state is bounded by the divergence of the joint policies, so distributed",
-              f"{PAPER}, section 4.3", "largest TV of the shift / alpha", max(one.all for one in found), "<=", 1.0, EXACT)]
+              f"{PAPER}, section 4.3", "largest TV of the shift / alpha", max(one.all for one in found), "<=", 1.0,
+              EXACT)]
     slow = _lifted(*slow_belief())
     if own_games:
         claims += [
@@ -127,8 +130,8 @@ def shift_claims(found: Sequence[Shift], own_games: bool) -> list[Claim]:
                   "TV of the shift of agent 1 / alpha, in a game whose other agent's local state keeps what it did",
                   shift_of_beliefs(slow), ">=", 2.0, refuted=True),
             Claim("|shift| summed over s^k and next s^k is at most 2 alpha", f"{PAPER}, appendix A.3.2",
-                  "sum / (2 alpha) of one agent with 7 states", shift(_lifted(*majority(1, 0.5, 0.1))).summed, ">=", 2.0,
-                  refuted=True)]
+                  "sum / (2 alpha) of one agent with 7 states", shift(_lifted(*majority(1, 0.5, 0.1))).summed,
+                  ">=", 2.0, refuted=True)]
     return [*claims, Claim(
         "corrected: visited pairs of a local state and the next shift by at most alpha / (1 - gamma)", "netac",
         "largest TV of the pairs x (1 - gamma) / alpha",
@@ -148,8 +151,8 @@ def improvement_claims(found: Sequence[Improvement], examples: Sequence[Improvem
     claims = [
         Claim("J(new) >= L - 4 epsilon gamma alpha^2 / (1 - gamma)^2, L the joint surrogate", f"{PAPER}, Theorem 1",
               "largest (L - J) / penalty", max(one.theorem_1 for one in everywhere), "<=", 1.0, 1e-9),
-        Claim("the surrogates of Theorem 2's proof sum up to the joint one", f"{PAPER}, appendix A.3.2", "largest error",
-              max(abs(one.sequential - one.joint) for one in everywhere), "<=", 0.0, 1e-11),
+        Claim("the surrogates of Theorem 2's proof sum up to the joint one", f"{PAPER}, appendix A.3.2",
+              "largest error", max(abs(one.sequential - one.joint) for one in everywhere), "<=", 0.0, 1e-11),
         Claim("corrected Theorem 2: own surrogates, epsilon = max |A(s, a)| over joint actions, and one penalty more, "
               "4 epsilon sum_{j<k} alpha_j alpha_k / (1 - gamma)", "netac", "largest (sum of L - J) / penalties",
               max(one.corrected for one in everywhere), "<=", 1.0, 1e-9)]
@@ -183,17 +186,19 @@ def divergence_claims(lab: Lab, found: Sequence[Pair]) -> list[Claim]:
     reached = joint_tv(*new_action).max()
     return [
         Claim("the joint policies' divergence is at most the sum of the agents'", f"{PAPER}, Proposition 2",
-              "largest TV of the joint policies / sum of TVs", max(all_ / total for all_, total in joint), "<=", 1.0, EXACT),
+              "largest TV of the joint policies / sum of TVs", max(all_ / total for all_, total in joint), "<=", 1.0,
+              EXACT),
         Claim("the joint policies' divergence comes near the sum of the agents'", f"{PAPER}, Proposition 2",
-              "TV of the joint policies / sum of TVs of 16 agents that begin to use an action", reached / 0.016, ">=", 0.99),
+              "TV of the joint policies / sum of TVs of 16 agents that begin to use an action", reached / 0.016,
+              ">=", 0.99),
         Claim("in fact it is at most 1 - prod_k (1 - TV_k)", "netac", "largest excess in any state",
               max((joint_tv(old, new) - coupled(old, new)).max() for _, old, new in found), "<=", 0.0, EXACT),
         Claim("1 - prod_k (1 - TV_k) is reached by agents that begin to use an action", "netac", "error",
               float(np.abs(reached - coupled(*new_action)).max()), "<=", 0.0, EXACT),
-        Claim("TV is the sum of new - old where new >= old", f"{PAPER}, Proposition 3", "largest error", identity, "<=", 0.0,
-              EXACT),
-        Claim("ratios within 1 +- epsilon keep an agent's TV below epsilon, in fact within epsilon / 2", f"{PAPER}, Theorem 3",
-              "largest TV / epsilon", own, "<=", 0.5, EXACT),
+        Claim("TV is the sum of new - old where new >= old", f"{PAPER}, Proposition 3", "largest error", identity,
+              "<=", 0.0, EXACT),
+        Claim("ratios within 1 +- epsilon keep an agent's TV below epsilon, in fact within epsilon / 2",
+              f"{PAPER}, Theorem 3", "largest TV / epsilon", own, "<=", 0.5, EXACT),
         Claim("epsilon / 2 is reached", "netac", "largest TV / epsilon", own, ">=", 0.499),
         Claim("ratios within 1 +- epsilon keep the joint policies' TV below N epsilon", f"{PAPER}, Theorem 3",
               "largest TV / (N epsilon)",
@@ -207,12 +212,12 @@ def divergence_claims(lab: Lab, found: Sequence[Pair]) -> list[Claim]:
 
 
 def coupled(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """(S,) 1 - prod_k (1 - TV_k): the chance that of agents' actions coupled as well as each can be, one at least differs."""
+    """(S,) 1 - prod_k (1 - TV_k): the probability that maximally coupled old and new actions differ for some agent."""
     return 1.0 - np.prod(1.0 - tv(old, new), axis=0)
 
 
 def within_range(lab: Lab) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    """epsilon, and old and new policies (N, 1, A) whose ratios are all within 1 +- epsilon; the last ones reach its ends."""
+    """epsilon, old and new policies (N, 1, A) with all ratios within 1 +- epsilon; the last ones reach both ends."""
     rng = lab.rng(1)
     for agents, actions in ((1, 2), (2, 4), (4, 3), (8, 2), (16, 2)):
         for epsilon in EPSILONS:
@@ -242,9 +247,9 @@ def falling_share(lab: Lab) -> float:
 # --- the number of agents (Theorem 3 and the text after it) ---
 
 def alike_tv(agents: int, epsilon: float) -> float:
-    """Joint TV of N agents with two equally likely actions, whose ratios go to 1 - epsilon and 1 + epsilon, exact for any N.
+    """Exact joint TV of N agents with two equally likely actions, whose ratios go to 1 - epsilon and 1 + epsilon.
 
-    All that tells the joint actions apart is how many play 1: it is that of two binomial distributions.
+    A joint action's probability depends only on how many play 1, so it is the TV of two binomial distributions.
     """
     ones = np.arange(agents + 1)
     return float(tv(binom.pmf(ones, agents, 0.5), binom.pmf(ones, agents, 0.5 * (1.0 + epsilon))))
@@ -263,11 +268,12 @@ def growth_rows(sizes: Sequence[int], alpha: float) -> list[Row]:
 
 
 def growth_claims(rows: Sequence[Row], alpha: float) -> list[Claim]:
-    """What `growth_rows` say."""
+    """Claims on the rows of `growth_rows`."""
     source = f"{PAPER}, section 5"
     return [
         Claim("at a fixed clip range the joint TV grows in proportion to the number of agents", f"{PAPER}, section 7",
-              "exponent of N, exact, agents at the ends of their ranges", exponent(rows, "fixed"), "<=", 0.6, refuted=True),
+              "exponent of N, exact, agents at the ends of their ranges", exponent(rows, "fixed"), "<=", 0.6,
+              refuted=True),
         Claim("a clip range of alpha / N keeps the joint TV below alpha", source, "largest TV / alpha",
               max(row["alpha / N"] for row in rows) / alpha, "<=", 1.0),
         Claim("with alpha / N it falls as agents are added", "netac", "exponent of N",
@@ -279,12 +285,12 @@ def growth_claims(rows: Sequence[Row], alpha: float) -> list[Claim]:
 
 
 def exponent(rows: Sequence[Row], column: str) -> float:
-    """The slope of log column over log N."""
+    """The slope of the log of a column against log N."""
     return float(np.polyfit(np.log([row["agents"] for row in rows]), np.log([row[column] for row in rows]), 1)[0])
 
 
 def _update(game: DecMDP, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Lifted: random policies, and these moved by a random share, from 1 to 100 %, to other ones."""
+    """(N, S, A) random policies, and their mixture with other ones, of a random share of 1 to 100 %."""
     old, aim = random_policies(game, rng), random_policies(game, rng)
     return game.lift(old), game.lift(old + 10.0 ** rng.uniform(-2.0, 0.0) * (aim - old))
 

@@ -1,8 +1,8 @@
 """Small games of the trust-region experiment: random Dec-MDPs, and the counter-examples.
 
-A Dec-MDP (paper 002, section 3) is a finite MDP with one reward for all, the mean of `FiniteMDP.r` over agents, in which
-agent k acts on its local state s^k alone.  Local policies are (N, L, A), L local states; `DecMDP.lift` makes them the
-(N, S, A) that `netac.exact` takes.
+A Dec-MDP (paper 002, section 3) is a finite MDP with one reward for all, the mean of `FiniteMDP.r` over agents, in
+which agent k acts on its local state s^k alone.  Local policies are (N, L, A), L local states; `DecMDP.lift` makes them
+the (N, S, A) that `netac.exact` takes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DecMDP:
 
 
 def observed(mdp: FiniteMDP) -> DecMDP:
-    """Every agent sees the whole state.
+    """The game in which every agent sees the whole state.
 
     Raises:
         InputError: the game is too large to be solved exactly.
@@ -49,13 +49,13 @@ def observed(mdp: FiniteMDP) -> DecMDP:
 
 def factored(transition: np.ndarray, reward: np.ndarray, start: np.ndarray, gamma: float, agents: int,
              local_states: int) -> DecMDP:
-    """Of L^N states s = (s^1, ..., s^N) in C order, and a reward (S, J) for all."""
+    """A game of L^N states s = (s^1, ..., s^N) in C order, with a reward (S, J) for all."""
     local = np.array(np.unravel_index(np.arange(local_states**agents), (local_states,) * agents))
     return DecMDP(FiniteMDP(transition, _for_all(reward, agents), start, gamma), local)
 
 
 def random_dec_mdp(agents: int, local_states: int, actions: int, gamma: float, rng: np.random.Generator) -> DecMDP:
-    """Transition probabilities uniform on the simplex, rewards normal, the start too; local states are coupled."""
+    """Transition probabilities and xi uniform on the simplex, rewards normal; local states are coupled."""
     states, joint = local_states**agents, actions**agents
     return factored(rng.dirichlet(np.ones(states), (states, joint)), rng.standard_normal((states, joint)),
                     rng.dirichlet(np.ones(states)), gamma, agents, local_states)
@@ -67,10 +67,11 @@ def random_policies(game: DecMDP, rng: np.random.Generator) -> np.ndarray:
 
 
 def slow_belief(gamma: float = 0.95, step: float = 0.05) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """Two agents; agent 2's local state goes from 0 to 1 for good once it plays 1, agent 1's next one is that of agent 2 but
-    for chance 0.1.  Policies: agent 2 never plays 1; it plays 1 with probability `step`.
+    """A game of two agents in which a small policy change shifts agent 1's transition far more than any policy.
 
-    After long, s^2 = 1 is likely even for a small step: agent 1's transition shifts far more than any policy.
+    Agent 2's local state goes from 0 to 1 for good once it plays 1; agent 1's next local state is agent 2's, except
+    with probability 0.1.  Old policies: agent 2 never plays 1; new: it plays 1 with probability `step`.  In the long
+    run s^2 = 1 is likely even for a small step.
     """
     P = np.zeros((2, 2, 2, 2, 2, 2))                    # s^1, s^2, a^1, a^2, next s^1, next s^2
     for _, second, _, action in np.ndindex(2, 2, 2, 2):
@@ -83,10 +84,10 @@ def slow_belief(gamma: float = 0.95, step: float = 0.05) -> tuple[DecMDP, np.nda
 
 
 def agreement(gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """Two agents with actions 0, 1 see the state, 1 if they last did the same, else 0, which is also the reward.  Policies:
-    uniform; one plays 1 more often by `step`, the other less.
+    """Two agents with actions 0, 1 see the state: 1 if they last did the same, else 0, which is also the reward.
 
-    At the uniform policies no agent's own advantage is anything but 0, yet the return falls by 2 step^2 of all there is.
+    Old policies: uniform; new: one plays 1 more often by `step`, the other less.  At the uniform policies every agent's
+    own advantages are 0, yet the return falls by 2 step^2 of the largest there is.
     """
     agree = np.array([1.0, 0.0, 0.0, 1.0])
     P = np.tile(np.stack([1.0 - agree, agree], axis=-1), (2, 1, 1))
@@ -96,14 +97,17 @@ def agreement(gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray
 
 
 def majority(agents: int, gamma: float, step: float) -> tuple[DecMDP, np.ndarray, np.ndarray]:
-    """An odd number of agents with actions 0, 1 see the state.  From the first one a majority of ones leads to the left, else
-    to the right, for good; from then on the reward is the number of ones less that of zeros in the step before, on the right,
-    and minus that on the left.  Policies: uniform; all play 1 more often by `step`.
+    """An odd number of agents with actions 0, 1 see the state.
 
-    What an agent can do for the reward is 1 / N of what all can, and the majority knows N of them from fewer.
+    From the first state a majority of ones leads to the left, else to the right, for good; from then on the reward is
+    the number of ones less that of zeros in the step before, on the right, and minus that on the left.  Old policies:
+    uniform; new: all play 1 more often by `step`.
+
+    A single agent can change the reward by 1 / N of what all agents can.
     """
     ones = np.array([sum(joint) for joint in np.ndindex(*[2] * agents)])
-    reward = np.concatenate([[0.0], *(side * np.array([0.0, *(2.0 * np.arange(agents + 1) - agents)]) for side in (-1, 1))])
+    reward = np.concatenate([[0.0], *(side * np.array([0.0, *(2.0 * np.arange(agents + 1) - agents)])
+                                      for side in (-1, 1))])
     side = agents + 2                                   # states of a side: just arrived, then by the ones before
     P = np.zeros((1 + 2 * side, 2**agents, 1 + 2 * side))
     joint = np.arange(2**agents)
@@ -116,9 +120,11 @@ def majority(agents: int, gamma: float, step: float) -> tuple[DecMDP, np.ndarray
 
 
 def team_game(agents: int, states: int, gamma: float, rng: np.random.Generator) -> DecMDP:
-    """One reward for all, from 0 to 1 over all states and joint actions: in every state a random field on every agent's action
-    (0 or 1) and a random coupling of every pair's.  The next state is drawn from a random distribution of s if a = 0 for all,
-    another if a = 1 for all, else from their mixture by the share of ones.
+    """A random game of agents with actions 0, 1 and one reward for all, between 0 and 1.
+
+    In every state the reward has a random linear term in every agent's action and a random product term for every pair,
+    scaled to [0, 1] over all states and joint actions.  The next state is drawn from a random distribution that depends
+    on s if all play 0, from another if all play 1, else from their mixture by the share of ones.
     """
     actions = 2.0 * np.array(np.unravel_index(np.arange(2**agents), (2,) * agents)) - 1.0         # (N, J), -1 or 1
     couplings = np.triu(rng.standard_normal((states, agents, agents)), 1) / np.sqrt(agents)
@@ -127,7 +133,8 @@ def team_game(agents: int, states: int, gamma: float, rng: np.random.Generator) 
     reward = (value - value.min()) / (value.max() - value.min())
     share = (actions.mean(axis=0) + 1.0)[:, None] / 2.0
     none, all_ones = rng.dirichlet(np.ones(states), (2, states))
-    P = np.stack([(1.0 - share) * without + share * with_ones for without, with_ones in zip(none, all_ones, strict=True)])
+    P = np.stack([(1.0 - share) * without + share * with_ones
+                  for without, with_ones in zip(none, all_ones, strict=True)])
     return observed(FiniteMDP(P, _for_all(reward, agents), np.full(states, 1.0 / states), gamma))
 
 

@@ -22,7 +22,7 @@ Rows = Sequence[Row]
 
 
 def draw(tables: Mapping[str, Rows], updates: Sequence[Improvement]) -> Figure:
-    """Of the random updates and all other tables, or with a game of the user's, of its updates alone."""
+    """The picture of the random updates and all other tables, or with a user's game of its updates alone."""
     from matplotlib.figure import Figure
 
     if len(tables) == 1:
@@ -77,7 +77,8 @@ def _growth(panel: Axes, rows: Rows) -> None:
     for name, style, colour, label in (
             ("Theorem 3", ":", GREY, r"Theorem 3: $N\epsilon$"),
             ("chi-square", "--", GREY, r"$\sqrt{(1+\epsilon^2)^N-1}\,/\,2$"),
-            ("fixed", "o-", RED, r"$\epsilon = \alpha/2$"), ("alpha / sqrt(N)", "^-", GREEN, r"$\epsilon = \alpha/\sqrt{N}$"),
+            ("fixed", "o-", RED, r"$\epsilon = \alpha/2$"),
+            ("alpha / sqrt(N)", "^-", GREEN, r"$\epsilon = \alpha/\sqrt{N}$"),
             ("alpha / N", "s-", BLUE, r"$\epsilon = \alpha/N$")):
         panel.loglog(agents, _column(rows, name), style, color=colour, label=label)
     _agents_axis(panel, agents)
@@ -133,7 +134,8 @@ def _joint_tvs(panel: Axes, rows: Rows) -> None:
     for clip, colour in zip(_values(rows, "clip range"), CLIP_COLOURS, strict=False):
         ours = [row for row in rows if row["clip range"] == clip]
         agents = _column(ours, "agents")
-        panel.plot(agents, _column(ours, "independent TV"), "o-", color=colour, label=rf"independent, $\epsilon$ = {clip:g}")
+        panel.plot(agents, _column(ours, "independent TV"), "o-", color=colour,
+                   label=rf"independent, $\epsilon$ = {clip:g}")
         panel.plot(agents, _column(ours, "joint TV"), "^--", color=colour, label=rf"joint, $\epsilon$ = {clip:g}")
     _agents_axis(panel, _values(rows, "agents"))
     panel.set(ylabel="joint TV per iteration, mean", ylim=(0, 1), title="How far an iteration goes")

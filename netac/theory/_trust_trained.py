@@ -18,7 +18,8 @@ CLIPS = (0.1, 0.3, 0.5, float("inf"))           # Figure 1a; inf: no clipping
 AT = (5, 10, 20, 50, 100)                       # epochs that tables show
 FIVE = 5                                        # agents of Figure 1a
 ALPHA = 0.4                                     # of clip ranges
-RANGES = {"fixed": lambda n: ALPHA / 2.0, "alpha / N": lambda n: ALPHA / n, "alpha / sqrt(N)": lambda n: ALPHA / np.sqrt(n)}
+RANGES = {"fixed": lambda n: ALPHA / 2.0, "alpha / N": lambda n: ALPHA / n,
+          "alpha / sqrt(N)": lambda n: ALPHA / np.sqrt(n)}
 EPSILONS = (0.1, 0.3, 0.5)                      # appendix A.6
 FIRST = 5                                       # iterations in which policies move most
 
@@ -35,25 +36,29 @@ class Trained(NamedTuple):
 
 
 def trained(lab: Lab) -> Trained:
-    """All trainings; every row's are of the same games and first policies."""
+    """All trainings; those of a row have the same games and first policies."""
     ranges_of = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
     versus_of, versus_seeds = lab.choose((2, 8), (2, 4, 8, 12, 16)), lab.choose(6, 16)
     seeds = lab.choose(4, 20)
-    clips = [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT) for k in range(seeds)] for epsilon in CLIPS]
+    clips = [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT) for k in range(seeds)]
+             for epsilon in CLIPS]
     scaled = [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT) for k in range(seeds)]
               for n, rule in product(ranges_of, RANGES.values())]
     both = [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(12, 30), epochs=40, samples=64, step=0.1)
              for k in range(versus_seeds)] for n, epsilon in product(versus_of, EPSILONS)]
     # The largest games first: they take longest.
-    fought = _grouped(lab.each(against, [one for group in both[::-1] for one in group], "trainings"), versus_seeds)[::-1]
+    fought = _grouped(lab.each(against, [one for group in both[::-1] for one in group], "trainings"),
+                      versus_seeds)[::-1]
     moved = _grouped(lab.each(train, [one for group in clips + scaled for one in group], "updates"), seeds)
     growth = []
     for row, n in enumerate(ranges_of):
         ours = moved[len(clips) + row * len(RANGES):][:len(RANGES)]
         growth.append(_growth_row(n, dict(zip(RANGES, ours, strict=True))))
     return Trained(
-        [_ratio_row(epsilon, epochs, found) for epsilon, found in zip(CLIPS, moved, strict=False) for epochs in AT], growth,
-        [_versus_row(n, epsilon, found) for (n, epsilon), found in zip(product(versus_of, EPSILONS), fought, strict=True)])
+        [_ratio_row(epsilon, epochs, found) for epsilon, found in zip(CLIPS, moved, strict=False) for epochs in AT],
+        growth,
+        [_versus_row(n, epsilon, found)
+         for (n, epsilon), found in zip(product(versus_of, EPSILONS), fought, strict=True)])
 
 
 def trained_claims(found: Trained) -> list[Claim]:
@@ -81,15 +86,17 @@ def _ratio_claims(rows: Sequence[Row]) -> list[Claim]:
 def _growth_claims(rows: Sequence[Row]) -> list[Claim]:
     first, last = rows[0], rows[-1]
     return [
-        Claim("the sum of the agents' TVs, the paper's estimate of the joint TV, grows almost in proportion to their number",
-              f"{PAPER}, section 7, Figure 1c", "exponent of N", exponent(rows, "sum, fixed"), ">=", 0.6),
+        Claim("the sum of the agents' TVs, the paper's estimate of the joint TV, grows almost in proportion to their "
+              "number", f"{PAPER}, section 7, Figure 1c", "exponent of N", exponent(rows, "sum, fixed"), ">=", 0.6),
         Claim("the joint TV that it estimates grows more slowly", "netac", "exponent of N of the exact joint TV",
               exponent(rows, "fixed"), "<=", 0.6),
         Claim("the number of epochs matters less than the number of agents", f"{PAPER}, section 7, Figure 1d",
-              f"growth of the sum of TVs from {AT[1]} to {AT[-1]} epochs / from {first['agents']} to {last['agents']} agents",
+              f"growth of the sum of TVs from {AT[1]} to {AT[-1]} epochs / "
+              f"from {first['agents']} to {last['agents']} agents",
               last["sum, fixed"] / last[f"sum, {AT[1]} epochs"] * first["sum, fixed"] / last["sum, fixed"], "<=", 1.0),
         Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha",
-              f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA, "<=", 1.0)]
+              f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA,
+              "<=", 1.0)]
 
 
 def _versus_claims(rows: Sequence[Row]) -> list[Claim]:
@@ -110,7 +117,8 @@ def _versus_claims(rows: Sequence[Row]) -> list[Claim]:
               f"mean joint TV, independent / joint, {most} agents",
               gap[most, 0.5]["independent TV"] / gap[most, 0.5]["joint TV"], ">=", 1.0),
         Claim("clipping the joint ratio at 0.1 does not keep the joint TV within 0.1", "netac",
-              f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"], ">=", 0.1),
+              f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"],
+              ">=", 0.1),
         Claim("clipping every agent's ratio at 0.1 moves the joint policy less at first", "netac",
               f"mean joint TV of the first {FIRST} iterations, independent / joint, {most} agents",
               gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]
@@ -131,15 +139,16 @@ def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> Row:
 
 
 def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> Row:
-    """Mean scores over training, the interval of their difference seed by seed, final scores, joint TVs per iteration."""
+    """Mean scores over training, the interval of their paired differences, final scores, joint TVs per iteration."""
     alone, joint = zip(*found, strict=True)
     mean = [np.array([one.score.mean() for one in ours]) for ours in (alone, joint)]
     last = [np.array([one.score[-1] for one in ours]) for ours in (alone, joint)]
     gain = mean_interval(mean[1] - mean[0])
     tvs = [float(np.mean([one.joint_tv.mean() for one in ours])) for ours in (alone, joint)]
     early = [float(np.mean([one.joint_tv[:FIRST].mean() for one in ours])) for ours in (alone, joint)]
-    return {"agents": agents, "clip range": epsilon, "independent": float(mean[0].mean()), "joint": float(mean[1].mean()),
-            "gain": gain.estimate, "gain low": gain.low, "gain high": gain.high, "independent, final": float(last[0].mean()),
+    return {"agents": agents, "clip range": epsilon, "independent": float(mean[0].mean()),
+            "joint": float(mean[1].mean()), "gain": gain.estimate, "gain low": gain.low, "gain high": gain.high,
+            "independent, final": float(last[0].mean()),
             "joint, final": float(last[1].mean()), "independent TV": tvs[0], "joint TV": tvs[1],
             "independent TV, first": early[0], "joint TV, first": early[1]}
 

@@ -1,8 +1,8 @@
-"""Clipped updates of tabular softmax policies: IPPO's independent ratios against JR-PPO's joint one, with exact advantages.
+"""Clipped updates of tabular softmax policies with exact advantages: IPPO's independent ratios, JR-PPO's joint one.
 
 The surrogate is that of the trainers (`netac.algorithms.policy_gradient.surrogates.clipped`), the optimizer their
-Adam; only the networks and the estimated advantages are missing, so that what is seen comes from clipping alone.  Both
-methods get the same joint advantage A(s, a), as in appendix A.6 only the ratio that is clipped differs.
+Adam; there are no networks and no estimated advantages, so that all effects come from clipping alone.  Both methods
+get the same joint advantage A(s, a); as in appendix A.6, they differ only in the ratio that is clipped.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ class Climb(NamedTuple):
     """What `train` found, a number for each look."""
 
     score: np.ndarray
-    """(J - J of the first policies) / (best J - the same)."""
+    """(J - J of the first policies) / (best J - J of the first policies)."""
     joint_tv: np.ndarray
     """Largest total variation over states of the joint policy from that before the iteration; exact."""
     sum_of_tvs: np.ndarray
-    """The paper's estimate of it: the sum of the agents' largest ones."""
+    """The paper's estimate of `joint_tv`: the sum of the agents' largest total variations."""
     lowest: np.ndarray
     """Least ratio of an agent in the samples."""
     highest: np.ndarray
-    """Largest one."""
+    """Largest ratio of an agent in the samples."""
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ def climb(logits: np.ndarray, batch: Trajectories, training: Training) -> Iterat
 
 
 def train(training: Training) -> Climb:
-    """Of every iteration, the policies at the looks against those before it."""
+    """Compares, in every iteration, the policies after the epochs `training.looks` with those before it."""
     game_seed, sample_seed = np.random.SeedSequence(training.seed).spawn(2)
     game = team_game(training.agents, training.states, training.gamma, np.random.default_rng(game_seed))
     rng = np.random.default_rng(sample_seed)

@@ -1,4 +1,4 @@
-"""netac's own algorithms, watched from outside: a run that stops at chosen iterations to be measured, and games as files."""
+"""Runs of netac's own algorithms that stop at chosen iterations to be measured, and games as files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from netac.experiment.measures import refuse_bad_numbers
 
 
 def looks(T: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Iterations t < T at which to look at a run so that its average over all of them comes out right, and their weights.
+    """Iterations t < T to measure, and weights that make an unbiased estimate of the average over all iterations.
 
-    One is drawn at random from every cell between the edges T (k / points)^3, so that the start, where errors fall fast, is
-    seen closely, and no period of the graph's is met at one phase only.
+    One is drawn at random from every cell between the edges T (k / points)^3, so that the start, where errors fall
+    fast, is sampled densely, and a periodic graph is not always met at the same phase.
 
     Returns:
         (n,) ascending, n <= points, and (n,) shares of the run, which sum to 1.
@@ -31,9 +31,9 @@ def looks(T: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def walk(tables: dict[str, Any], times: Iterable[int]) -> Iterator[Parts]:
-    """A run's parts as they stand before the iterations `times`, ascending; after the last it is left.
+    """A run's parts as they stand before the iterations `times`, ascending; it ends at the last of them.
 
-    Nothing is copied or written: what is to be known must be read before the next is asked for.
+    The same parts are yielded each time, and nothing is written: read what is wanted before asking for the next.
 
     Args:
         tables: the experiment, as `netac.run` takes it.
@@ -58,27 +58,27 @@ def walk(tables: dict[str, Any], times: Iterable[int]) -> Iterator[Parts]:
 
 
 def policies(parts: Parts) -> np.ndarray:
-    """(N, S, A) what the agents of a run do in every state."""
+    """(N, S, A) the agents' policies in every state."""
     policy, states = parts.agents.policy, np.arange(finite(parts).states)
     assert isinstance(policy, Tabular | LogLinear)
     return choose(policy.logits(parts.agents.parameters.theta, states), np.zeros((1, 1, 1)))[0]
 
 
 def finite(parts: Parts) -> FiniteEnvironment:
-    """The environment of a run of `save_game`'s."""
+    """The environment of a run on a game of `save_game`."""
     environment = parts.setting.environment
     assert isinstance(environment, FiniteEnvironment)
     return environment
 
 
 def save_game(mdp: FiniteMDP, file: Path) -> str:
-    """Write a game as `env = { name = "finite-mdp", path = ... }` reads it; the path."""
+    """Write a game in the format of `env = { name = "finite-mdp", path = ... }`; returns the path."""
     np.savez(file, P=mdp.P, r=mdp.r, xi=mdp.xi, gamma=mdp.gamma)
     return str(file)
 
 
 def in_parameters(parts: Parts, gradient: np.ndarray) -> np.ndarray:
-    """(N, d) derivatives with respect to theta, stored order, of one that is with respect to every logit (N, S, A)."""
+    """(N, d) the gradient with respect to theta, in stored order, from that with respect to the logits (N, S, A)."""
     policy = parts.setting.model.policy
     if isinstance(policy, LogLinear):
         return np.einsum("nsa,nsad->nd", gradient, np.broadcast_to(policy.features, (*gradient.shape, policy.size)))

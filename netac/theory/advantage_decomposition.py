@@ -1,13 +1,13 @@
 """Whether the advantage of any agents is the sum of their advantages in turn, each given the actions before it.
 
-A^{i_{1:m}}(s, a^j, a^{i_{1:m}}) = sum_l A^{i_l}(s, (a^j, a^{i_{1:l-1}}), a^{i_l}), for any order of any agents i_{1:m} and any
-actions a^j of other agents that are given already (Kuba et al., 2022, Lemma 1 with equation 1), on random games.  The left
-side is taken by its meaning: some agents play their actions once, everything else and afterwards follows pi.  The right side
-is of `netac.exact.subset_advantage`, which averages a table of action values.
+A^{i_{1:m}}(s, a^j, a^{i_{1:m}}) = sum_l A^{i_l}(s, (a^j, a^{i_{1:l-1}}), a^{i_l}), for any order of any agents i_{1:m}
+and any actions a^j of other agents that are given already (Kuba et al., 2022, Lemma 1 with equation 1), on random
+games.  The left side is taken from its definition: some agents play their actions once, all other actions follow pi.
+The right side is from `netac.exact.subset_advantage`, which averages a table of action values.
 
 What follows: agents that choose in turn, each an action of no negative advantage given those before, together choose an
-action of no negative advantage.  Agents that choose without regard to each other do not: where r = a_1 a_2 and the policies
-play 1 and -1, agent 1 prefers -10 and agent 2 prefers 10, which together bring -100.
+action of no negative advantage.  Agents that choose without regard to each other do not: where r = a_1 a_2 and the
+policies play 1 and -1, agent 1 prefers -10 and agent 2 prefers 10, which together bring -100.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 TAKES_GAME = True
 SOURCE = "paper 001, Lemma 1"
-QUICK = ((1, 4, 3, 0.9), (2, 4, 3, 0.9), (3, 3, 2, 0.95), (4, 3, 2, 0.5), (6, 3, 2, 0.9))     # agents, states, actions, gamma
+# agents, states, actions, gamma
+QUICK = ((1, 4, 3, 0.9), (2, 4, 3, 0.9), (3, 3, 2, 0.95), (4, 3, 2, 0.5), (6, 3, 2, 0.9))
 FULL = (*QUICK, (2, 20, 8, 0.99), (3, 8, 4, 0.9), (5, 5, 3, 0.9), (8, 10, 2, 0.9), (10, 20, 2, 0.95))
 ALL = 200                   # pairs of an order and given agents up to which all are tried, else so many drawn ones
-TITLE = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, in turn and "
-         "alone; share of states that lose alone")
+TITLE = ("Errors of the sum, given the actions before and nothing given; least joint advantage of best actions, "
+         "in turn and alone; share of states that lose alone")
 ACTIONS = 16                # joint actions that are tried of each
 
 
@@ -50,10 +51,11 @@ def experiment(lab: Lab) -> Finding:
         Claim("agents that take their best actions in turn never lose", "paper 001, section 3.1",
               "least joint advantage over states and orders, relative to the largest |Q|",
               min(row["in_turn"] for row in rows), ">=", 0.0, 1e-12),
-        Claim("agents that each take an action of positive advantage never lose", "paper 004, slide IGM Condition Can Fail",
-              "joint advantage of their best actions where r = a_1 a_2", alone, "<=", -1.0, refuted=True),
-        Claim("taken in turn, they win there, too", "paper 001, section 3.1", "joint advantage of their best actions in turn",
-              in_turn, ">=", 1.0),
+        Claim("agents that each take an action of positive advantage never lose",
+              "paper 004, slide IGM Condition Can Fail", "joint advantage of their best actions where r = a_1 a_2",
+              alone, "<=", -1.0, refuted=True),
+        Claim("taken in turn, they win there, too", "paper 001, section 3.1",
+              "joint advantage of their best actions in turn", in_turn, ">=", 1.0),
         Claim("the advantage is the sum of the agents' advantages, nothing being given", "value decomposition (VDN)",
               "sum less joint advantage where r = a_1 a_2", own - alone, ">=", 1.0, refuted=True))
     return Finding(claims, (Table("games", TITLE, rows),), partial(_draw, rows))
@@ -67,8 +69,9 @@ def row(item: tuple[FiniteMDP, np.random.Generator]) -> Row:
     scale, advantage = float(np.abs(Q).max()) or 1.0, Q - V[:, None]
     cases = list(orders(mdp.agents, rng))
     whole = [order for order, given in cases if len(order) == mdp.agents] or [tuple(range(mdp.agents))]
-    chosen = {kind: np.array([_joint(advantage, actions, mdp.actions) for actions in choices]) / scale for kind, choices in (
-        ("in_turn", [best_in_turn(mdp, pi, order, Q) for order in whole]), ("alone", [best_alone(mdp, pi, Q)]))}
+    chosen = {kind: np.array([_joint(advantage, actions, mdp.actions) for actions in choices]) / scale
+              for kind, choices in (("in_turn", [best_in_turn(mdp, pi, order, Q) for order in whole]),
+                                    ("alone", [best_alone(mdp, pi, Q)]))}
     errors = np.array([errors_of(mdp, pi, Q, V, order, given, rng) for order, given in cases]) / scale
     return {"agents": mdp.agents, "states": mdp.states, "actions": mdp.actions, "gamma": mdp.gamma, "cases": len(cases),
             "error": float(errors[:, 0].max()), "ungiven": float(errors[:, 1].max()),
@@ -88,7 +91,7 @@ def orders(agents: int, rng: np.random.Generator) -> Iterator[tuple[tuple[int, .
 
 
 def played(mdp: FiniteMDP, pi: np.ndarray, V: np.ndarray, agents: Sequence[int], actions: np.ndarray) -> np.ndarray:
-    """(S,) Q^{i_{1:m}}(s, a^{i_{1:m}}) by its meaning: `agents` play `actions` (m,) once, all the rest is of pi."""
+    """(S,) Q^{i_{1:m}}(s, a^{i_{1:m}}) by definition: `agents` play `actions` (m,) once, all the rest follows pi."""
     once = pi.copy()
     once[list(agents)] = np.eye(mdp.actions)[actions][:, None]
     chain = induced_chain(mdp, once)
@@ -97,7 +100,7 @@ def played(mdp: FiniteMDP, pi: np.ndarray, V: np.ndarray, agents: Sequence[int],
 
 def errors_of(mdp: FiniteMDP, pi: np.ndarray, Q: np.ndarray, V: np.ndarray, order: Sequence[int], given: Sequence[int],
               rng: np.random.Generator) -> tuple[float, float]:
-    """Largest errors of Lemma 1 over states and joint actions: as it is, and had each agent's advantage nothing given."""
+    """Largest errors of Lemma 1 over states and joint actions: as stated, and with unconditional advantages."""
     terms = [subset_advantage(mdp, pi, [agent], [*given, *order[:m]], Q) for m, agent in enumerate(order)]
     free = [subset_advantage(mdp, pi, [agent], (), Q) for agent in order]
     joint = mdp.actions**(len(given) + len(order))
@@ -122,13 +125,15 @@ def best_in_turn(mdp: FiniteMDP, pi: np.ndarray, order: Sequence[int], Q: np.nda
 
 
 def best_alone(mdp: FiniteMDP, pi: np.ndarray, Q: np.ndarray) -> np.ndarray:
-    """(S, N) actions: everybody's best one, nothing being given."""
+    """(S, N) actions: each agent's best one, no other's action being given."""
     return np.stack([subset_advantage(mdp, pi, [agent], (), Q).argmax(axis=1) for agent in range(mdp.agents)], axis=1)
 
 
 def preferred() -> tuple[float, float, float]:
-    """Where r = a_1 a_2 and the policies play 1 and -1: joint advantage of the agents' best actions alone, and in turn; and the
-    sum of the advantages alone."""
+    """The joint advantage of the agents' best actions alone, that in turn, and the sum of the advantages alone.
+
+    In the game r = a_1 a_2 with policies that play 1 and -1.
+    """
     payoff = payoff_table(Settings(game="product"), 2)
     mdp = FiniteMDP(np.ones((1, payoff.size, 1)), payoff.reshape(1, -1, 1).repeat(2, axis=2), np.ones(1), 0.0)
     pi = np.eye(21)[[[11], [9]]]                        # action k is k - 10
@@ -153,7 +158,8 @@ def _draw(rows: list[Row]) -> Figure:
     left, right = figure.subplots(1, 2)
     names, at = [f"{row['agents']}·{row['actions']}·{row['states']}" for row in rows], np.arange(len(rows))
     left.semilogy(at, [max(row["ungiven"], 1e-17) for row in rows], "s", color="#D55E00", label="nothing given")
-    left.semilogy(at, [max(row["error"], 1e-17) for row in rows], "o", color="#0072B2", label="given those before (Lemma 1)")
+    left.semilogy(at, [max(row["error"], 1e-17) for row in rows], "o", color="#0072B2",
+                  label="given those before (Lemma 1)")
     left.axhline(1e-12, ls="--", color="#555555", lw=1)
     left.set(ylabel="largest error / largest |Q|", title="The sum of advantages")
     left.legend()

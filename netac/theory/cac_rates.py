@@ -1,17 +1,18 @@
 """CAC's rates (Zeng et al., 2022, Theorem 3, Propositions 1 and 2, Corollary 1): errors fall like T^(-2/5) or faster.
 
-With alpha = c / T^(3/5) and beta, zeta = c / T^(2/5), netac's CAC runs for many T, and three sums are averaged over a run's
-iterations; what is averaged is exact:
+With alpha = c / T^(3/5) and beta, zeta = c / T^(2/5), netac's CAC runs for many T, and three sums are averaged over a
+run's iterations; what is averaged is exact:
 
     critic      sum_i ||omega_i - omega*(theta)||^2 + ||lambda_i - lambda*(theta)||^2              O(T^-2/5)
     consensus   ||Q theta^s||^2                                                                    O(T^-2/5)
     gradient    N ||mean_i grad_i^s J||^2 + sum_i ||grad_i^p J||^2               O(T^-2/5) + eps_app + eps_sp
 
-The slopes are those of log-log lines through the means, without taking anything off: a bound holds if the slope's upper 95 %
-limit is at most -0.35.  "single" draws (s, a, s') from mu_theta for critic and actor (Algorithm 1, line 3), "double" gives the
-actor a sample of d_theta of its own (Algorithm 2).  The theorem's samples are independent; "chain" is what one runs in
-practice.  The game is `_ferry`'s, where eps_app = 0 and eps_sp, which vanishes for tabular policies, does not: it is the
-gradient where CAC's mean field with mu_theta in place of d_theta comes to rest, and computed exactly.
+The slopes are those of log-log lines through the means, with no floor subtracted: a bound holds if the slope's upper
+95 % limit is at most -0.35.  "single" draws (s, a, s') from mu_theta for critic and actor (Algorithm 1, line 3),
+"double" gives the actor a sample of d_theta of its own (Algorithm 2).  The theorem's samples are independent; "chain"
+takes those of a running Markov chain, as is done in practice.  The game is `_ferry`'s, where eps_app = 0 and eps_sp,
+which vanishes for tabular policies, does not: it is the gradient at the fixed point of CAC's mean field with mu_theta
+in place of d_theta, and computed exactly.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ if TYPE_CHECKING:
 TAKES_GAME = True
 QUANTITIES = ("critic", "consensus", "gradient")
 BOUND, RARE = -0.35, 1 / 200
-REST = 20_000               # Euler steps after which a mean field should be at rest
+REST = 20_000               # Euler steps in which a mean field must converge
 STEPS = {"actor_step": {"c": 12.0, "sigma": 0.6}, "critic_step": {"c": 6.0, "sigma": 0.4},
          "reward_step": {"c": 6.0, "sigma": 0.4}}
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to sample and to talk.
+    """One sampling and one topology.
 
     Attributes:
         name: of the rows.
@@ -102,7 +103,7 @@ class Found:
 
 
 def experiment(lab: Lab) -> Finding:
-    """T = 10^2, 10^2.5, ..., 10^5, with 24 seeds at first and three at last (quick: to 10^3, six seeds, four variants)."""
+    """T = 10^2, 10^2.5, ..., 10^5, with 24 seeds at first, three at last (quick: to 10^3, six seeds, four variants)."""
     if lab.game is not None:
         refuse(lab.game)
     variants = lab.choose([SINGLE, DOUBLE, CHAIN, SPARSE[0]], [SINGLE, DOUBLE, CHAIN, CHAINS, PATH, *SPARSE])
@@ -129,11 +130,11 @@ def experiment(lab: Lab) -> Finding:
 
 
 def refuse(mdp: FiniteMDP) -> None:
-    """Refuse a game that breaks an assumption of the theorem, or whose errors T = 10^5 iterations do not bring down.
+    """Refuse a game that breaks an assumption of the theorem, or whose errors do not fall within T = 10^5 iterations.
 
     Raises:
-        InputError: one agent; a chain that does not visit every state from everywhere, with no period; a pair (s, a) that
-            uniform play sees less than once in 200 samples.
+        InputError: one agent; a chain that does not visit every state from everywhere, with no period; a pair (s, a)
+            that uniform play sees less than once in 200 samples.
     """
     if mdp.agents < 2:
         raise InputError("needs two agents or more", key="--game", found=mdp.agents)
@@ -143,8 +144,8 @@ def refuse(mdp: FiniteMDP) -> None:
                          "Assumption 6)", key="--game", valid="transition probabilities that are positive, for example")
     rarest = float((stationary_distribution(chain.transition)[:, None] * chain.joint).min())
     if rarest < RARE:
-        raise InputError("the reward model learns one weight for each state and joint action, which uniform play has to meet "
-                         "often enough for the range of T", key="--game",
+        raise InputError("the reward model learns one weight for each state and joint action, which uniform play has "
+                         "to meet often enough for the range of T", key="--game",
                          found=f"one that has probability {rarest:.2g}", valid=f"at least {RARE:g} each")
 
 
@@ -190,13 +191,13 @@ def stationarity(parts: Parts, gradient: np.ndarray) -> float:
 
 
 def single_sampling_limit(tables: dict[str, Any]) -> float:
-    """eps_sp: the stationarity measure where CAC with exact critics and s ~ mu_theta comes to rest, from its start.
+    """eps_sp: the stationarity measure at the fixed point that CAC with exact critics and s ~ mu_theta reaches.
 
-    The mean field is sum_s,a mu(s) pi(a|s) A(s, a) grad log pi(a|s), averaged over the agents in the shared part, followed by
-    Euler steps until it is 1e-10.
+    The mean field is sum_s,a mu(s) pi(a|s) A(s, a) grad log pi(a|s), averaged over the agents in the shared part.
+    Euler steps along it start at the run's first parameters and end when it is below 1e-10.
 
     Raises:
-        RunError: it does not come to rest.
+        RunError: the steps do not converge.
     """
     parts = next(walk({**tables, "iterations": 1}, [0]))
     x, mdp, shared = parts.agents.parameters, finite(parts).mdp, parts.setting.layout.shared
@@ -217,7 +218,8 @@ def single_sampling_limit(tables: dict[str, Any]) -> float:
 def _found(variant: Variant, lengths: dict[int, int], done: dict[tuple[str, int, int], np.ndarray]) -> Found:
     T = tuple(sorted(T for T in lengths if variant.longest >= T))
     runs = [np.array([done[variant.name, t, seed] for seed in range(lengths[t])]) for t in T]
-    return Found(variant, T, runs, {name: power_law(T, [each[:, k] for each in runs]) for k, name in enumerate(QUANTITIES)})
+    return Found(variant, T, runs, {name: power_law(T, [each[:, k] for each in runs])
+                                    for k, name in enumerate(QUANTITIES)})
 
 
 def _steepness(says: str, source: str, each: Found, quantity: str) -> Claim:
@@ -235,19 +237,21 @@ def _critic_claims(found: dict[str, Found]) -> list[Claim]:
 
 
 def _gradient_claims(found: dict[str, Found], floor: float, quick: bool) -> list[Claim]:
-    """Single sampling against double: eps_sp stays, and vanishes, for which the quick form's T are too few."""
+    """eps_sp stays under single sampling and vanishes under double; the latter is for the full form's larger T only."""
     claims = []
     for single, double in ((SINGLE.name, DOUBLE.name), (CHAIN.name, CHAINS.name)):
         one = found[single].means("gradient")
-        claims.append(Claim("eps_sp does not vanish with T under single sampling", "paper 003, remarks on Proposition 2",
-                            f"{single}: least error / eps_sp", float((one / floor).min()), ">=", 1.0, 0.1))
+        claims.append(Claim("eps_sp does not vanish with T under single sampling",
+                            "paper 003, remarks on Proposition 2", f"{single}: least error / eps_sp",
+                            float((one / floor).min()), ">=", 1.0, 0.1))
         if not quick:
             two = found[double].means("gradient")
             claims += [
                 _steepness("the gradient is O(T^-2/5) where the actor has samples of its own", "paper 003, Corollary 1",
                            found[double], "gradient"),
-                Claim("the gradient is O(T^-2/5) + O(eps_sp) under single sampling", "paper 003, Theorem 3, Proposition 2",
-                      f"{single}: largest error / (error of {double} + eps_sp)", float((one / (two + floor)).max()), "<=", 2.0),
+                Claim("the gradient is O(T^-2/5) + O(eps_sp) under single sampling",
+                      "paper 003, Theorem 3, Proposition 2", f"{single}: largest error / (error of {double} + eps_sp)",
+                      float((one / (two + floor)).max()), "<=", 2.0),
                 Claim("eps_sp vanishes under double sampling", "paper 003, Corollary 1",
                       f"{double}: error at the largest T / eps_sp", float(two[-1] / floor), "<=", 0.5)]
     return claims
@@ -258,8 +262,9 @@ def _slope_rows(found: dict[str, Found]) -> list[dict[str, Any]]:
     for name, each in found.items():
         for quantity, law in each.laws.items():
             slope, means = law.slope, each.means(quantity)
-            rows.append({"variant": name, "error": quantity, "T": f"{each.T[0]} to {each.T[-1]}", "slope": slope.estimate,
-                         "low": slope.low, "high": slope.high, "last_slope": float(local_slopes(each.T, means)[-1]),
+            rows.append({"variant": name, "error": quantity, "T": f"{each.T[0]} to {each.T[-1]}",
+                         "slope": slope.estimate, "low": slope.low, "high": slope.high,
+                         "last_slope": float(local_slopes(each.T, means)[-1]),
                          "floor": power_law(each.T, [runs[:, QUANTITIES.index(quantity)] for runs in each.runs],
                                             floored=True).floor.estimate})
     return rows
@@ -296,7 +301,8 @@ def draw(found: dict[str, Found], floor: float) -> Figure:
         panel.plot(T, 1.6 * start * (T / T[0]) ** -0.4, "--", color="#555555", lw=1, label="slope $-2/5$")
         if quantity == "gradient" and floor > 0:
             panel.axhline(floor, color="#999999", lw=1, ls=":", label=r"$\epsilon_{sp}$, computed")
-        panel.set(xscale="log", yscale="log", xlabel="iterations T", ylabel="average over a run", title=titles[quantity])
+        panel.set(xscale="log", yscale="log", xlabel="iterations T", ylabel="average over a run",
+                  title=titles[quantity])
     panels[0, 0].legend(fontsize=7)
     panels[1, 0].legend(fontsize=7, handles=panels[1, 0].lines[-1:] if floor > 0 else [])
     _draw_slopes(panels[1, 1], found, colours)

@@ -1,12 +1,13 @@
-"""How fast consensus forgets disagreement, against the spectrum of the weights (Zeng et al., 2022, Assumptions 1 and 2).
+"""How fast consensus forgets disagreement, against the spectrum of the weights (Zeng et al., 2022, Assumptions 1 and \
+2).
 
 For doubly stochastic W_t the mean of the agents' numbers stays, and a period of p rounds multiplies the disagreement
-||x - mean x|| by at most sigma = ||W_{p-1} ... W_0 - 11'/N||_2, for static symmetric W the second largest absolute eigenvalue.
-netac's own exchange mixes two starts: the worst one (the right singular vector of sigma, of a product multiplied out
-apart from it), which has to shrink by exactly sigma, and random numbers, which may shrink no slower.  The one-peer exponential
-graph averages n = 2^k agents exactly after k rounds of one message each.  Two things that are said of consensus are wrong: that
-the one-peer exponential graph does so for every n, and that averaging over one's neighbours, 1 / (1 + degree) each, keeps
-the mean.
+||x - mean x|| by at most sigma = ||W_{p-1} ... W_0 - 11'/N||_2, for static symmetric W the second largest absolute
+eigenvalue.  netac's own exchange mixes two starts: the worst one (the right singular vector of sigma, of a product
+multiplied out separately), which must shrink by exactly sigma, and random numbers, which must not shrink more slowly.
+The one-peer exponential graph averages n = 2^k agents exactly after k rounds of one message each.  Two common beliefs
+are refuted: that the one-peer exponential graph does so for every n, and that averaging over one's neighbours,
+1 / (1 + degree) each, keeps the mean.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 ASSUMPTION = "paper 003, Assumption 2"
 TARGET = 1e-6               # of the first disagreement
 WIDTH = 8                   # numbers an agent holds: 64 bytes a message
-LONGEST = 20_000            # rounds after which one gives up
+LONGEST = 20_000            # rounds at most
 WINDOW = 50                 # rounds that serve as the period of a sequence that has none
 EXACT = 1e-13               # what is left of a disagreement that is gone
 GRAPHS = ("complete", "ring", "path", "star", "grid", "torus", "hypercube", "exponential", "small-world", "tree")
 RULES = ("metropolis", "lazy-metropolis", "max-degree")
 SEQUENCES: tuple[dict[str, Any], ...] = (
-    {"name": "one-peer-exponential"}, {"name": "periodic-complete", "period": 5}, {"name": "periodic-complete", "period": 20},
-    {"name": "federated", "period": 5}, {"name": "alternating"}, {"name": "gossip", "base": "ring", "probability": 0.5},
-    {"name": "gossip", "base": "complete", "probability": 0.1})
+    {"name": "one-peer-exponential"}, {"name": "periodic-complete", "period": 5},
+    {"name": "periodic-complete", "period": 20}, {"name": "federated", "period": 5}, {"name": "alternating"},
+    {"name": "gossip", "base": "ring", "probability": 0.5}, {"name": "gossip", "base": "complete", "probability": 0.1})
 DRAWN = ("path", "ring", "torus", "exponential", "one-peer-exponential", "periodic-complete 5", "gossip ring 0.5")
 
 
@@ -50,13 +51,13 @@ class Mixed:
     """What one topology did for one number of agents.
 
     Attributes:
-        label, rule, agents: which.
-        period: rounds that sigma is of.
+        label, rule, agents: the topology, its weights' rule and n.
+        period: number of rounds that sigma is for.
         sigma: predicted contraction of a period.
         worst: the contraction of the worst start, measured.
         disagreement: (rounds + 1,) ||x - mean x|| of random numbers, over that at the start.
         drift: largest change of a column's mean, over the largest number.
-        predicted: rounds to `TARGET` that the certificate foretells; None without a period.
+        predicted: rounds to `TARGET` by the certificate; None without a period.
         bytes: (mean, most) sent by an agent until then.
     """
 
@@ -78,28 +79,30 @@ class Mixed:
 
     @property
     def growth(self) -> float:
-        """The largest factor by which a round enlarged the disagreement, where there was one still."""
+        """The largest factor by which a round changed the disagreement, as long as there was any."""
         d = self.disagreement
         return float((d[1:] / np.maximum(d[:-1], EXACT)).max())
 
     @property
     def slack(self) -> float:
-        """The largest excess of the disagreement, at a period's end, over sigma^periods; without a period, at the window's."""
+        """The largest excess of the disagreement over sigma^periods at the ends of periods (else of windows)."""
         at_ends = self.disagreement[::self.period][:None if self.predicted else 2]
         return float((at_ends - self.sigma ** np.arange(len(at_ends))).max())
 
 
 def experiment(lab: Lab) -> Finding:
-    """n = 8, 16, 32 (quick: 8, 16); every built-in graph and rule that fits, and with cvxpy the fastest rule on four graphs."""
+    """n = 8, 16, 32 (quick: 8, 16), every built-in graph and rule that fits; with cvxpy "fastest" on four graphs."""
     sizes = lab.choose((8, 16), (8, 16, 32))
     specs = [{"name": name, "weights": rule} for name in GRAPHS for rule in RULES]
     specs += [{"name": "complete", "weights": "uniform"}, *SEQUENCES]
     if find_spec("cvxpy") and not lab.quick:
         specs += [{"name": name, "weights": "fastest"} for name in ("ring", "path", "star", "torus")]
-    done: list[Mixed] = lab.each(partial(mixed, seed=lab.seed), [(spec, n) for n in sizes for spec in specs], "topologies")
+    done: list[Mixed] = lab.each(partial(mixed, seed=lab.seed), [(spec, n) for n in sizes for spec in specs],
+                                 "topologies")
     other = {n: exactness(n) for n in range(2, 65)}
     powers = [n for n in other if n & (n - 1) == 0]
-    table = Table("topologies", f"Rounds and bytes until disagreement is {TARGET:g} of the first ({WIDTH} numbers an agent)",
+    table = Table("topologies",
+                  f"Rounds and bytes until disagreement is {TARGET:g} of the first ({WIDTH} numbers an agent)",
                   [_row(each) for each in done])
     one_peer = Table("one_peer", "One-peer exponential: what is left of the disagreement after ceil(log2 n) rounds",
                      [{"n": n, "rounds": (n - 1).bit_length(), "left": left} for n, left in other.items()])
@@ -109,7 +112,7 @@ def experiment(lab: Lab) -> Finding:
 def mixed(item: tuple[dict[str, Any], int], seed: int) -> Mixed:
     """One topology for n agents, mixed until disagreement is `TARGET` of the first."""
     spec, n = item
-    with warnings.catch_warnings():     # of the rule "fastest", whose solver may doubt its last digits: they are measured below
+    with warnings.catch_warnings():     # the solver of the rule "fastest" may doubt its last digits: measured below
         warnings.simplefilter("ignore", UserWarning)
         topology = load(spec, n)
     certificate, period = certify(topology), topology.period or WINDOW
@@ -120,7 +123,8 @@ def mixed(item: tuple[dict[str, Any], int], seed: int) -> Mixed:
     for t in range(period):
         d = once.mix(t, d)
     ledger = Ledger(n)
-    curve, drift = mix(Network(topology.matrix, Placement(n), ledger), np.random.default_rng([seed, n]).normal(size=(n, WIDTH)))
+    curve, drift = mix(Network(topology.matrix, Placement(n), ledger),
+                       np.random.default_rng([seed, n]).normal(size=(n, WIDTH)))
     sent = ledger.consensus_bytes
     return Mixed(label(spec), topology.weights, n, period, sigma, disagreement(d), curve, drift,
                  certificate.predicted_rounds if topology.period else None, (float(sent.mean()), int(sent.max())))
@@ -130,7 +134,7 @@ def mix(network: Network, x: np.ndarray, rounds: int = LONGEST) -> tuple[np.ndar
     """Mix x (n, width) until its disagreement is `TARGET` of the first.
 
     Returns:
-        the course of that, (rounds + 1,), and the mean's largest drift over the largest number.
+        the disagreement by rounds, (rounds + 1,), and the mean's largest drift over the largest number.
     """
     start, mean, drift, course = disagreement(x), x.mean(axis=0), 0.0, [1.0]
     scale = np.abs(x).max()
@@ -202,16 +206,17 @@ def _claims(done: list[Mixed], other: dict[int, float], powers: list[int]) -> li
         Claim("nothing shrinks slower than sigma per period", ASSUMPTION,
               "largest excess of a random start's disagreement over sigma^periods, over the first",
               max(each.slack for each in done), "<=", 0.0, 1e-12),
-        Claim("the certificate's rounds suffice", "netac graph", f"largest measured / predicted rounds over {len(foretold)}",
-              max(foretold), "<=", 1.0),
-        Claim("disagreement never grows", ASSUMPTION, "largest factor of a round", max(each.growth for each in done), "<=",
-              1.0, 1e-12),
+        Claim("the certificate's rounds suffice", "netac graph",
+              f"largest measured / predicted rounds over {len(foretold)}", max(foretold), "<=", 1.0),
+        Claim("disagreement never grows", ASSUMPTION, "largest factor of a round",
+              max(each.growth for each in done), "<=", 1.0, 1e-12),
         Claim("the agents' mean stays", ASSUMPTION, "largest drift over all rounds, over the largest number",
               max(each.drift for each in done), "<=", 0.0, 1e-12),
         Claim("one-peer exponential averages exactly after log2 n rounds, n a power of two", "Ying et al., 2021",
-              f"most that is left of a disagreement over n = {powers}", max(other[n] for n in powers), "<=", 0.0, 1e-14),
-        Claim("one-peer exponential averages exactly after ceil(log2 n) rounds for every n", "a common reading of the same",
-              f"least that is left over n <= {max(other)} that are no powers of two",
+              f"most that is left of a disagreement over n = {powers}", max(other[n] for n in powers), "<=", 0.0,
+              1e-14),
+        Claim("one-peer exponential averages exactly after ceil(log2 n) rounds for every n",
+              "a common reading of the same", f"least that is left over n <= {max(other)} that are no powers of two",
               min(left for n, left in other.items() if n not in powers), ">=", 1e-3, refuted=True),
         Claim("weights 1 / (1 + degree), a mean over one's neighbours, keep the agents' mean", "a common shortcut",
               "drift of the mean on a star of 8 in a round", drift_of(by_degree(8)), ">=", 1e-2, refuted=True)]
@@ -224,7 +229,7 @@ def _row(each: Mixed) -> dict[str, Any]:
 
 
 def draw(done: list[Mixed], n: int) -> Figure:
-    """Courses beside their predictions, and the price of agreement."""
+    """Disagreement by rounds beside its predictions, and the cost of agreement."""
     from matplotlib.figure import Figure
 
     from netac.utils.pictures import PALETTE

@@ -1,10 +1,10 @@
 """Whether trust-region updates lower the return when they are made at once, and raise it in turn, in Figure 1's game.
 
-Two agents draw real actions from normal distributions of means mu_1, mu_2 and unit variance; r = a_1 a_2, so J = mu_1 mu_2
-(Kuba et al., 2022, Figure 1).  An update maximises the agent's surrogate, E[A] under its new mean, within KL <= 0.5 of the
-old one, which is an interval of the mean: KL = (mu' - mu)^2 / 2.  At once both agents see the other's old mean; in turn the
-second sees the first's new one (Algorithm 1 within a ball).  From a grid of starts in [-1, 1]^2 it is also asked how often
-that happens, in one update and in many.
+Two agents draw real actions from normal distributions of means mu_1, mu_2 and unit variance; r = a_1 a_2, so
+J = mu_1 mu_2 (Kuba et al., 2022, Figure 1).  An update maximises the agent's surrogate, E[A] under its new mean, within
+KL <= 0.5 of the old one, which is an interval of the mean: KL = (mu' - mu)^2 / 2.  At once both agents see the other's
+old mean; in turn the second sees the first's new one (Algorithm 1 within a ball).  From a grid of starts in [-1, 1]^2
+the experiment also counts how often the return falls, in one update and in many.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ def experiment(lab: Lab) -> Finding:
     claims = (
         Claim("either agent's update raises the return as long as the other one keeps its mean", SOURCE,
               "least gain from (-0.25, 0.25)", alone, ">=", 0.0),
-        Claim("so the updates raise it when both are made at once", SOURCE, "gain from (-0.25, 0.25)", gains["at once"], "<=",
-              -0.5, 1e-12, refuted=True),
+        Claim("so the updates raise it when both are made at once", SOURCE, "gain from (-0.25, 0.25)",
+              gains["at once"], "<=", -0.5, 1e-12, refuted=True),
         Claim("in turn they raise it, in either order", SOURCE, "least gain from (-0.25, 0.25)",
               min(gain for kind, gain in gains.items() if KINDS[kind]), ">=", 1.0, 1e-12),
         Claim("the updates go as far as the KL ball reaches", SOURCE, "largest |KL - 0.5|", far, "<=", 0.0, 1e-12),
         Claim("in turn no update ever lowers the return, from any start", "paper 001, Theorem 2",
               f"least gain of {steps} updates from {points}^2 starts",
               min(row["least_gain"] for row in grid if KINDS[row["update"]]), ">=", 0.0, 1e-12),
-        Claim("at once it falls where |mu_1| + |mu_2| < 1 and signs differ, nowhere else", "algebra: (1 - a)(1 - b) > a b",
-              "starts of which that is not so", float(exceptions(starts, paths["at once"])), "<=", 0.0))
+        Claim("at once it falls where |mu_1| + |mu_2| < 1 and signs differ, nowhere else",
+              "algebra: (1 - a)(1 - b) > a b", "starts of which that is not so",
+              float(exceptions(starts, paths["at once"])), "<=", 0.0))
     figure_1 = [{"update": kind, "mu_1": float(new[0]), "mu_2": float(new[1]), "J_before": float(START.prod()),
                  "J_after": float(new.prod())} for kind, new in updated.items()]
     tables = (Table("figure_1", "One update from (-0.25, 0.25), KL <= 0.5", figure_1),
@@ -64,7 +65,7 @@ def divergence(means: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def trust_region(mean: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """argmax over mu' of E[A] = (mu' - mu) mu_other with KL <= DELTA: an end of the interval, or mu where all are alike."""
+    """argmax over mu' of E[A] = (mu' - mu) mu_other with KL <= DELTA: an end of the interval; mu if mu_other = 0."""
     return mean + np.sqrt(2.0 * DELTA) * np.sign(other)
 
 
@@ -93,9 +94,10 @@ def follow(starts: np.ndarray, order: tuple[int, int] | None, steps: int) -> np.
 
 
 def exceptions(starts: np.ndarray, returns: np.ndarray) -> int:
-    """Starts at which a first update at once lowers the return and a + b >= 1 or signs are equal, or the other way round.
+    """The number of starts that contradict the claim on first updates at once.
 
-    Those on the edge of the triangles, where the return stays as it is, do not count.
+    The claim: the return falls exactly where |mu_1| + |mu_2| < 1 and the signs differ.  Starts on the edges of these
+    triangles, where the return does not change, are not counted.
     """
     reach = np.abs(starts).sum(axis=-1)
     expected = (starts.prod(axis=-1) < 0.0) & (reach < 1.0)
@@ -136,8 +138,8 @@ def _draw(updated: dict[str, np.ndarray], starts: np.ndarray, at_once: np.ndarra
     left.plot(*START, "ko", label=f"start: J = {START.prod():.4g}")
     left.set(xlabel="$\\mu_1$", ylabel="$\\mu_2$", aspect="equal", title="J = $\\mu_1 \\mu_2$, one update")
     left.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
-    shown = right.pcolormesh(starts[:, 0, 0], starts[0, :, 1], (at_once[1] - at_once[0]).T, cmap="RdBu", vmin=-2, vmax=2,
-                             shading="nearest", rasterized=True)
+    shown = right.pcolormesh(starts[:, 0, 0], starts[0, :, 1], (at_once[1] - at_once[0]).T, cmap="RdBu",
+                             vmin=-2, vmax=2, shading="nearest", rasterized=True)
     right.plot([-1, 0, 0, -1], [0, 0, 1, 0], "k--", lw=1)
     right.plot([1, 0, 0, 1], [0, 0, -1, 0], "k--", lw=1)
     right.set(xlabel="start $\\mu_1$", ylabel="start $\\mu_2$", aspect="equal", title="gain of one update at once",
@@ -148,5 +150,6 @@ def _draw(updated: dict[str, np.ndarray], starts: np.ndarray, at_once: np.ndarra
 
 def _arrows(panel: Axes, points: list[np.ndarray], colour: str, ls: str = "-") -> None:
     for start, end in pairwise(points):
-        panel.annotate("", tuple(end), tuple(start), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.8, "ls": ls,
-                                                   "shrinkA": 0, "shrinkB": 0})
+        panel.annotate("", tuple(end), tuple(start),
+                       arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.8, "ls": ls,
+                                   "shrinkA": 0, "shrinkB": 0})

@@ -1,13 +1,14 @@
-"""Individually best actions need not be jointly best: in the game r = a_1 a_2 the IGM condition fails (paper 004's slide).
+"""Individually best actions need not be jointly best: in the game r = a_1 a_2 the IGM condition fails (paper 004's \
+slide).
 
-Two agents have actions -10, ..., 10.  With policies of means (mu_1, mu_2) = (1, -1) agent 1's advantage is 1 - a_1 and agent
-2's 1 + a_2: the best actions of each, (-10, 10), get -100 together, where (10, 10) and (-10, -10) get 100.  Sequential updates
-use A^{1,2} = A^1 + A^2(a_1, .): agent 2 answers agent 1's new action, and they get 100.
+Two agents have actions -10, ..., 10.  With policies of means (mu_1, mu_2) = (1, -1) agent 1's advantage is 1 - a_1 and
+agent 2's 1 + a_2: the best actions of each, (-10, 10), get -100 together, where (10, 10) and (-10, -10) get 100.
+Sequential updates use A^{1,2} = A^1 + A^2(a_1, .): agent 2 answers agent 1's new action, and they get 100.
 
-What follows for value factorisation is looked at, too.  VDN (Q_1 + Q_2) and QMIX (monotonic mixing; see
-`netac.theory._factorisation`) learn r / 100 by Adam from batches of three kinds: "fixed policies", pi_i(a) ~ exp(k a) with
-means 1 and -1; "uniform" actions; and "epsilon-greedy", epsilon = 0.2, around the current best actions after a first tenth
-of the steps with the fixed policies.  VDN is also fitted exactly, by least squares, again and again.
+The same game is tried with value factorisation.  VDN (Q_1 + Q_2) and QMIX (monotonic mixing; see
+`netac.theory._factorisation`) learn r / 100 by Adam from batches of three kinds: "fixed policies", pi_i(a) ~ exp(k a)
+with means 1 and -1; "uniform" actions; and "epsilon-greedy", epsilon = 0.2, around the current best actions after a
+first tenth of the steps with the fixed policies.  VDN is also fitted exactly, by repeated least squares.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def together(pi: np.ndarray) -> np.ndarray:
 
 
 def in_turn(pi: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    """(2,) indices of the sequential update's actions: in `order`, each has the largest advantage given the earlier ones."""
+    """(2,) action indices of the sequential update: in `order`, each of largest advantage given the earlier ones."""
     first, second = order
     one = subset_advantage(game(), pi, [first])[0].argmax()
     two = subset_advantage(game(), pi, [second], given=[first])[0, one].argmax()
@@ -85,7 +86,7 @@ def in_turn(pi: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
 
 
 def additive_fit(payoff: np.ndarray, pi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Q_1(a_1) + Q_2(a_2), (A, A), with the least E[(Q_tot - r)^2], and (2, A) the Q_i, which are E[r | a_i] - E[r] / 2.
+    """Q_1(a_1) + Q_2(a_2), (A, A), of least E[(Q_tot - r)^2], and the Q_i (2, A), which are E[r | a_i] - E[r] / 2.
 
     Args:
         pi: (2, A) independent policies, positive everywhere.
@@ -95,7 +96,7 @@ def additive_fit(payoff: np.ndarray, pi: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def move_rows(rng: np.random.Generator) -> Rows:
-    """From the slide's policies, then from random ones."""
+    """One update from the slide's policies, then from random ones."""
     slide = np.array([tilted(mean)[None] for mean in MEANS])
     drawn = rng.dirichlet(np.ones(len(ACTIONS)), (STARTS, 2, 1))
     moves: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -111,12 +112,13 @@ def move_rows(rng: np.random.Generator) -> Rows:
 
 
 def refit_rows() -> Rows:
-    """VDN's exact fit and its greedy actions, over and over: what least squares make of the symmetry between the agents."""
+    """VDN's exact fit to data around its own greedy actions, repeated."""
     payoff, pi = _payoff(), np.array([tilted(mean) for mean in MEANS])
     rows: Rows = []
     for refit in range(REFITS):
         best = additive_fit(payoff, pi)[1].argmax(axis=1)
-        rows.append({"refit": refit, "a_1": float(ACTIONS[best[0]]), "a_2": float(ACTIONS[best[1]]), "reward": _reward(best)})
+        rows.append({"refit": refit, "a_1": float(ACTIONS[best[0]]), "a_2": float(ACTIONS[best[1]]),
+                     "reward": _reward(best)})
         pi = (1.0 - EXPLORE) * np.eye(len(ACTIONS))[best] + EXPLORE / len(ACTIONS)
     return rows
 
@@ -142,8 +144,8 @@ def behaviour(data: str, runs: int, steps: int, rng: np.random.Generator) -> Beh
 
 
 def _factorised(task: tuple[str, str, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) rewards of the greedy joint actions, averaged over the last half of the steps, and shares of r's variance (all joint
-    actions alike) that Q_tot leaves at the end."""
+    """(R,) rewards of the greedy joint actions, averaged over the last half of the steps, and shares of r's variance
+    (all joint actions alike) that Q_tot leaves at the end."""
     mixing, data, runs, steps, seed = task
     rng = np.random.default_rng([seed, mixing == "qmix", DATA.index(data)])
     payoff = _payoff() / BEST
@@ -155,9 +157,9 @@ def _factorised(task: tuple[str, str, int, int, int]) -> tuple[np.ndarray, np.nd
 
 def _row(mixing: str, data: str, rewards: np.ndarray, left: np.ndarray) -> Row:
     mean, share = mean_interval(rewards), rate_interval(rewards >= 0.95 * BEST)
-    return {"values": mixing.upper(), "data": data, "runs": len(rewards), "mean_reward": mean.estimate, "low": mean.low,
-            "high": mean.high, "least": float(rewards.min()), "most": float(rewards.max()), "share_best": share.estimate,
-            "variance_left": float(left.mean())}
+    return {"values": mixing.upper(), "data": data, "runs": len(rewards), "mean_reward": mean.estimate,
+            "low": mean.low, "high": mean.high, "least": float(rewards.min()), "most": float(rewards.max()),
+            "share_best": share.estimate, "variance_left": float(left.mean())}
 
 
 def _claims(lab: Lab, moves: Rows, rows: Rows, refits: Rows) -> tuple[Claim, ...]:
@@ -178,7 +180,8 @@ def _claims(lab: Lab, moves: Rows, rows: Rows, refits: Rows) -> tuple[Claim, ...
               "largest error, 20 random policies, both orders",
               max(_decomposed(mdp, policies) for policies in drawn), "<=", 0.0, 1e-9),
         Claim("one sequential update finds the optimum, from the slide's policies and from random ones",
-              "paper 001, Lemma 1, applied here", "least reward over starts and both orders", min(turns), ">=", BEST, 1e-9),
+              "paper 001, Lemma 1, applied here", "least reward over starts and both orders", min(turns), ">=", BEST,
+              1e-9),
         Claim("on uniform data the best additive values explain nothing of r", "VDN, calculated here",
               "share of its variance explained",
               1.0 - np.square(additive_fit(payoff, even)[0] - payoff).mean() / payoff.var(), "<=", 0.0, 1e-9),
@@ -187,8 +190,8 @@ def _claims(lab: Lab, moves: Rows, rows: Rows, refits: Rows) -> tuple[Claim, ...
               max(ends[name, "fixed policies"]["most"] for name in ("VDN", "QMIX")), "<=", 0.0),
         Claim("on uniform data they find the optimum in a minority of runs", "paper 004's conclusion, trained here",
               "largest share of runs", max(ends[name, "uniform"]["share_best"] for name in ("VDN", "QMIX")), "<=", 0.5),
-        Claim("exact refits of VDN to its own epsilon-greedy data never leave -100", "calculated here", "largest reward",
-              max(row["reward"] for row in refits), "<=", -BEST, 1e-9),
+        Claim("exact refits of VDN to its own epsilon-greedy data never leave -100", "calculated here",
+              "largest reward", max(row["reward"] for row in refits), "<=", -BEST, 1e-9),
         Claim("where IGM fails, factorised values cannot end at the optimum", "suggested by paper 004",
               "least share of runs that do, of VDN and QMIX with gradient steps on their own epsilon-greedy data",
               min(ends[name, "epsilon-greedy"]["share_best"] for name in ("VDN", "QMIX")), ">=", 0.5, refuted=True))
@@ -197,7 +200,8 @@ def _claims(lab: Lab, moves: Rows, rows: Rows, refits: Rows) -> tuple[Claim, ...
 def _decomposed(mdp: FiniteMDP, pi: np.ndarray) -> float:
     """The largest error of the decomposition in either order."""
     return max(float(np.abs(subset_advantage(mdp, pi, order) - subset_advantage(mdp, pi, order[:1])[..., None]
-                            - subset_advantage(mdp, pi, order[1:], given=order[:1])).max()) for order in ([0, 1], [1, 0]))
+                            - subset_advantage(mdp, pi, order[1:], given=order[:1])).max())
+               for order in ([0, 1], [1, 0]))
 
 
 def _payoff() -> np.ndarray:

@@ -1,11 +1,12 @@
 """What mini-batches buy: samples, rounds and bytes to a given J and gradient, MDAC and DNAC against CAC and DAC.
 
 Chen et al. (2021) take many samples for an actor step and so need few rounds of communication, O(1/eps ln 1/eps) for
-O(1/eps^2 ln 1/eps) samples; algorithms of one sample an iteration have a round for every one.  Zeng et al. (2022, section 5)
-hold against them the batches of their inner loop, "which is inefficient in practice".  All four run on one finite MDP on
-a ring, each with samples of the discounted visitation for its actor, policies of the agents' own, and the actor step of
-three that brought it to the level after the fewest samples.  The level is half of the way from uniform play to the best
-joint policy; the second measure is when the squared gradient is first a quarter of that at the start.  Both are exact.
+O(1/eps^2 ln 1/eps) samples; algorithms of one sample an iteration have a round for every one.  Zeng et al. (2022,
+section 5) criticise the batches of their inner loop, "which is inefficient in practice".  All four run on one
+finite MDP on a ring, each with samples of the discounted visitation for its actor, policies of the agents' own, and the
+actor step of three that brought it to the level after the fewest samples.  The level is half of the way from uniform
+play to the best joint policy; the second measure is when the squared gradient is first a quarter of that at the start.
+Both are exact.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 TAKES_GAME = True
 SOURCE = "Chen, Zhou, Chen and Zou, 2021"
-AUTHORS = {"critic_step": 0.5, "batch": 100, "critic_batch": 10, "critic_rounds": 50, "mixing_rounds": 10, "reward_rounds": 5}
+AUTHORS = {"critic_step": 0.5, "batch": 100, "critic_batch": 10, "critic_rounds": 50, "mixing_rounds": 10,
+           "reward_rounds": 5}
 ALGORITHMS = {                                      # options, samples an iteration, actor steps that are tried
     "mdac": (AUTHORS, 600, (80.0, 160.0, 320.0)),
     "dnac": (AUTHORS | {"natural_step": 1.0, "inner_steps": 10, "inner_rounds": 5}, 1500, (15.0, 40.0, 100.0)),
@@ -47,10 +49,10 @@ PAIRS = 5000                                        # weights of a reward model 
 
 @dataclass(frozen=True)
 class Expense:
-    """One run: what had been spent, and what was reached, at its logged iterations.
+    """The costs and results of one run at its logged iterations.
 
     Attributes:
-        spent: by `QUANTITIES`, (rows,) each, all an agent's own but the joint samples.
+        spent: by `QUANTITIES`, (rows,) each, per agent except for the joint samples.
         J, gradient: (rows,) exact, the gradient squared.
     """
 
@@ -59,17 +61,17 @@ class Expense:
     gradient: np.ndarray
 
     def until(self, reached: np.ndarray) -> dict[str, float]:
-        """What had been spent at the first row where `reached` (rows,), all that was if there is none."""
+        """The costs at the first row where `reached` (rows,) is true, or at the last row if there is none."""
         row = int(reached.argmax()) if reached.any() else -1
         return {name: float(values[row]) for name, values in self.spent.items()}
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An algorithm with the actor step that served it best.
+    """An algorithm with its best actor step.
 
     Attributes:
-        algorithm, step: which.
+        algorithm, step: its name and actor step.
         courses: one a seed.
     """
 
@@ -78,11 +80,11 @@ class Chosen:
     courses: Sequence[Expense]
 
     def cost(self, level: float) -> dict[str, Interval]:
-        """What it took to J >= level: means over the seeds with 95 % intervals."""
+        """The costs to reach J >= level: means over the seeds with 95 % intervals."""
         return _intervals([course.until(level <= course.J) for course in self.courses])
 
     def gradient_cost(self) -> dict[str, Interval]:
-        """What it took until the squared gradient was a quarter of the first."""
+        """The costs until the squared gradient was a quarter of the first."""
         return _intervals([course.until(course.gradient <= course.gradient[0] / 4.0) for course in self.courses])
 
     def reached(self, level: float) -> float:
@@ -106,8 +108,8 @@ def experiment(lab: Lab) -> Finding:
              for name, (_, _, steps) in ALGORITHMS.items() for step in steps if (name, step, 0) in done]
     chosen = {name: min((each for each in tried if each.algorithm == name),
                         key=lambda each: each.cost(level)["samples"].estimate) for name in ALGORITHMS}
-    shown = (Table("cost", f"To J = {level:.4f} (start {start:.4f}, best {best:.4f}), and to a quarter of the first squared "
-                           "gradient: means with 95 % intervals",
+    shown = (Table("cost", f"To J = {level:.4f} (start {start:.4f}, best {best:.4f}), and to a quarter of the first "
+                           "squared gradient: means with 95 % intervals",
                    [row for each in chosen.values() for row in _cost_rows(each, level)]),
              Table("steps", "The actor steps tried: share of seeds that reached the level, and mean samples", [
                  {"algorithm": each.algorithm, "actor_step": each.step, "reached": each.reached(level),
@@ -128,12 +130,13 @@ def refuse(mdp: FiniteMDP) -> tuple[float, float]:
                          found=f"{mdp.r.min():.4g} to {mdp.r.max():.4g}")
     pairs = mdp.states * mdp.joint_actions
     if pairs > PAIRS:
-        raise InputError("the game is too large for a reward model with one weight a state and joint action", key="--game",
-                         found=pairs, valid=f"states x actions^agents up to {PAIRS:,}")
+        raise InputError("the game is too large for a reward model with one weight a state and joint action",
+                         key="--game", found=pairs, valid=f"states x actions^agents up to {PAIRS:,}")
     start = objective(mdp, np.full((mdp.agents, mdp.states, mdp.actions), 1.0 / mdp.actions))
     best = optimal_objective(mdp)
     if best - start < 1e-6:
-        raise InputError("there is nothing to learn: uniform play is as good as the best", key="--game", found=best - start)
+        raise InputError("there is nothing to learn: uniform play is as good as the best", key="--game",
+                         found=best - start)
     return start, best
 
 
@@ -142,7 +145,8 @@ def course(item: tuple[str, float, int], tables: dict[str, Any], samples: int, f
     name, step, seed = item
     options, each, _ = ALGORITHMS[name]
     iterations = samples // each
-    result = netac.run({**tables, "iterations": iterations, "seed": first_seed + seed, "log_every": max(1, iterations // 200),
+    result = netac.run({**tables, "iterations": iterations, "seed": first_seed + seed,
+                        "log_every": max(1, iterations // 200),
                         "algorithm": {"name": name, "sampling": "double", "actor_step": step, **options}})
     found = result.metrics
     neighbours = min(2, tables["agents"] - 1)
@@ -166,9 +170,11 @@ def _claims(chosen: dict[str, Chosen], level: float) -> list[Claim]:
     claims += [Claim(f"mini-batches save {what}", SOURCE,
                      f"{name}'s {quantity} to the level, upper 95 % limit / the lower one of the better of CAC and DAC",
                      cost[name][quantity].high / least(quantity), "<=", 1.0)
-               for name in BATCHED for quantity, what in (("rounds", "rounds of communication"), ("kilobytes", "bytes"))]
+               for name in BATCHED
+               for quantity, what in (("rounds", "rounds of communication"), ("kilobytes", "bytes"))]
     best = min((cost[name]["samples"] for name in SINGLE), key=lambda samples: samples.estimate)
-    claims += [Claim("what mini-batches save in rounds is not shown to cost samples", "against paper 003, section 5: MDAC",
+    claims += [Claim("what mini-batches save in rounds is not shown to cost samples",
+                     "against paper 003, section 5: MDAC",
                      f"{name}'s samples to the level, lower 95 % limit / the upper one of the better of CAC and DAC",
                      cost[name]["samples"].low / best.high, "<=", 1.0) for name in BATCHED]
     return claims

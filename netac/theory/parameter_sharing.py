@@ -1,12 +1,13 @@
 """How much agents lose that share their policy: 2 / 2^n of the optimum (Kuba et al., 2022, Proposition 1).
 
-n agents (n even) with actions 0 and 1 get 1 for (0^{n/2}, 1^{n/2}) and for (1^{n/2}, 0^{n/2}), else 0.  If all play 1 with
-the same probability p, the return is J_share(p) = 2 p^{n/2} (1 - p)^{n/2}, greatest at p = 1/2; J* = 1.  Here it is summed
-over all 2^n joint actions and maximised by a search that knows nothing of that formula.  Agents that have parameters of
-their own and learn by turns, each taking its best action against the others', reach J* from any start that is no saddle.
+n agents (n even) with actions 0 and 1 get 1 for (0^{n/2}, 1^{n/2}) and for (1^{n/2}, 0^{n/2}), else 0.  If all play 1
+with the same probability p, the return is J_share(p) = 2 p^{n/2} (1 - p)^{n/2}, greatest at p = 1/2; J* = 1.  Here it
+is summed over all 2^n joint actions and maximised by a search that does not use that formula.  Agents that have
+parameters of their own and learn by turns, each taking its best action against the others', reach J* from any start
+that is no saddle.
 
-The full form also trains, where there is torch: MAPPO with shared parameters and HAPPO, from samples.  Their J is that of
-the policies that they end with, exactly.
+With torch the full form also trains MAPPO with shared parameters and HAPPO, from samples.  Their J is the exact one of
+their last policies.
 """
 
 from __future__ import annotations
@@ -33,21 +34,23 @@ TRAINERS = {"mappo": {"parameters": "shared"}, "happo": {}}
 
 
 def experiment(lab: Lab) -> Finding:
-    """n = 2, 4, ..., 16 (quick: 10); trained ones up to 8."""
+    """n = 2, 4, ..., 16 (quick: up to 10); training up to n = 8."""
     sizes = range(2, lab.choose(10, 16) + 1, 2)
     rows = [_row(n, best_shared(n), worst_in_turn(n, lab.rng(n))) for n in sizes]
     claims = [
         Claim("J*_share / J* = 2 / 2^n", SOURCE, "largest relative error over n",
               max(abs(row["shared"] / row["proposition"] - 1.0) for row in rows), "<=", 0.0, 1e-9),
         Claim("agents with parameters of their own that learn by turns reach J* = 1", SOURCE,
-              f"least return over n and {STARTS} perturbed starts", min(row["by_turns"] for row in rows), ">=", 1.0, 1e-12)]
+              f"least return over n and {STARTS} perturbed starts", min(row["by_turns"] for row in rows), ">=", 1.0,
+              1e-12)]
     tables = [Table("sharing", "The best return with one policy for all, and with one each", rows)]
     learned: list[Row] = []
     if not lab.quick and find_spec("torch"):
         items = [(name, n, lab.seed + run) for n in TRAINED for run in range(SEEDS) for name in TRAINERS]
         learned = _learned_rows(items, lab.each(learn, items))
         claims += [
-            Claim("MAPPO with shared parameters gets no more", SOURCE, f"largest return over {SEEDS} runs and n / (2 / 2^n)",
+            Claim("MAPPO with shared parameters gets no more", SOURCE,
+                  f"largest return over {SEEDS} runs and n / (2 / 2^n)",
                   max(row["mappo_shared_most"] / row["proposition"] for row in learned), "<=", 1.0, 1e-6),
             Claim("HAPPO learns to reach J* = 1", "paper 001, appendix F", f"least return over {SEEDS} runs and n",
                   min(row["happo_least"] for row in learned), ">=", 0.97)]
@@ -56,19 +59,21 @@ def experiment(lab: Lab) -> Finding:
 
 
 def learn(item: tuple[str, int, int]) -> float:
-    """J, exactly, of the policies that a trainer (its name, n, the seed) ends with after 80 iterations of 64 samples."""
+    """The exact J of a trainer's last policies (its name, n, the seed), after 80 iterations of 64 samples."""
     import netac
 
     name, n, seed = item
     result = netac.run({
-        "agents": n, "iterations": 80, "envs": 64, "seed": seed, "env": "matrix", "policy": {"name": "mlp", "hidden": []},
-        "algorithm": {"name": name, "rollout": 1, "actor_step": 0.05, "critic_step": 0.05, "entropy": 0.0, **TRAINERS[name]}})
+        "agents": n, "iterations": 80, "envs": 64, "seed": seed, "env": "matrix",
+        "policy": {"name": "mlp", "hidden": []},
+        "algorithm": {"name": name, "rollout": 1, "actor_step": 0.05, "critic_step": 0.05, "entropy": 0.0,
+                      **TRAINERS[name]}})
     weights, biases = np.split(result.parameters["theta"].astype(float), 2, axis=1)         # of a constant input, 1
     return returns(payoff_table(Settings(), n), softmax(weights + biases, axis=1)[:, 1])
 
 
 def returns(payoff: np.ndarray, p: np.ndarray) -> float:
-    """J of agents that play action 1 with probabilities p (n,): the payoff's mean over all joint actions, agent by agent."""
+    """J of agents that play action 1 with probabilities p (n,): the payoff's mean, taken agent by agent."""
     for own in p[::-1]:
         payoff = payoff @ np.array([1.0 - own, own])
     return float(payoff)

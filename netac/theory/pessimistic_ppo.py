@@ -1,14 +1,16 @@
-"""Pessimistic off-policy learning: better than plain LSTD where the data cover the optimum, and what it costs elsewhere.
+"""Pessimistic off-policy learning: better than plain LSTD where the data cover the optimum, and what it costs \
+elsewhere.
 
-Sequential PPO (see `netac theory sequential-ppo`) learns from data alone, with Q_k = phi'w_k of `netac.theory._pessimism`:
-c = infinity is LSTD, smaller c is more pessimistic.  phi makes every policy's Q linear, W = sqrt(d) / (1 - gamma) is the
-largest |w| there can be, and the policies' steps are exact, 10 times as long as the bound's of `sequential-ppo`.
+Sequential PPO (see `netac theory sequential-ppo`) learns from data alone, with Q_k = phi'w_k of
+`netac.theory._pessimism`: c = infinity is LSTD, smaller c is more pessimistic.  phi makes every policy's Q linear,
+W = sqrt(d) / (1 - gamma) is the largest |w| there can be, and the policies' steps are exact, 10 times as long as that
+of `sequential-ppo`'s bound.
 
-Every data set is of a random game of its own (`linear_game`) and has n independent transitions with s from the behaviour's
-discounted visitation distribution and rewards that are 0 or 1.  Behaviours: 95 % the optimum and 5 % uniform joint actions
-("optimum"); half the optimum, half an arbitrary joint action per state ("half"); 90 % that and 10 % uniform ("arbitrary");
-"uniform".  The first two cover the optimum, which is what the theory asks for.  c = 3 sqrt(n) was chosen by a look at other
-random games; the table has all c that were looked at.
+Every data set is of a random game of its own (`linear_game`) and has n independent transitions with s from the
+behaviour's discounted visitation distribution and rewards that are 0 or 1.  Behaviours: 95 % the optimum and 5 %
+uniform joint actions ("optimum"); half the optimum, half an arbitrary joint action per state ("half"); 90 % such an
+arbitrary action and 10 % uniform ("arbitrary"); "uniform".  The first two cover the optimum, as the theory requires.
+c = 3 sqrt(n) was chosen on other random games; the table has all c that were tried.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def behave(mdp: FiniteMDP, behaviour: str, rng: np.random.Generator) -> np.ndarr
 
 
 def learned(task: tuple) -> list[tuple[float, float]]:
-    """For the optimum (J*, 0), then for every c / sqrt(n) of the scan what `learn` gives, from one data set of one game."""
+    """(J*, 0) for the optimum, then what `learn` gives for every c / sqrt(n) of the scan, from one data set."""
     (agents, states, actions, features), behaviour, n, scan, K, seed, k = task
     rng = np.random.default_rng([seed, k, agents, BEHAVIOURS.index(behaviour), n])
     mdp, phi = linear_game(rng, agents, states, actions, features)
@@ -98,15 +100,16 @@ def _gain(size: tuple, behaviour: str, n: int, scan: tuple[float, ...], results:
     """One row; `results` (sets, 1 + c, 2) as `learned` gives them."""
     J = results[..., 0]
     gain = mean_interval(J[:, 1 + scan.index(CHOSEN)] - J[:, 1 + scan.index(NAIVE)])
-    return {"agents": size[0], "behaviour": behaviour, "n": n, "data_sets": len(J), "gain": gain.estimate, "low": gain.low,
-            "high": gain.high, "covers_optimum": behaviour in COVER}
+    return {"agents": size[0], "behaviour": behaviour, "n": n, "data_sets": len(J), "gain": gain.estimate,
+            "low": gain.low, "high": gain.high, "covers_optimum": behaviour in COVER}
 
 
 def _rows(size: tuple, behaviour: str, n: int, scan: tuple[float, ...], results: np.ndarray) -> Rows:
     rows: Rows = []
     for k, c in enumerate(scan, start=1):
         error, slip = mean_interval(results[:, 0, 0] - results[:, k, 0]), mean_interval(results[:, k, 1])
-        rows.append({"agents": size[0], "behaviour": behaviour, "n": n, "c": "infinity" if c == NAIVE else f"{c:g} sqrt(n)",
+        rows.append({"agents": size[0], "behaviour": behaviour, "n": n,
+                     "c": "infinity" if c == NAIVE else f"{c:g} sqrt(n)",
                      "error": error.estimate, "error_low": error.low, "error_high": error.high,
                      "overestimate": slip.estimate, "overestimate_low": slip.low, "overestimate_high": slip.high})
     return rows
@@ -144,8 +147,8 @@ def _draw(gains: Rows, rows: Rows) -> Figure:
         reach = [middle - [row["low"] for row in own], [row["high"] for row in own] - middle]
         left.errorbar(at, middle, reach, fmt="o", color=PALETTE[k], markersize=4, label=f"N = {kind[0]}, n = {kind[1]}")
     left.axhline(0.0, color="#555555", linewidth=0.9)
-    left.set(xticks=range(len(BEHAVIOURS)), xticklabels=BEHAVIOURS, xlabel="behaviour the data are of", ylabel="gain in J",
-             title="Pessimism ($c = 3 \\sqrt{n}$) less LSTD, 95 % intervals")
+    left.set(xticks=range(len(BEHAVIOURS)), xticklabels=BEHAVIOURS, xlabel="behaviour the data are of",
+             ylabel="gain in J", title="Pessimism ($c = 3 \\sqrt{n}$) less LSTD, 95 % intervals")
     left.legend(fontsize=8)
     shown = kinds[-1]
     scan = list(dict.fromkeys(row["c"] for row in rows))

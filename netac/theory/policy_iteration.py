@@ -1,9 +1,10 @@
 """Whether sequential policy iteration with a KL penalty never lowers the return and ends in a Nash equilibrium.
 
-Algorithm 1 of Kuba et al. (2022) on random cooperative games with eta-soft policies (Assumption 1), all of it exact: line 7
-is maximised, and how far from the maximum it can be is bounded and reported.  Measured are the gain of every iteration
-(Theorem 2), what is left of it above the lower bound of Lemma 2 (nothing where gamma = 0: there C = 0, and the bound is the
-gain itself, by Lemma 1), and the Nash gap in the end (Theorem 3).  J is the discounted return, not normalised.
+Algorithm 1 of Kuba et al. (2022) on random cooperative games with eta-soft policies (Assumption 1), all of it exact:
+line 7 is maximised, and how far from the maximum it can be is bounded and reported.  Measured are the gain of every
+iteration (Theorem 2), what is left of it above the lower bound of Lemma 2 (nothing where gamma = 0: there C = 0, and
+the bound is the gain itself, by Lemma 1), and the Nash gap in the end (Theorem 3).  J is the discounted return, not
+normalised.
 
 For comparison the same games with what trust-region methods do in practice: every agent's best policy within KL <= 0.5,
 without a penalty, in turn and at once.  At once the return can fall: certainly where r = a_1 a_2 with a_i = -1 or 1 and
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TAKES_GAME = True
 PAPER = "paper 001, "
-ETA, DELTA = 0.05, 0.5      # softness of the policies, less where there are more than 10 actions; the KL ball of Figure 1
+ETA, DELTA = 0.05, 0.5      # softness of the policies (less with more than 10 actions); the KL ball of Figure 1
 LARGEST_GAMMA = 0.5         # with which Theorem 3's limit is reached in the iterations there are
 BALLS = 30                  # updates without a penalty
 QUICK = ((1, 3, 3, 0.5), (2, 3, 2, 0.0), (2, 3, 2, 0.5), (3, 2, 2, 0.1))                # agents, states, actions, gamma
@@ -41,7 +42,7 @@ FULL = tuple((*sizes, gamma) for gamma in (0.0, 0.1, 0.3, 0.5)
 
 
 class Run(NamedTuple):
-    """What one start of one game came to."""
+    """The results from one start of one game."""
 
     returns: list[float]
     """J(pi_k), k = 0, 1, ..."""
@@ -60,14 +61,16 @@ class Run(NamedTuple):
 def experiment(lab: Lab) -> Finding:
     """Random games, each from one random start; the user's game from several."""
     sizes, starts = lab.choose(QUICK, FULL), lab.choose(2, 4)
-    games = [random_game(lab.rng(0, k), *size) for k, size in enumerate(sizes)] if lab.game is None else [lab.game] * starts
+    games = ([random_game(lab.rng(0, k), *size) for k, size in enumerate(sizes)]
+             if lab.game is None else [lab.game] * starts)
     reached = all(game.gamma <= LARGEST_GAMMA for game in games)
     limit = lab.choose(1500, 6000) if reached else lab.choose(100, 1000)
     runs = lab.each(partial(follow, limit), [(game, lab.rng(1, k)) for k, game in enumerate(games)], "games")
     at_once, in_turn = (gain_of_figure_1(order) for order in (False, True))
     last = [run.gaps[max(run.gaps)] for run in runs]
     claims = [
-        Claim("the return never falls", PAPER + "Theorem 2", "least gain of an iteration, relative to the largest return",
+        Claim("the return never falls", PAPER + "Theorem 2",
+              "least gain of an iteration, relative to the largest return",
               min(float(np.diff(run.returns).min()) / run.scale for run in runs), ">=", 0.0, 1e-13),
         Claim("the return is at least J(pi) + sum_m [L - C D_KL^max]", PAPER + "Lemma 2",
               "least distance above it, relative to the largest return", min(run.slack / run.scale for run in runs),
@@ -78,14 +81,16 @@ def experiment(lab: Lab) -> Finding:
         claims.append(Claim(f"the limit, of {limit:,} iterations at most, is a Nash equilibrium", PAPER + "Theorem 3",
                             "largest Nash gap in the end", max(last), "<=", 1e-3))
     claims += [
-        Claim("trust-region updates that each agent makes on its own, at once, never lower the return", PAPER + "section 2.3",
-              "gain of one where r = a_1 a_2", at_once, "<=", -0.1, refuted=True),
-        Claim("the same updates in turn raise it", PAPER + "Figure 1", "gain of one where r = a_1 a_2", in_turn, ">=", 0.1)]
+        Claim("trust-region updates that each agent makes on its own, at once, never lower the return",
+              PAPER + "section 2.3", "gain of one where r = a_1 a_2", at_once, "<=", -0.1, refuted=True),
+        Claim("the same updates in turn raise it", PAPER + "Figure 1", "gain of one where r = a_1 a_2", in_turn,
+              ">=", 0.1)]
     title = f"Algorithm 1, policies {softness(games[0]):g}-soft"
     if not reached:
         title += f"; gamma > {LARGEST_GAMMA}: steps too small for Theorem 3's limit, which is not put to the test"
     tables = (Table("algorithm_1", title, [_row(*pair) for pair in zip(games, runs, strict=True)]),
-              Table("without_penalty", f"Updates within KL <= {DELTA} without a penalty: how many of {BALLS} lower the return",
+              Table("without_penalty",
+                    f"Updates within KL <= {DELTA} without a penalty: how many of {BALLS} lower the return",
                     [_falls_row(*pair) for pair in zip(games, runs, strict=True)]))
     return Finding(claims, tables, partial(_draw, runs, (at_once, in_turn)))
 
@@ -115,12 +120,12 @@ def follow(limit: int, item: tuple[FiniteMDP, np.random.Generator]) -> Run:
 
 
 def softness(mdp: FiniteMDP) -> float:
-    """eta."""
+    """eta of a game's policies."""
     return min(ETA, 0.5 / mdp.actions)
 
 
 def gain_of_figure_1(in_turn: bool) -> float:
-    """What one update within KL <= 0.5 brings where r = a_1 a_2, a_i = -1 or 1, from means -0.25 and 0.25."""
+    """Gain of one update within KL <= 0.5 where r = a_1 a_2, a_i = -1 or 1, from means -0.25 and 0.25."""
     reward = np.array([1.0, -1.0, -1.0, 1.0]).reshape(1, 4, 1).repeat(2, axis=2)
     mdp = FiniteMDP(np.ones((1, 4, 1)), reward, np.ones(1), 0.0)
     means = np.array([-0.25, 0.25])
@@ -162,11 +167,12 @@ def _draw(runs: list[Run], gains: tuple[float, float]) -> Figure:
     for run in runs:
         risen = np.array(run.returns) - run.returns[0]
         panels[0].semilogx(1 + np.arange(len(risen)), risen, lw=1, color="#0072B2", alpha=0.7)
-        panels[1].loglog([1 + k for k in run.gaps], [max(gap, 1e-5) for gap in run.gaps.values()], lw=1, color="#0072B2",
-                         alpha=0.7)
+        panels[1].loglog([1 + k for k in run.gaps], [max(gap, 1e-5) for gap in run.gaps.values()], lw=1,
+                         color="#0072B2", alpha=0.7)
     panels[0].set(xlabel="1 + iteration k", ylabel="$J(\\pi_k) - J(\\pi_0)$", title="Theorem 2: the return never falls")
     panels[1].axhline(1e-3, ls="--", color="#555555", lw=1)
-    panels[1].set(xlabel="1 + iteration k", ylabel="Nash gap (0 drawn as $10^{-5}$)", title="Theorem 3: to an equilibrium")
+    panels[1].set(xlabel="1 + iteration k", ylabel="Nash gap (0 drawn as $10^{-5}$)",
+                  title="Theorem 3: to an equilibrium")
     panels[2].bar(("at once", "in turn"), gains, color=("#D55E00", "#0072B2"))
     panels[2].axhline(0.0, color="black", lw=0.8)
     panels[2].set(ylabel="gain of one update", title="$r = a_1 a_2$, KL $\\leq 0.5$")

@@ -1,17 +1,19 @@
-"""Sequential multi-agent PPO reaches the global optimum: J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K) (paper 000).
+"""Sequential multi-agent PPO reaches the global optimum: J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K) \
+(paper 000).
 
-Agent m's policy knows the actions of agents 1, ..., m - 1; in each of K iterations all agents add Q^{1:m} / (beta sqrt(K)) to
-their logits, and pi_bar is the uniform mixture of the iterates (`netac.theory._sequential`; rewards are in [0, 1]).
+Agent m's policy is conditioned on the actions of agents 1, ..., m - 1; in each of K iterations all agents add
+Q^{1:m} / (beta sqrt(K)) to their logits, and pi_bar is the uniform mixture of the iterates
+(`netac.theory._sequential`).  Rewards are in [0, 1].
 
-The constant.  The slides' theorem is informal.  With beta = 1 / ((1 - gamma) sqrt(8 log A)), exponential weights give the bound
-above for J as netac normalises it, (1 - gamma) x return (the argument is at `course`).  For the return itself that is
-N / (1 - gamma)^2 sqrt(log A / 2K); N / (1 - gamma) sqrt(log A / K) does not hold for it with this beta, which a lock of as
-many steps as the horizon 1 / (1 - gamma) shows.
+The constant.  The slides' theorem is informal.  With beta = 1 / ((1 - gamma) sqrt(8 log A)), exponential weights give
+the bound above for J as netac normalises it, (1 - gamma) x return (the argument is at `course`).  For the return itself
+that is N / (1 - gamma)^2 sqrt(log A / 2K); N / (1 - gamma) sqrt(log A / K) does not hold for it with this beta, which a
+lock of as many steps as the horizon 1 / (1 - gamma) shows.
 
-Tested: exact Q on random games, a lock of two agents (all must do the right thing several times in a row), the climbing game
-and von Neumann's ratio game; Q by LSTD from samples and log-linear policies on a game with linear Q; and, from many random
-starts, against independent policy gradient and against the same steps in turn by agents that do not see each other's actions.
-`--game` puts a game of yours to the first of these tests.
+Tested: exact Q on random games, a lock of two agents (all must do the right thing several times in a row), the climbing
+game and von Neumann's ratio game; Q by LSTD from samples and log-linear policies on a game with linear Q; and, from
+many random starts, against independent policy gradient and against the same steps in turn by agents that do not see
+each other's actions.  With `--game` the first of these tests is run on a game of yours.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ def experiment(lab: Lab) -> Finding:
     """K up to 10,000 (quick: 300); with a game of the user's, the exact test of it alone.
 
     Raises:
-        InputError: in the user's game agents have no choice, it is too large to be solved exactly, or its rewards are not
-            in [0, 1].
+        InputError: in the user's game agents have no choice, it is too large to be solved exactly, or its rewards are
+            not in [0, 1].
     """
     exact = exact_rows(lab, games(lab) if lab.game is None else {"your game": suitable(lab.game)})
     claims = exact_claims(exact)
@@ -69,11 +71,11 @@ def experiment(lab: Lab) -> Finding:
 
 
 def suitable(mdp: FiniteMDP) -> FiniteMDP:
-    """The game.
+    """The game, unless it is refused.
 
     Raises:
-        InputError: the agents have no choice, it is too large to be solved exactly, or a team reward is not in [0, 1], which
-            the bound is for.
+        InputError: the agents have no choice, it is too large to be solved exactly, or a team reward is not in [0, 1],
+            which the bound is for.
     """
     if mdp.actions < 2:
         raise InputError("the agents have no choice: there is nothing to learn", key="P", found="1 action",
@@ -88,7 +90,7 @@ def suitable(mdp: FiniteMDP) -> FiniteMDP:
 
 
 def games(lab: Lab) -> dict[str, FiniteMDP]:
-    """Those of the exact tests by name."""
+    """The games of the exact tests, by name."""
     seeds = lab.rng(0).integers(2**31, size=len(SIZES))
     found = {f"random, {N} agent{'s' if N > 1 else ''}": random_mdp(int(seed), N, S, A, "folded-normal", 0.9)
              for seed, (N, S, A) in zip(seeds, SIZES, strict=True)}
@@ -102,7 +104,8 @@ def exact_rows(lab: Lab, played: dict[str, FiniteMDP]) -> Rows:
     rows: Rows = []
     for (name, mdp), k, result in zip(_each_with(played.items(), K), K * len(played), found, strict=True):
         row = {"game": name, "N": mdp.agents, "S": mdp.states, "A": mdp.actions, "gamma": mdp.gamma, "K": k,
-               "error": result.error, "bound": bound(mdp, k), "last_iterate": result.last, "lemma": result.lemma, "slope": None}
+               "error": result.error, "bound": bound(mdp, k), "last_iterate": result.last, "lemma": result.lemma,
+               "slope": None}
         if k > K[0] and min(result.error, rows[-1]["error"]) > ROUNDING:
             row["slope"] = float(np.log(result.error / rows[-1]["error"]) / np.log(k / rows[-1]["K"]))
         rows.append(row)
@@ -112,15 +115,16 @@ def exact_rows(lab: Lab, played: dict[str, FiniteMDP]) -> Rows:
 def exact_claims(rows: Rows) -> list[Claim]:
     """What must hold in any game."""
     return [
-        Claim("J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K), J normalised, with exact Q and tabular features", SOURCE,
-              "largest error less bound, over games and K",
+        Claim("J(pi*) - J(pi_bar) <= N / (1 - gamma) sqrt(log A / 2K), J normalised, with exact Q and tabular features",
+              SOURCE, "largest error less bound, over games and K",
               max(row["error"] - row["bound"] for row in rows), "<=", 0.0, ROUNDING),
-        Claim("J(pi*) - J(pi) = sum over agents of E[<Q^{1:m}, pi*^m - pi^m>] over pi*'s visits", "paper 000, Definition 3.1",
-              "largest error, over games and iterations", max(row["lemma"] for row in rows), "<=", 0.0, ROUNDING)]
+        Claim("J(pi*) - J(pi) = sum over agents of E[<Q^{1:m}, pi*^m - pi^m>] over pi*'s visits",
+              "paper 000, Definition 3.1", "largest error, over games and iterations",
+              max(row["lemma"] for row in rows), "<=", 0.0, ROUNDING)]
 
 
 def horizon_rows(lab: Lab) -> Rows:
-    """How far the error is from N sqrt(log A / K), which is the slides' formula for the return, without normalisation."""
+    """The error over N sqrt(log A / K), which is the slides' formula taken for the unnormalised return."""
     gammas, K = (0.5, 0.8, 0.9, 0.95), lab.choose(300, 3000)
     locks = [lock(round(1.0 / (1.0 - gamma)), 1, 2, gamma) for gamma in gammas]
     return [{"gamma": gamma, "steps": mdp.states - 1, "K": K, "error": result.error,
@@ -140,7 +144,7 @@ def sampled_rows(lab: Lab) -> Rows:
 
 
 def start_rows(lab: Lab) -> Rows:
-    """Shares of random starts, local logits ~ N(0, 2^2), from which each method's last policies are as good as the best."""
+    """Shares of random starts, local logits ~ N(0, 2^2), from which each method ends at the optimum."""
     played = {"ratio game": ratio_game(), "climbing": matrix_game("climbing"), "penalty": matrix_game("penalty")}
     runs, iterations = lab.choose((12, 150), (100, 500))
     tasks = {(name, method, size): Task(method, mdp, _starts(lab, mdp, runs), size, iterations)
@@ -148,16 +152,18 @@ def start_rows(lab: Lab) -> Rows:
     ratio = played["ratio game"]
     tasks["ratio game", "independent, longer", 100.0] = Task(
         "independent", ratio, _starts(lab, ratio, runs), 100.0, iterations * lab.choose(10, 20))
-    return [_start_row(*key, task, J) for (key, task), J in zip(tasks.items(), lab.each(ends, tasks.values()), strict=True)]
+    return [_start_row(*key, task, J)
+            for (key, task), J in zip(tasks.items(), lab.each(ends, tasks.values()), strict=True)]
 
 
 def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> list[Claim]:
-    """What the other tests decide."""
+    """Claims of the other tests."""
     slope = [row["slope"] for row in exact if row["game"] == LOCK][-1]
     nearest = min(nash_gap(ratio_game(), pi) for pi in _wrong_policies(ratio_game()))
     return [
         Claim("the rate K^{-1/2} is that of the mixture, and not only its bound", SOURCE,
-              "|slope + 1/2| of log error against log K in the lock, over the last two K", abs(slope + 0.5), "<=", 0.0, 0.05),
+              "|slope + 1/2| of log error against log K in the lock, over the last two K", abs(slope + 0.5), "<=", 0.0,
+              0.05),
         Claim("the bound is N / (1 - gamma) sqrt(log A / K) for the return, too, with beta as above",
               "paper 000, its formula read so",
               "largest (return's error) / (N / (1 - gamma) sqrt(log A / K)) in locks",
@@ -168,14 +174,15 @@ def further_claims(exact: Rows, horizons: Rows, sampled: Rows, starts: Rows) -> 
               "paper 000's experiment, with two further games", "least share of starts, with each game's best step",
               min(_best_share(starts, "sequential").values()), ">=", 1.0),
         Claim("independent policy gradient does not: it stays in worse equilibria of climbing and penalty",
-              "paper 000's experiment, other games", "largest share of starts that reach the optimum, with the best step",
+              "paper 000's experiment, other games",
+              "largest share of starts that reach the optimum, with the best step",
               max(_best_share(starts, "independent")[game] for game in ("climbing", "penalty")), "<=", 0.75),
         Claim("agents must see earlier agents' actions: in turn without that, some starts stay below",
               "paper 000, its policies", "least share of starts, over games",
               min(_best_share(starts, "in turn").values()), "<=", 0.9),
         Claim("independent policy gradient is stuck in von Neumann's ratio game", "suggested by paper 000's experiment",
-              "share of starts that reach the optimum, given time", _best_share(starts, "independent, longer")["ratio game"],
-              ">=", 1.0, 0.05, refuted=True),
+              "share of starts that reach the optimum, given time",
+              _best_share(starts, "independent, longer")["ratio game"], ">=", 1.0, 0.05, refuted=True),
         Claim("the ratio game's pure policies but the best are no equilibria, so that there is nothing to be stuck in",
               "calculated here", "least Nash gap of a pure policy below the optimum", nearest, ">=", 0.001)]
 
@@ -199,7 +206,7 @@ def _wrong_policies(mdp: FiniteMDP) -> list[np.ndarray]:
 
 
 def _starts(lab: Lab, mdp: FiniteMDP, runs: int) -> np.ndarray:
-    """The same for every method and step."""
+    """(runs, N, S, A) logits, the same for every method and step."""
     return 2.0 * lab.rng(2).standard_normal((runs, mdp.agents, mdp.states, mdp.actions))
 
 
@@ -229,7 +236,7 @@ def _sampled(task: tuple) -> OnlineErrors:
 
 
 def _unchanged(policies: Policies, Q: list[np.ndarray]) -> list[np.ndarray]:
-    """The exact Q^{1:m}, so that its bound has the measured spans, as those of the estimates have."""
+    """The exact Q^{1:m}, given as an estimate so that its bound, too, uses the measured spans."""
     return Q
 
 
@@ -248,7 +255,8 @@ def _draw(exact: Sequence[Row], horizons: Sequence[Row] = (), sampled: Sequence[
 
 
 def _draw_errors(panel: Axes, rows: Sequence[Row], label: str, title: str) -> None:
-    rows = [{"label": f"{row['Q']}, {row['samples']} samples" if row.get("samples") else row.get("Q"), **row} for row in rows]
+    rows = [{"label": f"{row['Q']}, {row['samples']} samples" if row.get("samples") else row.get("Q"), **row}
+            for row in rows]
     for name, colour in zip(dict.fromkeys(row[label] for row in rows), PALETTE, strict=False):
         own = [row for row in rows if row[label] == name]
         K = [row["K"] for row in own]

@@ -78,7 +78,8 @@ class Certificate:
 
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
-        undecided = f"not decided within {self.steps} iterations" if self.B is None and self.disconnected is None else None
+        undecided = (f"not decided within {self.steps} iterations" if self.B is None and self.disconnected is None
+                     else None)
         spectrum = [] if self.contraction is None else [
             ("contraction over these iterations", f"{self.contraction:.6g}"),
             ("spectral gap", f"{self.spectral_gap:.6g}"),
@@ -94,7 +95,10 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Look:
-    """One iteration of a topology: links that connect what its own connect, its counts and errors, its problems by kind."""
+    """What was found in one iteration of a topology: its counts, its errors, and its problems by kind.
+
+    `links` connect the same agents as the graph's own, perhaps with fewer links (see `connectivity.shortest`).
+    """
 
     links: Links
     edges: int
@@ -169,8 +173,8 @@ def examine(graph: nx.Graph, W: csr_array, t: int) -> Look:
     if len(stray):
         i, j = int(rows[stray[0]]), int(W.indices[stray[0]])
         problems["stray"] = f"W_{t} puts weight on ({i}, {j}), which is not an edge of the graph at t = {t}"
-    return Look(shortest(carrying, n), len(carrying) if graph.is_directed() else len(carrying) // 2, len(carrying), found,
-                float(np.abs(W.data[stray]).max(initial=0.0)), problems)
+    return Look(shortest(carrying, n), len(carrying) if graph.is_directed() else len(carrying) // 2, len(carrying),
+                found, float(np.abs(W.data[stray]).max(initial=0.0)), problems)
 
 
 def _stray(graph: nx.Graph, W: csr_array, rows: np.ndarray) -> np.ndarray:

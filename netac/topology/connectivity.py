@@ -22,7 +22,7 @@ def components(codes: Links, n: int) -> tuple[int, np.ndarray]:
 
 
 def shortest(codes: Links, n: int) -> Links:
-    """Links that connect just as these do, alone and in any union: one cycle through all agents if these connect them."""
+    """Links that connect the same agents, alone and in any union: one cycle through all agents if these connect all."""
     if n == 1 or len(codes) < n or components(codes, n)[0] > 1:
         return codes
     return _cycle(n)

@@ -259,7 +259,8 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
         raise error.located(file=file) from error
     handed = parts is not None and options.pop(LOADED, None) is not None
     if parts is not None and parts not in options:
-        raise InputError("PARTS must be the name of an option of graph", file=file, found=parts, valid=", ".join(options))
+        raise InputError("PARTS must be the name of an option of graph", file=file, found=parts,
+                         valid=", ".join(options))
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
     return Family(name, options, graph, period, weights, parts, handed)

@@ -30,7 +30,7 @@ class Mixing:
             self.add(W)
 
     def add(self, W: csr_array) -> None:
-        """P becomes W P.  What moves nothing is passed over: W = I, and any W once P is the average but for rounding."""
+        """P becomes W P.  The product is not formed where it changes nothing: W = I, or P is 11'/N up to rounding."""
         n = len(self.product)
         self.rounds += 1
         moves = W.nnz > n or (W.data != 1).any()

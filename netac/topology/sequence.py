@@ -88,7 +88,10 @@ class Topology:
         return self._recent[at]
 
     def pair(self, t: int, checked: bool = False) -> tuple[nx.Graph, csr_array]:
-        """The graph of iteration t, asked for now, and W_t, made of it if not kept; arguments and errors as in `matrix`."""
+        """The graph of iteration t, asked for anew, and W_t, made of it if not kept.
+
+        Arguments and errors are those of `matrix`.
+        """
         at = self._phase(t)
         graph = self.graph(at)
         if at in self._recent:

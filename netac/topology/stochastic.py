@@ -1,4 +1,4 @@
-"""Assumption 2 of the CAC paper (Zeng et al. 2022) on one matrix: doubly stochastic, no negative weight, W_ii >= c > 0."""
+"""Assumption 2 of the CAC paper (Zeng et al. 2022) on one matrix: doubly stochastic, W_ij >= 0, W_ii >= c > 0."""
 
 from __future__ import annotations
 
@@ -44,4 +44,5 @@ def soundness(W: csr_array, t: int) -> Soundness:
     elif diagonal.min() <= 0:
         problems["diagonal"] = (f"the diagonal of W_{t} is 0 at agent {diagonal.argmin()}: "
                                 "Assumption 2 asks W_ii >= c > 0")
-    return Soundness(float(np.abs(row_sums - 1).max()), float(np.abs(column_sums - 1).max()), float(diagonal.min()), problems)
+    return Soundness(float(np.abs(row_sums - 1).max()), float(np.abs(column_sums - 1).max()), float(diagonal.min()),
+                     problems)

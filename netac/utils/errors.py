@@ -62,7 +62,7 @@ class RunError(NetacError, RuntimeError):
         cause: one sentence, without a full stop.
         agent: index of the agent at fault, or the agents of the process at fault.
         iteration: the iteration, counted from 0, in which it happened.
-        hearsay: the agent may have it from another one, whose process knows better.
+        hearsay: the fault may have reached the agent in a message; another process's error then takes precedence.
     """
 
     def __init__(self, cause: str, *, agent: int | range | None = None, iteration: int | None = None,

@@ -47,7 +47,8 @@ def checked(model: type[Model], table: dict[str, Any], key: str = "", others: It
 
 
 def _first(error: ValidationError, model: type[Options], table: dict, others: Iterable[str]) -> InputError:
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")    # a misspelt key is missing, too
+    # A misspelt key is unknown, and the right one missing: the former is told.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = _keys(first["loc"], table)
     key = ".".join(map(str, path)) or None
     field = model.model_fields.get(str(path[0])) if path else None

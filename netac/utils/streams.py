@@ -108,7 +108,7 @@ class Stream:
         return self._drawn - self._end + self._next
 
     def take(self, count: int = 1) -> np.ndarray:
-        """The next `count` values of every stream: (count, indices), row by row; a view to be read before the next call."""
+        """The next `count` values of every stream: (count, indices), row by row; a view, valid until the next call."""
         first = self._next
         self._next = last = first + count
         if last > self._end:

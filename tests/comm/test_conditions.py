@@ -191,7 +191,7 @@ def test_draws_depend_on_seed_condition_iteration_and_link_alone():
 def test_draws_are_uniform_and_independent():
     i, j = np.divmod(np.arange(300 * 300), 300)
     drawn = pair_uniforms(7, Purpose.NETWORK, (0, 1, 2), i, j)
-    assert 0.0 <= drawn.min() and drawn.max() < 1.0 and len(np.unique(drawn)) == drawn.size
+    assert drawn.min() >= 0.0 and drawn.max() < 1.0 and len(np.unique(drawn)) == drawn.size
     counts = np.bincount((drawn * 100).astype(int), minlength=100)
     assert ((counts - 900) ** 2 / 900).sum() < 180        # chi-squared with 99 degrees of freedom: beyond 1e-6
     square = drawn.reshape(300, 300)

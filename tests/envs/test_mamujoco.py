@@ -42,7 +42,8 @@ def make(**kwargs):
 def experiment(algorithm: str, **others) -> dict:
     """A quick experiment on HalfCheetah, in episodes of 10 steps."""
     env = {"factory": FACTORY, "kwargs": CHEETAH | {"max_episode_steps": 10}}
-    return {"agents": 2, "iterations": 12, "envs": 2, "log_every": 2, "env": env, "policy": {"name": "mlp", "hidden": [8]},
+    return {"agents": 2, "iterations": 12, "envs": 2, "log_every": 2, "env": env,
+            "policy": {"name": "mlp", "hidden": [8]},
             "normalise": {"observations": True}, "algorithm": {"name": algorithm, "gamma": 0.9, "rollout": 5}} | others
 
 

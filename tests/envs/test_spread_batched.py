@@ -181,7 +181,8 @@ def test_an_episode_ends_when_every_landmark_is_covered():
                                       ({"terminate_on_success": True, "max_cycles": 1}, True, False)):
         step = placed([(1, 1), (0, 0)], corner, **options).step(np.zeros((2, 1), dtype=int))
         assert (step.done.tolist(), step.terminated.tolist()) == ([done], [[terminated]] * 2)
-    step = placed([(1, 1), (0, 0)], [(0.0, 0.11), (1.0, 1.0)], terminate_on_success=True).step(np.zeros((2, 1), dtype=int))
+    step = placed([(1, 1), (0, 0)], [(0.0, 0.11), (1.0, 1.0)],
+                  terminate_on_success=True).step(np.zeros((2, 1), dtype=int))
     assert not step.done.any()
 
 
@@ -197,7 +198,8 @@ def test_who_is_seen():
 
 
 @pytest.mark.parametrize(("table", "key"), [
-    ({"local_ratio": 1.5}, "local_ratio"), ({"local_ratio": float("nan")}, "local_ratio"), ({"max_cycles": 0}, "max_cycles"),
+    ({"local_ratio": 1.5}, "local_ratio"), ({"local_ratio": float("nan")}, "local_ratio"),
+    ({"max_cycles": 0}, "max_cycles"),
     ({"continuous_actions": 1}, "continuous_actions"), ({"num_agent_neighbors": 0}, "num_agent_neighbors"),
     ({"num_landmark_neighbors": -1}, "num_landmark_neighbors"), ({"scoring": "v4"}, "scoring"), ({"N": 3}, "N"),
     ({"curriculum": True}, "curriculum"),

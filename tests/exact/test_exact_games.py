@@ -124,7 +124,8 @@ def test_softness_that_leaves_no_policy():
 
 def test_games_that_are_too_large_say_how_large():
     exact.refuse_large(20, 10, 2)
-    with pytest.raises(InputError, match=r"too large to be solved exactly \(found '20 x 2\^16 x 20 = 26,214,400 numbers'; "
+    with pytest.raises(InputError,
+                       match=r"too large to be solved exactly \(found '20 x 2\^16 x 20 = 26,214,400 numbers'; "
                                          r"valid: states x actions\^agents x states up to 20,000,000\)"):
         exact.refuse_large(20, 16, 2)
 

@@ -119,6 +119,15 @@ def read(tables: dict, **overrides) -> schema.Experiment:
 
 # --- reading ---
 
+@pytest.mark.parametrize("tables", [TABLES, MLP, MLP | {"reward_model": {"hidden": [3]}}, SPREAD, TRAINED, REPLAY])
+def test_what_is_complete_is_prepared_to_the_same(tables):
+    """As the other processes of a launch do, which are given the complete experiment."""
+    one = prepare(read(tables))
+    other = prepare(one.experiment)
+    assert other.experiment == one.experiment and other.layout == one.layout
+    assert prepare(read(one.experiment.tables())).experiment == one.experiment
+
+
 def test_reading_gives_typed_settings():
     found = read(TABLES | {"algorithm": {"name": "cac", "actor_step": {"c": 1.0, "sigma": 0.5}}})
     assert isinstance(found.env, BuiltIn) and found.env.settings == coordination.Settings()

@@ -251,7 +251,8 @@ class Chain:
         """a[e][i]."""
         task, size = self.task, self._size
         uniforms = [stream.take(task.games * size).reshape(task.games, size) for stream in self._actions]
-        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e]) for i in range(task.agents)] for e in range(task.games)]
+        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e]) for i in range(task.agents)]
+                for e in range(task.games)]
 
     def _packed(self, a):
         task = self.task
@@ -292,7 +293,8 @@ class Chain:
             if task.wrong == "truncated ends":
                 terminated = ended[e]
             found.append(Sample(
-                [own[e] for own in obs], [own[e] for own in after], [own[e] for own in seen], [own[e] for own in after_seen],
+                [own[e] for own in obs], [own[e] for own in after], [own[e] for own in seen],
+                [own[e] for own in after_seen],
                 a[e], task.numbers(a[e], active[:, e]), task.numbers(following[e], goes_on) if with_next else None,
                 [r[i, e] for i in range(task.agents)],
                 [bool(active[i, e]) or task.wrong == "no mask" for i in range(task.agents)], terminated))

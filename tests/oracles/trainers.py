@@ -100,7 +100,8 @@ class Trainer:
 
     def drawn(self, k, *key):
         """A generator of its own."""
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.job.seed, spawn_key=(*key[:1], k, *key[1:]))))
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.job.seed,
+                                                                          spawn_key=(*key[:1], k, *key[1:]))))
 
     def run(self):
         for k in range(self.job.iterations):
@@ -128,7 +129,8 @@ class Trainer:
             return np.array(a)
         found = np.zeros((self.N, self.E, max(space.size for space in self.spaces)))
         for i, space in enumerate(self.spaces):
-            numbers = a[i][:, None] if space.n_actions else np.clip(np.float32(a[i]).astype(float), space.low, space.high)
+            numbers = a[i][:, None] if space.n_actions else np.clip(np.float32(a[i]).astype(float),
+                                                                    space.low, space.high)
             found[i, :, :space.size] = numbers
         return found
 
@@ -188,7 +190,8 @@ class Trainer:
         return (r, bootstrap_mask[c], on[c]) if self.local else (r, bootstrap_mask.any(axis=0), on.any(axis=0))
 
     def value(self, c, omega, x):
-        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:, 0].reshape(x.shape[:-1])
+        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:,
+                                                                                               0].reshape(x.shape[:-1])
 
     def scale(self, c):
         m, s, k = self.moments[c]
@@ -219,7 +222,8 @@ class Trainer:
                 pull = self.value_pull(self.value(c, omega, x), wanted[c][part], values[c].ravel()[part])
                 pull = pull * self.mean_over(masks[c].ravel()[part], self.local and self.shared and b.active.reshape(
                     self.N, -1)[:, part])
-                gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x), pull[:, None]))
+                gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x),
+                                          pull[:, None]))
             if self.local and self.shared and self.wrong != "apart":
                 gradients = [np.mean(gradients, axis=0)] * len(gradients)
             for c, g in enumerate(gradients):
@@ -228,7 +232,8 @@ class Trainer:
     def value_pull(self, v, target, old):
         def loss(e):
             h = np.inf if self.o["huber"] is None or self.wrong == "no huber" else self.o["huber"]
-            return np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h) else 0.0), np.clip(e, -h, h)
+            return np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h)
+                            else 0.0), np.clip(e, -h, h)
 
         free, pull = loss(target - v)
         c = self.o["value_clip"]
@@ -287,7 +292,8 @@ class Trainer:
                               self.job.algorithm == "jrppo")[:, None]
         c = 0.0 if self.wrong == "no entropy" else self.o["entropy"]
         deviations = None if of_std is None else (mean * (weights[:, None] * of_std + c * H_std)).sum(axis=0)
-        return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out), deviations)
+        return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out),
+                        deviations)
 
     def clipped(self, ratio, M):
         """d / d log ratio of min(ratio M, clip(ratio, 1 +- epsilon) M)."""

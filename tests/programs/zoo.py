@@ -98,7 +98,8 @@ class Timetable(ParallelEnv):
         return [agent for agent, (first, last, _) in self._table.items() if first <= self._t < last]
 
     def _observed(self, names):
-        return {agent: np.array([self._t, self.possible_agents.index(agent), self._seed % 2], np.float32) for agent in names}
+        return {agent: np.array([self._t, self.possible_agents.index(agent), self._seed % 2], np.float32)
+                for agent in names}
 
     def step(self, actions):
         assert set(actions) == set(self.agents), actions

@@ -25,11 +25,13 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "hatrpo": (3, arena(**LASTING), "hatrpo", {"conjugate_gradients": 4}, {}),
     "hatrpo-five": (5, arena(actions="box", late=True), "hatrpo", {"delta": 0.1, "minibatches": 2, **CRITICS}, {}),
     "haa2c": (3, arena(**LASTING), "haa2c", {"advantages": "raw"}, {}),
-    "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"}, {}),
+    "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"},
+                   {}),
     "mappo": (3, arena(**LASTING), "mappo", SHARED, {}),
     "mappo-five": (5, arena(actions="box"), "mappo", SHARED | {"minibatches": 2, **CRITICS, "advantages": "agent"}, {}),
     "mappo-separate": (3, arena(**LASTING), "mappo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
-    "mappo-separate-five": (5, arena(actions="different", extra=2), "mappo", SEPARATE | {"value_clip": None}, OBSERVATIONS),
+    "mappo-separate-five": (5, arena(actions="different", extra=2), "mappo", SEPARATE | {"value_clip": None},
+                            OBSERVATIONS),
     "ippo": (3, arena(late=True), "ippo", SHARED, {}),
     "ippo-five": (5, arena(actions="box"), "ippo", SHARED | {"minibatches": 2, **CRITICS, "team_reward": None}, {}),
     "ippo-separate": (3, arena(**LASTING), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
@@ -37,7 +39,8 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "ippo-separate-five": (5, arena(actions="mixed", extra=1), "ippo", SEPARATE | {"advantages": "raw"}, OBSERVATIONS),
     "jrppo": (3, arena(**LASTING), "jrppo", SHARED, {}),
     "jrppo-separate": (3, arena(**LASTING), "jrppo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
-    "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS}, {}),
+    "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS},
+                   {}),
     "coma": (3, arena(**LASTING), "coma", SHARED, {}),
     "coma-optimal": (3, arena(**LASTING), "coma", SEPARATE | {"baseline": "optimal", "minibatches": 2, **CRITICS}, {}),
     "coma-none": (3, arena(**LASTING), "coma", SHARED | {"baseline": "none", "advantages": "agent"}, {}),
@@ -56,13 +59,15 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "maddpg-alone": (1, arena(), "maddpg", {}, {}),
     "restarting-maddpg": (2, arena("arena:forgetful"), "maddpg", {}, {}),
     "haddpg": (3, arena(**LASTING), "haddpg", {"temperature": 0.5}, {}),
-    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1}, {}),
+    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1},
+                    {}),
     "haddpg-box": (3, arena(actions="box"), "haddpg", {"optimizer": "plain"}, OBSERVATIONS),
     "haddpg-root": (2, arena(ROOT, late=True), "haddpg", {"warmup": 30}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
-COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING) and name != "ippo-separate-own"]
+COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING)
+           and name != "ippo-separate-own"]
 
 
 def experiment(name: str, seed: int = 11) -> dict[str, Any]:

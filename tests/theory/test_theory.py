@@ -34,7 +34,8 @@ def module(name: str):
 
 
 @pytest.mark.parametrize(("changes", "verdict"), [
-    ({}, "holds"), ({"measured": 1.0}, "holds"), ({"measured": 1.1}, "FAILS"), ({"measured": 1.1, "tolerance": 0.1}, "holds"),
+    ({}, "holds"), ({"measured": 1.0}, "holds"), ({"measured": 1.1}, "FAILS"),
+    ({"measured": 1.1, "tolerance": 0.1}, "holds"),
     ({"measured": 1.2, "tolerance": 0.1}, "FAILS"), ({"measured": math.nan}, "FAILS"), ({"relation": ">="}, "FAILS"),
     ({"relation": ">=", "measured": 0.95, "tolerance": 0.1}, "holds"), ({"refuted": True}, "refuted"),
     ({"refuted": True, "measured": 2.0}, "NOT REFUTED"), ({"refuted": True, "measured": math.nan}, "NOT REFUTED"),
@@ -46,7 +47,8 @@ def test_a_number_decides(changes, verdict):
 
 
 def finding(*claims: Claim) -> Finding:
-    return Finding(claims, (Table("numbers", "Some | numbers", [{"n": 1, "x": 0.25, "y": None}, {"n": 1000, "x": 1e-9}]),),
+    return Finding(claims,
+                   (Table("numbers", "Some | numbers", [{"n": 1, "x": 0.25, "y": None}, {"n": 1000, "x": 1e-9}]),),
                    lambda: Figure(figsize=(1, 1)))
 
 
@@ -143,7 +145,8 @@ def test_the_quick_form_of_every_experiment_passes(name, tmp_path):
     assert [claim.says for claim in found.claims if not claim.passes] == []
     assert all(math.isfinite(claim.measured) for claim in found.claims)
     assert (tmp_path / "picture.png").stat().st_size > 10_000
-    assert len({table.name for table in found.tables}) == len(found.tables) and all(table.rows for table in found.tables)
+    assert (len({table.name for table in found.tables}) == len(found.tables)
+            and all(table.rows for table in found.tables))
 
 
 def test_the_work_can_be_shared_and_gives_the_same():

@@ -35,7 +35,8 @@ pairs = np.array([[0.99], [1.01]])          # two seeds whose mean is 1
 def test_exact_power_laws_are_found_with_and_without_a_floor(slope, constant, share):
     law = constant * T**slope
     found = power_law(T, list((law * pairs).T), draws=10)
-    assert found.slope.estimate == pytest.approx(slope, abs=1e-9) and found.constant == pytest.approx(constant, rel=1e-6)
+    assert (found.slope.estimate == pytest.approx(slope, abs=1e-9)
+            and found.constant == pytest.approx(constant, rel=1e-6))
     floor = share * law[0]
     found = power_law(T, list(((floor + law) * pairs).T), floored=True, draws=10)
     assert found.floor.estimate == pytest.approx(floor, abs=0.02 * law[0])
@@ -59,7 +60,8 @@ def test_a_floor_that_is_left_in_makes_the_slope_flatter():
     assert floored.floor.low <= 0.05 <= floored.floor.high
 
 
-@pytest.mark.parametrize("samples", [[[1.0, 1.0]] * 2, [[1.0], [1.0, 2.0], [1.0, 2.0]], [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]])
+@pytest.mark.parametrize("samples", [[[1.0, 1.0]] * 2, [[1.0], [1.0, 2.0], [1.0, 2.0]],
+                                     [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]])
 def test_too_few_or_vanishing_values_are_refused(samples):
     with pytest.raises(ValueError, match="two positive values"):
         power_law(T[:len(samples)], samples)
@@ -97,7 +99,8 @@ def test_looks_at_a_run_give_its_average(T):
         seen = []
         for seed in range(300):
             times, shares = looks(T, 60, seed)
-            assert (np.diff(times) > 0).all() and times[-1] < T and len(times) <= 60 and shares.sum() == pytest.approx(1)
+            assert ((np.diff(times) > 0).all() and times[-1] < T and len(times) <= 60
+                    and shares.sum() == pytest.approx(1))
             seen.append(shares @ course[times])
         assert np.mean(seen) == pytest.approx(course.mean(), abs=5 * np.std(seen) / np.sqrt(300) + 1e-12)
     assert looks(T, T, 0)[0][0] == 0
@@ -185,7 +188,7 @@ def test_reward_features_of_the_ferry_are_exact(somewhere):
 def test_single_sampling_is_biased_on_the_ferry_and_not_where_both_distributions_agree(ferry, tmp_path):
     assert cac_rates.single_sampling_limit(ferry) > 0.005
     mdp = _ferry.ferry()
-    P = np.broadcast_to(mdp.P.mean(axis=1, keepdims=True), mdp.P.shape)         # actions move nothing: mu is the same for all
+    P = np.broadcast_to(mdp.P.mean(axis=1, keepdims=True), mdp.P.shape)     # actions move nothing: all have the same mu
     same = replace(mdp, P=P, xi=stationary_distribution(P[:, 0]))
     env = {**ferry["env"], "path": save_game(same, tmp_path / "same.npz")}
     r = same.r.copy()
@@ -232,7 +235,7 @@ def test_the_rate_claims_tell_slopes_apart(slope, holds):
 
 
 @pytest.mark.parametrize("biased, fair, verdicts", [
-    (0.01 + 3.0 * T**-0.5, 0.3 * T**-0.5, (True, True, False, True)),       # three times as far as double sampling allows
+    (0.01 + 3.0 * T**-0.5, 0.3 * T**-0.5, (True, True, False, True)),       # three times what double sampling allows
     (0.01 + 0.3 * T**-0.5, 0.3 * T**-0.5, (True, True, True, True)),
     (0.3 * T**-0.5, 0.3 * T**-0.5, (False, True, True, True)),              # no bias where one is foretold
     (0.01 + 0.3 * T**-0.5, 0.01 + 0.3 * T**-0.5, (True, False, True, False))])     # double sampling biased, too
@@ -260,8 +263,9 @@ def test_sigma_of_a_ring_is_the_textbooks(n):
     assert each.bytes == (each.rounds * 2 * 64, each.rounds * 2 * 64)
 
 
-@pytest.mark.parametrize("spec", [{"name": "star", "weights": "max-degree"}, {"name": "alternating"},
-                                  {"name": "gossip", "base": "ring", "probability": 0.5}, {"name": "one-peer-exponential"}])
+@pytest.mark.parametrize("spec", [
+    {"name": "star", "weights": "max-degree"}, {"name": "alternating"},
+    {"name": "gossip", "base": "ring", "probability": 0.5}, {"name": "one-peer-exponential"}])
 def test_the_course_of_mixing_is_that_of_dense_products(spec):
     each, topology = consensus_rates.mixed((spec, 8), 5), load(spec, 8)
     x = start = np.random.default_rng([5, 8]).normal(size=(8, consensus_rates.WIDTH))
@@ -293,7 +297,8 @@ def test_weights_by_degree_break_the_claims():
     course, _ = consensus_rates.mix(network(W.T), x, rounds=5)
     assert "disagreement never grows" in failing(replace(fair[0], disagreement=course))
     wrong = replace(fair[0], sigma=0.9 * fair[0].sigma)
-    assert [says.split(":")[0] for says in failing(wrong)] == ["static graphs", "nothing shrinks slower than sigma per period"]
+    assert [says.split(":")[0] for says in failing(wrong)] == ["static graphs",
+                                                               "nothing shrinks slower than sigma per period"]
     assert failing(replace(fair[0], predicted=fair[0].rounds - 1)) == ["the certificate's rounds suffice"]
 
 
@@ -305,7 +310,8 @@ def network(W: np.ndarray) -> Network:
 
 # --- mini-batch --------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name, rounds", [("mdac", 50 + 10 + 5), ("dnac", 50 + 10 + 10 * (5 + 5)), ("cac", 1), ("dac", 1)])
+@pytest.mark.parametrize("name, rounds",
+                         [("mdac", 50 + 10 + 5), ("dnac", 50 + 10 + 10 * (5 + 5)), ("cac", 1), ("dac", 1)])
 @pytest.mark.parametrize("agents", [2, 4])
 def test_rounds_samples_and_bytes_are_what_the_algorithm_says(name, rounds, agents, tmp_path):
     mdp = random_mdp(0, agents, 2, 2, "folded-normal")
@@ -315,7 +321,8 @@ def test_rounds_samples_and_bytes_are_what_the_algorithm_says(name, rounds, agen
     seen = mini_batch.course((name, 0.1, 0), tables, 2 * each, 0)
     assert seen.spent["samples"].tolist() == [0, each, 2 * each]
     assert seen.spent["rounds"][1] == rounds and seen.spent["rounds"][0] == 0
-    numbers = {"cac": 2 + 2 * 2**agents, "dac": 2 + 2 * 2**agents, "mdac": 60 * 2 + 5 * 100, "dnac": 60 * 2 + 10 * 10 * 100}
+    numbers = {"cac": 2 + 2 * 2**agents, "dac": 2 + 2 * 2**agents, "mdac": 60 * 2 + 5 * 100,
+               "dnac": 60 * 2 + 10 * 10 * 100}
     assert seen.spent["kilobytes"][1] == pytest.approx(numbers[name] * 8 * min(2, agents - 1) / 1000)
 
 

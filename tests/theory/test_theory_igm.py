@@ -28,7 +28,7 @@ def test_moves_by_hand():
         best = [10 if means[1] > 0 else -10, 10 if means[0] > 0 else -10]
         assert (igm_failure.ACTIONS[igm_failure.together(pi)] == best).all()
         for order in ((0, 1), (1, 0)):
-            answer = [best[order[0]]] * 2                           # the second agent answers the first one's new action
+            answer = [best[order[0]]] * 2                       # the second agent answers the first one's new action
             assert (igm_failure.ACTIONS[igm_failure.in_turn(pi, order)] == answer).all()
 
 
@@ -40,7 +40,8 @@ def test_vdns_exact_fit_is_the_least_squares():
     root = np.sqrt(np.outer(*pi)).ravel()
     wanted = X @ np.linalg.lstsq(root[:, None] * X, root * payoff.ravel())[0]
     np.testing.assert_allclose(total.ravel(), wanted)
-    np.testing.assert_allclose(utilities[0] - payoff @ pi[1], (utilities[0] - payoff @ pi[1])[0])   # E[r | a] up to a constant
+    # E[r | a] up to a constant
+    np.testing.assert_allclose(utilities[0] - payoff @ pi[1], (utilities[0] - payoff @ pi[1])[0])
 
 
 # --- factorised values ---
@@ -144,7 +145,8 @@ def igm_claims(**share_best: float) -> set[str]:
 
 def test_claims_of_the_igm_game_follow_their_numbers():
     assert igm_claims() == set()
-    for kind, share, words in (("fixed", 0.1, "in every run"), ("uniform", 0.6, "minority"), ("epsilon", 0.4, "cannot end")):
+    for kind, share, words in (("fixed", 0.1, "in every run"), ("uniform", 0.6, "minority"),
+                               ("epsilon", 0.4, "cannot end")):
         wrong = igm_claims(**{kind: share})
         assert len(wrong) == 1 and words in wrong.pop()
 
@@ -160,7 +162,8 @@ MUTATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "wrong", "claim"), MUTATIONS, ids=[f"{name}: {claim}" for name, _, claim in MUTATIONS])
+@pytest.mark.parametrize(("name", "wrong", "claim"), MUTATIONS,
+                         ids=[f"{name}: {claim}" for name, _, claim in MUTATIONS])
 def test_a_wrong_move_or_fit_makes_a_claim_fail(monkeypatch, name, wrong, claim):
     monkeypatch.setattr(igm_failure, name, wrong)
     assert any(claim in says for says in igm_claims())

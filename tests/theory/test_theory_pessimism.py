@@ -1,4 +1,4 @@
-"""Pessimistic off-policy PPO: its minimiser against scipy, its data against their distribution; the other sign is seen."""
+"""Pessimistic off-policy PPO: its minimiser against scipy, its data against their distribution; mutations are seen."""
 
 from __future__ import annotations
 

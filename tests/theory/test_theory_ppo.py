@@ -12,7 +12,16 @@ from netac import theory
 from netac.envs.finite_mdp import random_mdp
 from netac.exact import FiniteMDP, action_value, limits, objective, objective_and_gradient, optimal_objective
 from netac.theory import Lab, _sequential, sequential_ppo
-from netac.theory._ppo_games import RATIO_GAMMA, RATIO_R, RATIO_S, linear_game, lock, matrix_game, ratio_game, ratio_value
+from netac.theory._ppo_games import (
+    RATIO_GAMMA,
+    RATIO_R,
+    RATIO_S,
+    linear_game,
+    lock,
+    matrix_game,
+    ratio_game,
+    ratio_value,
+)
 from netac.theory._ppo_starts import METHODS, Task, ends
 from netac.theory._sequential import (
     averaged,
@@ -56,7 +65,8 @@ def test_joint_policies_and_averages_by_brute_force(size):
         assert joint(policies)[s, j] == pytest.approx(chance(policies, s, actions))
     features = np.stack([Q, Q**2], axis=-1)
     for got, both, wanted, squares in zip(averaged(Q, policies), averaged(features, policies),
-                                          plain_averages(Q, policies, size), plain_averages(Q**2, policies, size), strict=True):
+                                          plain_averages(Q, policies, size), plain_averages(Q**2, policies, size),
+                                          strict=True):
         np.testing.assert_allclose(got, wanted, atol=1e-14)
         np.testing.assert_allclose(both, np.stack([wanted, squares], axis=-1), atol=1e-14)
 
@@ -74,7 +84,8 @@ def test_the_tabular_step_is_the_regressions_and_the_regularised_maximum(size):
     logits, Q = ([rng.standard_normal((states, A**m, A)) for m in range(agents)] for _ in range(2))
     for own, values_, new in zip(logits, Q, step(logits, Q, 0.7), strict=True):
         weights = rng.random(own.size)                  # of any distribution that is positive everywhere
-        delta = np.linalg.lstsq(np.sqrt(weights)[:, None] * np.eye(own.size), np.sqrt(weights) * 0.7 * values_.ravel())[0]
+        delta = np.linalg.lstsq(np.sqrt(weights)[:, None] * np.eye(own.size),
+                                np.sqrt(weights) * 0.7 * values_.ravel())[0]
         np.testing.assert_allclose(new, own + delta.reshape(own.shape))
         old, pi = (np.exp(x[0, 0]) / np.exp(x[0, 0]).sum() for x in (own, new))
         regularised = lambda p: values_[0, 0] @ p - (p * np.log(p / old)).sum() / 0.7       # noqa: E731, B023
@@ -119,7 +130,7 @@ def test_estimates_from_many_samples_are_near_the_exact_values_and_in_their_rang
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_course_follows_a_plain_transcription(size):
-    """pi_bar keeps to one of pi_0, ..., pi_{K-1}, drawn at the start: a game of K S states, of which K copies never meet."""
+    """pi_bar keeps to one of pi_0, ..., pi_{K-1}, drawn at the start: a game of K S states in K separate copies."""
     mdp, K = game_of(size), 5
     found = plain_iterates(mdp, size, K, (1.0 - 0.8) * np.sqrt(8.0 * np.log(size[2]) / K), uniform(mdp))
     P = np.zeros((K * mdp.states, mdp.joint_actions, K * mdp.states))
@@ -128,7 +139,8 @@ def test_the_course_follows_a_plain_transcription(size):
         P[own, :, own] = mdp.P
     copies = FiniteMDP(P, np.tile(mdp.r, (K, 1, 1)), np.tile(mdp.xi / K, K), mdp.gamma)
     mixture = [np.concatenate([policies[m] for policies in found]) for m in range(mdp.agents)]
-    J = [(1.0 - mdp.gamma) * game.xi @ values(game, policies)[0] for game, policies in ((copies, mixture), (mdp, found[-1]))]
+    J = [(1.0 - mdp.gamma) * game.xi @ values(game, policies)[0]
+         for game, policies in ((copies, mixture), (mdp, found[-1]))]
     result = course(mdp, K)
     assert result.error == pytest.approx(optimal_objective(mdp) - J[0], abs=1e-12)
     assert result.last == pytest.approx(optimal_objective(mdp) - J[1], abs=1e-12)
@@ -151,7 +163,7 @@ def test_the_bound_is_the_least_that_a_step_gives(agents, gamma):
 
 
 def test_a_wrong_estimate_is_told_by_its_statistical_error():
-    """Agents that are told -Q^{1:m} end far above the bound of exact values, but not above that with the measured error."""
+    """Agents given -Q^{1:m} end far above the bound of exact values, but not above that with the measured error."""
     result = course(matrix_game("climbing"), 100, lambda policies, Q: [-values_ for values_ in Q])
     assert bound(matrix_game("climbing"), 100) < result.error <= result.bound and result.statistical > 0.5
 
@@ -213,7 +225,8 @@ def test_every_policys_values_are_linear_in_a_linear_game():
 @pytest.mark.parametrize("size", SIZES)
 def test_ways_of_learning_follow_plain_transcriptions(size):
     mdp, T = game_of(size), 3
-    start, softmax = np.random.default_rng(8).standard_normal(size), lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
+    start, softmax = (np.random.default_rng(8).standard_normal(size),
+                      lambda x: np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True))
     inverse = 2.0 * (1.0 - 0.8) * np.sqrt(8.0 * np.log(size[2]) / T)
     got = {name: ends(Task(name, mdp, start[None], 2.0, T))[0] for name in METHODS}
     last = plain_iterates(mdp, size, T + 1, inverse, conditional(start))[-1]
@@ -244,7 +257,8 @@ def test_rows_of_starts_count_who_reaches_the_optimum():
     task = Task("independent", mdp, np.zeros((4, 2, 1, 3)), 1.0, 9)
     gap = 1.0 - mdp.team_reward.mean()
     row = sequential_ppo._start_row("penalty", "independent", 1.0, task, 1.0 - gap * np.array([0.0, 0.009, 0.011, 0.5]))
-    assert row["reached"] == 0.5 and row["worst_lost"] == pytest.approx(0.5) and row["median_lost"] == pytest.approx(0.01)
+    assert (row["reached"] == 0.5 and row["worst_lost"] == pytest.approx(0.5)
+            and row["median_lost"] == pytest.approx(0.01))
     assert sequential_ppo._best_share([row, {**row, "reached": 0.25}], "independent") == {"penalty": 0.5}
 
 
@@ -272,8 +286,8 @@ MUTATIONS = [
     (_sequential, "step", lambda logits, Q, inverse: step(logits, Q, -inverse), "log A / 2K"),
     (_sequential, "inverse_step", lambda *given: 0.01 * inverse_step(*given), "log A / 2K"),
     (sequential_ppo, "bound", lambda *given: 0.25 * bound(*given), "log A / 2K"),
-    (_sequential, "averaged", lambda Q, policies: averaged(Q, [np.full_like(own, 1 / own.shape[-1]) for own in policies]),
-     "sum over agents"),
+    (_sequential, "averaged",
+     lambda Q, policies: averaged(Q, [np.full_like(own, 1 / own.shape[-1]) for own in policies]), "sum over agents"),
     (_sequential, "averaged", lambda Q, policies: [-own for own in averaged(Q, policies)], "sum over agents"),
     (_sequential, "objective", lambda mdp, pi: objective(mdp, pi) / (1.0 - mdp.gamma), "sum over agents"),
 ]
@@ -293,12 +307,13 @@ def test_further_claims_follow_their_numbers():
     def fails(exact=exact, horizons=horizons, sampled=sampled, **reached) -> set[str]:
         shares = {"independent": 0.5, "in turn": 0.8, "sequential": 1.0, "independent, longer": 1.0} | reached
         starts = [{"game": game, "method": method, "reached": share * part} for method, share in shares.items()
-                  for game in ("ratio game", "climbing", "penalty") for part in (1.0, 0.5)]         # the second step is worse
+                  for game in ("ratio game", "climbing", "penalty") for part in (1.0, 0.5)]     # the 2nd step is worse
         return failed(sequential_ppo.further_claims(exact, horizons, sampled, starts))
 
     assert fails() == set()
     for wrong, words in (({"exact": [{"game": sequential_ppo.LOCK, "slope": -1.0}]}, "rate"),
-                         ({"horizons": horizons[:1]}, "return"), ({"sampled": [{"error": 0.4, "bound": 0.3}]}, "statistical"),
+                         ({"horizons": horizons[:1]}, "return"),
+                         ({"sampled": [{"error": 0.4, "bound": 0.3}]}, "statistical"),
                          ({"sequential": 0.9}, "every start"),
                          ({"independent": 0.9}, "worse equilibria"), ({"in turn": 1.0}, "must see"),
                          ({"independent, longer": 0.5}, "is stuck")):
@@ -333,7 +348,8 @@ def test_rewards_outside_0_1_are_refused(shift):
         theory.run("sequential-ppo", quick=True, game=FiniteMDP(np.ones((1, 4, 1)), np.full((1, 4, 2), 0.5) + 2 * shift,
                                                                 np.ones(1), 0.5))
     # the mean over the agents is what counts
-    even = FiniteMDP(np.ones((1, 4, 1)), np.array([0.5 + 2 * shift, 0.5 - 2 * shift]) * np.ones((1, 4, 2)), np.ones(1), 0.5)
+    even = FiniteMDP(np.ones((1, 4, 1)), np.array([0.5 + 2 * shift, 0.5 - 2 * shift]) * np.ones((1, 4, 2)), np.ones(1),
+                     0.5)
     assert sequential_ppo.suitable(even) is even
 
 

@@ -27,7 +27,16 @@ from netac.theory._trust_bounds import (
     visits,
 )
 from netac.theory._trust_games import agreement, majority, random_dec_mdp, random_policies, slow_belief, team_game
-from netac.theory._trust_updates import Climb, Training, Trajectories, climb, collect, probabilities, train, weighted_scores
+from netac.theory._trust_updates import (
+    Climb,
+    Training,
+    Trajectories,
+    climb,
+    collect,
+    probabilities,
+    train,
+    weighted_scores,
+)
 from netac.utils.errors import InputError
 from netac.utils.pictures import save_figure
 
@@ -51,7 +60,8 @@ def values(mdp, pi, sweeps=400) -> np.ndarray:
     V = np.zeros(mdp.states)
     for _ in range(sweeps):
         V = np.array([sum(joint_chance(pi, s, a) * (mdp.r[s, j].mean() + mdp.gamma * mdp.P[s, j] @ V)
-                          for j, a in enumerate(product(range(mdp.actions), repeat=mdp.agents))) for s in range(mdp.states)])
+                          for j, a in enumerate(product(range(mdp.actions), repeat=mdp.agents)))
+                      for s in range(mdp.states)])
     return V
 
 
@@ -91,7 +101,7 @@ def test_the_team_game_by_hand():
     reward, P = game.mdp.team_reward, game.mdp.P
     assert reward.min() == 0.0 and reward.max() == pytest.approx(1.0)
     np.testing.assert_allclose(P[:, 1], P[:, 0] * 2 / 3 + P[:, 7] / 3)         # one of three plays 1
-    # a field on every agent and a coupling of every pair: no interaction of all three
+    # a linear term for every agent and a product term for every pair: no interaction of all three
     signs = np.array([math.prod(2 * a - 1 for a in joint) for joint in product(range(2), repeat=3)])
     np.testing.assert_allclose(reward @ signs, 0.0, atol=1e-12)
 
@@ -108,7 +118,8 @@ def test_local_transitions_by_brute_force(pair, agent):
             wanted[state[agent], after[agent]] += weights[s] * joint_chance(old, s, actions) * mdp.P[s, j, t]
     chain = transition(mdp, old)
     np.testing.assert_allclose(local_flow(game, agent, chain, weights), wanted, atol=1e-15)
-    np.testing.assert_allclose(local_transition(game, agent, chain, weights), wanted / wanted.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(local_transition(game, agent, chain, weights),
+                               wanted / wanted.sum(axis=1, keepdims=True))
 
 
 def test_local_states_that_never_are_have_no_transition():
@@ -142,7 +153,8 @@ def test_total_variation_by_brute_force(agents, actions, seed):
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
 def test_agents_alike_are_two_binomial_distributions(agents, epsilon):
     half = np.full((agents, 1, 2), 0.5)
-    assert _trust_exact.alike_tv(agents, epsilon) == pytest.approx(joint_tv(half, half + epsilon * np.array([-0.5, 0.5]))[0])
+    assert _trust_exact.alike_tv(agents, epsilon) == pytest.approx(
+        joint_tv(half, half + epsilon * np.array([-0.5, 0.5]))[0])
 
 
 def test_random_ratios_are_within_their_range_and_reach_an_end():
@@ -226,8 +238,8 @@ MUTATIONS = [
     (_trust_exact, "joint_tv", lambda old, new: 2.0 * joint_tv(old, new), "at most the sum of the agents'"),
     (_trust_exact, "tv", lambda old, new: 2.0 * tv(old, new), "in fact within epsilon / 2"),
     (_trust_exact, "tv", lambda old, new: 0.4 * tv(old, new), "agent j's term is bounded"),
-    (_trust_exact, "softmax_gradient", lambda mdp, pi: np.sign([subset_advantage(mdp, pi, [k]) for k in range(mdp.agents)]),
-     "likelier wherever"),
+    (_trust_exact, "softmax_gradient",
+     lambda mdp, pi: np.sign([subset_advantage(mdp, pi, [k]) for k in range(mdp.agents)]), "likelier wherever"),
     (_trust_exact, "alike_tv", lambda agents, epsilon: agents * epsilon / 2.0, "in proportion to the number of agents"),
 ]
 
@@ -264,7 +276,8 @@ def plain_update(logits, batch, epsilon, epochs, step, joint):
             for k in range(agents):
                 ratio, A = math.prod(each) if joint else each[k], batch.A[e]
                 if ratio * A <= min(max(ratio, 1 - epsilon), 1 + epsilon) * A:
-                    gradient[k, s] += ratio * A * (np.eye(logits.shape[2])[batch.actions[k, e]] - pi[k, s]) / len(batch.A)
+                    gradient[k, s] += (ratio * A * (np.eye(logits.shape[2])[batch.actions[k, e]] - pi[k, s])
+                                       / len(batch.A))
         for k in range(agents):
             if gradient[k].any():
                 t[k] += 1
@@ -334,7 +347,7 @@ def test_without_clipping_all_samples_count():
 # --- rows of trainings ---
 
 def outcome(score, **others) -> Climb:
-    """Of five looks, or as many as there are scores."""
+    """A `Climb` of five looks, or as many as there are scores."""
     return Climb(np.array(score), *(np.full(len(score), others.get(name, 0.0)) for name in Climb._fields[1:]))
 
 
@@ -348,7 +361,8 @@ def test_rows_against_each_other_are_paired_by_seed():
 
 
 def test_rows_of_ratios_and_growth_are_of_their_epochs():
-    looks = [outcome(range(5), lowest=0.9 - k, highest=1.1 + k)._replace(joint_tv=np.arange(5) * 0.1, sum_of_tvs=np.arange(5.0))
+    looks = [outcome(range(5), lowest=0.9 - k, highest=1.1 + k)._replace(joint_tv=np.arange(5) * 0.1,
+                                                                         sum_of_tvs=np.arange(5.0))
              for k in (0.0, 0.2)]
     row = _trust_trained._ratio_row(0.1, 20, looks)
     assert row["lowest"] == pytest.approx(0.7) and row["mean highest"] == pytest.approx(1.2)

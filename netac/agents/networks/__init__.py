@@ -1,5 +1,5 @@
 """Built-in networks, one file each, and the checks any network goes through.
 
-A network is a module with `Settings` (its options) and `make(settings, observation, outputs, joint, gain)`, a torch module
-whose `forward(observation)`, or with `joint` > 0 `forward(observation, joint)`, gives (M, outputs).
+A network is a module with `Settings` (its options) and `make(settings, observation, outputs, joint, gain)`, a torch
+module whose `forward(observation)`, or with `joint` > 0 `forward(observation, joint)`, gives (M, outputs).
 """

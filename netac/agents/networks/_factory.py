@@ -47,7 +47,8 @@ def feed_forward(like: Network) -> Network:
 def memory_size(module: torch.nn.Module) -> int:
     """H of a module with memory, which is its attribute `memory`; 0 of the others.
 
-    With H > 0 it is `forward(observation (M, *shape), memory (M, H))` that gives (M, outputs) and the memory afterwards.
+    With H > 0 it is `forward(observation (M, *shape), memory (M, H))` that gives (M, outputs) and the memory
+    afterwards.
     """
     size = getattr(module, "memory", 0)
     return size if isinstance(size, int) else 0
@@ -109,8 +110,8 @@ def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, .
         module = copy.deepcopy(module)
     except Exception as error:
         raise refuse(f"the module cannot be copied, as netac does for every agent: {type(error).__name__}: {error}",
-                     "tensors computed from parameters made in forward, not kept as attributes; weight_norm and spectral_norm "
-                     "from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
+                     "tensors computed from parameters made in forward, not kept as attributes; weight_norm and "
+                     "spectral_norm from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
     draw = torch.Generator().manual_seed(0)
     shapes = (observation, *((size,) for size in (joint, memory) if size))
     taken = [torch.rand(SAMPLES, *shape, generator=draw) for shape in shapes]
@@ -120,8 +121,8 @@ def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, .
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if not bool(torch.isfinite(_forward(module, taken, outputs, refuse)).all()):
-            raise refuse("forward gives numbers that are not finite, for observations of zeros and of numbers from [0, 1)",
-                         "finite outputs")
+            raise refuse("forward gives numbers that are not finite, for observations of zeros and of numbers from "
+                         "[0, 1)", "finite outputs")
         for parameter in module.parameters():       # an output layer of zeros would hide what the layers before it do
             if not bool(parameter.any()):
                 parameter.data = 0.1 * torch.rand(parameter.shape, generator=draw)
@@ -136,14 +137,15 @@ def _inspect(module: torch.nn.Module, refuse: Refusal) -> None:
                      "torch.nn.Parameter or layers as attributes of the module, set in __init__")
     for name, parameter in parameters.items():
         if isinstance(parameter, torch.nn.UninitializedParameter):
-            raise refuse(f"{name} belongs to a lazy layer, which does not know its sizes yet", "layers with their sizes given")
+            raise refuse(f"{name} belongs to a lazy layer, which does not know its sizes yet",
+                         "layers with their sizes given")
         if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
-            raise refuse(f"{name} is {parameter.dtype} on {parameter.device}, but an agent's parameters are single precision "
-                         "in one flat buffer", "module.float().cpu()")
+            raise refuse(f"{name} is {parameter.dtype} on {parameter.device}, but an agent's parameters are single "
+                         "precision in one flat buffer", "module.float().cpu()")
     for name, layer in module.named_modules():
         if isinstance(layer, STATEFUL) and (getattr(layer, "track_running_stats", False) or getattr(layer, "p", 0) > 0):
-            raise refuse(f"the layer {name!r}, {type(layer).__name__}, keeps state or draws random numbers outside the agent's "
-                         "flat buffer, so that runs could neither be repeated nor resumed",
+            raise refuse(f"the layer {name!r}, {type(layer).__name__}, keeps state or draws random numbers outside the "
+                         "agent's flat buffer, so that runs could neither be repeated nor resumed",
                          "LayerNorm or GroupNorm in place of BatchNorm; no Dropout")
 
 
@@ -160,11 +162,13 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
         output, wanted = _beside(output, [wanted, (len(taken[0]), memory)], refuse), (len(taken[0]), outputs + memory)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
     if shape != wanted:
-        squeezed = isinstance(shape, tuple) and 1 in wanted and [n for n in shape if n > 1] == [n for n in wanted if n > 1]
-        raise refuse(f"forward gives {shape} for input {shapes}", f"{wanted}" + (": leave out the squeeze" if squeezed else ""))
+        squeezed = isinstance(shape, tuple) and 1 in wanted and (
+            [n for n in shape if n > 1] == [n for n in wanted if n > 1])
+        raise refuse(f"forward gives {shape} for input {shapes}",
+                     f"{wanted}" + (": leave out the squeeze" if squeezed else ""))
     if output.dtype != torch.float32 or not output.requires_grad:
-        raise refuse(f"forward gives nothing that could be trained: {output.dtype}, requires_grad = {output.requires_grad}",
-                     "single precision, computed from the parameters and not detached")
+        raise refuse(f"forward gives nothing that could be trained: {output.dtype}, requires_grad = "
+                     f"{output.requires_grad}", "single precision, computed from the parameters and not detached")
     if not all(map(torch.equal, given, taken)):
         raise refuse("forward changes its input, which netac uses again", "operations that are not in place")
     return output
@@ -192,8 +196,9 @@ def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: in
                      "a module whose output depends on its input and its parameters alone: no dropout, noise, counters")
     alone = torch.cat([_forward(module, [each[k:k + 1] for each in taken], outputs, refuse) for k in range(SAMPLES)])
     if not _alike(output, alone, 1e-4):
-        raise refuse(f"forward gives other numbers for {SAMPLES} samples together than one by one, but the samples are those "
-                     "of different games", "a module that treats every sample by itself: nothing computed across dimension 0")
+        raise refuse(f"forward gives other numbers for {SAMPLES} samples together than one by one, but the samples are "
+                     "those of different games",
+                     "a module that treats every sample by itself: nothing computed across dimension 0")
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     try:
         gradients = torch.autograd.grad(output.sum(), list(trained.values()), allow_unused=True)
@@ -203,8 +208,8 @@ def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: in
     idle = [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]
     if idle:
         raise refuse(f"the output does not depend on {', '.join(idle)}, which would never be trained",
-                     "parameters that forward itself uses, not copies of them made in __init__; without those that nothing "
-                     "uses, or with requires_grad_(False) for those that shall stay as they are")
+                     "parameters that forward itself uses, not copies of them made in __init__; without those that "
+                     "nothing uses, or with requires_grad_(False) for those that shall stay as they are")
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor, tolerance: float) -> bool:
@@ -217,8 +222,8 @@ def _users(factory: Factory, given: dict[str, Any], key: str) -> torch.nn.Module
     source = factory.factory
     made = plugins.import_path(factory, key)
     if given["joint"] and "joint" not in plugins.named(made):
-        raise InputError("the class does not take `joint`, the size of the joint action a model of R(s, a) or Q(s, a) sees",
-                         key=f"{key}.factory", found=source,
+        raise InputError("the class does not take `joint`, the size of the joint action a model of R(s, a) or Q(s, a) "
+                         "sees", key=f"{key}.factory", found=source,
                          valid="def __init__(self, observation, outputs, joint), with forward(observation, joint)")
     module = plugins.call(made, factory, key, **given)
     if not isinstance(module, torch.nn.Module):

@@ -26,9 +26,9 @@ class Settings(Options):
     padding: int = Field(0, ge=0, le=1024, description="zeros around the image, before each convolution")
     hidden: list[Width] = Field([], max_length=64, description="widths of the dense layers before the output")
     activation: Activation = Field("relu", description="after every convolution and every hidden layer")
-    layout: Literal["auto", "channels-first", "channels-last"] = Field(
-        "auto", description="where an observation has its channels; auto: the first or last axis, whichever is shorter, "
-                            "and the last one if both are equal")
+    layout: Literal["auto", "channels-first", "channels-last"] = Field("auto", description=(
+        "where an observation has its channels; auto: the first or last axis, whichever is shorter, and the last one "
+        "if both are equal"))
 
 
 def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0, gain: float = 1.0) -> Cnn:
@@ -49,7 +49,8 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
         sizes.append(_after(sizes[-1], settings.kernel, settings.stride, settings.padding))
         if min(sizes[-1]) < 1:
             raise InputError(f"the image is too small for convolution {len(sizes) - 1}, which gets {sizes[-2][0]} x "
-                             f"{sizes[-2][1]} pixels", valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
+                             f"{sizes[-2][1]} pixels",
+                             valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
     return Cnn(settings, shape, first, sizes, outputs, joint, gain)
 
 
@@ -98,8 +99,8 @@ class Cnn(torch.nn.Module):
         outputs, gain: of the last layer.
     """
 
-    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, sizes: list[tuple[int, int]], outputs: int,
-                 joint: int, gain: float):
+    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, sizes: list[tuple[int, int]],
+                 outputs: int, joint: int, gain: float):
         super().__init__()
         self._shape = (shape[2], *shape[:2]) if first else shape
         self._innermost = (1, 2, 3, 0) if first else (3, 1, 2, 0)

@@ -1,7 +1,7 @@
 """Dense layers, then a gated recurrent unit (GRU): a policy that remembers, for the trainers.
 
-Of Cho et al., 2014, "Learning phrase representations using RNN encoder-decoder", in the form of `torch.nn.GRUCell`.  Its
-memory is 0 when a game begins and goes on from step to step; observations of any shape are flattened.
+Of Cho et al., 2014, "Learning phrase representations using RNN encoder-decoder", in the form of `torch.nn.GRUCell`.
+Its memory is 0 when a game begins and goes on from step to step; observations of any shape are flattened.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from netac.utils.options import Options
 class Settings(Options):
     """Options of `name = "gru"`."""
 
-    hidden: list[Width] = Field([64], max_length=64, description="widths of the dense layers before the unit; [] for none")
+    hidden: list[Width] = Field([64], max_length=64, description=(
+        "widths of the dense layers before the unit; [] for none"))
     units: Width = Field(64, description="numbers that are remembered")
     activation: Activation = Field("tanh", description="after every dense layer")
 
 
 def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0, gain: float = 1.0) -> Gru:
-    """The module: dense1.weight, ..., cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh, output.weight, output.bias.
+    """The module: parameters dense1.weight, ..., cell.weight_ih, .weight_hh, .bias_ih, .bias_hh, output.weight, .bias.
 
     Args:
-        joint: without meaning here, since critics have no memory.
+        joint: not used, since critics have no memory.
     """
     return Gru(prod(observation), settings.hidden, settings.units, outputs, settings.activation, gain)
 

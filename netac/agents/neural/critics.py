@@ -2,8 +2,8 @@
 
 Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent
 has more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of
-the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
-(`sample_weight`) that dividing a gradient by M gives the mean over them; values of s' are multiplied by
+the same object overwrites.  Samples an agent took no part in have weight 0, and the others a weight
+(`sample_weight`) such that dividing a gradient by M gives the mean over them; values of s' are multiplied by
 `bootstrap_mask`.
 
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
@@ -27,7 +27,7 @@ from netac.agents.transitions import Transitions
 
 @dataclass(frozen=True)
 class _Critic:
-    """What the three have in common.
+    """What the three critics have in common.
 
     Attributes:
         networks: modules that give one number per sample.

@@ -112,7 +112,7 @@ def _seed(seed: int, *key: int) -> int:
 def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]], outputs: Sequence[int],
              names: Sequence[str], *, joint: int = 0, gain: float = 1.0, shared: Sequence[str] = (),
              initial: Initial = "common", besides: Sequence[dict[str, tuple[int, ...]]] | None = None) -> Networks:
-    """The networks of all N agents, each kind of them made and tried out once.
+    """The networks of all N agents; of equal ones only the first is made and tried out.
 
     Args:
         spec: what they are: a network, or the table of one.
@@ -145,7 +145,7 @@ def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[in
 
 
 def _refuse_memories(memories: set[int], made_of: Network, key: str) -> None:
-    """Refuse critics that remember, and policies that remember differently much."""
+    """Refuse critics with memory, and policies whose memories have different sizes."""
     if key != "policy" and any(memories):
         raise InputError("a critic has no memory", key=f"{key}.{made_of.said_by}", found=made_of.called,
                          valid='"mlp", "cnn", or a network without memory')

@@ -2,11 +2,11 @@
 
 Parameters are rows (n, d), single precision: the shared tensors, the personal ones, and zeros where another agent has
 more.  Numbers that come back are double but for gradients, (n, d) single precision, in memory that the next gradient of
-the same object overwrites.  Samples an agent took no part in count for nothing, and the others for so much more
-(`sample_weight`) that dividing a gradient by M gives the mean over them.
+the same object overwrites.  Samples an agent took no part in have weight 0, and the others a weight
+(`sample_weight`) such that dividing a gradient by M gives the mean over them.
 
 Policies with memory are asked about sequences: `b.sequences` says how the samples follow each other, and they are
-unrolled over its chunks, from what was remembered when the samples were drawn.
+unrolled over its chunks, from the memory that the agents had when the samples were drawn.
 
 A call keeps its forward pass, and `gradient` uses it once if it is given the same arrays; between the two neither the
 parameters nor the observations may change their values.
@@ -38,7 +38,7 @@ Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete act
 
 @dataclass(frozen=True)
 class PolicyNetworks:
-    """The modules of some of N agents, and what these may do.
+    """The modules of some of N agents, and their action spaces.
 
     Attributes:
         networks: the modules.
@@ -90,7 +90,7 @@ def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
 
 
 def _dealt(groups: Iterable[tuple[list[int], np.ndarray | None]], agents: int) -> list:
-    """What groups of agents have side by side, in the order of the agents: (n); None where a group has nothing."""
+    """The groups' stacked results in the order of the agents: (n); None where a group has none."""
     found: list = [None] * agents
     for rows, each in groups:
         for k, row in enumerate(rows):
@@ -232,9 +232,10 @@ class NeuralPolicy(PolicyNetworks):
         return np.stack([numbers[row, self._tensors(row).places[LOG_STD]] for row in rows]).astype(float)[:, None, :]
 
 
-def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
-                  names: Sequence[str], shared: Sequence[str] = (), initial: Initial = "common", entropy: float = 0.0,
-                  log_std: float = -0.5, recurrent: bool = False) -> NeuralPolicy:
+def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
+                  actions: Sequence[ActionSpace], names: Sequence[str], shared: Sequence[str] = (),
+                  initial: Initial = "common", entropy: float = 0.0, log_std: float = -0.5,
+                  recurrent: bool = False) -> NeuralPolicy:
     """The policies of all N agents; arguments and errors as those of `networks`.
 
     Args:
@@ -257,7 +258,7 @@ class ReparametrisedPolicy(PolicyNetworks):
             own units where an entry is not bounded on both sides).
         epsilon: how often a discrete action is drawn evenly instead when agents act.
         temperature: of the relaxed softmax.
-        penalty: what is subtracted from the objective, times the mean square of the module's outputs.
+        penalty: coefficient of the mean square of the module's outputs, which is subtracted from the objective.
     """
 
     deviation: float = 0.0
@@ -267,7 +268,7 @@ class ReparametrisedPolicy(PolicyNetworks):
 
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
             memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """Actions in the games, with what explores; arguments and results as those of `NeuralPolicy`."""
+        """Actions for the games, with exploration; arguments and results as those of `NeuralPolicy.act`."""
         drawn, chances = [], []
         for rows, relaxed, values in self._relaxed(self.networks.modules.forward(theta, obs)):
             actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
@@ -280,7 +281,7 @@ class ReparametrisedPolicy(PolicyNetworks):
         return [own.noise(stream, samples) for own, stream in zip(self._own_relaxations, streams, strict=True)]
 
     def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False) -> list[np.ndarray]:
-        """The actions as numbers, without what explores: (n) vectors within bounds or one-hot rows, (M, outputs_i).
+        """The actions as numbers, without exploration: (n) vectors within bounds or one-hot rows, (M, outputs_i).
 
         Args:
             keep: whether `gradient` will be asked for these observations at these parameters.
@@ -310,14 +311,14 @@ class ReparametrisedPolicy(PolicyNetworks):
 
     @cached_property
     def _relaxations(self) -> list[Relaxation]:
-        """Of each group of agents."""
+        """How actions are relaxed, for each group of agents."""
         spaces = [self.actions[agent] for agent in self.networks.agents]
         return [relaxation_of([spaces[row] for row in rows], self.deviation, self.epsilon, self.temperature)
                 for _, rows in self._groups]
 
     @property
     def _own_relaxations(self) -> list[Relaxation]:
-        """Of the group that each agent is in, (n)."""
+        """The relaxation of each agent's group, (n)."""
         groups = zip(self._groups, self._relaxations, strict=True)
         return _dealt(((rows, [relaxed] * len(rows)) for (_, rows), relaxed in groups), len(self.networks.agents))
 
@@ -327,8 +328,8 @@ class ReparametrisedPolicy(PolicyNetworks):
             yield rows, relaxed, _stacked(outputs, rows)
 
 
-def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]], actions: Sequence[ActionSpace],
-                          names: Sequence[str], initial: Initial, temperature: float,
+def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
+                          actions: Sequence[ActionSpace], names: Sequence[str], initial: Initial, temperature: float,
                           penalty: float) -> ReparametrisedPolicy:
     """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
     outputs = [space.outputs for space in actions]

@@ -1,4 +1,4 @@
-"""Critics Q(s, a_1, ..., a_N) of the trainers with a replay, held by process 0: one for every agent, or one for the team."""
+"""Critics Q(s, a_1, ..., a_N) of the trainers with a replay, on process 0: one for every agent, or one for the team."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class ActionValues:
     settings: OffPolicy
 
     def samples(self, b: ReplayBatch, next_joint: np.ndarray) -> Transitions:
-        """What each critic learns from: its agent's or the team's reward, and where that agent or anybody is concerned.
+        """What each critic learns from: its agent's or the team's reward, and the samples in which that agent, or any,
+        took part.
 
         Args:
             next_joint: (M, F) a' as numbers.
@@ -81,7 +82,8 @@ class ActionValues:
 
     @property
     def _held(self) -> dict[str, np.ndarray]:
-        return {"trainer_critics": self.omega, "trainer_targets": self.targets, "trainer_optimizer": self.optimizer.rows,
+        return {"trainer_critics": self.omega, "trainer_targets": self.targets,
+                "trainer_optimizer": self.optimizer.rows,
                 "trainer_optimizer_counts": self.optimizer.counts} if len(self.omega) else {}
 
     def state(self) -> dict[str, np.ndarray]:
@@ -89,7 +91,7 @@ class ActionValues:
         return {name: rows.copy() for name, rows in self._held.items()}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, where the trainer is."""
+        """Take up what `state` gave, on process 0."""
         for name, rows in self._held.items():
             rows[:] = kept[name]
 

@@ -1,4 +1,4 @@
-"""What an agent's action was worth next to others of its own: Q(s, a) of the trainer less a baseline b_i(s, a_-i)."""
+"""Counterfactual advantages: Q(s, a) of the trainer's critic less an agent's baseline b_i(s, a_-i)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from netac.sampling.encoding import Encoding
 from netac.utils.spaces import ActionSpace
 from netac.utils.streams import Purpose, generator
 
-AT_ONCE = 2**15      # joint actions that the critic is asked about at a time
+AT_ONCE = 2**15      # joint actions that the critic evaluates at a time
 
 Baseline = Literal["counterfactual", "optimal", "none"]
 
@@ -41,7 +41,7 @@ def baseline(which: Baseline, pi: Distribution, q: np.ndarray, z: np.ndarray | N
 
 
 def own_draws(seed: int, k: int, agent: int, space: ActionSpace, samples: int, draws: int) -> np.ndarray | None:
-    """z of an agent in iteration k, (M, K, d), one half the other's opposite; None where all actions are looked at."""
+    """Standard normal z of an agent in iteration k, (M, K, d), in antithetic halves; None for discrete actions."""
     return distribution_of(space).noise(generator(seed, Purpose.BASELINE, k, agent), samples, draws)
 
 
@@ -49,8 +49,8 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
                               pairs: int) -> np.ndarray:
     """X_i = Q(s, a) - b_i(s, a_-i) of this process's agents, (n, M), in units of returns.
 
-    The trainer tells each agent what Q is with each of its own actions in the place of the one it took: all of discrete
-    ones, K = 2 `pairs` vectors that the agent told it before.  The agent knows its policy, and thus its baseline.
+    The trainer sends each agent Q with each of its own actions in the place of the one it took: all discrete ones, or
+    K = 2 `pairs` vectors that the agent sent before.  The agent, who knows its policy, computes the baseline.
     """
     b, M, together = session.b, session.b.done.size, agents.together
     spaces, K = together.policy.actions, 0 if which == "none" else 2 * pairs
@@ -60,7 +60,7 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
     vectors = _collected(pi, z, (M, K, max(space.size for space in spaces)), spaces, links) if K else None
     width = 1 + max(counts)
     answers = _answers(session, agents, counts, vectors, width) if links.is_trainer else None
-    links.meet()                                     # the trainer is busy for long: nobody should keep a core from it
+    links.meet()                                  # the trainer computes for long: whoever waits leaves it the cores
     told = links.scatter(answers, M * width).reshape(len(pi), M, width)
     return np.stack([q[:, 0] - baseline(which, own, q[:, 1:1 + counts[agent]], draws)
                      for agent, own, q, draws in zip(agents.local, pi, told, z, strict=True)])
@@ -68,7 +68,7 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
 
 def _collected(pi: list[Distribution], z: Sequence[np.ndarray | None], shape: tuple[int, int, int],
                spaces: Sequence[ActionSpace], links: TrainerLinks) -> list[np.ndarray | None] | None:
-    """The vectors mean + deviation z of all agents that have any, padded to `shape`, (N), told to the trainer.
+    """The vectors mean + deviation z of all agents that have any, padded to `shape`, (N), sent to the trainer.
 
     None elsewhere, and nothing is sent where all have discrete actions.
     """

@@ -20,17 +20,17 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.critics import NeuralActionValue, NeuralStateValue
 
 Mean = Callable[[np.ndarray], np.ndarray]      # (n, width) -> (n, width), over all agents
-CRITICS = 2**31     # stands for them where samples are shuffled for an agent of some number
+CRITICS = 2**31     # in the place of an agent's number where the critics' samples are shuffled
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What critics say of a rollout.
+    """What critics estimate from a rollout.
 
     Attributes:
-        advantages: (critics, T, E), unnormalised; of critics of actions, how far their returns are from what they said.
+        advantages: (critics, T, E), unnormalised; with critics of actions, their targets less their values.
         targets: (critics, M) returns.
-        values: (critics, M) what they said of s, in their own units.
+        values: (critics, M) V(s) or Q(s, a), in the critics' own units.
     """
 
     advantages: np.ndarray
@@ -73,18 +73,18 @@ class Critics:
         values, settings = self.V(self.omega, Transitions(seen=b.seen, joint=b.joint)), self.settings
         final = self.V(self.omega, Transitions(seen=b.final_obs, joint=b.final_joint))
         v, v_final = self._returns(values), self._returns(final)
-        together = len(r) != len(b.bootstrap_mask)                   # one critic of them all
+        together = len(r) != len(b.bootstrap_mask)                   # one critic of all agents
         bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
         advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_final), bootstrap_mask, b.ends,
                                   settings.gamma, settings.gae_lambda)
         return Judgement(advantages, targets.reshape(values.shape), values)
 
     def returns(self, b: Rollout) -> np.ndarray:
-        """What they say now of what was judged, in units of returns: (critics, M)."""
+        """Values of the samples at the parameters now, in units of returns: (critics, M)."""
         return self._returns(self.V(self.omega, Transitions(seen=b.seen, joint=b.joint)))
 
     def of_each(self, b: Rollout, alternatives: np.ndarray, part: slice) -> np.ndarray:
-        """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) for m of the samples: (m, A)."""
+        """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) in m samples: (m, A)."""
         found, = self.V.of_each(self.omega, [b.seen[0][part]], [alternatives])
         return self._returns(found[None])[0]
 
@@ -98,7 +98,7 @@ class Critics:
         """Regress V on the targets; critics of one process learn side by side.
 
         Args:
-            mean: makes of the gradients, and of the statistics of values, of critics that share their parameters one.
+            mean: averages gradients and statistics of values over the critics, if they share parameters.
         """
         settings, targets = self.settings, judged.targets
         if not len(self.omega):
@@ -123,7 +123,7 @@ class Critics:
             omega += beta * direction(gradient if mean is None else mean(gradient))
 
     def _parts(self, samples: int, t: int) -> Iterator[np.ndarray | None]:
-        """Critics side by side see the samples in the same order, whoever is here."""
+        """All critics see the samples in the same order, whichever of them this process holds."""
         return deal(samples, self.settings.critic_minibatches, self.settings.critic_epochs, self.seed, t, CRITICS)
 
     @property
@@ -136,7 +136,7 @@ class Critics:
         return {name: rows.copy() for name, rows in self._held.items()} if len(self.omega) else {}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up, where the trainer is."""
+        """Take up what `state` gave, on process 0."""
         if len(self.omega):
             for name, rows in self._held.items():
                 rows[:] = kept[name]

@@ -1,4 +1,4 @@
-"""What an iteration did to the policies: divergences, clipping, how much the samples still say, expected gain."""
+"""What an iteration did to the policies: divergences, clipping, effective sample size, expected gain."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ def diagnose(before: Distribution, after: Distribution, log_ratio: np.ndarray, M
              active: np.ndarray | None, epsilon: float | None, scale: float) -> np.ndarray:
     """The numbers of `COLUMNS` for one agent.
 
-    Divergences of its new policy from its old one are exact for discrete actions and KL divergences for vectors; means and
-    maxima are over the samples it took part in.
+    Divergences of its new policy from its old one are exact for discrete actions and KL divergences for vectors; means
+    and maxima are over the samples it took part in.
 
     Args:
-        log_ratio, M, log_factor: (1, samples) log ratios of its policy, factor x advantage, and log of the factor alone.
+        log_ratio, M, log_factor: (1, samples) log ratios of its policy, factor x advantage, and log of the factor
+            alone.
         active: (1, samples), None: all.
         epsilon: half the width of the clip range, None without one.
         scale: of advantages, by which they were divided.
 
     Returns:
-        (7,): mean and largest KL divergence, mean and largest total variation, fraction of ratios outside the clip range, the
-        factor's effective sample size as a fraction, and mean (ratio - 1) M in units of rewards: by eq. 6 of paper 001 these
-        sum up to the gain of the joint surrogate.
+        (7,): mean and largest KL divergence, mean and largest total variation, fraction of ratios outside the clip
+        range, the factor's effective sample size as a fraction, and mean (ratio - 1) M in units of rewards: by eq. 6 of
+        paper 001 these sum up to the gain of the joint surrogate.
     """
     kl, tv = before.kl(after)[None], before.tv(after)[None]
     took_part = kl if active is None else np.where(active > 0, kl, 0.0)
@@ -50,8 +51,8 @@ class OnPolicyReport:
     Attributes:
         rows: (n, 7) numbers of `COLUMNS` of this process's agents; expected gains in units of the trainer's advantages.
         whole: (N, 7) of all agents, in units of rewards; on the trainer.
-        trace: mean reward per step of the last trajectories, the gain expected of the last update, and of the update before it
-            the gain that was expected and the one that was measured, the difference of the rewards.
+        trace: mean reward per step of the last trajectories, the gain expected of the last update, and, of the update
+            before it, the gain that was expected and the one measured, which is the difference of the rewards.
     """
 
     rows: np.ndarray
@@ -73,10 +74,14 @@ class OnPolicyReport:
             self.trace[:] = reward, self.whole[:, -1].sum(), expected, reward - before
 
     def table(self) -> list[dict[str, float | int | str]]:
-        """A row for each agent, and one for all: the bound of the joint policy's total variation (paper 002, proposition 2)."""
+        """A row for each agent, and one for all, with the bound of the joint policy's total variation.
+
+        The bound is that of paper 002, proposition 2.
+        """
         if self.whole is None:
             return []
-        rows = [{"agent": agent, **dict(zip(COLUMNS, row, strict=True))} for agent, row in enumerate(self.whole.tolist())]
+        rows = [{"agent": agent, **dict(zip(COLUMNS, row, strict=True))}
+                for agent, row in enumerate(self.whole.tolist())]
         _, expected, before, measured = self.trace.tolist()
         bound = joint_tv_bound(self.whole[:, COLUMNS.index("tv_max")])
         return [*rows, {"agent": "all", "tv_max": float(bound), "expected_gain": expected,

@@ -64,7 +64,7 @@ class OffPolicyReport:
         self.norms[:] = self.critics[:] = 0.0
 
     def table(self) -> list[dict[str, float | int | str]]:
-        """A row for each agent; what is the team's critic's in one called "all" (with one agent: in its own)."""
+        """A row for each agent, and one called "all" for the team's critic (with one agent: in the agent's row)."""
         return self.rows
 
 
@@ -73,11 +73,11 @@ class OffPolicyAgents:
     """The agents of this process.
 
     Attributes:
-        policy: as they play, with what explores.
+        policy: as they act in the games, with exploration.
         targets: (n, d) theta', the parameters of their target policies.
         target_policy: networks for these.
         critics: the trainer's; those of other processes are none.
-        replay: what the agents remember, and the trainer on process 0.
+        replay: the samples that the agents keep, and the trainer on process 0.
         report: what the last iteration did.
     """
 
@@ -94,24 +94,24 @@ class OffPolicyAgents:
 
     @cached_property
     def together(self) -> Learner:
-        """All of them."""
+        """All of them as one learner."""
         return Learner(self.policy, self.parameters.theta, self.optimizer)
 
     @cached_property
     def apart(self) -> dict[int, Learner]:
-        """Each by itself, by its number."""
+        """Each as a learner by itself, by its number."""
         return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """What agents hold besides parameters and optimizers, (n, D) each: target policies, and what they remember."""
+        """What agents hold besides parameters and optimizers, (n, D) each: target policies, and the replay."""
         return {"target_policies": self.targets, **self.replay.rows}
 
     def state(self) -> dict[str, np.ndarray]:
-        """What the trainer holds; of the replay how many samples it has seen on other processes."""
+        """What the trainer holds; on other processes only how many samples the replay has seen."""
         return self.critics.state() | self.replay.state()
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up."""
+        """Take up what `state` gave."""
         self.critics.restore(kept)
         self.replay.restore(kept)

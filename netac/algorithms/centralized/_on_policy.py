@@ -1,7 +1,7 @@
 """What the agents of a central trainer hold, where they learn from what the current policies did.
 
-A trainer is one module with `Settings`, `requirements(settings)` (which critics there are, whether policies are shared) and
-`iterations(agents, sampler, links, settings, times)`, a generator that performs iteration t between two yields.
+A trainer is one module with `Settings`, `requirements(settings)` (which critics there are, whether policies are shared)
+and `iterations(agents, sampler, links, settings, times)`, a generator that performs iteration t between two yields.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class TrainerRequirements:
     """What a trainer's agents hold.
 
     Attributes:
-        critics: "state": one critic, the trainer's, of the global state; "observation": each agent its own, of what it sees.
+        critics: "state": one critic, the trainer's, of the global state; "observation": one for each agent, of its own
+            observations.
         shared: whether all agents have the same policy (and critic) parameters.
         value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
         builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
@@ -64,12 +65,12 @@ class OnPolicyAgents:
 
     @cached_property
     def together(self) -> Learner:
-        """All of them."""
+        """All of them as one learner."""
         return Learner(self.policy, self.parameters.theta, self.optimizer)
 
     @cached_property
     def apart(self) -> dict[int, Learner]:
-        """Each by itself, by its number."""
+        """Each as a learner by itself, by its number."""
         return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
 
     @property
@@ -82,7 +83,7 @@ class OnPolicyAgents:
         return {"trainer_trace": self.report.trace.copy()} | ({} if self.critics_are_local else self.critics.state())
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take it up."""
+        """Take up what `state` gave."""
         self.report.trace[:] = kept["trainer_trace"]
         if not self.critics_are_local:
             self.critics.restore(kept)

@@ -11,7 +11,7 @@ from netac.utils.options import Options
 
 
 class OnPolicy(Common):
-    """Options of the trainers that learn from what the current policies did."""
+    """Options of the on-policy trainers, which learn from trajectories of the current policies."""
 
     gamma: float | None = Field(0.99, ge=0, lt=1, allow_inf_nan=False, description="discount")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the generalised advantage estimate")
@@ -26,12 +26,15 @@ class OnPolicy(Common):
     minibatches: int = Field(1, ge=1, le=10**6, description="parts of the samples, one step each, in a pass")
     critic_minibatches: int = Field(1, ge=1, le=10**6, description="the same in a pass for critics")
     entropy: NonNegative = Field(0.01, description="coefficient of the entropy bonus")
-    decay: Literal["none", "linear"] = Field("none", description="step sizes: constant, or falling to 0 at the last iteration")
+    decay: Literal["none", "linear"] = Field("none", description=(
+        "step sizes: constant, or falling to 0 at the last iteration"))
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
         "of the agents' rewards, where they differ; a trainer with one critic wants to know"))
     advantages: Literal["joint", "agent", "raw"] = Field("joint", description=(
-        "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not at all"))
-    value_normalisation: bool = Field(True, description="critics learn returns less their running mean, by their deviation")
+        "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not "
+        "at all"))
+    value_normalisation: bool = Field(True, description=(
+        "critics learn returns less their running mean, by their deviation"))
     huber: Radius = Field(10.0, description="where the critics' loss becomes linear (in deviations, if normalised)")
     value_clip: Radius = Field(0.2, description=(
         "how far a critic's values may move in an iteration before its loss is clipped (in deviations, if normalised)"))
@@ -46,8 +49,8 @@ class Clipped(OnPolicy):
     def epsilon(self, agents: int) -> float:
         """Half the width of the clip range of `agents` = N agents.
 
-        With epsilon / N, ratios within 1 +- epsilon / N of all of them keep the total variation of the joint policy below
-        epsilon (paper 002, theorem 3 and the text after it).
+        With epsilon / N, ratios within 1 +- epsilon / N of all of them keep the total variation of the joint policy
+        below epsilon (paper 002, theorem 3 and the text after it).
         """
         return self.clip_range / agents if self.clip_over_agents else self.clip_range
 
@@ -55,11 +58,12 @@ class Clipped(OnPolicy):
 class InTurn(Options):
     """Options of the trainers whose agents learn one after the other."""
 
-    order: Literal["random", "fixed"] = Field("random", description="of the agents: drawn anew every time, or 0, 1, ...")
+    order: Literal["random", "fixed"] = Field("random", description=(
+        "of the agents: drawn anew every time, or 0, 1, ..."))
 
 
 class Sequential(OnPolicy, InTurn):
-    """Options of those that do so from what the current policies did."""
+    """Options of the on-policy trainers among these."""
 
 
 class Shareable(OnPolicy):
@@ -69,7 +73,7 @@ class Shareable(OnPolicy):
 
 
 class OffPolicy(Common):
-    """Options of the trainers that learn from a replay of what earlier policies did."""
+    """Options of the off-policy trainers, which learn from a replay of earlier policies' samples."""
 
     gamma: float | None = Field(0.95, ge=0, lt=1, allow_inf_nan=False, description="discount")
     actor_step: Step = Field(1e-3, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
@@ -80,15 +84,16 @@ class OffPolicy(Common):
     buffer: int = Field(100_000, ge=1, le=10**9, description="joint samples the replay keeps")
     batch: int = Field(256, ge=1, le=10**6, description="samples of an update, drawn evenly from the replay")
     warmup: int = Field(1000, ge=0, le=10**12, description="joint samples before the first update")
-    tau: float = Field(0.01, gt=0, le=1, description="what part of the way targets go towards what they follow, in an update")
+    tau: float = Field(0.01, gt=0, le=1, description=(
+        "what part of the way targets go towards what they follow, in an update"))
     noise: NonNegative = Field(0.2, description=(
-        "action vectors: standard deviation of the exploration noise, in half-ranges of the actions (in their own units where "
-        "they are not bounded on both sides)"))
-    epsilon: float = Field(0.0, ge=0, le=1, description="discrete actions: how often one is drawn evenly in training, not "
-                                                        "from the policy")
+        "action vectors: standard deviation of the exploration noise, in half-ranges of the actions (in their own "
+        "units where they are not bounded on both sides)"))
+    epsilon: float = Field(0.0, ge=0, le=1, description=(
+        "discrete actions: how often one is drawn evenly in training, not from the policy"))
     temperature: float = Field(1.0, gt=0, le=100, description="discrete actions: of the softmax that gradients pass")
     penalty: NonNegative = Field(1e-3, description="coefficient of the mean square of the policies' outputs")
     huber: Radius = Field(None, description="where the critics' loss becomes linear")
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
-        "of the agents' rewards, for critics to learn from; without it each agent's critic learns from its own rewards, and a "
-        "trainer with one critic wants to know where they differ"))
+        "of the agents' rewards, for critics to learn from; without it each agent's critic learns from its own "
+        "rewards, and a trainer with one critic wants to know where they differ"))

@@ -1,4 +1,4 @@
-"""Agents that learn one after the other, each seeing what the earlier ones changed (Kuba et al., 2022, Proposition 2)."""
+"""Agents that learn one after the other, each given the earlier ones' updates (Kuba et al., 2022, Proposition 2)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from netac.utils.streams import Purpose, generator
 Improve = Callable[[int, Learner, Transitions, np.ndarray, np.ndarray], None]
 
 
-def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential, improve: Improve,
-                        epsilon: float | None = None) -> None:
+def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
+                        improve: Improve, epsilon: float | None = None) -> None:
     """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
 
-    Where the trainer's process would wait for agents of others, it fits its critic.
+    While the trainer's process would wait for agents of other processes, it fits its critic.
 
     Args:
         improve: called with the agent's number, itself, its samples, log pi before, and M (1, samples); changes theta.
-        epsilon: of the clip range, for the diagnosis.
+        epsilon: half the width of the clip range, for the diagnostics; None without one.
     """
     N, samples, apart = links.placement.agents, session.b.done.size, agents.apart
 
@@ -50,9 +50,9 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
     links.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn, session.fit_critics)
 
 
-def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential, weigh: Callable[..., Surrogate],
-            epsilon: float | None = None) -> None:
-    """The agents climb a surrogate one after the other, by the gradient."""
+def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
+            weigh: Callable[..., Surrogate], epsilon: float | None = None) -> None:
+    """The agents ascend a surrogate one after the other, by gradient steps; `weigh` is that of `ascend`."""
     samples, minibatches = session.b.done.size, settings.minibatches
 
     def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
@@ -64,4 +64,5 @@ def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
 
 def turns(agents: int, settings: InTurn, seed: int, t: int) -> list[int]:
     """The order in which the agents learn in iteration, or update, t."""
-    return list(range(agents)) if settings.order == "fixed" else generator(seed, Purpose.ORDER, t).permutation(agents).tolist()
+    return list(range(agents)) if settings.order == "fixed" else generator(
+        seed, Purpose.ORDER, t).permutation(agents).tolist()

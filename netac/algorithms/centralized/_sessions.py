@@ -44,32 +44,34 @@ class Session:
     _fitted: bool = False
 
     def use(self, advantages: np.ndarray, own: bool) -> None:
-        """Let policies learn from `advantages`, as `A`, which are brought to one scale if that is asked for."""
+        """Let policies learn from `advantages`, as `A`, normalised here if the option `advantages` is "joint"."""
         self.A, self.own = advantages, own
         if self._settings.advantages == "joint":
             self.A, self._scale = _jointly(advantages, self.b, self._links, own)
 
     def fit_critics(self) -> None:
-        """Regress the critics on the returns, once: at any time, if policies do not ask what critics have learnt."""
+        """Regress the critics on the returns; a second call does nothing."""
         if not self._fitted:
             self._fitted = True
             self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
                                      self._links.mean if self._agents.critics_are_shared else None)
 
     def fit(self) -> None:
-        """Regress the critics on the returns, if that was not done meanwhile, and draw up what the iteration did."""
+        """Regress the critics on the returns, if that was not done yet, and collect the iteration's diagnostics."""
         self.fit_critics()
         self._links.meet()
         everyone = self.b.everyone
         self._agents.report.close(self._links, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
 
 
-def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy, times: range) -> Iterator[Session]:
-    """Iterations k in `times`; with a critic of actions, the trainer says with `Session.use` what the advantages are."""
+def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy,
+             times: range) -> Iterator[Session]:
+    """Iterations k in `times`; with a critic of actions, the algorithm passes its advantages to `Session.use`."""
     critics, dtype = agents.critics, agents.parameters.flat.dtype
-    rollouts = Rollouts(sampler, settings.rollout, "observation" if agents.critics_are_local else "state", settings.chunk,
-                        critics.of_actions)
-    alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
+    rollouts = Rollouts(sampler, settings.rollout, "observation" if agents.critics_are_local else "state",
+                        settings.chunk, critics.of_actions)
+    alpha, beta = (step_size(step, times.stop, agents.parameters)
+                   for step in (settings.actor_step, settings.critic_step))
     for k in times:
         b = rollouts.collect(agents.parameters.theta)
         judged = critics.judge(b, _rewards(b, links, settings, agents.critics_are_local))
@@ -81,14 +83,18 @@ def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
 
 
 def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy) -> tuple[np.ndarray, np.ndarray]:
-    """The advantages (n, M) as each agent uses them, by its own samples where that is asked for, and their scales (n,)."""
+    """The advantages (n, M), with `advantages = "agent"` normalised over the agent's samples, and their scales (n,)."""
     if settings.advantages != "agent":
         return A, np.ones(len(A))
     return normalised(A, active, joint=False), deviation(A, active)
 
 
 def _jointly(A: np.ndarray, b: Rollout, links: TrainerLinks, own: bool) -> tuple[np.ndarray, float]:
-    """To mean 0 and deviation 1 over all samples in which any agent took part, or over those of all agents by themselves."""
+    """A brought to mean 0 and deviation 1, and the deviation before.
+
+    Mean and deviation are over all samples in which any agent took part or, if each agent has its `own` advantages,
+    over every agent's samples, all agents together.
+    """
     if not own:
         part = b.taking_part.reshape(len(b.taking_part), b.done.size)
         together = part.max(axis=0, keepdims=True) if len(part) else part
@@ -102,7 +108,8 @@ def _jointly(A: np.ndarray, b: Rollout, links: TrainerLinks, own: bool) -> tuple
 
 
 def _rewards(b: Rollout, links: TrainerLinks, settings: OnPolicy, local: bool) -> np.ndarray:
-    """What critics judge by, (critics, T, E): the team's reward, or where each agent has a critic and nothing is said its own.
+    """What critics learn from, (critics, T, E): the team's reward; own ones, if agents have critics and no
+    `team_reward`.
 
     Raises:
         RunError: agents' rewards differ, and which of them is the team's is not said.

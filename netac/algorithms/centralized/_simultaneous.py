@@ -18,15 +18,15 @@ from netac.algorithms.policy_gradient.surrogates import Surrogate
 from netac.comm.trainer_links import TrainerLinks
 
 
-def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Shareable, weigh: Callable[..., Surrogate],
-            epsilon: float | None = None, joint: bool = False) -> None:
-    """All agents climb their surrogates, step by step side by side.
+def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Shareable,
+            weigh: Callable[..., Surrogate], epsilon: float | None = None, joint: bool = False) -> None:
+    """All agents ascend their surrogates at the same time, step by step.
 
-    Surrogates are means over the samples an agent took part in; with shared parameters there is one for all, a mean over all
-    samples of all agents.
+    Surrogates are means over the samples an agent took part in; with shared parameters there is one for all, a mean
+    over all samples of all agents.
 
     Args:
-        epsilon: of the clip range, for the diagnosis; None without one.
+        epsilon: half the width of the clip range, for the diagnostics; None without one.
         joint: there is one surrogate of joint ratios, a mean over the samples in which any agent took part.
     """
     b, samples, minibatches, together = session.b, session.b.done.size, settings.minibatches, agents.together
@@ -47,7 +47,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
 
 
 def _log_densities(distributions: list[Distribution], own: list[np.ndarray]) -> np.ndarray:
-    """(n, M)."""
+    """log pi_i of the actions taken, (n, M)."""
     return np.stack([each.log_prob(actions) for each, actions in zip(distributions, own, strict=True)])
 
 

@@ -1,7 +1,7 @@
-"""One iteration of a trainer with a replay: steps of the games, then updates, each from a batch of what is remembered.
+"""One iteration of a trainer with a replay: steps of the games, then updates, each from a batch of the replay.
 
-Actions go from agents to the trainer as numbers, derivatives of its critics with respect to them from the trainer to agents:
-a row for each agent, of M x W numbers, W being the widest action's.
+Actions go from agents to the trainer as numbers, derivatives of its critics with respect to them from the trainer to
+agents: a row for each agent, of M x W numbers, W being the widest action's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Update:
             self._agents.report.critics[:] += critics.regress(b, critics.returns(b), self._beta)
 
     def climb(self, joint: np.ndarray | None) -> None:
-        """All agents at once: theta_i climbs the mean of Q_i(s, a) in a_i = mu_i(o_i), the others' actions being the replay's.
+        """All agents at once: theta_i ascends the mean of Q_i(s, a) in a_i = mu_i(o_i), the others' actions being the
+        replay's.
 
         Args:
             joint: (M, F) all agents' mu(o).
@@ -95,7 +96,8 @@ class Update:
         self._agents.report.norms[:] += self._ascend(self._agents.together, slice(None), self._unpacked(told))
 
     def improve(self, agent: int, joint: np.ndarray | None) -> None:
-        """One agent alone: theta_i climbs the mean of the team's Q(s, a) in a_i = mu_i(o_i), the others' as in `joint`.
+        """One agent alone: theta_i ascends the mean of the team's Q(s, a) in a_i = mu_i(o_i), the others' as in
+        `joint`.
 
         Args:
             joint: (M, F) joint actions, changed in place: the agent's is that of its new policy.
@@ -120,14 +122,14 @@ class Update:
         self._agents.critics.follow()
 
     def _ascend(self, learner: Learner, rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
-        """A step along the mean of slopes' grad a, over the samples an agent took part in: the norms of the gradients (n,)."""
+        """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,)."""
         active, obs, noise, theta = self.b.active[rows], self.b.obs[rows], self.noise[rows], learner.theta
         gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active))
         norms = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / self._size
         theta += self._alpha * learner.direction(self._size)(gradient)
         return norms
 
-    # --- as it travels ---
+    # --- layout of messages ---
 
     def _packed(self, numbers: list[np.ndarray]) -> np.ndarray:
         """(agents) arrays (M, outputs_i) -> (agents, M x W)."""
@@ -137,7 +139,7 @@ class Update:
         return rows.reshape(len(rows), -1)
 
     def _unpacked(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Of this process's agents."""
+        """(n, M x W) of this process's agents -> (n) arrays (M, outputs_i)."""
         whole = rows.reshape(len(rows), self._size, -1)
         return [row[:, :self._widths[agent]] for row, agent in zip(whole, self._agents.local, strict=True)]
 
@@ -150,9 +152,11 @@ class Update:
         return joint
 
 
-def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OffPolicy, times: range) -> Iterator[Iterator[Update]]:
+def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OffPolicy,
+            times: range) -> Iterator[Iterator[Update]]:
     """Iterations k in `times`: T joint steps of all games, then updates; none before there are `warmup` samples."""
-    alpha, beta = (step_size(step, times.stop, agents.parameters) for step in (settings.actor_step, settings.critic_step))
+    alpha, beta = (step_size(step, times.stop, agents.parameters)
+                   for step in (settings.actor_step, settings.critic_step))
     encode, replay = Encoding(sampler.environment.actions), agents.replay
     for k in times:
         replay.collect(sampler, agents.parameters.theta, settings.rollout)
@@ -161,11 +165,12 @@ def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
 
 def _drawn(k: int, agents: OffPolicyAgents, links: TrainerLinks, encode: Encoding, alpha: np.ndarray, beta: np.ndarray,
            settings: OffPolicy) -> Iterator[Update]:
-    """The updates of iteration k, whose batches are drawn evenly, with replacement, by a stream that all processes know."""
-    slots = generator(agents.seed, Purpose.REPLAY, k).integers(agents.replay.held, size=(settings.updates, settings.batch))
+    """The updates of iteration k; all processes draw the same batches, uniformly and with replacement."""
+    slots = generator(agents.seed, Purpose.REPLAY, k).integers(
+        agents.replay.held, size=(settings.updates, settings.batch))
     streams = [generator(agents.seed, Purpose.RELAXATION, k, agent) for agent in agents.local]
     for u, drawn in enumerate(slots):
         noise, following = (agents.policy.noise(streams, settings.batch) for _ in range(2))
-        yield Update(k * settings.updates + u, agents.replay.take(drawn), noise, following, agents, links, encode, alpha, beta,
-                     settings)
+        yield Update(k * settings.updates + u, agents.replay.take(drawn), noise, following, agents, links, encode,
+                     alpha, beta, settings)
     agents.report.close(links, settings.updates)

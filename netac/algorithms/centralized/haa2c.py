@@ -1,7 +1,7 @@
 """HAA2C: heterogeneous-agent advantage actor-critic (slides 004: an instance of heterogeneous-agent mirror learning).
 
-As HAPPO, agent after agent on M = factor x A, but each climbs E[ratio M] itself, without a clip: the drift of mirror learning
-is 0, and small steps keep the policies near the old ones.
+As HAPPO, agent after agent on M = factor x A, but each climbs E[ratio M] itself, without a clip: the drift of mirror
+learning is 0, and small steps keep the policies near the old ones.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ def requirements(settings: Settings) -> TrainerRequirements:
     return TrainerRequirements()
 
 
-def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    for session in sessions(agents, sampler, links, settings, times):            # trajectories of pi_k, A by GAE
-        in_turn(session, agents, links, settings, unclipped)                   # agent after agent
-        session.fit()                                                         # V on the returns
+    for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, A by GAE
+        in_turn(session, agents, links, settings, unclipped)                # agent after agent
+        session.fit()                                                       # V on the returns
         yield

@@ -1,12 +1,13 @@
 """HAPPO: heterogeneous-agent proximal policy optimisation (Kuba et al., 2022, section 4.2).
 
-The trainer estimates the joint advantage A(s, a) with a critic of the global state.  Then the agents learn one after the
-other, in an order i_1, ..., i_n that is drawn anew, agent i_m with
+The trainer estimates the joint advantage A(s, a) with a critic of the global state.  Then the agents learn one after
+the other, in an order i_1, ..., i_n that is drawn anew, agent i_m with
 
-    M(s, a) = prod_{j < m} pibar^{i_j}(a^{i_j}|s) / pi^{i_j}(a^{i_j}|s) A(s, a)                                   (eq. 10)
-    theta^{i_m} <- argmax E[min(ratio M, clip(ratio, 1 +- epsilon) M)],  ratio = pi_theta(a|s) / pi(a|s)          (eq. 11)
+    M(s, a) = prod_{j < m} pibar^{i_j}(a^{i_j}|s) / pi^{i_j}(a^{i_j}|s) A(s, a)                            (eq. 10)
+    theta^{i_m} <- argmax E[min(ratio M, clip(ratio, 1 +- epsilon) M)],  ratio = pi_theta(a|s) / pi(a|s)   (eq. 11)
 
-The product, the `factor`, is outside the clip and is never clipped itself; its logarithm travels from agent to agent with A.
+The product, the `factor`, is outside the clip and is never clipped itself; its logarithm is sent from agent to agent,
+with A.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ def requirements(settings: Settings) -> TrainerRequirements:
     return TrainerRequirements()
 
 
-def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
     epsilon = settings.epsilon(links.placement.agents)
-    for session in sessions(agents, sampler, links, settings, times):            # trajectories of pi_k, A by GAE
-        in_turn(session, agents, links, settings, partial(clipped, epsilon=epsilon), epsilon)         # eqs. 10, 11 in turn
-        session.fit()                                                         # V on the returns
+    for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, A by GAE
+        in_turn(session, agents, links, settings, partial(clipped, epsilon=epsilon), epsilon)  # eqs. 10, 11
+        session.fit()                                                       # V on the returns
         yield

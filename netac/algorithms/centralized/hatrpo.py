@@ -1,13 +1,13 @@
 """HATRPO: heterogeneous-agent trust region policy optimisation (Kuba et al., 2022, section 4.1).
 
-As HAPPO, agent after agent on M = factor x A (eq. 10), but agent i_m takes the natural step under a constraint on its mean KL
-divergence from its old policy:
+As HAPPO, agent after agent on M = factor x A (eq. 10), but agent i_m takes the natural step under a constraint on its
+mean KL divergence from its old policy:
 
-    theta <- theta + alpha^j sqrt(2 delta / g'H^-1 g) H^-1 g,   g = E[M grad log pi],  H the Hessian of E[KL]     (eq. 8)
+    theta <- theta + alpha^j sqrt(2 delta / g'H^-1 g) H^-1 g,  g = E[M grad log pi],  H the Hessian of E[KL]  (eq. 8)
 
-H^-1 g comes from conjugate gradients on products with H, and alpha^j is the first of 1, 1/2, 1/4, ... at which the exact KL
-divergence is at most delta and E[(ratio - 1) M] improves as it should.  With an entropy bonus, c E[H(pi)] belongs to the
-objective: to g, and to what should improve.
+H^-1 g comes from conjugate gradients on products with H, and alpha^j is the first of 1, 1/2, 1/4, ... at which the
+exact KL divergence is at most delta and E[(ratio - 1) M] improves as it should.  With an entropy bonus, c E[H(pi)]
+belongs to the objective: to g, and to what should improve.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from netac.sampling.game import GameSampler
 class Settings(Sequential):
     """Options of HATRPO; those of gradient steps hold for its critic."""
 
-    delta: float = Field(0.01, gt=0, le=100, description="largest mean KL divergence of an agent's new policy from its old one")
+    delta: float = Field(0.01, gt=0, le=100, description=(
+        "largest mean KL divergence of an agent's new policy from its old one"))
     damping: float = Field(0.1, ge=0, le=100, description="added to the diagonal of H")
     conjugate_gradients: int = Field(10, ge=1, le=1000, description="iterations of the method of conjugate gradients")
     backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
@@ -47,7 +48,8 @@ def requirements(settings: Settings) -> TrainerRequirements:
     return TrainerRequirements()
 
 
-def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
 
     def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
@@ -70,7 +72,7 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
         scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
         theta[:] = start + scale * step
 
-    for session in sessions(agents, sampler, links, settings, times):                 # trajectories of pi_k, A by GAE
-        one_after_the_other(session, agents, links, settings, improve)              # eqs. 8 and 10, agent after agent
-        session.fit()                                                              # V on the returns
+    for session in sessions(agents, sampler, links, settings, times):           # trajectories of pi_k, A by GAE
+        one_after_the_other(session, agents, links, settings, improve)          # eqs. 8 and 10, agent after agent
+        session.fit()                                                           # V on the returns
         yield

@@ -1,8 +1,8 @@
 """IPPO: independent proximal policy optimisation (de Witt et al., 2020; paper 002, eq. 3).
 
-All agents learn at once, each with the clipped surrogate of its own ratio and the advantage that its own critic, of its own
-observations, estimates.  With `parameters = "shared"` they have one policy and one critic (paper 002, eq. 4): the trainer
-averages their gradients; with "separate" each learns for itself, and the trainer only plays the games.
+All agents learn at once, each with the clipped surrogate of its own ratio and the advantage that its own critic, of its
+own observations, estimates.  With `parameters = "shared"` they have one policy and one critic (paper 002, eq. 4): the
+trainer averages their gradients; with "separate" each learns for itself, and the trainer only steps the games.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ def requirements(settings: Settings) -> TrainerRequirements:
     return TrainerRequirements("observation", shared=settings.parameters == "shared")
 
 
-def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
     epsilon = settings.epsilon(links.placement.agents)
-    for session in sessions(agents, sampler, links, settings, times):            # trajectories of pi_k, advantages by GAE
+    for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, advantages by GAE
         at_once(session, agents, links, settings, partial(clipped, epsilon=epsilon), epsilon)
-        session.fit()                                                         # V on the returns
+        session.fit()                                                       # V on the returns
         yield

@@ -1,12 +1,12 @@
 """MADDPG: multi-agent deep deterministic policy gradient (Lowe et al., 2017, Algorithm 1).
 
-Each agent i has a policy mu_i of its own observations, and at the trainer a critic Q_i(x, a_1, ..., a_N) of the global state
-and all agents' actions, which learns from the agent's own rewards (or the team's, `team_reward`).  Of every batch of the
-replay D
+Each agent i has a policy mu_i of its own observations, and at the trainer a critic Q_i(x, a_1, ..., a_N) of the global
+state and all agents' actions, which learns from the agent's own rewards (or the team's, `team_reward`).  Of every batch
+of the replay D
 
     y_i = r_i + gamma Q'_i(x', a'_1, ..., a'_N),                a'_j = mu'_j(o'_j)
-    omega_i descends  E[(y_i - Q_i(x, a_1, ..., a_N))^2]                                                           (eq. 6)
-    theta_i climbs    E[Q_i(x, a_1, ..., mu_i(o_i), ..., a_N)]     with the others' actions from D                   (eq. 5)
+    omega_i descends  E[(y_i - Q_i(x, a_1, ..., a_N))^2]                                               (eq. 6)
+    theta_i climbs    E[Q_i(x, a_1, ..., mu_i(o_i), ..., a_N)]     with the others' actions from D     (eq. 5)
     theta'_i <- tau theta_i + (1 - tau) theta'_i,  omega' likewise
 """
 
@@ -30,9 +30,10 @@ def requirements(settings: Settings) -> ReplayRequirements:
     return ReplayRequirements(every=True)
 
 
-def iterations(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    for batches in updates(agents, sampler, links, settings, times):     # act with exploration, store (x, a, r, x') in D
+    for batches in updates(agents, sampler, links, settings, times):  # act with exploration, store (x, a, r, x') in D
         for update in batches:                                        # sample a batch from D
             next_actions, actions = update.propose()                  # a'_j = mu'_j(o'_j), mu_j(o_j)
             update.regress(next_actions)                              # eq. 6

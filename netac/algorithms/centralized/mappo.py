@@ -1,4 +1,5 @@
-"""MAPPO: multi-agent proximal policy optimisation with a critic of the global state (Yu et al., 2021; paper 001, eq. 5).
+"""MAPPO: multi-agent proximal policy optimisation with a critic of the global state (Yu et al., 2021; \
+paper 001, eq. 5).
 
 All agents learn at once, each with the clipped surrogate of its own ratio and the joint advantage.  With
 `parameters = "shared"` they have one policy: the trainer averages their gradients (paper 001, eq. 5: a mean over all
@@ -28,10 +29,11 @@ def requirements(settings: Settings) -> TrainerRequirements:
     return TrainerRequirements(shared=settings.parameters == "shared")
 
 
-def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings, times: range) -> Iterator[None]:
+def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
+               times: range) -> Iterator[None]:
     """Iterations k in `times`."""
     epsilon = settings.epsilon(links.placement.agents)
-    for session in sessions(agents, sampler, links, settings, times):            # trajectories of pi_k, advantages by GAE
+    for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, advantages by GAE
         at_once(session, agents, links, settings, partial(clipped, epsilon=epsilon), epsilon)
-        session.fit()                                                         # V on the returns
+        session.fit()                                                       # V on the returns
         yield

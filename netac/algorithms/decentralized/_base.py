@@ -29,8 +29,8 @@ class SingleSample(Common):
     """Options of the algorithms that draw one joint sample an iteration."""
 
     sampling: Sampling = Field("markov", description=(
-        'markov: one running chain; double: a second, restarting chain for the actor (Algorithm 2); stationary and iid: '
-        "independent draws from exact distributions, finite MDPs only"))
+        "markov: one running chain; double: a second, restarting chain for the actor (Algorithm 2); stationary and "
+        "iid: independent draws from exact distributions, finite MDPs only"))
 
 
 def project(x: np.ndarray, radius: float) -> None:
@@ -95,12 +95,12 @@ class NetworkedAgents:
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """What agents hold besides parameters and optimizers, (n, D) each: declared state of other types of numbers."""
+        """What agents hold besides parameters and optimizers, (n, D) each: declared state with a dtype of its own."""
         return {f"state_{name}": rows for name, rows in self.parameters.beside.items()}
 
     def state(self) -> dict[str, np.ndarray]:
-        """There is nothing that is no agent's."""
+        """Empty: all that these algorithms keep belongs to agents, and is in `rows`."""
         return {}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Nothing."""
+        """Nothing to take up; see `state`."""

@@ -83,7 +83,11 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
 
 
 def tracked(x: Parameters, g_omega: np.ndarray, g_lambda: np.ndarray, g_theta: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Make y, which is W y by now, W y + g - g of the iteration before; the directions that take the place of g."""
+    """Turn y, already mixed to W y, into W y + g - g of the iteration before, in place.
+
+    Returns:
+        The directions of omega, lambda and theta: y, and g for the personal part of theta.
+    """
     y, g, shared = x["y"], x["g"], x.shared.shape[1]
     y -= g
     for kept, direction in zip(x.parts("g"), (g_omega, g_lambda, g_theta[:, :shared]), strict=True):

@@ -15,9 +15,9 @@
     theta_i  <- theta_i + alpha (Q_i(s,a) - sum_b pi_i(b|s) Q_i(s,b,a_-i)) grad log pi_i(a_i|s)
     omega = W omega~
 
-Every residual uses the old mu.  `setting = "discounted"` (the default, used against CAC) drops mu and takes gamma V(s') or
-gamma Q(s',a').  With several games r_i of mu is the mean over those the agent took part in; without any mu stays.  The
-exchange of iteration t is posted at its end and waited for after the sampling of t + 1.
+Every residual uses the old mu.  `setting = "discounted"` (the default, used against CAC) drops mu and takes gamma V(s')
+or gamma Q(s',a').  With several games mu_i is updated with the mean of r_i over those the agent took part in; without
+any it stays.  The exchange of iteration t is posted at its end and completed after the sampling of t + 1.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, se
                            for step in (settings.actor_step, settings.critic_step, settings.reward_step))
     for t in times:
         b = sampler.sample(x.theta, feed=RUNNING)
-        network.settle()                                                            # mu, lambda, v = W of t - 1's
+        network.settle()                                                   # mu, lambda, v = W mu~, W lambda~, W v~
         mu = x.mu if average else 0.0
         delta = b.r - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
         omega_step = beta * mean.omega(V.gradient(x.omega, b, delta))
@@ -97,7 +97,7 @@ def _action_value(agents: NetworkedAgents, sampler: Sampler, network: Network, s
     alpha, beta = step_size(settings.actor_step, times.stop, x), step_size(settings.critic_step, times.stop, x)
     for t in times:
         b = sampler.sample(x.theta, feed=RUNNING)
-        network.settle()                                                            # omega = W of t - 1's
+        network.settle()                                                            # omega = W omega~
         mu = x.mu if average else 0.0
         delta = b.r - mu + gamma * Q.next(x.omega, b) - Q(x.omega, b)
         omega_step = beta * mean.omega(Q.gradient(x.omega, b, delta))

@@ -7,9 +7,9 @@ Iteration t, all of its rounds on the graph of t:
     r^ = W^T' [r_i (1 + e_i)]        e_i: optional privacy noise, Student-t(4) scaled to `reward_noise`
     theta_i <- theta_i + (alpha / N) sum over N samples of [r^_i + gamma V_i(s') - V_i(s)] grad log pi_i(a_i|s)
 
-`sampling = "double"` is the paper's: the critic's samples come from the running chain, the actor's from a chain that moves
-by gamma P + (1 - gamma) xi.  Under "markov" one batch of the running chain serves every critic round and the actor
-(N_c = N), as in the small-batch comparison of Zeng et al., section 5.
+`sampling = "double"` is the paper's: the critic's samples come from the running chain, the actor's from a chain that
+moves by gamma P + (1 - gamma) xi.  Under "markov" one batch of the running chain serves every critic round and the
+actor (N_c = N), as in the small-batch comparison of Zeng et al., section 5.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class Settings(Common):
     def _one_batch(self):
         alone = self.sampling in ("markov", "stationary")
         if alone and self.critic_batch not in (None, self.batch):
-            raise ValueError(f'critic_batch = {self.critic_batch} differs from batch = {self.batch}, but with sampling = '
-                             f'"{self.sampling}" one batch serves both: leave critic_batch out, or use "double" or "iid"')
+            raise ValueError(f"critic_batch = {self.critic_batch} differs from batch = {self.batch}, but with sampling "
+                             f'= "{self.sampling}" one batch serves both: leave critic_batch out, or use "double" or '
+                             '"iid"')
         return self
 
 
@@ -70,7 +71,10 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
 
 def critic_phase(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
                  T: int) -> Callable[[int], TabularBatch | None]:
-    """The critic's part of iteration t as a function of t; it answers the batch that serves the actor too, if one does."""
+    """The critic's part of iteration t, as a function of t.
+
+    It returns the batch, if that serves the actor, too (sampling = "markov", "stationary"), else None.
+    """
     x, V, gamma = agents.parameters, agents.V, np.array(settings.gamma)
     alone = len(sampler.feeds) == 1
     N_c = settings.critic_batch or settings.batch

@@ -1,1 +1,1 @@
-"""What policy-gradient methods share, as pure functions: advantages, surrogates, divergences, minibatches, trust regions."""
+"""Pure functions of the policy-gradient methods: advantages, surrogates, divergences, minibatches, trust regions."""

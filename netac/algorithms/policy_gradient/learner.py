@@ -1,4 +1,4 @@
-"""Policies that climb a surrogate by steps of their local optimizers."""
+"""Policies that ascend a surrogate by steps of their local optimizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:                # loads torch
 
 @dataclass(frozen=True)
 class Learner:
-    """The policies of some agents of this process, and how they climb.
+    """The policies of some agents of this process, with their parameters and optimizers.
 
     Attributes:
         theta: (n, d) their parameters, which learning changes in place.
@@ -30,12 +30,12 @@ class Learner:
     optimizer: Optimizer
 
     def direction(self, samples: int) -> Direction:
-        """Of theta, from gradients summed over so many samples."""
+        """Gives the direction of theta's step, from gradients summed over `samples` samples."""
         return self.optimizer.over(samples).theta
 
 
 def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: range) -> dict[int, Learner]:
-    """The agents of a process each by itself, by its number."""
+    """A learner for each agent of a process by itself, by the agent's number."""
     return {agent: Learner(policy.of(range(agent, agent + 1)), theta[row:row + 1], optimizer.of(row))
             for row, agent in enumerate(agents)}
 
@@ -43,14 +43,16 @@ def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: ra
 def ascend(learner: Learner, b: Transitions, old: np.ndarray, M: np.ndarray, weigh: Callable[..., Surrogate],
            alpha: np.ndarray, parts: Iterator[np.ndarray | None], size: int,
            whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
-    """Climb a surrogate sum_e w_e log pi(a_e|o_e), w being what `weigh(log ratios, M, active)` says at the parameters now.
+    """Gradient steps up a surrogate, each along sum_e w_e grad log pi(a_e|o_e).
+
+    The weights w are those of `weigh(log ratios, M, active)` at the parameters before the step.
 
     Args:
-        old: (n, M) log probabilities before.
+        old: (n, M) log probabilities at the old policy.
         M: (n, M) what the ratios are multiplied with.
         parts: the samples of each step; None: all.
-        size: how many those are.
-        whole: what is done to the gradients (n, d) of all agents before a step.
+        size: how many samples a step has.
+        whole: applied to the gradients (n, d) before a step, e.g. their mean over all agents.
     """
     policy, theta, direction = learner.policy, learner.theta, learner.direction(size)
     for part in parts:

@@ -1,4 +1,4 @@
-"""How the samples of an iteration are dealt into the parts that gradient steps are made of."""
+"""Minibatches: how the samples of an iteration are split into the parts that gradient steps use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Surrogate objectives of probability ratios, how much the samples still say under them, and the optimal baseline."""
+"""Surrogate objectives of probability ratios, the effective sample size, and the optimal baseline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from netac.algorithms.policy_gradient.masks import average, kept
 
-LARGEST_LOG_RATIO = 30.0      # beyond, ratios mean nothing; their squares still fit into single precision
+LARGEST_LOG_RATIO = 30.0      # the squares of such ratios still fit into single precision
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Surrogate:
     """A surrogate at the current policies; double.
 
     Attributes:
-        weights: (..., M): sum_e weights_e grad log pi(a_e|s_e) is the gradient of the *sum* of its samples; 0 where not active.
+        weights: (..., M): sum_e weights_e grad log pi(a_e|s_e) is the gradient of the *sum* of its samples; 0 where not
+            active.
         value: (...) its mean over the active samples.
         improvement: (...) value less what it was at the old policy, where all ratios are 1.
         outside: (...) fraction of the active samples whose ratio is outside the clip range.
@@ -34,7 +35,7 @@ def ratios(log_ratio: np.ndarray) -> np.ndarray:
 
 
 def clipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = None, *, epsilon: float) -> Surrogate:
-    """mean of min(ratio M, clip(ratio, 1 +- epsilon) M), Kuba et al. (2022), equation 11; with M = A that of PPO, equation 4.
+    """mean of min(ratio M, clip(ratio, 1 +- epsilon) M): Kuba et al. (2022), equation 11; with M = A PPO's, equation 4.
 
     Args:
         log_ratio: (..., M) log pi_new(a|s) - log pi_old(a|s); of the joint policy for joint ratios (paper 002, eq. 6).
@@ -50,7 +51,7 @@ def clipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = No
 
 
 def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = None) -> Surrogate:
-    """mean of ratio M; its improvement is that of (ratio - 1) M, Kuba et al. (2022), equation 10.  For HATRPO and HAA2C.
+    """mean of ratio M, for HATRPO and HAA2C; its improvement is the mean of (ratio - 1) M (Kuba et al., 2022, eq. 10).
 
     Args:
         log_ratio, M, active: as in `clipped`.  No ratio is outside, as there is no clip range.
@@ -65,11 +66,12 @@ def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = 
 def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
     """(..., M) -> (...): (sum f)^2 / (M sum f^2) of f = exp(log_factor) over the active samples (Kong, 1992).
 
-    In (0, 1]: 1 where all weights are equal, and where no sample is active; 1 / M where one sample outweighs the others.
+    In (0, 1]: 1 where all weights are equal, and where no sample is active; 1 / M where one sample outweighs the
+    others.
     """
     log_factor = kept(log_factor, active)
-    mask = np.ones(log_factor.shape, dtype=bool) if active is None else np.broadcast_to(np.asarray(active, dtype=bool),
-                                                                                        log_factor.shape)
+    mask = np.ones(log_factor.shape, dtype=bool) if active is None else np.broadcast_to(
+        np.asarray(active, dtype=bool), log_factor.shape)
     if not log_factor.shape[-1]:
         return np.ones(log_factor.shape[:-1])
     top = np.max(log_factor, axis=-1, keepdims=True, where=mask, initial=-np.inf)
@@ -81,12 +83,12 @@ def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = No
 def optimal_baseline(pi: np.ndarray | float, q: np.ndarray, score_norms: np.ndarray) -> np.ndarray:
     """E[Q |grad log pi|^2] / E[|grad log pi|^2] over the agent's own action (004, the slide on the optimal baseline).
 
-    Of all b(s, a_-i) it gives (Q - b) grad log pi the least variance, where the norm is that of the score with respect to the
-    policy's outputs; E[Q] where no action has a score (a deterministic policy).
+    Of all b(s, a_-i) it gives (Q - b) grad log pi the least variance, where the norm is that of the score with respect
+    to the policy's outputs; E[Q] where no action has a score (a deterministic policy).
 
     Args:
-        pi: (..., A) probabilities of the actions, or 1.0 for K actions sampled from the policy: other ones than that at which
-            the gradient is taken, or the baseline depends on it and biases the gradient.
+        pi: (..., A) probabilities of the actions, or 1.0 for K actions sampled from the policy, not the action at which
+            the gradient is taken: a baseline that depends on that one biases the gradient.
         q: (..., A) or (..., K) Q(s, a_-i, a).
         score_norms: the same shape, squared norms of the scores, what a distribution's `own_score_norms` gives.
 

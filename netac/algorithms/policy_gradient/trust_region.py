@@ -12,7 +12,7 @@ Product = Callable[[np.ndarray], np.ndarray]      # (d,) x -> (d,) H x
 
 
 def conjugate_gradient(product: Product, g: np.ndarray, iterations: int = 10, tolerance: float = 1e-10) -> np.ndarray:
-    """x with H x = g nearly, for a symmetric positive semidefinite H (Hestenes and Stiefel, 1952).
+    """Approximate solution x of H x = g, for a symmetric positive semidefinite H (Hestenes and Stiefel, 1952).
 
     Args:
         product: x -> H x; its result may be of any precision.
@@ -21,7 +21,7 @@ def conjugate_gradient(product: Product, g: np.ndarray, iterations: int = 10, to
         tolerance: done when |g - H x|^2 <= tolerance |g|^2.
 
     Returns:
-        (d,) double; what there is so far where a direction has no curvature, zeros for g = 0.
+        (d,) double; the iterate so far once a direction has no curvature, zeros for g = 0.
     """
     residual = np.array(g, dtype=float)
     x, direction = np.zeros(residual.shape), residual.copy()
@@ -42,10 +42,12 @@ def conjugate_gradient(product: Product, g: np.ndarray, iterations: int = 10, to
     return x
 
 
-def natural_direction(product: Product, g: np.ndarray, delta: float, damping: float, iterations: int = 10) -> np.ndarray:
+def natural_direction(product: Product, g: np.ndarray, delta: float, damping: float,
+                      iterations: int = 10) -> np.ndarray:
     """The whole step of Kuba et al. (2022), equation 8 (with alpha^j = 1): sqrt(2 delta / (x'H x)) x, x = H^-1 g.
 
-    H + damping I stands for H in all of it, so that the quadratic model of KL at the step, with H alone, is delta at most.
+    H + damping I takes the place of H throughout, so that the quadratic model of KL at the step, with H alone, is delta
+    at most.
 
     Args:
         product: x -> H x, H the Hessian of the expected KL divergence.
@@ -75,8 +77,8 @@ def backtrack(evaluate: Callable[[float], tuple[float, float]], expected: float,
     """The line search of equation 8: the first of 1, factor, factor^2, ... at which the step can be trusted.
 
     Args:
-        evaluate: scale -> the surrogate's improvement over the old policy, and the mean KL divergence from it, of the policy
-            at the old parameters + scale x step.
+        evaluate: scale -> the surrogate's improvement over the old policy, and the mean KL divergence from it, of the
+            policy at the old parameters + scale x step.
         expected: g'step, what the improvement of the whole step would be if the surrogate were linear.
         delta: largest KL divergence.
         factor, tries: how the scale shrinks, and how many are tried.

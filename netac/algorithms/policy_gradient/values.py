@@ -1,4 +1,4 @@
-"""What critics learn from: returns on one scale, and the loss whose slope pulls at their values."""
+"""What critics learn from: the team's reward, normalised returns, and the loss with its derivative."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ def team_reward(r: np.ndarray, how: Literal["mean", "sum"] | None) -> np.ndarray
     if how is not None:
         return getattr(r, how)(axis=0, keepdims=True)
     if (r != r[:1]).any():
-        raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = \"mean\" or \"sum\"")
+        raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = "
+                       '"mean" or "sum"')
     return r[:1]
 
 
 class ValueNormaliser:
-    """(x - mean) / deviation, by running means of returns and of their squares that forget slowly; as it is at first.
+    """(x - mean) / deviation, by exponential moving averages of returns and of their squares; x itself at first.
 
-    With every update, m <- beta m + (1 - beta) mean x, and likewise s of x^2 and k of 1, all from 0; the mean is m / k and
-    the variance s / k - mean^2, at least 0.01.  k = 1 - beta^updates takes off the bias towards 0 of the first updates,
-    as in Adam (Kingma and Ba, 2015, section 3).
+    With every update, m <- beta m + (1 - beta) mean x, and likewise s of x^2 and k of 1, all from 0; the mean is m / k
+    and the variance s / k - mean^2, at least 0.01.  k = 1 - beta^updates takes off the bias towards 0 of the first
+    updates, as in Adam (Kingma and Ba, 2015, section 3).
 
     Args:
         rows: (1, 3) double that is to hold the state, which then goes on from what it holds; None: a new one of zeros.
@@ -61,23 +62,23 @@ class ValueNormaliser:
         return m / k, max(s / k - (m / k) ** 2, VARIANCE_FLOOR) ** 0.5
 
     def normalise(self, x: np.ndarray) -> np.ndarray:
-        """Returns -> what the critic says; a new double array of the same shape."""
+        """Returns -> units of the critic; a new double array of the same shape."""
         mean, deviation = self._scale()
         return (np.asarray(x, dtype=float) - mean) / deviation
 
     def denormalise(self, x: np.ndarray) -> np.ndarray:
-        """What the critic says -> returns; a new double array of the same shape."""
+        """Units of the critic -> returns; a new double array of the same shape."""
         mean, deviation = self._scale()
         return np.asarray(x, dtype=float) * deviation + mean
 
 
 def value_loss(values: np.ndarray, targets: np.ndarray, old: np.ndarray | None = None, clip: float | None = None,
                huber: float | None = None, active: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The loss of a critic, and for every sample how it pulls at the value.
+    """The loss of a critic, and minus its derivative in every sample's value.
 
-    The loss l of an error e is e^2 / 2 or, beyond `huber` = h, h (|e| - h / 2).  With `clip` = c it is PPO's pessimistic
-    one, max(l(target - v), l(target - v_c)) with v_c = old + clip(v - old, -c, c): a value that has moved more than c
-    is left alone while that makes it worse off than v_c.
+    The loss l of an error e is e^2 / 2 or, beyond `huber` = h, h (|e| - h / 2).  With `clip` = c it is PPO's
+    pessimistic one, max(l(target - v), l(target - v_c)) with v_c = old + clip(v - old, -c, c): a value that has moved
+    more than c, and has a smaller loss than v_c, is left alone.
 
     Args:
         values, targets: (..., M), in the same units.

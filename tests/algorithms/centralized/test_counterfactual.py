@@ -40,7 +40,8 @@ def joint_actions(N: int, A: int) -> list[tuple[int, ...]]:
 
 
 @several_times
-@given(seed=st.integers(0, 10**6), N=st.sampled_from([1, 2, 3]), A=st.integers(2, 4), scale=st.sampled_from([0.1, 1.0, 3.0]))
+@given(seed=st.integers(0, 10**6), N=st.sampled_from([1, 2, 3]), A=st.integers(2, 4),
+       scale=st.sampled_from([0.1, 1.0, 3.0]))
 def test_the_optimal_baseline_gives_the_least_variance_of_an_unbiased_gradient(seed, N, A, scale):
     rng = np.random.default_rng(seed)
     log_pi, Q = scipy.special.log_softmax(scale * rng.normal(size=(N, A)), axis=1), rng.normal(size=(A,) * N)

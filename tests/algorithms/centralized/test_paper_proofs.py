@@ -40,7 +40,8 @@ def begun(tables: dict) -> Parts:
 
 def iterate(parts: Parts, iterations: int = 1) -> None:
     setting = parts.setting
-    for _ in setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(iterations)):
+    for _ in setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings,
+                                          range(iterations)):
         pass
 
 
@@ -227,7 +228,8 @@ def test_figure_1_by_hatrpo(seed):
 # --- HATRPO: the bound of the KL divergence, and the line search ---
 
 ENVIRONMENTS = {
-    "spread": {"name": "spread", "max_cycles": 7}, "pushes": {"name": "spread", "max_cycles": 7, "continuous_actions": True},
+    "spread": {"name": "spread", "max_cycles": 7}, "pushes": {"name": "spread", "max_cycles": 7,
+                                                              "continuous_actions": True},
     "proposition-1": "matrix", "climbing": {"name": "matrix", "game": "climbing"}, "product": "differential"}
 AGENTS = {"spread": [1, 2, 3], "pushes": [1, 2], "proposition-1": [2, 4], "climbing": [2], "product": [1, 2, 3]}
 
@@ -282,9 +284,10 @@ def trust_region(env: str, agents: int, seed: int, **options) -> dict:
             "algorithm": {"name": "hatrpo", "rollout": 10, "team_reward": "mean", **options}}
 
 
-@given(env=st.sampled_from(sorted(ENVIRONMENTS)), seed=st.integers(0, 10**6), delta=st.sampled_from([1e-4, 0.01, 0.3, 2.0]),
-       damping=st.sampled_from([0.0, 0.1]), data=st.data())
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])      # seeds have no order
+@given(env=st.sampled_from(sorted(ENVIRONMENTS)), seed=st.integers(0, 10**6),
+       delta=st.sampled_from([1e-4, 0.01, 0.3, 2.0]), damping=st.sampled_from([0.0, 0.1]), data=st.data())
+@settings(max_examples=30, deadline=None,
+          phases=[Phase.explicit, Phase.reuse, Phase.generate])      # seeds have no order
 def test_hatrpo_stays_within_its_bound_and_never_makes_a_surrogate_worse(env, seed, delta, damping, data):
     agents = data.draw(st.sampled_from(AGENTS[env]))
     turns, scales = watched(trust_region(env, agents, seed, delta=delta, damping=damping))
@@ -295,7 +298,8 @@ def test_hatrpo_stays_within_its_bound_and_never_makes_a_surrogate_worse(env, se
 
 def test_steps_are_really_halved_and_given_up():
     """Large balls, in which neither the quadratic model of KL nor the linear one of the surrogate holds."""
-    scales = {scale for seed in range(3) for scale in watched(trust_region("spread", 3, seed, delta=2.0, damping=0.0))[1]}
+    scales = {scale for seed in range(3)
+              for scale in watched(trust_region("spread", 3, seed, delta=2.0, damping=0.0))[1]}
     assert scales & {0.5, 0.25, 0.125}
     cautious = watched(trust_region("spread", 3, 0, delta=1e-4))[1]
     assert cautious.count(1.0) > len(cautious) // 2
