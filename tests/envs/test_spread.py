@@ -32,21 +32,21 @@ class Original:
         env = simple_spread_v3.parallel_env(N=agents, **options)
         env.reset(seed=seed)
         self = cls(env, {})
-        for each in (*self.sampler.agents, *self.sampler.landmarks):
+        for each in (*self.world.agents, *self.world.landmarks):
             each.state.p_pos = crowd * each.state.p_pos
         self.seen = {name: env.aec_env.observe(name) for name in env.agents}
         return self
 
     @property
-    def sampler(self):
-        return self.env.unwrapped.sampler
+    def world(self):
+        return self.env.unwrapped.world
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Positions, velocities and landmarks, (N, 2) each, as mpe2 has them: doubles."""
-        agents = self.sampler.agents
+        agents = self.world.agents
         return {"positions": np.array([each.state.p_pos for each in agents]),
                 "velocities": np.array([each.state.p_vel for each in agents]),
-                "landmarks": np.array([each.state.p_pos for each in self.sampler.landmarks])}
+                "landmarks": np.array([each.state.p_pos for each in self.world.landmarks])}
 
     def step(self, actions: np.ndarray) -> tuple[dict, dict, dict]:
         """Rewards, terminations and truncations."""
