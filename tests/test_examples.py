@@ -81,7 +81,7 @@ def test_what_is_commented_out_in_the_first_example_is_valid_too(tmp_path):
 
 
 def test_the_first_examples_and_the_help_document_every_option():
-    """Every option of the algorithms and of [policy] stands in two examples, all of them and the environments' in the help."""
+    """Every option of the algorithms and of [policy] stands in two examples, all and the environments' in the help."""
     text = "".join((EXAMPLES / name).read_text() for name in ("coordination.toml", "spread.toml"))
     shown = run_netac("run", "--help")
     models = [config.Experiment, linear_agents.Policy]
@@ -98,7 +98,8 @@ def test_the_first_examples_and_the_help_document_every_option():
 def test_a_topology_of_the_gallery_is_certified_and_runs(file, tmp_path):
     path = file.relative_to(ROOT)
     assert "the certificate holds" in run_netac("graph", path, "--agents", "5")
-    run_netac("run", "examples/coordination.toml", "--set", f"topology={path}", "--set", "iterations=10", "--out", tmp_path)
+    run_netac("run", "examples/coordination.toml", "--set", f"topology={path}", "--set", "iterations=10",
+              "--out", tmp_path)
     assert load_summary(tmp_path)["messages_per_agent"] > 10 * 4      # more than the actions alone
 
 
@@ -159,13 +160,14 @@ def test_mdac_follows_the_curve_of_its_authors(tmp_path):
 
 def coordination(agents: int, seeds: int) -> dict[str, dict]:
     """Rows of a comparison on the coordination game, by algorithm."""
-    found = netac.compare(EXAMPLES / "coordination.toml", ["cac", "dac", "mdac", "iac"], seeds=seeds, set={"agents": agents})
+    found = netac.compare(EXAMPLES / "coordination.toml", ["cac", "dac", "mdac", "iac"], seeds=seeds,
+                          set={"agents": agents})
     return {row["algorithm"]: row for row in found.rows}
 
 
 @pytest.mark.parametrize("agents", [5, 10])
 def test_cac_coordinates_better_than_dac_and_iac(agents):
-    """Twelve seeds: CAC is efficient in 98 %, the others in at most a third, so the margins below are never met by chance."""
+    """Twelve seeds: CAC is efficient in 98 %, others in at most a third: the margins below are not met by chance."""
     rows = coordination(agents, 12)
     for other in ("dac", "iac"):
         assert rows["cac"]["efficient_rate"] > rows[other]["efficient_rate"]

@@ -91,7 +91,8 @@ def test_agents_that_differ_are_padded():
     cut = Transitions(b.obs[1:2], b.obs[1:2], b.obs[1:2], b.obs[1:2], b.own[1:2], b.pi[1:2], b.joint, b.r[1:2])
     np.testing.assert_array_equal(alone.gradient(theta[1:2], cut, b.r[1:2])[0], gradient[1])
     told = policy.describe()
-    assert all(f"agent {i}: " in told for i in range(3)) and "log_std 3" in told and "shared (64): dense2.weight 8 x 7" in told
+    assert (all(f"agent {i}: " in told for i in range(3))
+            and "log_std 3" in told and "shared (64): dense2.weight 8 x 7" in told)
 
 
 def test_layers_that_differ_are_not_shared():
@@ -99,9 +100,11 @@ def test_layers_that_differ_are_not_shared():
     with pytest.raises(InputError) as caught:
         neural_policy(MLP, shapes, spaces, names(3), ["dense1*"])
     told = str(caught.value)
-    assert told.startswith("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer dense1.weight, "
-                           "which is (7, 4) in the first and (7, 6) in the second") and "shared = []" in told
-    with pytest.raises(InputError, match=r"agent 1 \(hunter_1\) .*log_std, which is missing in the first and \(3,\) in"):
+    assert told.startswith("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer "
+                           "dense1.weight, which is (7, 4) in the first and (7, 6) in the second"
+                           ) and "shared = []" in told
+    with pytest.raises(InputError,
+                       match=r"agent 1 \(hunter_1\) .*log_std, which is missing in the first and \(3,\) in"):
         neural_policy(MLP, shapes, spaces, names(3), ["log_std"])
     with pytest.raises(InputError, match=r'^critic: .*agent 2 \(hunter_2\).*input = "state"'):
         neural_critic("state_value", MLP, shapes, names(3), F, mixed=True)
@@ -152,7 +155,8 @@ def test_initial_values():
     assert not np.allclose(apart[0, :shared], apart[1, :shared])
     np.testing.assert_array_equal(apart[1, shared:], rows[1, shared:])
     gaussian = make_policy(2, space=BOX, log_std=0.25)
-    np.testing.assert_array_equal(gaussian.initial(0, range(2))[:, gaussian.networks.tensors[0].places["log_std"]], 0.25)
+    np.testing.assert_array_equal(gaussian.initial(0, range(2))[:, gaussian.networks.tensors[0].places["log_std"]],
+                                  0.25)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -170,13 +174,15 @@ def test_initial_weights_are_orthogonal_with_a_small_output():
     ("raises", "failed: ZeroDivisionError"), ("double", r"layers.0.weight is torch.float64.*module.float\(\)"),
     ("other input", r"forward fails on a batch of 3.*takes \(3, 6\) and gives \(3, 5\)"),
     ("other output", r"gives \(3, 6\) for input \(3, 6\) \(valid: \(3, 5\)\)"), ("pair", "gives a tuple"),
-    ("infinite", "not finite"), ("detached", "requires_grad = False"), ("batch norm", "'layers.0', BatchNorm1d.*LayerNorm"),
+    ("infinite", "not finite"), ("detached", "requires_grad = False"),
+    ("batch norm", "'layers.0', BatchNorm1d.*LayerNorm"),
     ("dropout", "'layers.1', Dropout"), ("lazy", "lazy"), ("noise", "randomness outside"),
     ("functional dropout", "when called again with the same input.*no dropout"),
     ("dropout before zeros", "when called again"), ("batch mean", "3 samples together than one by one.*dimension 0"),
     ("batch mean before zeros", "than one by one"),
     ("squeezed batch", r"gives \(5,\) for input \(1, 6\) \(valid: \(1, 5\): leave out the squeeze"),
-    ("two at least", "forward fails on a batch of 1: IndexError"), ("old weight norm", "cannot be copied.*parametrizations"),
+    ("two at least", "forward fails on a batch of 1: IndexError"),
+    ("old weight norm", "cannot be copied.*parametrizations"),
     ("detached copy", r"depend on map.weight, which.*not copies of them"),
     ("kept product", "cannot be copied.*made in forward"),
     ("idle", r"depend on idle.weight, idle.bias, which would never be trained.*requires_grad_\(False\)"),
@@ -190,7 +196,8 @@ def test_modules_that_cannot_serve(kind, told):
 
 @pytest.mark.parametrize("layer", [
     torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 6)), torch.nn.LayerNorm(6),
-    torch.nn.Embedding(2, 6), torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3)), torch.nn.GroupNorm(2, 2), torch.nn.Flatten())])
+    torch.nn.Embedding(2, 6),
+    torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3)), torch.nn.GroupNorm(2, 2), torch.nn.Flatten())])
 def test_modules_that_can_serve(layer):
     def forward(layers, x):
         return layers[1](layers[0](x.long()[:, 0] if isinstance(layer, torch.nn.Embedding) else x))
@@ -210,13 +217,15 @@ def test_a_frozen_layer_stays_as_it_is():
 
 def test_a_squeezed_output_is_told_to_stay():
     with pytest.raises(InputError, match=r"^critic: .*gives \(3,\) for input \(3, 6\).*leave out the squeeze"):
-        make_critic("state_value", 1, {"factory": "support.user_networks:broken", "kwargs": {"kind": "squeezed", "outputs": 1}})
+        make_critic("state_value", 1,
+                    {"factory": "support.user_networks:broken", "kwargs": {"kind": "squeezed", "outputs": 1}})
 
 
 @pytest.mark.parametrize(("spec", "observation", "told"), [
     ({"factory": "no_such_module:Net"}, VECTOR, "policy.factory: cannot be imported: ModuleNotFoundError"),
     ({"factory": "support.user_networks:Missing"}, VECTOR, "policy.factory: cannot be imported: AttributeError"),
-    ({"factory": "support.user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR, r"policy.kwargs: cannot be called: .*depth"),
+    ({"factory": "support.user_networks:Counting", "kwargs": {"depth": 3}}, VECTOR,
+     r"policy.kwargs: cannot be called: .*depth"),
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
     ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, gru, mlp"),
@@ -233,11 +242,13 @@ def test_networks_that_cannot_be_made(spec, observation, told):
     ({"critic": {"input": "observation"}}, {"hidden": [6]}, {"hidden": [6]}),
     ({"critic": {"activation": "relu"}}, {"hidden": [6], "activation": "relu"}, {"hidden": [6], "activation": "relu"}),
     ({"critic": "mlp"}, {"hidden": [64, 64]}, {"hidden": [64, 64]}),
-    ({"critic": {"hidden": [3]}, "reward_model": {"activation": "elu"}}, {"hidden": [3]}, {"hidden": [3], "activation": "elu"}),
+    ({"critic": {"hidden": [3]}, "reward_model": {"activation": "elu"}}, {"hidden": [3]},
+     {"hidden": [3], "activation": "elu"}),
     ({"reward_model": {"hidden": [8]}}, {"hidden": [6]}, {"hidden": [8]}),
     ({"reward_model": {"hidden": []}}, {"hidden": [6]}, {"hidden": []}),
     ({"policy": {"factory": "support.user_networks:Counting"}}, {"hidden": [64, 64]}, {"hidden": [64, 64]}),
-    ({"policy": {"factory": "support.user_networks:Counting"}, "critic": {"hidden": [4]}}, {"hidden": [4]}, {"hidden": [4]})])
+    ({"policy": {"factory": "support.user_networks:Counting"}, "critic": {"hidden": [4]}}, {"hidden": [4]},
+     {"hidden": [4]})])
 def test_what_is_not_said_of_a_critic_is_as_in_the_policy(tables, critic, model):
     base = {"agents": 2, "iterations": 1, "env": "coordination", "topology": "path", "algorithm": "cac",
             "policy": {"name": "mlp", "hidden": [6]}}
@@ -258,7 +269,8 @@ def test_a_critic_that_sees_vectors_beside_a_policy_that_sees_images():
 
 
 def test_reward_models_of_a_users_own():
-    R = neural_critic("reward_model", {"factory": "support.user_networks:Wide", "kwargs": {"scale": 2.0}}, [VECTOR], names(1), F, True)
+    R = neural_critic("reward_model", {"factory": "support.user_networks:Wide", "kwargs": {"scale": 2.0}}, [VECTOR],
+                      names(1), F, True)
     assert R.size == 6 + F + 1
     with pytest.raises(InputError, match=r"reward_model.factory: the class does not take `joint`"):
         make_critic("reward_model", 1, {"factory": "support.user_networks:Counting"})
@@ -280,7 +292,8 @@ def test_every_mlp_can_serve(hidden, activation):
 
 
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
-    program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\nfrom netac.utils.errors import InputError\n"
+    program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\n"
+               "from netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
                "import netac.agents.distributions, netac.agents.neural, netac.sampling.rollout\n"
                "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")
@@ -310,8 +323,8 @@ def test_a_convolution_is_torchs(seed, height, width, depth, kernel, stride, pad
 
 
 @pytest.mark.parametrize(("shape", "layout", "first"), [
-    ((7, 7, 3), "auto", False), ((3, 7, 7), "auto", True), ((7, 7, 7), "auto", False), ((3, 7, 7), "channels-first", True),
-    ((7, 7), "auto", False), ((7, 7, 3), "channels-last", False)])
+    ((7, 7, 3), "auto", False), ((3, 7, 7), "auto", True), ((7, 7, 7), "auto", False),
+    ((3, 7, 7), "channels-first", True), ((7, 7), "auto", False), ((7, 7, 3), "channels-last", False)])
 def test_layouts_of_images(shape, layout, first):
     module = make_module(read_network(CNN | {"layout": layout}, "policy"), shape, 5, key="policy", seed=1)
     x = torch.randn(4, *shape)

@@ -105,7 +105,8 @@ def test_score_products_are_those_of_per_sample_gradients(spec, observation, spa
 def test_means_are_those_of_the_samples_an_agent_took_part_in(space):
     """... of the batch as it is used: joined first, then cut; agent 1 takes part in none of the second half."""
     rng, M = np.random.default_rng(4), 3
-    policy, V, R = make_policy(2, space=space, entropy=0.2), make_critic("state_value", 2), make_critic("reward_model", 2)
+    policy, V, R = (make_policy(2, space=space, entropy=0.2), make_critic("state_value", 2),
+                    make_critic("reward_model", 2))
     theta, omega, lam = (rows_of(part, 2, rng) for part in (policy, V, R))
     whole = Transitions.joined([samples(rng, policy, theta, [VECTOR] * 2, M) for _ in range(4)])
     whole.active = rng.integers(2, size=(2, 4 * M)).astype(float)
@@ -175,7 +176,8 @@ def test_expected_action_value_sums_over_own_actions_of_agents_that_differ():
     found = Q.expected(omega, b)
     for i, space in enumerate(spaces):
         forward, _ = reference(MLP, shapes[i], 1, F, omega[i], Q.networks.tensors[i].places)
-        values = np.stack([forward(b.seen[i], b.alternatives[i][:, a])[:, 0].detach().numpy() for a in range(space.n_actions)], 1)
+        values = np.stack([forward(b.seen[i], b.alternatives[i][:, a])[:, 0].detach().numpy()
+                           for a in range(space.n_actions)], 1)
         np.testing.assert_allclose(found[i], (b.pi[i] * values).sum(1), rtol=1e-4, atol=1e-5)
 
 
@@ -285,7 +287,7 @@ def test_forward_passes_are_reused_once_and_for_the_same_arrays_only():
 
 @pytest.mark.parametrize(("critic", "observation", "hidden"), [
     ({"name": "cnn", "hidden": []}, (7, 7, 3), [64]), ({"name": "cnn", "hidden": [8]}, (7, 7, 3), [8]),
-    ({"name": "mlp", "hidden": [16]}, (5,), [16]), ({"factory": "a:B"}, (7, 7, 3), [64]), ({"factory": "a:B"}, (5,), [64, 64]),
-    ({"name": "radial", "centres": 3}, (5,), None)])
+    ({"name": "mlp", "hidden": [16]}, (5,), [16]), ({"factory": "a:B"}, (7, 7, 3), [64]),
+    ({"factory": "a:B"}, (5,), [64, 64]), ({"name": "radial", "centres": 3}, (5,), None)])
 def test_a_usual_reward_model_has_a_hidden_layer_where_view_and_actions_meet(critic, observation, hidden):
     assert seeing_actions(critic, observation).get("hidden") == hidden

@@ -1,4 +1,4 @@
-"""Local optimizers: plain steps, clipping, and Adam against torch's; every agent by itself, all state in rows and counts."""
+"""Local optimizers: plain steps, clipping, Adam against torch's; each agent by itself, all state in rows and counts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ def test_means_are_clipped_agent_by_agent_and_part_by_part(seed, n, samples, cli
         for i in range(n):
             mean = g[part][i].astype(float) / samples
             length = np.linalg.norm(mean)
-            np.testing.assert_allclose(found[i], mean * min(1.0, clip / length) if length else mean, rtol=1e-5, atol=1e-12)
+            np.testing.assert_allclose(found[i], mean * min(1.0, clip / length) if length else mean,
+                                       rtol=1e-5, atol=1e-12)
             assert np.linalg.norm(found[i].astype(float)) <= clip * (1 + 1e-5)
 
 
@@ -71,7 +72,7 @@ def test_adam_is_torchs(n, samples):
 def test_parts_count_their_own_steps():
     optimizer, rng = Optimizer(layout(), 1, ADAM), np.random.default_rng(0)
     first = optimizer.over(1).theta(gradients(rng, 1)["theta"])
-    np.testing.assert_allclose(np.abs(first), 1.0, rtol=0.2)       # without the correction of the bias it were far from 1
+    np.testing.assert_allclose(np.abs(first), 1.0, rtol=0.2)     # without the correction of the bias it were far from 1
     for _ in range(3):
         optimizer.over(2).omega(gradients(rng, 1)["omega"])
     assert optimizer.counts.tolist() == [[3, 0, 1]]
@@ -89,8 +90,8 @@ def test_every_agent_is_by_itself():
     np.testing.assert_array_equal(together.rows, np.concatenate([one.rows for one in alone]))
 
 
-@given(rests=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=12), seed=st.integers(0, 10**6),
-       clip=st.sampled_from([None, 0.5]), dtype=st.sampled_from(["float32", "float64"]))
+@given(rests=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=12),
+       seed=st.integers(0, 10**6), clip=st.sampled_from([None, 0.5]), dtype=st.sampled_from(["float32", "float64"]))
 def test_agents_without_a_gradient_rest(rests, seed, clip, dtype):
     """Each moves, bit for bit, as one that had been alone with its own gradients."""
     together = Optimizer(layout(dtype), 2, ADAM, clip)

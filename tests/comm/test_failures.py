@@ -1,4 +1,4 @@
-"""Failures while running: one message that names agent, iteration and cause, the whole launch ended, nothing good lost."""
+"""Failures while running: one message that names agent, iteration and cause, the launch ended, nothing good lost."""
 
 from __future__ import annotations
 
@@ -117,11 +117,12 @@ def test_an_interrupt_of_any_process_ends_the_launch(file, out, mpi_start, tmp_p
 
 
 TOPOLOGIES = {
-    "raises": ("raise ValueError('no radio')", "iteration 150: topology {path}: graph(t=150) raised ValueError: no radio"),
+    "raises": ("raise ValueError('no radio')",
+               "iteration 150: topology {path}: graph(t=150) raised ValueError: no radio"),
     "no-graph": ("return 7", "iteration 150: topology {path}: graph(t=150) returned int, not a networkx graph"),
     "differs": ("return nx.path_graph(n) if os.environ.get('PMIX_RANK') == '1' else nx.star_graph(n - 1)",
-                "agents 2-3, iteration 150: topology {path}: graph(t=150) or its weights are not the same in every process: "
-                "it must be a function of t and n alone, random numbers seeded with t"),
+                "agents 2-3, iteration 150: topology {path}: graph(t=150) or its weights are not the same in every "
+                "process: it must be a function of t and n alone, random numbers seeded with t"),
 }
 
 
@@ -163,14 +164,16 @@ def test_parameters_that_blow_up_everywhere_at_once_are_told_once(netac, out):
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_a_disk_that_fills_up(netac, out, processes):
-    status, message = netac(processes, "--out", out, "--set", "iterations=2000", program=(PROGRAMS / "limited.py", "20000"))
+    status, message = netac(processes, "--out", out, "--set", "iterations=2000",
+                            program=(PROGRAMS / "limited.py", "20000"))
     assert status == 1
     assert "iteration " in message and "cannot write" in message and message.endswith("the file is too large")
     for line in (out / "metrics.csv").read_text().splitlines()[1:]:
         assert line.count(",") == 11                         # no torn line
     assert checkpoints.newest(out / "checkpoints")["progress"][0] > 0
     assert not [path for path in out.rglob(".*") if path.name.endswith(".netac-tmp")]
-    done = subprocess.run([sys.executable, "-m", "netac", "run", str(out / "experiment.toml"), "--out", str(out), "--resume"],
+    done = subprocess.run([sys.executable, "-m", "netac", "run", str(out / "experiment.toml"), "--out", str(out),
+                           "--resume"],
                           env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
 

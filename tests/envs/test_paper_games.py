@@ -1,4 +1,4 @@
-"""The papers' matrix and differential games: payoffs by hand, what the papers say of them, episodes, refusals, short runs."""
+"""The papers' matrix and differential games: payoffs by hand, what the papers say, episodes, refusals, short runs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_proposition_1_of_many_agents(half, data):
 @pytest.mark.parametrize("agents", [2, 4, 6, 8])
 def test_a_shared_policy_gets_two_in_two_to_the_n_of_the_optimum(agents):
     actions, payoff = joint_actions(*[2] * agents), paid(agents).ravel()
-    p = np.linspace(0, 1, 1001)[:, None]                                                 # every agent's probability of 1
+    p = np.linspace(0, 1, 1001)[:, None]                                                # every agent's probability of 1
     ones = actions.sum(axis=0)
     expected = (p ** ones * (1 - p) ** (agents - ones)) @ payoff
     assert payoff.max() == 1 and expected.argmax() == 500
@@ -157,7 +157,8 @@ def test_figure_1_simultaneous_best_responses_lose_and_sequential_ones_win():
 
 
 def test_spaces_and_observations():
-    bounds = [(space.n_actions, space.low, space.high) for env in (real(2), real(2, clip=1.5)) for space in env.actions[:1]]
+    bounds = [(space.n_actions, space.low, space.high) for env in (real(2), real(2, clip=1.5))
+              for space in env.actions[:1]]
     assert bounds == [(0, (-math.inf,), (math.inf,)), (0, (-1.5,), (1.5,))]
     env = game(4, 2, identity=True)
     assert env.observations == ((4,),) * 4
@@ -191,26 +192,34 @@ REFUSED = {
     "one multiplies": ({"name": "matrix", "game": "product"}, 1, "agents: ", "for two agents", "valid: 2"),
     "unknown game": ({"name": "matrix", "game": "chicken"}, 2, "env.game: ", "found 'chicken'", "climbing"),
     "two sources": ({"name": "matrix", "game": "climbing", "path": "good.npz"}, 2, "env: ", "`game`", "`path`"),
-    "k of another game": ({"name": "matrix", "game": "climbing", "penalty": -1.0}, 2, "env: ", "`penalty` is for", "penalty"),
+    "k of another game": ({"name": "matrix", "game": "climbing", "penalty": -1.0}, 2, "env: ",
+                          "`penalty` is for", "penalty"),
     "k of a file": ({"name": "matrix", "path": "good.npz", "penalty": -1.0}, 2, "env: ", "`penalty` is for", "penalty"),
-    "a reward for k": ({"name": "matrix", "game": "penalty", "penalty": 1.0}, 2, "env.penalty: ", "found 1.0", "at most 0"),
-    "k not a number": ({"name": "matrix", "game": "penalty", "penalty": math.nan}, 2, "env.penalty: ", "found nan", "most 0"),
-    "k without end": ({"name": "matrix", "game": "penalty", "penalty": -math.inf}, 2, "env.penalty: ", "found -inf", "most 0"),
+    "a reward for k": ({"name": "matrix", "game": "penalty", "penalty": 1.0}, 2, "env.penalty: ", "found 1.0",
+                       "at most 0"),
+    "k not a number": ({"name": "matrix", "game": "penalty", "penalty": math.nan}, 2, "env.penalty: ",
+                       "found nan", "most 0"),
+    "k without end": ({"name": "matrix", "game": "penalty", "penalty": -math.inf}, 2, "env.penalty: ",
+                      "found -inf", "most 0"),
     "no steps": ({"name": "matrix", "horizon": 0}, 2, "env.horizon: ", "found 0", "steps after which"),
     "misspelt": ({"name": "matrix", "horizn": 2}, 2, "env.horizn: ", "did you mean 'horizon'", "game, path"),
     "not an npz": ({"name": "matrix", "path": "game.csv"}, 2, "env.path: ", "found 'game.csv'", "an .npz file"),
     "no file": ({"name": "matrix", "path": "none.npz"}, 2, "env.path: ", "there is no such file", "none.npz"),
     "no payoff": ({"name": "matrix", "path": "other.npz"}, 2, "other.npz: payoff: ", "lacks an array", "found ['r']"),
-    "not finite": ({"name": "matrix", "path": "infinite.npz"}, 2, "infinite.npz: payoff: ", "finite numbers", "float64"),
+    "not finite": ({"name": "matrix", "path": "infinite.npz"}, 2, "infinite.npz: payoff: ",
+                   "finite numbers", "float64"),
     "complex": ({"name": "matrix", "path": "complex.npz"}, 2, "complex.npz: payoff: ", "finite numbers", "complex128"),
-    "more agents": ({"name": "matrix", "path": "good.npz"}, 3, "good.npz: payoff: ", "(2, 3)", "(A_1, A_2, A_3): one axis"),
+    "more agents": ({"name": "matrix", "path": "good.npz"}, 3, "good.npz: payoff: ", "(2, 3)",
+                    "(A_1, A_2, A_3): one axis"),
     "one agent": ({"name": "matrix", "path": "good.npz"}, 1, "good.npz: payoff: ", "found (2, 3)", "(A_1): one axis"),
-    "many agents": ({"name": "matrix", "path": "good.npz"}, 70, "good.npz: payoff: ", "(A_1, A_2, A_3, ...)", "70 agents"),
+    "many agents": ({"name": "matrix", "path": "good.npz"}, 70, "good.npz: payoff: ", "(A_1, A_2, A_3, ...)",
+                    "70 agents"),
     "no action": ({"name": "matrix", "path": "empty.npz"}, 2, "empty.npz: payoff: ", "found (2, 0)", "(A_1, A_2)"),
     "damaged": ({"name": "matrix", "path": "damaged.npz"}, 2, "damaged.npz: ", "npz", "numpy.savez"),
     "clipped away": ({"name": "differential", "clip": 0.0}, 2, "env.clip: ", "found 0.0", "[-clip, clip]"),
     "clip without end": ({"name": "differential", "clip": math.inf}, 2, "env.clip: ", "found inf", "[-clip, clip]"),
-    "differential odd key": ({"name": "differential", "penalty": -1.0}, 2, "env.penalty: ", "unknown key", "clip, horizon"),
+    "differential odd key": ({"name": "differential", "penalty": -1.0}, 2, "env.penalty: ", "unknown key",
+                             "clip, horizon"),
 }
 
 
@@ -233,7 +242,8 @@ def test_refusals(files, monkeypatch, case):
         experiment = config.read({"agents": agents, "iterations": 1, "env": env, "algorithm": "iac"}).experiment()
         make_environment(experiment.env, agents, 1)
     told = str(refused.value)
-    assert (told.startswith(where) or f"/{where}" in told) and all(word in told for word in words) and "\n" not in told, told
+    assert ((told.startswith(where) or f"/{where}" in told)
+            and all(word in told for word in words) and "\n" not in told), told
 
 
 def test_tables_are_refused_where_they_would_be_large():
@@ -244,7 +254,8 @@ def test_tables_are_refused_where_they_would_be_large():
 
 
 def test_a_file_is_looked_for_beside_the_experiment(files):
-    (files / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\nalgorithm = "iac"\n')
+    (files / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\n'
+                                  'algorithm = "iac"\n')
     env = config.read(files / "e.toml").experiment().env
     assert env.settings.path == str(files / "good.npz") and env.settings.game is None
     assert [space.n_actions for space in make_environment(env, 2, 4).probe.actions] == [2, 3]
@@ -252,7 +263,8 @@ def test_a_file_is_looked_for_beside_the_experiment(files):
 
 def test_the_games_are_listed_and_load_little():
     assert {"differential", "matrix"} <= set(plugins.module_names("netac.envs"))
-    program = "import sys, netac.envs.differential; print(sorted({'torch', 'pettingzoo', 'gymnasium'} & set(sys.modules)))"
+    program = ("import sys, netac.envs.differential; "
+               "print(sorted({'torch', 'pettingzoo', 'gymnasium'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60).stdout == "[]\n"
 
 
@@ -267,8 +279,10 @@ def test_runs_go_on_where_they_stopped(files, monkeypatch, name):
     pytest.importorskip("torch")
     monkeypatch.chdir(files)
     agents, env = RUNS[name]
-    tables = {"agents": agents, "iterations": 12, "envs": 3, "env": env, "policy": {"name": "mlp", "hidden": [], "shared": []},
-              "algorithm": {"name": "iac", "actor_step": 0.05, "critic_step": 0.05}, "checkpoint_every": 5, "log_every": 2}
+    tables = {"agents": agents, "iterations": 12, "envs": 3, "env": env,
+              "policy": {"name": "mlp", "hidden": [], "shared": []},
+              "algorithm": {"name": "iac", "actor_step": 0.05, "critic_step": 0.05},
+              "checkpoint_every": 5, "log_every": 2}
     whole = netac.run(tables, out="whole").summary
     assert whole["iterations"] == 12 and whole["env_steps"] == 36 and math.isfinite(whole["final_reward"])
     netac.run(tables, out="stopped")

@@ -150,8 +150,9 @@ def test_games_do_not_depend_on_how_many_there_are():
     assert sum(done.any() for *_, done in seen) > 3
 
 
-@pytest.mark.parametrize("make, agents", [(partial(pursuit_v5.parallel_env, n_pursuers=2, n_evaders=3, max_cycles=4), 2),
-                                          (partial(zoo.Timetable, [(0, 3, "terminated"), (0, 5, "truncated")]), 2)])
+@pytest.mark.parametrize("make, agents",
+                         [(partial(pursuit_v5.parallel_env, n_pursuers=2, n_evaders=3, max_cycles=4), 2),
+                          (partial(zoo.Timetable, [(0, 3, "terminated"), (0, 5, "truncated")]), 2)])
 def test_equal_beginnings_give_equal_games(make, agents):
     games, again = (ParallelGames(make, agents, 2, SOURCE) for _ in range(2))
     games.begin(1, 0)
@@ -180,7 +181,8 @@ def test_agents_come_and_go():
         terminated.append(step.terminated[:, 0].tolist())
         done.append(bool(step.done[0]))
         shown.append([obs[0].tolist() for obs in games.observe(range(4))])
-    assert active == [[True, True, False, True], [True] * 4, [False, True, True, True], [False, False, True, True], [False] * 4]
+    assert active == [[True, True, False, True], [True] * 4, [False, True, True, True], [False, False, True, True],
+                      [False] * 4]
     assert r == [[2, 2, 0, 2], [2, 2, 2, 2], [0, 2, 2, 2], [0, 0, 2, 2]]
     assert terminated == [[False] * 4, [True, False, False, False], [False] * 4, [False, False, True, False]]
     assert done == [False, False, False, True]
@@ -255,7 +257,8 @@ def test_a_state_that_cannot_be_used_is_none(changed):
     assert games.state_shape is None and "there is no global state" in " ".join(games.warnings)
 
 
-@pytest.mark.parametrize("changed, message", [(KeyError("x"), "KeyError"), (np.zeros(4), "shape"), (np.full(3, np.inf), "inf")])
+@pytest.mark.parametrize("changed, message",
+                         [(KeyError("x"), "KeyError"), (np.zeros(4), "shape"), (np.full(3, np.inf), "inf")])
 def test_a_state_that_fails_later(changed, message):
     games = ParallelGames(partial(zoo.Broken, "state", after=5, changed=changed), 2, 1, SOURCE)
     games.begin(0, 0)

@@ -1,4 +1,4 @@
-"""Whatever can be wrong with an environment of a user is told: at start with how to mend it, later with agent and step."""
+"""Whatever can be wrong with an environment of a user is told: at start how to mend it, later with agent and step."""
 
 from functools import partial
 
@@ -26,7 +26,8 @@ FAULTS = {
     "no such space": ("observation_space", {"b": spaces.Discrete(2)}, r"observation_space\('a'\) failed: KeyError"),
     "text": ("observation_space", spaces.Text(4), "cannot be flattened.*valid: Box, Discrete"),
     "empty": ("observation_space", spaces.Box(0, 1, (0,)), "has no entries"),
-    "masks": ("observation_space", spaces.Dict({"observation": spaces.Box(0, 1, (4,)), "action_mask": spaces.MultiBinary(2)}),
+    "masks": ("observation_space",
+              spaces.Dict({"observation": spaces.Box(0, 1, (4,)), "action_mask": spaces.MultiBinary(2)}),
               "masks are not supported.*valid: observations without masks"),
     "action lists": ("action_space", spaces.MultiDiscrete([2, 2]), "agents cannot act.*number the combinations"),
     "action dicts": ("action_space", spaces.Dict({"move": spaces.Discrete(2)}), "agents cannot act"),
@@ -68,8 +69,9 @@ def test_what_is_wrong_is_told_at_start(fault):
     assert str(caught.value).startswith(("env.factory: mine:make: ", "agents: mine:make has")) and caught.value.valid
 
 
-LATE = {name: FAULTS[name] for name in ("unseen", "shape", "none", "nan", "too large", "old step", "step fails", "step exits",
-                                        "no reward", "reward inf", "no flag", "ended but listed", "lost", "reward list")}
+LATE = {name: FAULTS[name] for name in (
+    "unseen", "shape", "none", "nan", "too large", "old step", "step fails", "step exits", "no reward", "reward inf",
+    "no flag", "ended but listed", "lost", "reward list")}
 
 
 @pytest.mark.parametrize("fault", LATE)
@@ -99,7 +101,8 @@ def test_a_well_behaved_environment_has_no_warnings():
 
 def test_warnings():
     double = partial(zoo.Broken, "observations", changed={"b": np.zeros(4)})
-    assert "'b': observation is float64 where observation_space says float32" in ParallelGames(double, 2, 1, SOURCE).warnings[0]
+    assert ("'b': observation is float64 where observation_space says float32"
+            in ParallelGames(double, 2, 1, SOURCE).warnings[0])
     both = partial(zoo.Broken, "observations", changed={"a": np.zeros(4), "b": np.zeros(4)})
     assert len(ParallelGames(both, 2, 1, SOURCE).warnings) == 1
     assert check_parallel(zoo.Masking(), 2, SOURCE) == (
@@ -109,7 +112,8 @@ def test_warnings():
 
 
 def test_what_is_no_environment_for_several_agents():
-    with pytest.raises(InputError, match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
+    with pytest.raises(InputError,
+                       match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
         check_parallel(zoo.Single(), 1, SOURCE)
     with pytest.raises(InputError, match=r"act one after the other.*is_parallelizable"):
         check_parallel(zoo.Turns(parallel=False), 2, SOURCE)

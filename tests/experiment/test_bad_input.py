@@ -1,4 +1,4 @@
-"""Bad input of every kind: exit status 2, one message that names file, key, found and valid, and nothing left behind."""
+"""Bad input of every kind: exit status 2, one message that names file, key, found and valid, nothing left behind."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ COORDINATION = {
     "topology": {"name": "periodic-complete", "period": 2, "weights": "metropolis"},
     "policy": {"name": "tabular", "shared": ["*"], "initial": "zeros", "scale": 0.1},
     "algorithm": {"name": "cac", "gamma": 0.9, "actor_step": 0.05, "critic_step": 0.1, "reward_step": 0.1,
-                  "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0, "optimizer": "plain", "adam_beta1": 0.9,
-                  "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0,
+                  "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0, "optimizer": "plain",
+                  "adam_beta1": 0.9, "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0,
                   "mdac": {"batch": 5, "critic_batch": 5, "critic_rounds": 1, "mixing_rounds": 0, "reward_rounds": 1,
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},
@@ -48,10 +48,12 @@ COORDINATION = {
                       "clip_over_agents": False, "order": "random"}}}
 MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},
-    "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5, "features": "onehot"}}
+    "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5,
+            "features": "onehot"}}
 NAN, INF = float("nan"), float("inf")
 WRONG = {int: ["5", True, 1.5, NAN, -1, 10**30, [1], {}], float: ["0.1", True, NAN, INF, -0.5, 1e30, [0.1]],
-         bool: ["yes", 1, 0.0, []], str: [7, 1.5, False, "no-such-thing", [], {}], list: ["*", 1, [1], {"a": 1}, ["zzz*"]]}
+         bool: ["yes", 1, 0.0, []], str: [7, 1.5, False, "no-such-thing", [], {}],
+         list: ["*", 1, [1], {"a": 1}, ["zzz*"]]}
 
 
 def leaves(table: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -92,17 +94,20 @@ def wrong_values() -> Iterator[tuple[str, dict, str]]:
 def misspellings() -> Iterator[tuple[str, dict, tuple[str, str]]]:
     """(title, tables, (wrong, right)) for every key of every table."""
     for title, base in (("coordination", COORDINATION), ("mdp", MDP)):
-        tables = [((name,), None) for name in ("env", "topology", "policy", "algorithm")] if title == "coordination" else []
+        tables = ([((name,), None) for name in ("env", "topology", "policy", "algorithm")]
+                  if title == "coordination" else [])
         for path, _ in [*leaves(base), *tables]:
             if path[-1] == "name" or (title == "mdp" and path[0] != "env"):
                 continue
-            yield f"{title} {'.'.join(path)}", changed(base, path, name=misspelt(path[-1])), (misspelt(path[-1]), path[-1])
+            yield (f"{title} {'.'.join(path)}", changed(base, path, name=misspelt(path[-1])),
+                   (misspelt(path[-1]), path[-1]))
 
 
 WRONG_VALUES = list(wrong_values())
 MISSPELLINGS = list(misspellings())
 ALSO_NEAR = {"envs": ["env"], "adam_beta1": ["adam_beta2"], "adam_beta2": ["adam_beta1"]}
-MISSING = [("agents",), ("iterations",), ("env",), ("algorithm",), ("env", "name"), ("topology", "name"), ("algorithm", "name")]
+MISSING = [("agents",), ("iterations",), ("env",), ("algorithm",), ("env", "name"), ("topology", "name"),
+           ("algorithm", "name")]
 
 
 @pytest.fixture
@@ -137,7 +142,8 @@ def test_wrong_values(refused, tables, key):
     assert unseen or (key in told and ("found" in told or "there is no" in told))
 
 
-@pytest.mark.parametrize(("tables", "words"), [case[1:] for case in MISSPELLINGS], ids=[case[0] for case in MISSPELLINGS])
+@pytest.mark.parametrize(("tables", "words"), [case[1:] for case in MISSPELLINGS],
+                         ids=[case[0] for case in MISSPELLINGS])
 def test_misspelt_keys(refused, tables, words):
     told = refused(tables)
     meant = [words[1], *ALSO_NEAR.get(words[1], [])]
@@ -153,10 +159,11 @@ def test_missing_keys(refused, path):
 
 TEXTS = {
     "empty": b"", "a word": b"agents", "no value": b"agents =", "two values": b"agents = 1 2", "open string": b'a = "x',
-    "open table": b"[algorithm", "twice": b"agents = 1\nagents = 2", "not UTF-8": b'a = "\xff\xfe"', "zeros": bytes(100),
-    "binary": bytes(range(256)), "an image": b"\x89PNG\r\n\x1a\n", "json": b'{"agents": 3}', "yaml": b"agents: 3\n",
-    "deep": b"a = " + b"[" * 5000 + b"]" * 5000, "long number": b"agents = " + b"9" * 5000, "date": b"agents = 1979-05-27",
-    "env a number": b'agents = 2\niterations = 3\nenv = 3\nalgorithm = "cac"',
+    "open table": b"[algorithm", "twice": b"agents = 1\nagents = 2", "not UTF-8": b'a = "\xff\xfe"',
+    "zeros": bytes(100), "binary": bytes(range(256)), "an image": b"\x89PNG\r\n\x1a\n", "json": b'{"agents": 3}',
+    "yaml": b"agents: 3\n",
+    "deep": b"a = " + b"[" * 5000 + b"]" * 5000, "long number": b"agents = " + b"9" * 5000,
+    "date": b"agents = 1979-05-27", "env a number": b'agents = 2\niterations = 3\nenv = 3\nalgorithm = "cac"',
     "algorithm a list": b'agents = 2\niterations = 3\nenv = "coordination"\nalgorithm = ["cac"]',
 }
 
@@ -174,8 +181,9 @@ def test_misspelt_names(refused, key, wrong, right):
     assert f"did you mean '{right}'" in told and key in told and repr(wrong) in told
 
 
-@pytest.mark.parametrize("text", ["agents", "=3", "a b=1", "agents=", "agents=many", "agents=[", "agents=nan", "agents=-1",
-                                  "algorithm.nam=dac", "algorithm.batchh=2", "nonsense=1", "env.features=one", "seed.x=1",
+@pytest.mark.parametrize("text", ["agents", "=3", "a b=1", "agents=", "agents=many", "agents=[", "agents=nan",
+                                  "agents=-1", "algorithm.nam=dac", "algorithm.batchh=2", "nonsense=1",
+                                  "env.features=one", "seed.x=1",
                                   "topology.period=0", "policy.shared=[1]", "algorithm=7", "topology=no/such.py",
                                   "policy=7", "agents=" + "[" * 5000, "agents=" + "9" * 5000, "topology=ring.tx"])
 def test_bad_overrides(refused, text):
@@ -189,7 +197,8 @@ def test_two_overrides_that_cannot_both_be(refused):
 
 @pytest.mark.parametrize(("change", "says"), [
     ({"agents": 10**7}, "each agent would hold 80,000,0"),
-    ({"agents": 200_000, "topology": "complete", "env": {"name": "coordination", "features": "histogram"}}, "complete graph"),
+    ({"agents": 200_000, "topology": "complete", "env": {"name": "coordination", "features": "histogram"}},
+     "complete graph"),
     ({"env": {"name": "finite-mdp", "seed": 1, "states": 10_000, "actions": 1000}}, "would not fit into memory"),
     ({"env": {"name": "finite-mdp"}}, "needs either `path`"),
     ({"env": {"name": "finite-mdp", "path": str(SHARED), "seed": 1}}, "not both"),
@@ -262,14 +271,16 @@ def test_archives_that_are_none(refused, tmp_path, content):
 
 
 @pytest.mark.parametrize("x", [np.zeros((3, 3, 2)), np.zeros((3, 2)), np.full((3, 2, 4), np.nan), np.zeros((3, 2, 0)),
-                               np.full((3, 2, 4), "a"), np.zeros((5, 3, 2, 1)), np.float64(3)], ids=lambda x: str(x.shape))
+                               np.full((3, 2, 4), "a"), np.zeros((5, 3, 2, 1)), np.float64(3)],
+                         ids=lambda x: str(x.shape))
 def test_policy_features_that_do_not_fit(refused, tmp_path, x):
     path = saved(tmp_path / "x.npz", x=x)
     assert path in refused(MDP | {"policy": {"name": "log-linear", "features": path}}, names_file=False)
 
 
 @pytest.mark.parametrize("arrays", [{"phi": np.eye(3)}, {"phi": np.eye(2), "psi": np.zeros((3, 4, 1))},
-                                    {"phi": np.eye(3), "psi": np.zeros((3, 5, 1))}, {"phi": np.ones(3), "psi": np.ones(3)},
+                                    {"phi": np.eye(3), "psi": np.zeros((3, 5, 1))},
+                                    {"phi": np.ones(3), "psi": np.ones(3)},
                                     {"phi": np.full((3, 2), "a"), "psi": np.zeros((3, 4, 1))},
                                     {"phi": np.eye(3), "psi": np.full((3, 4, 1), np.inf)}], ids=lambda a: ",".join(a))
 def test_critic_features_that_do_not_fit(refused, tmp_path, arrays):
@@ -278,7 +289,8 @@ def test_critic_features_that_do_not_fit(refused, tmp_path, arrays):
 
 
 @pytest.mark.parametrize(("lines", "says"), [
-    ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"), ("def make(): raise SystemExit", "failed: SystemExit: "),
+    ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
+    ("def make(): raise SystemExit", "failed: SystemExit: "),
     ("import pettingzoo", '(found \'{}:make\'; valid: pip install "netac[pettingzoo]")'),
     ("import mpe2.simple_spread_v3", 'valid: pip install "netac[pettingzoo]"'),
     ("def make(): import gymnasium", 'valid: pip install "netac[pettingzoo]"'),
@@ -312,7 +324,8 @@ def test_in_a_process_of_its_own(tmp_path, command):
     done = subprocess.run([sys.executable, "-m", "netac", command, str(file)], env=environment(), cwd=tmp_path,
                           capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"netac: error: {file}: agents: should be greater than or equal to 1 (found -4; valid: N, ")
+    assert done.stderr.startswith(f"netac: error: {file}: agents: should be greater than or equal to 1 (found -4; "
+                                  "valid: N, ")
 
 
 def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):

@@ -60,7 +60,8 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name, tables in RUNS.items():
         envs = {} if name in ("tabular", "mdp") else {"envs": 2}
-        netac.run({"iterations": 4, "algorithm": "cac", "topology": "complete", "seed": 3} | envs | tables, out=folder / name)
+        netac.run({"iterations": 4, "algorithm": "cac", "topology": "complete", "seed": 3} | envs | tables,
+                  out=folder / name)
     return folder
 
 
@@ -157,7 +158,8 @@ def test_greedy_in_many_states(tmp_path):
 @pytest.mark.parametrize("name", ["pursuit", "spread", "tabular"])
 def test_a_run_that_was_evaluated_still_resumes(runs, name):
     folder = runs / name
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "evaluation.json"}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
+              and path.name != "evaluation.json"}
     command(folder, "--episodes", 2, "--steps", 3)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
             and path.name != "evaluation.json"} == before
@@ -170,13 +172,15 @@ def test_agents_with_different_numbers_of_actions(tmp_path):
     netac.run({"agents": 2, "iterations": 2, "env": users("test_evaluate:two_kinds"), "algorithm": "iac",
                "policy": {"name": "mlp", "shared": []}}, out=tmp_path / "run")
     found = netac.evaluate(tmp_path / "run", episodes=2)
-    assert found.n_actions == 3 and found.actions.shape == (2, 5, 2) and found.actions.max(axis=(0, 1)).tolist() == [2, 1]
+    assert (found.n_actions == 3 and found.actions.shape == (2, 5, 2)
+            and found.actions.max(axis=(0, 1)).tolist() == [2, 1])
 
 
 # --- pictures ---
 
-@pytest.mark.parametrize(("name", "size"), [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)), ("spread", (480, 480)),
-                                            ("networks", (640, 480)), ("tabular", (640, 480))])
+@pytest.mark.parametrize(("name", "size"),
+                         [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)), ("spread", (480, 480)),
+                          ("networks", (640, 480)), ("tabular", (640, 480))])
 def test_pictures_of_every_environment(runs, tmp_path, name, size):
     said = command(runs / name, "--episodes", 2, "--steps", 5, "--render", tmp_path / "out.gif")
     assert f"written: {tmp_path / 'out.gif'}\n" in said
@@ -208,7 +212,8 @@ def vectors(tmp_path) -> Path:
 
 
 def test_action_vectors_of_an_environment_that_cannot_draw(vectors, tmp_path):
-    with pytest.raises(InputError, match=r'no pictures, and action vectors cannot be drawn .*takes render_mode = "rgb_array"'):
+    with pytest.raises(InputError,
+                       match=r'no pictures, and action vectors cannot be drawn .*takes render_mode = "rgb_array"'):
         command(vectors, "--render", tmp_path / "out.gif")
     assert not (tmp_path / "out.gif").exists()
 

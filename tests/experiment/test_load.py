@@ -80,14 +80,15 @@ def test_both_pursuits_show_the_same(runs):
 
 
 def test_every_kind_of_space(runs):
-    """The environment itself asserts that its action spaces contain the actions; vectors beyond bounds are common here."""
+    """The environment asserts that its action spaces contain the actions; vectors beyond bounds are common here."""
     env, policies = zoo.Sampler(length=200), netac.load(runs / "sampler")
     observations, _ = env.reset(seed=3)
     while env.agents:
         observations, *_ = env.step(policies(observations))
     vectors = np.concatenate([given["whole"].ravel() for given in env.given])
     assert vectors.min() == -1.0 and vectors.max() == 2.0 and len(set(vectors)) > 300
-    assert {int(given["scalar"]) for given in env.given} == {-1, 0} and {int(given["box"]) for given in env.given} == {0, 1, 2}
+    assert ({int(given["scalar"]) for given in env.given} == {-1, 0}
+            and {int(given["box"]) for given in env.given} == {0, 1, 2})
     greedy = netac.load(runs / "sampler", greedy=True)
     assert all(np.array_equal(one, greedy(observations)[name]) for name, one in greedy(observations).items())
 
@@ -150,8 +151,8 @@ def test_draws_are_an_agents_own(runs):
 @pytest.mark.parametrize(("observations", "says"), [
     ({"agent_2": np.ones(1)}, r"no such agent \(found 'agent_2'; valid: agent_0, agent_1\)"),
     ({"agent_1": np.ones(3)}, r"'agent_1': the observation is not an array of \(1,\) numbers .*valid: shape \(1,\)"),
-    ({"agent_1": [[1], [2, 3]]}, "not an array"), ({"agent_1": ["x"]}, "not an array"), ({"agent_1": None}, "not an array"),
-    ({"agent_0": np.array([np.nan])}, "'agent_0': the observation holds nan"),
+    ({"agent_1": [[1], [2, 3]]}, "not an array"), ({"agent_1": ["x"]}, "not an array"),
+    ({"agent_1": None}, "not an array"), ({"agent_0": np.array([np.nan])}, "'agent_0': the observation holds nan"),
     (({}, {}), "should be a dictionary .*found 'tuple'"),
 ])
 def test_observations_that_do_not_fit(runs, observations, says):

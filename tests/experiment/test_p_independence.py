@@ -1,4 +1,4 @@
-"""The result of a run does not depend on the number of processes: every algorithm, variant, environment and schedule."""
+"""The result of a run does not depend on the number of processes: every algorithm, variant, environment, schedule."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_variants_differ(in_one_process):
 
 
 @pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("messages", {"neighbourhoods"}),
-                                               ("no-windows", {"neighbourhoods"}), ("old-mpi", {"shared", "neighbourhoods"})])
+                                               ("no-windows", {"neighbourhoods"}),
+                                               ("old-mpi", {"shared", "neighbourhoods"})])
 def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, way, expected):
     done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", way])
     assert done.returncode == 0, done.stderr

@@ -25,8 +25,8 @@ from netac.utils.errors import InputError, RunError
 
 HERE, TESTS = str(Path(__file__).parent), str(Path(__file__).parents[1])
 TIMES = ("seconds", "evaluation_seconds")
-COLUMNS = ("iteration", "env_steps", "episodes", "reward", "episode_return", "episode_return_stderr", "episode_return_low",
-           "episode_return_high", "episode_length", *TIMES)
+COLUMNS = ("iteration", "env_steps", "episodes", "reward", "episode_return", "episode_return_stderr",
+           "episode_return_low", "episode_return_high", "episode_length", *TIMES)
 EVALUATED = {"evaluate_every": 3, "evaluate_episodes": 5}
 NETWORKS = {"envs": 2, "policy": {"name": "mlp", "hidden": [4]}}
 
@@ -65,10 +65,11 @@ CASES = {
     "networks": {"agents": 2, "env": "coordination", "algorithm": "mdac", **NETWORKS},
     "spread": {"agents": 3, "env": {"name": "spread", "max_cycles": 6}, "algorithm": "cac", **NETWORKS,
                "normalise": {"observations": True, "rewards": True}, "critic": {"input": "state"}},
-    "users": {"agents": 2, "env": {"factory": "test_periodic_evaluation:GlobalNoise", "folder": HERE}, "algorithm": "iac",
-              **NETWORKS},
+    "users": {"agents": 2, "env": {"factory": "test_periodic_evaluation:GlobalNoise", "folder": HERE},
+              "algorithm": "iac", **NETWORKS},
     "on process 0": {"agents": 2, "env": {"factory": "programs.zoo:Walk", "folder": TESTS}, **NETWORKS,
-                     "normalise": {"observations": True}, "algorithm": {"name": "happo", "rollout": 5, "team_reward": "mean"}},
+                     "normalise": {"observations": True},
+                     "algorithm": {"name": "happo", "rollout": 5, "team_reward": "mean"}},
     **{name: {"agents": 3, "env": {"name": "spread", "max_cycles": 6}, **NETWORKS, "normalise": {"observations": True},
               "algorithm": {"name": name, "rollout": 5, "team_reward": "mean"}} for name in ("happo", "ippo")},
 }
@@ -76,7 +77,8 @@ CASES = {
 
 def tables(name: str, **more) -> dict:
     """A run of 8 iterations: evaluated after 0, 3, 6 and 8 of them."""
-    return {"iterations": 8, "seed": 4, "topology": "complete", "log_every": 2, "checkpoint_every": 3} | CASES[name] | more
+    return {"iterations": 8, "seed": 4, "topology": "complete",
+            "log_every": 2, "checkpoint_every": 3} | CASES[name] | more
 
 
 def rows(result) -> dict[str, list]:
@@ -110,7 +112,8 @@ def test_evaluations_change_nothing_and_depend_on_the_policies_alone(name, tmp_p
 @pytest.mark.parametrize("name", ["tabular", "dac", "spread", "happo"])
 def test_a_row_tells_what_playing_the_policies_gives(name, tmp_path, monkeypatch):
     result = netac.run(tables(name, **EVALUATED, evaluate_steps=4), out=tmp_path / "run")
-    monkeypatch.setattr(netac.experiment.evaluate.Wanted, "__init__", _with_streams(netac.experiment.evaluate.Wanted.__init__))
+    monkeypatch.setattr(netac.experiment.evaluate.Wanted, "__init__",
+                        _with_streams(netac.experiment.evaluate.Wanted.__init__))
     played = netac.evaluate(tmp_path / "run", episodes=5, steps=4)
     sums, last = played.rewards.sum(axis=1), {key: column[-1] for key, column in result.evaluations.items()}
     assert len(set(sums)) > 1 and (played.lengths == 4).all()
@@ -158,7 +161,8 @@ def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
     (tmp_path / "program.py").write_text(PROGRAM)
     for processes, chosen in names.items():
         command = [sys.executable, tmp_path / "program.py", tmp_path / "all", *chosen]
-        done = mpirun(processes, command, env={"PYTHONPATH": os.pathsep.join([HERE, TESTS, os.environ.get("PYTHONPATH", "")])})
+        done = mpirun(processes, command,
+                      env={"PYTHONPATH": os.pathsep.join([HERE, TESTS, os.environ.get("PYTHONPATH", "")])})
         assert done.returncode == 0, done.stderr
         for name, (run, evaluated, best) in json.loads(done.stdout).items():
             alone = netac.run(tables(name, **EVALUATED), out=tmp_path / "one" / name)
@@ -171,7 +175,8 @@ def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
 def test_a_resumed_run_has_the_same_rows_and_the_same_best(name, tmp_path, keep_all):      # noqa: F811
     def found(result):
         with np.load(tmp_path / "checkpoints" / "best.npz") as best:
-            return rows(result), told(result), result.summary["best_evaluation"], {key: best[key].tobytes() for key in best}
+            return (rows(result), told(result), result.summary["best_evaluation"],
+                    {key: best[key].tobytes() for key in best})
 
     changed = tables(name, evaluate_every=2, evaluate_episodes=3)
     whole = found(netac.run(changed, out=tmp_path))
@@ -192,20 +197,23 @@ def test_the_best_policies_are_kept_and_can_be_played(tmp_path):
     returns = result.evaluations["episode_return"]
     best = int(returns.argmax())
     assert 0 < best < 8, "the case should have its best in between"
-    assert result.summary["best_evaluation"]["iteration"] == best and result.summary["last_evaluation"]["iteration"] == 8
+    assert (result.summary["best_evaluation"]["iteration"] == best
+            and result.summary["last_evaluation"]["iteration"] == 8)
     assert result.summary["best_evaluation"]["episode_return"] == returns[best]
     shorter = netac.run(changed | {"algorithm": {"name": "iac", "actor_step": 0.5}, "iterations": best})
     with np.load(folder / "checkpoints" / "best.npz") as kept:
         np.testing.assert_array_equal(kept["parameters"][:, -8:], shorter.parameters["theta"])
     assert [netac.evaluate(folder, which=which, steps=3).iteration for which in ("best", "last")] == [best, 8]
-    assert not np.array_equal(netac.evaluate(folder, which="best").rewards, netac.evaluate(folder, which="last").rewards)
+    assert not np.array_equal(netac.evaluate(folder, which="best").rewards,
+                              netac.evaluate(folder, which="last").rewards)
 
 
 def test_the_command_plays_the_best(tmp_path):
     netac.run(tables("tabular", **EVALUATED), out=tmp_path / "run")
     best = json.loads((tmp_path / "run" / "summary.json").read_text())["best_evaluation"]["iteration"]
     for which, iteration in (("best", best), ("last", 8)):
-        done = CliRunner().invoke(cli.cli, ["evaluate", str(tmp_path / "run"), "--which", which], catch_exceptions=False)
+        done = CliRunner().invoke(cli.cli, ["evaluate", str(tmp_path / "run"), "--which", which],
+                                  catch_exceptions=False)
         assert done.exit_code == 0
         assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["iteration"] == iteration
 
@@ -248,7 +256,8 @@ def test_runs_without_evaluations_have_no_best_policies(tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("evaluate_every", -1), ("evaluate_every", 2.5), ("evaluate_episodes", 0),
-                                            ("evaluate_episodes", True), ("evaluate_greedy", "yes"), ("evaluate_steps", 0)])
+                                            ("evaluate_episodes", True), ("evaluate_greedy", "yes"),
+                                            ("evaluate_steps", 0)])
 def test_bad_values(key, value):
     with pytest.raises(InputError, match=key):
         netac.run(tables("tabular", **{key: value}))

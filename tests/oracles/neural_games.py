@@ -1,7 +1,7 @@
 """The networks, random streams and chains of joint samples that the transcribed runs with networks need.
 
-Plain loops, double precision, nothing of netac but the games themselves.  Where a `Task` says so something is done wrongly
-on purpose, so that a test can see that it would notice.
+Plain loops, double precision, nothing of netac but the games themselves.  Where a `Task` says so something is done
+wrongly on purpose, so that a test can see that it would notice.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Chain:
         return deviation * stdtrit(4.0, u) / np.sqrt(2.0)
 
     def _look(self, new):
-        """obs[i][e], seen[i][e] and who takes part; the statistics learn from the games `new`, if this chain teaches."""
+        """obs[i][e], seen[i][e] and who takes part; statistics learn from the games `new`, if this chain teaches."""
         task, known, active = self.task, self.statistics, self.games.active.copy()
         obs = [own.astype(float) for own in self.games.observe(range(task.agents))]
         state = self.games.state().astype(float) if task.state else None
@@ -251,7 +251,8 @@ class Chain:
         """a[e][i]."""
         task, size = self.task, self._size
         uniforms = [stream.take(task.games * size).reshape(task.games, size) for stream in self._actions]
-        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e]) for i in range(task.agents)] for e in range(task.games)]
+        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e]) for i in range(task.agents)]
+                for e in range(task.games)]
 
     def _packed(self, a):
         task = self.task
@@ -292,7 +293,8 @@ class Chain:
             if task.wrong == "truncated ends":
                 terminated = ended[e]
             found.append(Sample(
-                [own[e] for own in obs], [own[e] for own in after], [own[e] for own in seen], [own[e] for own in after_seen],
+                [own[e] for own in obs], [own[e] for own in after], [own[e] for own in seen],
+                [own[e] for own in after_seen],
                 a[e], task.numbers(a[e], active[:, e]), task.numbers(following[e], goes_on) if with_next else None,
                 [r[i, e] for i in range(task.agents)],
                 [bool(active[i, e]) or task.wrong == "no mask" for i in range(task.agents)], terminated))

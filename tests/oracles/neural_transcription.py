@@ -1,8 +1,8 @@
 """Whole runs of CAC, IAC, DAC, MDAC and DNAC with networks, transcribed from the equations with plain loops.
 
 Slow and independent on purpose, as `transcription.py`: every agent and sample has its own turn of a loop, all is double
-precision.  A run returns its final theta, omega, lam (lists of rows) and mu.  With E games an iteration's gradients are means
-over those of its samples the agent takes part in; an agent without any stays where it is.
+precision.  A run returns its final theta, omega, lam (lists of rows) and mu.  With E games an iteration's gradients are
+means over those of its samples the agent takes part in; an agent without any stays where it is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ class Run:
         self.task, statistics = task, Statistics(task)
         self.critic = Chain(task, 0, statistics)
         self.actor = Chain(task, 1, statistics) if task.sampling == "double" else self.critic
-        self.theta, self.omega, self.lam = ([np.array(row, dtype=float) for row in task.start.get(name, [[]] * task.agents)]
-                                            for name in ("theta", "omega", "lam"))
+        self.theta, self.omega, self.lam = (
+            [np.array(row, dtype=float) for row in task.start.get(name, [[]] * task.agents)]
+            for name in ("theta", "omega", "lam"))
         self.mu = np.zeros(task.agents)
         self._moments, self._counts, self._tracked = {}, {}, {}
 
@@ -142,7 +143,8 @@ def _cac_directions(run, i, c, d, omega_mixed, lam_mixed):
 
 def _cac_tracked(run, t, g):
     """Every agent's y of omega, lambda and the shared part of theta, with its own g of the rest of theta."""
-    y = zip(*(run.track(t, part, [own[k] for own in g]) for k, part in enumerate(("omega", "lam", "theta"))), strict=True)
+    y = zip(*(run.track(t, part, [own[k] for own in g]) for k, part in enumerate(("omega", "lam", "theta"))),
+            strict=True)
     whole = run.task.wrong == "personal tracked"
     shared = [net.size if whole else net.shared for net in run.task.policy]
     return [(of_omega, of_lam, np.concatenate([of_theta[:shared[i]], g[i][2][shared[i]:]]))
@@ -178,7 +180,8 @@ def dac(task):
             run.omega, run.lam, run.mu = run.mix(t, run.omega), run.mix(t, run.lam), np.array(run.mix(t, run.mu))
         c, d = run.pair(with_next=action_value)
         new_mu = [_new_mu(run, c, i, average) for i in range(task.agents)]
-        new = [agent(run, i, c, d, new_mu[i] if task.wrong == "new mu" else run.mu[i], gamma) for i in range(task.agents)]
+        new = [agent(run, i, c, d, new_mu[i] if task.wrong == "new mu" else run.mu[i], gamma)
+               for i in range(task.agents)]
         run.omega, run.lam, run.theta = (list(rows) for rows in zip(*new, strict=True))
         run.mu = np.array(new_mu)
         if task.wrong == "policy mixed":
@@ -293,7 +296,8 @@ def dnac(task):
             if one is None or told is None:
                 told = team_rewards(task, run, t, samples)
             scores = [[task.score(i, run.theta[i], x.obs[i], x.a[i]) * x.active[i] for x in samples] for i in range(n)]
-            z = [np.array([(1 if task.wrong == "no n" else n) * (score @ h[i]) for score in scores[i]]) for i in range(n)]
+            z = [np.array([(1 if task.wrong == "no n" else n) * (score @ h[i]) for score in scores[i]])
+                 for i in range(n)]
             for _ in range(task.options["inner_rounds"]):
                 z = run.mix(t, z)
             for i in range(n):

@@ -1,4 +1,4 @@
-"""The trainers transcribed from their papers: plain NumPy in double precision, with networks, optimizers and games of its own.
+"""The trainers transcribed from their papers: plain NumPy in double precision, its own networks, optimizers and games.
 
 Where a `Job` says so something is done wrongly on purpose, so that a test can see that it would notice.
 """
@@ -100,7 +100,8 @@ class Trainer:
 
     def drawn(self, k, *key):
         """A generator of its own."""
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.job.seed, spawn_key=(*key[:1], k, *key[1:]))))
+        return np.random.Generator(np.random.PCG64(
+            np.random.SeedSequence(self.job.seed, spawn_key=(*key[:1], k, *key[1:]))))
 
     def run(self):
         for k in range(self.job.iterations):
@@ -128,7 +129,8 @@ class Trainer:
             return np.array(a)
         found = np.zeros((self.N, self.E, max(space.size for space in self.spaces)))
         for i, space in enumerate(self.spaces):
-            numbers = a[i][:, None] if space.n_actions else np.clip(np.float32(a[i]).astype(float), space.low, space.high)
+            numbers = (a[i][:, None] if space.n_actions
+                       else np.clip(np.float32(a[i]).astype(float), space.low, space.high))
             found[i, :, :space.size] = numbers
         return found
 
@@ -188,7 +190,8 @@ class Trainer:
         return (r, bootstrap_mask[c], on[c]) if self.local else (r, bootstrap_mask.any(axis=0), on.any(axis=0))
 
     def value(self, c, omega, x):
-        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:, 0].reshape(x.shape[:-1])
+        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:, 0].reshape(
+            x.shape[:-1])
 
     def scale(self, c):
         m, s, k = self.moments[c]
@@ -219,7 +222,8 @@ class Trainer:
                 pull = self.value_pull(self.value(c, omega, x), wanted[c][part], values[c].ravel()[part])
                 pull = pull * self.mean_over(masks[c].ravel()[part], self.local and self.shared and b.active.reshape(
                     self.N, -1)[:, part])
-                gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x), pull[:, None]))
+                gradients.append(backward(self.job.value[c], omega, forward(self.job.value[c], omega, x),
+                                          pull[:, None]))
             if self.local and self.shared and self.wrong != "apart":
                 gradients = [np.mean(gradients, axis=0)] * len(gradients)
             for c, g in enumerate(gradients):
@@ -228,7 +232,8 @@ class Trainer:
     def value_pull(self, v, target, old):
         def loss(e):
             h = np.inf if self.o["huber"] is None or self.wrong == "no huber" else self.o["huber"]
-            return np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h) else 0.0), np.clip(e, -h, h)
+            return (np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h) else 0.0),
+                    np.clip(e, -h, h))
 
         free, pull = loss(target - v)
         c = self.o["value_clip"]
@@ -238,7 +243,7 @@ class Trainer:
         return np.where((held > free) & (np.abs(v - old) > c), 0.0, pull)
 
     def mean_over(self, mask, all_masks=False, joint=False):
-        """Weights of an agent's samples: means over its own, over those of all agents, or over those any took part in."""
+        """Weights of an agent's samples: means over its own, over those of all agents, or those any took part in."""
         if self.wrong == "no mask":
             return np.full(len(mask), 1 / len(mask))
         if all_masks is False or self.wrong == "own means":
@@ -254,7 +259,7 @@ class Trainer:
             yield from [np.arange(M)] if minibatches == 1 else generator.permutation(M).reshape(minibatches, -1)
 
     def logs(self, i, b, part):
-        """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; and activations."""
+        """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; activations."""
         net, theta, M = self.job.policy[i], self.theta[i], b.done.size
         layers = forward(net, theta, b.obs[i].reshape(M, -1)[part].astype(float))
         out, a = layers[-1], b.a[i].reshape(M, *b.a[i].shape[2:])[part]
@@ -287,7 +292,8 @@ class Trainer:
                               self.job.algorithm == "jrppo")[:, None]
         c = 0.0 if self.wrong == "no entropy" else self.o["entropy"]
         deviations = None if of_std is None else (mean * (weights[:, None] * of_std + c * H_std)).sum(axis=0)
-        return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out), deviations)
+        return backward(self.job.policy[i], self.theta[i], layers, mean * (weights[:, None] * of_out + c * H_out),
+                        deviations)
 
     def clipped(self, ratio, M):
         """d / d log ratio of min(ratio M, clip(ratio, 1 +- epsilon) M)."""

@@ -10,7 +10,8 @@ import netac
 from netac.comm import launch
 
 
-def run_every(names: Iterable[str], experiment: Callable[[str], dict], keys: Iterable[str], folder: Path | None = None) -> None:
+def run_every(names: Iterable[str], experiment: Callable[[str], dict], keys: Iterable[str],
+              folder: Path | None = None) -> None:
     """Print, for every name, the fingerprint of its run and `keys` of its summary.
 
     Args:

@@ -284,8 +284,8 @@ def test_iterations_that_are_not_alike_are_not_put_side_by_side(results):
 
 
 def timed(result, runs_at_a_time):
-    summary = {"algorithm": result.algorithm, "seed": result.seed, "final_reward": 1.0, "env_steps": 200, "bytes_per_agent": 8,
-               "wall_seconds": 2.0, "runs_at_a_time": runs_at_a_time}
+    summary = {"algorithm": result.algorithm, "seed": result.seed, "final_reward": 1.0, "env_steps": 200,
+               "bytes_per_agent": 8, "wall_seconds": 2.0, "runs_at_a_time": runs_at_a_time}
     evaluations = {"iteration": np.array([0, 200]), "env_steps": np.array([0, 200]),
                    "episode_return": np.array([-80.0, -40.0 + result.seed])}
     metrics = {**result.curve, "seconds": result.curve["iteration"] / 100}
@@ -298,7 +298,8 @@ def test_seconds_are_a_panel_where_runs_had_the_machine_to_themselves(results):
     *_, seconds, _ = draw_comparisons([Shown.of(alone)]).axes
     assert seconds.get_xlabel() == "seconds of training"
     assert [line.get_xdata()[-1] for line in seconds.lines] == [2.0, 2.0]
-    assert not [axes for axes in draw_comparisons([Shown.of(beside)]).axes if axes.get_xlabel() == "seconds of training"]
+    assert not [axes for axes in draw_comparisons([Shown.of(beside)]).axes
+                if axes.get_xlabel() == "seconds of training"]
 
 
 def test_evaluations_are_a_panel_and_columns_of_the_table(results):

@@ -31,7 +31,8 @@ CNN = {"name": "cnn", "channels": [3]}
 
 _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "cac": (4, arena(), "ring", "cac", {}, shared("*")),
-    "cac-staggered": (4, arena(late=True), "ring", "cac", {"sampling": "double"}, NORMAL | shared("*") | {"stagger": 7}),
+    "cac-staggered": (4, arena(late=True), "ring", "cac", {"sampling": "double"},
+                      NORMAL | shared("*") | {"stagger": 7}),
     "cac-plain": (4, arena(), PERIODIC, "cac", {"optimizer": "plain", "clip": 0.5}, shared("dense1*")),
     "cac-one-game": (4, arena(late=True), "ring", "cac", {}, {**shared("dense1*"), "envs": 1}),
     "cac-alone": (1, arena(), "complete", "cac", {}, shared("*")),
@@ -56,7 +57,8 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "mdac": (4, arena(), "ring", "mdac", ROUNDS, shared()),
     "mdac-double": (4, arena(actions="box"), PERIODIC, "mdac", CHAINS, NORMAL | shared()),
     "dnac": (4, arena(), "ring", "dnac", {**ROUNDS, "inner_steps": 2, "inner_rounds": 2}, shared()),
-    "dnac-double": (4, arena(actions="box"), PERIODIC, "dnac", {**CHAINS, "inner_steps": 2, "natural_step": 0.05}, shared()),
+    "dnac-double": (4, arena(actions="box"), PERIODIC, "dnac", {**CHAINS, "inner_steps": 2, "natural_step": 0.05},
+                    shared()),
     "root-cac": (4, arena(ROOT), "ring", "cac", {}, NORMAL | shared("*")),
     "root-cac-state": (4, arena(ROOT, actions="different", extra=2), "ring", "cac", {"sampling": "double"},
                        NORMAL | STATE | shared()),
@@ -68,8 +70,10 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "root-dnac": (4, arena("zoo:SavedTimetable", table=TABLE), "ring", "dnac", {**ROUNDS, "inner_steps": 2}, shared()),
     "root-walk": (4, arena("zoo:Walk"), "ring", "cac", {}, shared("*")),
     "restarting-cac": (4, arena("arena:forgetful"), "ring", "cac", {}, NORMAL | shared("*")),
-    "restarting-root-cac": (4, arena("zoo:Timetable", table=TABLE), "ring", "cac", {"sampling": "double"}, STATE | shared("*")),
-    "restarting-root-dac": (4, arena("zoo:Timetable", table=TABLE), "ring", "dac", {"critic": "action_value"}, shared()),
+    "restarting-root-cac": (4, arena("zoo:Timetable", table=TABLE), "ring", "cac", {"sampling": "double"},
+                            STATE | shared("*")),
+    "restarting-root-dac": (4, arena("zoo:Timetable", table=TABLE), "ring", "dac",
+                            {"critic": "action_value"}, shared()),
     "restarting-root-iac": (5, SAMPLER, "ring", "iac", {}, shared()),
     "restarting-turns": (2, arena("zoo:Turns"), "path", "mdac", {"batch": 2}, shared()),
 }
@@ -77,7 +81,7 @@ NAMES = list(_CASES)
 
 
 def experiment(name: str, iterations: int = 16, seed: int = 11) -> dict[str, Any]:
-    """The tables of the variant called `name`; those called "restarting-..." begin their games anew when they are resumed."""
+    """The tables of the variant called `name`; those called "restarting-..." begin their games anew when resumed."""
     agents, env, topology, algorithm, options, more = _CASES[name]
     steps = {"actor_step": 0.02, "critic_step": 0.02} | options
     return {"agents": agents, "iterations": iterations, "seed": seed, "envs": 3, "env": env, "topology": topology,

@@ -1,4 +1,4 @@
-"""Small experiments with every trainer and set of options, and the bytes that trainer and agents send each other in them."""
+"""Small experiments with every trainer and set of options, and the bytes that trainer and agents send each other."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "hatrpo": (3, arena(**LASTING), "hatrpo", {"conjugate_gradients": 4}, {}),
     "hatrpo-five": (5, arena(actions="box", late=True), "hatrpo", {"delta": 0.1, "minibatches": 2, **CRITICS}, {}),
     "haa2c": (3, arena(**LASTING), "haa2c", {"advantages": "raw"}, {}),
-    "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"}, {}),
+    "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"},
+                   {}),
     "mappo": (3, arena(**LASTING), "mappo", SHARED, {}),
     "mappo-five": (5, arena(actions="box"), "mappo", SHARED | {"minibatches": 2, **CRITICS, "advantages": "agent"}, {}),
     "mappo-separate": (3, arena(**LASTING), "mappo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
-    "mappo-separate-five": (5, arena(actions="different", extra=2), "mappo", SEPARATE | {"value_clip": None}, OBSERVATIONS),
+    "mappo-separate-five": (5, arena(actions="different", extra=2), "mappo", SEPARATE | {"value_clip": None},
+                            OBSERVATIONS),
     "ippo": (3, arena(late=True), "ippo", SHARED, {}),
     "ippo-five": (5, arena(actions="box"), "ippo", SHARED | {"minibatches": 2, **CRITICS, "team_reward": None}, {}),
     "ippo-separate": (3, arena(**LASTING), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
@@ -37,7 +39,8 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "ippo-separate-five": (5, arena(actions="mixed", extra=1), "ippo", SEPARATE | {"advantages": "raw"}, OBSERVATIONS),
     "jrppo": (3, arena(**LASTING), "jrppo", SHARED, {}),
     "jrppo-separate": (3, arena(**LASTING), "jrppo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
-    "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS}, {}),
+    "jrppo-five": (5, arena(late=True), "jrppo", SEPARATE | {"clip_over_agents": True, "minibatches": 3, **CRITICS},
+                   {}),
     "coma": (3, arena(**LASTING), "coma", SHARED, {}),
     "coma-optimal": (3, arena(**LASTING), "coma", SEPARATE | {"baseline": "optimal", "minibatches": 2, **CRITICS}, {}),
     "coma-none": (3, arena(**LASTING), "coma", SHARED | {"baseline": "none", "advantages": "agent"}, {}),
@@ -56,13 +59,15 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "maddpg-alone": (1, arena(), "maddpg", {}, {}),
     "restarting-maddpg": (2, arena("arena:forgetful"), "maddpg", {}, {}),
     "haddpg": (3, arena(**LASTING), "haddpg", {"temperature": 0.5}, {}),
-    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1}, {}),
+    "haddpg-five": (5, arena(actions="mixed", extra=1), "haddpg", {"order": "fixed", "team_reward": "sum", "clip": 0.1},
+                    {}),
     "haddpg-box": (3, arena(actions="box"), "haddpg", {"optimizer": "plain"}, OBSERVATIONS),
     "haddpg-root": (2, arena(ROOT, late=True), "haddpg", {"warmup": 30}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
-COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING) and name != "ippo-separate-own"]
+COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING)
+           and name != "ippo-separate-own"]
 
 
 def experiment(name: str, seed: int = 11) -> dict[str, Any]:
@@ -81,8 +86,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
 def trainer_bytes(name: str, width: int) -> float:
     """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
 
-    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and when a
-    game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
+    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and
+    when a game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
 
     Args:
         width: numbers in theta.
@@ -95,7 +100,7 @@ def trainer_bytes(name: str, width: int) -> float:
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     if options["name"] == "coma":                        # actions for its critic where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
-    if options["name"] in REPLAYING:                     # a' and a to the trainer, dQ/da to the agent (and its new a back)
+    if options["name"] in REPLAYING:                  # a' and a to the trainer, dQ/da to the agent (and its new a back)
         numbers = 3 * (3 if options["name"] == "maddpg" else 4)
         return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
     climbs = options["epochs"] * options.get("minibatches", 1)
@@ -106,7 +111,7 @@ def trainer_bytes(name: str, width: int) -> float:
     if options["name"] == "coma" and options.get("baseline") != "none":      # Q of the three actions, too
         learning += 3 * 4 * samples
     own = options["name"] == "ippo" or (options["name"] == "coma" and options.get("advantages") != "agent")
-    if own:                                              # three numbers summed; of IPPO the team's rewards are handed out
+    if own:                                            # three numbers summed; of IPPO the team's rewards are handed out
         learning += 2 * 4 * 3
     if options.get("parameters") == "shared":
         learning += climbs * 2 * 4 * width

@@ -1,4 +1,4 @@
-"""Divergences, Fisher products and the trust-region step against integrals, enumeration, Hessians and linear algebra."""
+"""Divergences, Fisher products, the trust-region step against integrals, enumeration, Hessians and linear algebra."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def normal_fisher(log_std, dmean, dlog_std):
 def numeric_hessian(f, x, h=1e-4):
     """Central second differences of a scalar function of (d,)."""
     steps = h * np.eye(len(x))
-    return np.array([[(f(x + a + b) - f(x + a - b) - f(x - a + b) + f(x - a - b)) / (4 * h * h) for b in steps] for a in steps])
+    return np.array([[(f(x + a + b) - f(x + a - b) - f(x - a + b) + f(x - a - b)) / (4 * h * h) for b in steps]
+                     for a in steps])
 
 
 @several_times
@@ -232,7 +233,8 @@ def test_conjugate_gradients_solve_the_system(seed, d):
     x = conjugate_gradient(lambda v: H @ v, g, iterations=3 * d, tolerance=1e-24)
     np.testing.assert_allclose(x, np.linalg.solve(H, g), rtol=1e-7, atol=1e-9)
     assert (g == kept).all()
-    np.testing.assert_allclose(conjugate_gradient(lambda v: H @ v, 1e-13 * g, 3 * d, 1e-24), 1e-13 * x, rtol=1e-7, atol=1e-22)
+    np.testing.assert_allclose(conjugate_gradient(lambda v: H @ v, 1e-13 * g, 3 * d, 1e-24), 1e-13 * x,
+                               rtol=1e-7, atol=1e-22)
     rough = conjugate_gradient(lambda v: H @ v, g, iterations=3 * d, tolerance=1e-4)
     assert np.linalg.norm(g - H @ rough) <= 1.001e-2 * np.linalg.norm(g)
 

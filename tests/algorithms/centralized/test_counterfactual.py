@@ -1,4 +1,4 @@
-"""Baselines of the multi-agent policy gradient where everything is known: all joint actions of small games, and Gaussians."""
+"""Baselines of the multi-agent policy gradient where all is known: all joint actions of small games, Gaussians."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def joint_actions(N: int, A: int) -> list[tuple[int, ...]]:
 
 
 @several_times
-@given(seed=st.integers(0, 10**6), N=st.sampled_from([1, 2, 3]), A=st.integers(2, 4), scale=st.sampled_from([0.1, 1.0, 3.0]))
+@given(seed=st.integers(0, 10**6), N=st.sampled_from([1, 2, 3]), A=st.integers(2, 4),
+       scale=st.sampled_from([0.1, 1.0, 3.0]))
 def test_the_optimal_baseline_gives_the_least_variance_of_an_unbiased_gradient(seed, N, A, scale):
     rng = np.random.default_rng(seed)
     log_pi, Q = scipy.special.log_softmax(scale * rng.normal(size=(N, A)), axis=1), rng.normal(size=(A,) * N)
@@ -53,7 +54,7 @@ def test_the_optimal_baseline_gives_the_least_variance_of_an_unbiased_gradient(s
 
 
 def test_how_much_the_baselines_take_from_the_variance():
-    """Two agents earn 1 if both pick action 0, and are paid 10 whatever they do; agent 0 picks it with probability 0.9."""
+    """Two agents earn 1 if both pick action 0, and get 10 whatever they do; agent 0 picks it with probability 0.9."""
     log_pi, Q = np.log([[0.9, 0.05, 0.05], [0.5, 0.25, 0.25]]), np.full((3, 3), 10.0)
     Q[0, 0] += 1.0
     chances = np.outer(*np.exp(log_pi)).ravel()

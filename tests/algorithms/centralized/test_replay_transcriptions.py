@@ -49,8 +49,8 @@ CASES = {
         *TARGETS, "other order", "earlier agents' old actions", "others' stored actions", "no gumbel", "soft actions",
         "no temperature")),
     "haddpg-box-leaving": Case("haddpg", BOX | LEAVING, options={"team_reward": "sum", "order": "fixed"}, wrong=(
-        *TARGETS, "other order", "earlier agents' old actions", "others' stored actions", "no tanh", "no mask", "team's reward",
-        "no penalty")),
+        *TARGETS, "other order", "earlier agents' old actions", "others' stored actions", "no tanh", "no mask",
+        "team's reward", "no penalty")),
     "haddpg-mixed-late": Case("haddpg", MIXED | LATE, options=MEAN | {"epsilon": 0.2, "huber": 0.2}, wrong=(
         "no mask", "earlier agents' old actions", "no value beyond", "no huber")),
     "haddpg-two": Case("haddpg", BOX | LASTING, agents=2, envs=1, options=MEAN, wrong=(
@@ -65,7 +65,8 @@ def netac(name: str) -> tuple[dict, dict, dict]:
     case = CASES[name]
     tables = {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "topology": "complete",
               "env": {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena},
-              "policy": {"name": "mlp", "hidden": [HIDDEN["policy"]]}, "critic": {"name": "mlp", "hidden": [HIDDEN["critic"]]},
+              "policy": {"name": "mlp", "hidden": [HIDDEN["policy"]]},
+              "critic": {"name": "mlp", "hidden": [HIDDEN["critic"]]},
               "algorithm": {"name": case.trainer, **USUAL, **case.options}}
     parts = assemble(prepare(config.read(tables).experiment()))
     agents, rng = parts.agents, np.random.default_rng(1)
@@ -91,8 +92,8 @@ def job(name: str, wrong: str = "") -> ReplayJob:
     theta, omega, theta_targets, omega_targets = (
         [row[:net.size] for row, net in zip(start[part], policy if part.startswith("theta") else value, strict=True)]
         for part in PARTS)
-    return ReplayJob(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, SEED, ITERATIONS, options, policy,
-                     value, theta, omega, wrong, theta_targets, omega_targets)
+    return ReplayJob(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, SEED, ITERATIONS,
+                     options, policy, value, theta, omega, wrong, theta_targets, omega_targets)
 
 
 def distance(name: str, wrong: str = "") -> float:
@@ -101,8 +102,8 @@ def distance(name: str, wrong: str = "") -> float:
     trainer = ReplayTrainer(task)
     trainer.run()
     for part in PARTS:
-        for i, (net, expected) in enumerate(zip(task.policy if part.startswith("theta") else task.value, getattr(trainer, part),
-                                                strict=True)):
+        for i, (net, expected) in enumerate(zip(task.policy if part.startswith("theta") else task.value,
+                                                getattr(trainer, part), strict=True)):
             for tensor, place in net.places.items():
                 moved = np.linalg.norm(expected[place] - start[part][i][place])
                 assert wrong or moved > 1e-3, f"{part} {i} {tensor} never moved"

@@ -1,4 +1,4 @@
-"""Runs of trainers: the same bits for any number of processes and after a stop, bytes counted by hand, and bad input."""
+"""Runs of trainers: the same bits for any number of processes and after a stop, bytes counted by hand, bad input."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def test_variants_differ_and_move(folders):
         assert np.isfinite(kept[0]).all() and (np.abs(kept[0] - kept[1]).max(axis=1) > 1e-4).all(), name
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if experiment(name)["algorithm"].get("parameters") == "shared"])
+@pytest.mark.parametrize("name",
+                         [name for name in NAMES if experiment(name)["algorithm"].get("parameters") == "shared"])
 def test_shared_parameters_are_the_same_numbers_in_all_agents(name, folders):
     with np.load(folders[0] / name / "checkpoints" / f"{ITERATIONS:012d}.npz") as kept:
         rows = kept["parameters"]
@@ -114,8 +115,10 @@ def trainer(name: str, env: dict | None = None, **options) -> dict:
 BAD = {
     "unlike actions": (trainer("mappo", arena(actions="different")), "policy", ["cannot share the layer output"]),
     "unlike observations": (trainer("ippo", arena(extra=2)), "policy", ["cannot share the layer dense1.weight"]),
-    "joint ratios of unlike agents": (trainer("jrppo", arena(actions="different")), "policy", ["cannot share the layer"]),
-    "minibatches that do not divide": (trainer("happo", minibatches=5), "algorithm.minibatches", ["found 5", "12", "valid: "]),
+    "joint ratios of unlike agents": (trainer("jrppo", arena(actions="different")), "policy",
+                                      ["cannot share the layer"]),
+    "minibatches that do not divide": (trainer("happo", minibatches=5), "algorithm.minibatches",
+                                       ["found 5", "12", "valid: "]),
     "critic of observations": (trainer("happo") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
                                ["see the state", "found 'observation'"]),
     "critic of the state": (trainer("ippo") | {"critic": {"name": "mlp", "input": "state"}}, "critic.input",
@@ -151,7 +154,7 @@ BAD = {
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capfd):
-    """`refused(tables, parts)`: the run ends with status 2 and one message that has all these parts, and writes nothing."""
+    """`refused(tables, parts)`: the run ends with status 2 and one message with all these parts, and writes nothing."""
     def run(tables: dict, parts: list[str]) -> None:
         file = tmp_path / "bad.toml"
         file.write_text(tomli_w.dumps(tables))

@@ -59,7 +59,8 @@ class Case:
 ADAM = {"optimizer": "adam", "adam_beta1": 0.8, "adam_beta2": 0.95, "adam_epsilon": 1e-2}
 ENDS = ("terminated values", "truncated ends", "new episode", "no mask")
 MIXED = ("mixed residuals", "sum", "own reward", "agent order")
-CHAINS = {"batch": 2, "critic_batch": 3, "critic_rounds": 2, "reward_noise": 0.2, "reward_rounds": 2, "sampling": "double"}
+CHAINS = {"batch": 2, "critic_batch": 3, "critic_rounds": 2, "reward_noise": 0.2, "reward_rounds": 2,
+          "sampling": "double"}
 ROUNDS = {"batch": 2, "critic_rounds": 3, "mixing_rounds": 2, "reward_rounds": 2, "reward_noise": 0.1}
 INNER = {"inner_steps": 3, "inner_rounds": 2, "natural_step": 0.3}
 SHORT = {"length": 3}
@@ -78,14 +79,17 @@ CASES = {
                          wrong=("truncated ends", "personal mixed", "new episode")),
     "cac-adam-partly": Case("cac", graphs=PERIODIC, options=ADAM, policy={"shared": ["dense1*"], "entropy": 0.1},
                             wrong=("mixed residuals", "personal mixed", "no entropy", "biased", "no mask")),
-    "cac-personal-clipped": Case("cac", options={"clip": 0.05}, policy={"shared": []}, wrong=("no clip", "personal mixed")),
+    "cac-personal-clipped": Case("cac", options={"clip": 0.05}, policy={"shared": []},
+                                 wrong=("no clip", "personal mixed")),
     "cac-adam-clipped": Case("cac", options={**ADAM, "clip": 0.05}, wrong=("no clip", "biased")),
     "cac-double": Case("cac", SHORT, graphs=PERIODIC, options={"sampling": "double"},
                        wrong=("one chain", "no restarts", *ENDS)),
-    "cac-double-normalised": Case("cac", options={"sampling": "double"}, normalise={"observations": True, "rewards": True},
+    "cac-double-normalised": Case("cac", options={"sampling": "double"},
+                                  normalise={"observations": True, "rewards": True},
                                   wrong=("one chain", "new episode")),
     "cac-normalised-state": Case("cac", {"extra": 2}, policy={"shared": ["output*"]}, critic={"input": "state"},
-                                 normalise={"observations": True, "rewards": True}, wrong=("mixed residuals", "no mask")),
+                                 normalise={"observations": True, "rewards": True},
+                                 wrong=("mixed residuals", "no mask")),
     "cac-state-own-first": Case("cac", critic={"input": "state", "joint": "own-first"}, wrong=("agent order",)),
     "cac-agents": Case("cac", critic={"joint": "agents"}, wrong=("no mask",)),
     "cac-gaussian": Case("cac", {"actions": "box"}, policy={"entropy": 0.2, "shared": ["*.weight", "log_std"]},
@@ -94,7 +98,8 @@ CASES = {
                                   wrong=("mixed residuals", "no mask")),
     "cac-mixed-actions": Case("cac", {"actions": "mixed", "extra": 1}, options={"clip": 0.5}, policy={"shared": []},
                               critic={"input": "state"}, wrong=("clipped score", "mixed residuals")),
-    "cac-staggered": Case("cac", STAYING, stagger=5, normalise={"rewards": True}, wrong=("new episode", "truncated ends")),
+    "cac-staggered": Case("cac", STAYING, stagger=5, normalise={"rewards": True},
+                          wrong=("new episode", "truncated ends")),
     "dac-action-value-staggered": Case("dac", {"length": 7}, stagger=9, options={"critic": "action_value"},
                                        wrong=("new episode", "no baseline")),
     "cac-coordination": Case("cac", None, envs=2, graphs=PERIODIC, wrong=MIXED),
@@ -103,18 +108,21 @@ CASES = {
                          wrong=("untracked", "nothing taken off", "mixed residuals", "no mask")),
     "cac-tracking-partly": Case("cac", graphs=PERIODIC, options={**TRACKING, **ADAM, "sampling": "double"},
                                 policy={"shared": ["dense1*"], "entropy": 0.1},
-                                wrong=("untracked", "nothing taken off", "personal tracked", "personal mixed", "one chain")),
+                                wrong=("untracked", "nothing taken off", "personal tracked", "personal mixed",
+                                       "one chain")),
     "iac": Case("iac", SHORT, options=ADAM, policy={"shared": []}, wrong=("biased", *ENDS)),
     "iac-different": Case("iac", {"extra": 3, "actions": "mixed"}, options={"sampling": "double", "clip": 0.3},
                           policy={"shared": []}, wrong=("one chain", "no clip", "clipped score", "sum")),
     "dac": Case("dac", SHORT, wrong=("sum", "mix first", "policy mixed", *ENDS)),
     "dac-average": Case("dac", STAYING, graphs=PERIODIC, options={"setting": "average"},
                         wrong=("new mu", "mix first", "truncated ends", "new episode")),
-    "dac-average-leaving": Case("dac", LEAVING, options={"setting": "average"}, wrong=("diluted", "inactive pay", *ENDS[2:])),
+    "dac-average-leaving": Case("dac", LEAVING, options={"setting": "average"},
+                                wrong=("diluted", "inactive pay", *ENDS[2:])),
     "dac-double-adam": Case("dac", graphs=PERIODIC, options={**ADAM, "sampling": "double"}, policy={"entropy": 0.05},
                             wrong=("one chain", "mix first", "no entropy")),
     "dac-gaussian": Case("dac", {"actions": "box"}, envs=1, wrong=("mix first",)),
-    "dac-action-value": Case("dac", SHORT, options={"critic": "action_value"}, wrong=("no baseline", "agent order", *ENDS)),
+    "dac-action-value": Case("dac", SHORT, options={"critic": "action_value"},
+                             wrong=("no baseline", "agent order", *ENDS)),
     "dac-action-value-average": Case("dac", STAYING, options={"critic": "action_value", "setting": "average", **ADAM},
                                      wrong=("no baseline", "biased", "truncated ends")),
     "dac-action-value-average-leaving": Case(
@@ -123,15 +131,20 @@ CASES = {
     "dac-action-value-double": Case("dac", {"length": 3, "late": True}, normalise={"observations": True},
                                     options={"critic": "action_value", "sampling": "double"},
                                     wrong=("one chain", "no restarts", *ENDS)),
-    "dac-action-value-coordination": Case("dac", None, envs=1, options={"critic": "action_value"}, wrong=("no baseline",)),
-    "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC, policy={"shared": []},
-                                       options={"critic": "action_value"}, critic={"input": "state"}, wrong=ENDS[:1]),
-    "mdac": Case("mdac", SHORT, options=ROUNDS, wrong=("mixed residuals", "one round", "own reward", "sum", "diluted", *ENDS)),
-    "mdac-double": Case("mdac", graphs=PERIODIC, options=CHAINS, policy={"entropy": 0.1}, wrong=("one round", "no restarts")),
+    "dac-action-value-coordination": Case("dac", None, envs=1, options={"critic": "action_value"},
+                                          wrong=("no baseline",)),
+    "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC,
+                                       policy={"shared": []}, options={"critic": "action_value"},
+                                       critic={"input": "state"}, wrong=ENDS[:1]),
+    "mdac": Case("mdac", SHORT, options=ROUNDS,
+                 wrong=("mixed residuals", "one round", "own reward", "sum", "diluted", *ENDS)),
+    "mdac-double": Case("mdac", graphs=PERIODIC, options=CHAINS, policy={"entropy": 0.1},
+                        wrong=("one round", "no restarts")),
     "mdac-adam": Case("mdac", {"actions": "box"}, envs=2, options={**ADAM, "batch": 3}, normalise={"rewards": True},
                       wrong=("mixed residuals", "biased", "own reward", "clipped score")),
     "dnac": Case("dnac", SHORT, options=ROUNDS | INNER, wrong=("no n", "forgotten h", "own reward", "diluted", *ENDS)),
-    "dnac-double": Case("dnac", envs=2, graphs=PERIODIC, options=CHAINS | INNER, policy={"shared": []}, wrong=("no n",)),
+    "dnac-double": Case("dnac", envs=2, graphs=PERIODIC, options=CHAINS | INNER, policy={"shared": []},
+                        wrong=("no n",)),
     "dnac-gaussian": Case("dnac", {"actions": "box"}, options={"batch": 2, **INNER, "natural_step": 0.05},
                           wrong=("no n", "clipped score", "no mask")),
     "dnac-adam": Case("dnac", None, envs=2, options={"batch": 2, **INNER, **ADAM}, wrong=("no n", "biased")),
@@ -148,8 +161,9 @@ def tables(case: Case) -> dict[str, Any]:
     networks["policy"] |= case.policy
     networks["critic"] |= case.critic
     return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "stagger": case.stagger,
-            "env": "coordination" if case.arena is None else arena, "topology": case.graphs, "normalise": case.normalise,
-            **networks, "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
+            "env": "coordination" if case.arena is None else arena, "topology": case.graphs,
+            "normalise": case.normalise, **networks,
+            "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
 
 
 @cache
@@ -180,7 +194,8 @@ def task(name: str) -> neural_games.Task:
     state = case.critic.get("input") == "state"
     seen = [3] * case.agents if state else wide
     F = sum(space.n_actions or space.size for space in games.actions)
-    policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size, shared)
+    policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size],
+                  0 if space.n_actions else space.size, shared)
               for i, space in enumerate(games.actions)]
     action = case.options.get("critic") == "action_value"
     value = [Net([width + F * action, HIDDEN["critic"], 1]) for width in seen]
@@ -189,10 +204,11 @@ def task(name: str) -> neural_games.Task:
     alike = len({(space.n_actions, space.size) for space in games.actions}) == 1
     order = case.critic.get("joint", "own-first" if alike and not state else "agents")
     return neural_games.Task(
-        make, lambda t: loaded.matrix(t).toarray(), SEED, ITERATIONS, GAMMA, STEPS, policy, value, None if action else model,
-        netac(name)[0], case.options.get("sampling", "markov"),
-        (0.8, 0.95, 1e-2) if "optimizer" in case.options else None, case.options.get("clip"), case.policy.get("entropy", 0.0),
-        order == "own-first", state, case.normalise.get("observations", False), case.normalise.get("rewards", False),
+        make, lambda t: loaded.matrix(t).toarray(), SEED, ITERATIONS, GAMMA, STEPS, policy, value,
+        None if action else model, netac(name)[0], case.options.get("sampling", "markov"),
+        (0.8, 0.95, 1e-2) if "optimizer" in case.options else None, case.options.get("clip"),
+        case.policy.get("entropy", 0.0), order == "own-first", state,
+        case.normalise.get("observations", False), case.normalise.get("rewards", False),
         case.stagger, case.options)
 
 

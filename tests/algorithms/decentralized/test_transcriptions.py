@@ -27,7 +27,8 @@ def coordination(agents, features="onehot"):
 
 SETTINGS = {
     "coordination-5": (5, *coordination(5), {"name": "periodic-complete", "period": 5}),
-    "coordination-4-histogram-gossip": (4, *coordination(4, "histogram"), {"name": "gossip", "base": "ring", "seed": 3}),
+    "coordination-4-histogram-gossip": (4, *coordination(4, "histogram"),
+                                        {"name": "gossip", "base": "ring", "seed": 3}),
     "mdp-3-ring": (3, *finite_mdp(3), "ring"),
     "mdp-4-gossip": (4, *finite_mdp(4, recipe="folded-normal"), {"name": "gossip", "base": "ring", "seed": 3}),
     "mdp-2": (2, *finite_mdp(2, actions=3), "path"),
@@ -42,7 +43,8 @@ NETAC_STEPS = {"actor_step": 0.05, "critic_step": 0.1, "gamma": 0.9}
 def netac(where, algorithm, options, **more):
     agents, env, _, graphs = SETTINGS[where]
     return run({"agents": agents, "iterations": ITERATIONS, "seed": SEED, "env": env, "topology": graphs,
-                "allow_disconnected": True, "algorithm": {"name": algorithm, **NETAC_STEPS, **options}, **more}).parameters
+                "allow_disconnected": True, "algorithm": {"name": algorithm, **NETAC_STEPS, **options},
+                **more}).parameters
 
 
 def oracle(where, algorithm, **options):

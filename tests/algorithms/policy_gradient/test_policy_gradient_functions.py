@@ -70,8 +70,8 @@ def advantage_by_definition(r, v, v_next, bootstrap_mask, done, gamma, lam):
 
 
 @several_times
-@given(seed=seeds, n=st.integers(1, 3), T=st.integers(1, 12), E=st.integers(1, 3), gamma=st.sampled_from([0.0, 0.9, 0.99]),
-       lam=st.sampled_from([0.0, 0.5, 0.95, 1.0]))
+@given(seed=seeds, n=st.integers(1, 3), T=st.integers(1, 12), E=st.integers(1, 3),
+       gamma=st.sampled_from([0.0, 0.9, 0.99]), lam=st.sampled_from([0.0, 0.5, 0.95, 1.0]))
 def test_gae_is_its_definition_in_every_game(seed, n, T, E, gamma, lam):
     rng = np.random.default_rng(seed)
     r, v, v_next = rng.normal(size=(3, n, T, E))
@@ -241,8 +241,8 @@ def test_the_optimal_baseline_minimises_the_variance_of_the_score_estimate(seed,
     scores = np.eye(A) - pi
     np.testing.assert_allclose(logit_score_norms(pi), (scores**2).sum(axis=1), rtol=1e-9, atol=1e-15)
     found = optimal_baseline(pi, q, logit_score_norms(pi))
-    best = scipy.optimize.minimize_scalar(score_variance, args=(pi, q, scores), bounds=(q.min(), q.max()), method="bounded",
-                                          options={"xatol": 1e-9})
+    best = scipy.optimize.minimize_scalar(score_variance, args=(pi, q, scores), bounds=(q.min(), q.max()),
+                                          method="bounded", options={"xatol": 1e-9})
     assert score_variance(found, pi, q, scores) <= best.fun + 1e-12
     assert q.min() - 1e-12 <= found <= q.max() + 1e-12
     np.testing.assert_allclose(optimal_baseline(pi, q + 5, logit_score_norms(pi)), found + 5)
