@@ -243,12 +243,11 @@ def make(agents):
 """
 
 
-@pytest.mark.parametrize(("fail", "says"), [("raise ValueError('no luck')", "no luck"),
-                                            ("os._exit(3)", "its process died")])
+@pytest.mark.parametrize(("fail", "says"),
+                         [("raise ValueError('no luck')", "no luck"), ("os._exit(3)", "its process died")])
 def test_compare_survives_failed_runs_and_tries_them_again(here, fail, says):
-    (here / "fragile.py").write_text(FRAGILE.replace("        if self._calls == 10 and FAIL",
-                                                     "        if self._calls == 10")
-                                     .replace("FAIL", fail))
+    (here / "fragile.py").write_text(
+        FRAGILE.replace("        if self._calls == 10 and FAIL", "        if self._calls == 10").replace("FAIL", fail))
     (here / "fail").touch()
     command = ["-m", "netac", "compare", "game.toml", "--algorithms", "cac", "--seeds", "2", "--jobs", "2",
                "--out", "out", "--set", "env={factory='fragile:make'}"]
@@ -265,8 +264,8 @@ def test_compare_survives_failed_runs_and_tries_them_again(here, fail, says):
 
 def test_compare_into_a_folder_of_another_comparison(here):
     netac("compare", "game.toml", "--algorithms", "iac", "--seeds", "1", "--out", "out")
-    done = started("-m", "netac", "compare", "game.toml", "--algorithms", "iac", "--seeds", "1", "--out",
-                   "out", "--set", "agents=5")
+    done = started("-m", "netac", "compare", "game.toml", "--algorithms", "iac", "--seeds", "1",
+                   "--out", "out", "--set", "agents=5")
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert "agents: the run in this folder is of another experiment" in done.stderr and "object" not in done.stderr
 
@@ -291,7 +290,7 @@ if __name__ == "__main__":
     table = netac.compare({"agents": 4, "iterations": 10, "env": "coordination", "algorithm": "cac"}, ["cac", "iac"], seeds=2)
     print(result.summary["parameters_sha256"], result.parameters["theta"].shape, result.metrics["iteration"].tolist(),
           [(row["algorithm"], row["seeds"], row["final_reward"]) for row in table.rows], table.curves["cac"]["reward"].shape)
-"""
+"""  # noqa: E501
 
 
 def test_a_script_gives_the_same_under_mpirun(here, mpirun):

@@ -20,8 +20,8 @@ def said(*words: str, without: str = "") -> str:
     program = (f"import sys\n{absent}\nfrom netac import cli\nsys.argv[1:] = {list(words)!r}\n"
                "try:\n    cli.main()\nfinally:\n"
                "    print('loaded', [name for name in ('torch', 'gymnasium') if sys.modules.get(name)])")
-    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True,
+                          timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -81,7 +81,7 @@ def test_what_is_commented_out_in_the_first_example_is_valid_too(tmp_path):
 
 
 def test_the_first_examples_and_the_help_document_every_option():
-    """Every option of the algorithms and of [policy] stands in two examples, all of them and the environments' in the help."""
+    """Every option of the algorithms and of [policy] stands in two examples, all and the environments' in the help."""
     text = "".join((EXAMPLES / name).read_text() for name in ("coordination.toml", "spread.toml"))
     shown = run_netac("run", "--help")
     models = [config.Experiment, linear_agents.Policy]
@@ -167,7 +167,7 @@ def coordination(agents: int, seeds: int) -> dict[str, dict]:
 
 @pytest.mark.parametrize("agents", [5, 10])
 def test_cac_coordinates_better_than_dac_and_iac(agents):
-    """Twelve seeds: CAC is efficient in 98 %, the others in at most a third, so the margins below are never met by chance."""
+    """Twelve seeds: CAC is efficient in 98 %, others in at most a third: the margins below are not met by chance."""
     rows = coordination(agents, 12)
     for other in ("dac", "iac"):
         assert rows["cac"]["efficient_rate"] > rows[other]["efficient_rate"]

@@ -1,4 +1,4 @@
-"""The house of netac, as its import statements tell: floors, no circles, few things at the door, one name for one class."""
+"""The house of netac, as its import statements tell: floors, no circles, few things at the door, one name a class."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "netac"
 FLOORS = {"cli": 9, "__main__": 9, "theory": 8, "experiment": 7, "algorithms.decentralized": 6,
-          "algorithms.centralized": 6,
-          "algorithms": 5, "algorithms.policy_gradient": 5, "sampling": 4, "comm": 3, "agents": 2, "envs": 2,
-          "topology": 2, "exact": 1, "results": 1, "utils": 1}
+          "algorithms.centralized": 6, "algorithms": 5, "algorithms.policy_gradient": 5, "sampling": 4, "comm": 3,
+          "agents": 2, "envs": 2, "topology": 2, "exact": 1, "results": 1, "utils": 1}
 CONVENTIONAL = {"Settings"}         # what a plugin's module calls its options, by convention
 
 
@@ -114,8 +113,8 @@ def test_at_most_a_dozen_things_lie_directly_under_netac():
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=lambda path: path.name)
 def test_no_two_files_in_a_folder_differ_by_a_plural_alone(folder):
-    names = {path.stem.strip("_") for path in folder.iterdir() if path.suffix == ".py"
-             or (path / "__init__.py").exists()}
+    names = {path.stem.strip("_") for path in folder.iterdir()
+             if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert not [name for name in names if name and {name + "s", name + "es"} & names]
 
 

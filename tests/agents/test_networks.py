@@ -91,8 +91,8 @@ def test_agents_that_differ_are_padded():
     cut = Transitions(b.obs[1:2], b.obs[1:2], b.obs[1:2], b.obs[1:2], b.own[1:2], b.pi[1:2], b.joint, b.r[1:2])
     np.testing.assert_array_equal(alone.gradient(theta[1:2], cut, b.r[1:2])[0], gradient[1])
     told = policy.describe()
-    assert all(f"agent {i}: " in told
-               for i in range(3)) and "log_std 3" in told and "shared (64): dense2.weight 8 x 7" in told
+    assert (all(f"agent {i}: " in told for i in range(3))
+            and "log_std 3" in told and "shared (64): dense2.weight 8 x 7" in told)
 
 
 def test_layers_that_differ_are_not_shared():
@@ -100,8 +100,9 @@ def test_layers_that_differ_are_not_shared():
     with pytest.raises(InputError) as caught:
         neural_policy(MLP, shapes, spaces, names(3), ["dense1*"])
     told = str(caught.value)
-    assert told.startswith("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer dense1.weight, "
-                           "which is (7, 4) in the first and (7, 6) in the second") and "shared = []" in told
+    assert told.startswith("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer "
+                           "dense1.weight, which is (7, 4) in the first and (7, 6) in the second"
+                           ) and "shared = []" in told
     with pytest.raises(InputError,
                        match=r"agent 1 \(hunter_1\) .*log_std, which is missing in the first and \(3,\) in"):
         neural_policy(MLP, shapes, spaces, names(3), ["log_std"])
@@ -195,8 +196,8 @@ def test_modules_that_cannot_serve(kind, told):
 
 @pytest.mark.parametrize("layer", [
     torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(6, 6)), torch.nn.LayerNorm(6),
-    torch.nn.Embedding(2, 6), torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3)), torch.nn.GroupNorm(2, 2),
-                                                  torch.nn.Flatten())])
+    torch.nn.Embedding(2, 6),
+    torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3)), torch.nn.GroupNorm(2, 2), torch.nn.Flatten())])
 def test_modules_that_can_serve(layer):
     def forward(layers, x):
         return layers[1](layers[0](x.long()[:, 0] if isinstance(layer, torch.nn.Embedding) else x))
@@ -216,8 +217,8 @@ def test_a_frozen_layer_stays_as_it_is():
 
 def test_a_squeezed_output_is_told_to_stay():
     with pytest.raises(InputError, match=r"^critic: .*gives \(3,\) for input \(3, 6\).*leave out the squeeze"):
-        make_critic("state_value", 1, {"factory": "support.user_networks:broken",
-                                       "kwargs": {"kind": "squeezed", "outputs": 1}})
+        make_critic("state_value", 1,
+                    {"factory": "support.user_networks:broken", "kwargs": {"kind": "squeezed", "outputs": 1}})
 
 
 @pytest.mark.parametrize(("spec", "observation", "told"), [
@@ -291,7 +292,8 @@ def test_every_mlp_can_serve(hidden, activation):
 
 
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
-    program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\nfrom netac.utils.errors import InputError\n"
+    program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\n"
+               "from netac.utils.errors import InputError\n"
                "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
                "import netac.agents.distributions, netac.agents.neural, netac.sampling.rollout\n"
                "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")

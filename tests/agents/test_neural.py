@@ -105,8 +105,8 @@ def test_score_products_are_those_of_per_sample_gradients(spec, observation, spa
 def test_means_are_those_of_the_samples_an_agent_took_part_in(space):
     """... of the batch as it is used: joined first, then cut; agent 1 takes part in none of the second half."""
     rng, M = np.random.default_rng(4), 3
-    policy, V, R = make_policy(2, space=space, entropy=0.2), make_critic("state_value",
-                                                                         2), make_critic("reward_model", 2)
+    policy, V, R = (make_policy(2, space=space, entropy=0.2), make_critic("state_value", 2),
+                    make_critic("reward_model", 2))
     theta, omega, lam = (rows_of(part, 2, rng) for part in (policy, V, R))
     whole = Transitions.joined([samples(rng, policy, theta, [VECTOR] * 2, M) for _ in range(4)])
     whole.active = rng.integers(2, size=(2, 4 * M)).astype(float)

@@ -94,8 +94,8 @@ def test_rewards_are_divided_by_the_deviation_of_returns(seed, agents, games, st
     normaliser = RewardNormaliser(agents, games, gamma)
     returns, seen = np.zeros((agents, games)), [[] for _ in range(agents)]
     for _ in range(steps):
-        r, active, done = rng.standard_normal((agents, games)), rng.random((agents,
-                                                                            games)) < 0.8, rng.random(games) < 0.2
+        r, active, done = (rng.standard_normal((agents, games)), rng.random((agents, games)) < 0.8,
+                           rng.random(games) < 0.2)
         found = normaliser.apply(r, done, active)
         for i, e in np.argwhere(active):
             returns[i, e] = gamma * returns[i, e] + r[i, e]
@@ -133,8 +133,8 @@ def test_rows_are_the_whole_state():
         whole.update(obs, active)
         sums.apply(own, done)
     restored, again = ObservationNormaliser(SHAPES), RewardNormaliser(3, 2, 0.9)
-    assert restored.rows.shape == (3, 9) and again.rows.shape == (3,
-                                                                  5) and restored.rows.dtype == again.rows.dtype == float
+    assert (restored.rows.shape == (3, 9) and again.rows.shape == (3, 5)
+            and restored.rows.dtype == again.rows.dtype == float)
     restored.rows[:], again.rows[:] = whole.rows, sums.rows
     for each in (whole, restored):
         each.update(*seen[2])

@@ -1,4 +1,4 @@
-"""Local optimizers: plain steps, clipping, and Adam against torch's; every agent by itself, all state in rows and counts."""
+"""Local optimizers: plain steps, clipping, Adam against torch's; each agent by itself, all state in rows and counts."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def test_adam_is_torchs(n, samples):
 def test_parts_count_their_own_steps():
     optimizer, rng = Optimizer(layout(), 1, ADAM), np.random.default_rng(0)
     first = optimizer.over(1).theta(gradients(rng, 1)["theta"])
-    np.testing.assert_allclose(np.abs(first), 1.0,
-                               rtol=0.2)       # without the correction of the bias it were far from 1
+    np.testing.assert_allclose(np.abs(first), 1.0, rtol=0.2)     # without the correction of the bias it were far from 1
     for _ in range(3):
         optimizer.over(2).omega(gradients(rng, 1)["omega"])
     assert optimizer.counts.tolist() == [[3, 0, 1]]

@@ -37,7 +37,7 @@ H, T, E, L = 4, 6, 3, 3
 
 
 class Recall:
-    """E games of 20 steps in which each of N agents is shown a bit, and paid 1 for repeating the one of the step before."""
+    """E games of 20 steps in which each of N agents sees a bit, and is paid 1 for repeating that of the step before."""
 
     length = 20
 
@@ -106,7 +106,7 @@ def drawn(rng, N: int, space, masked: bool = False) -> Transitions:
 
 
 def reference(row, places, space, b: Transitions, i: int):
-    """What agent i draws from in every sample, by torch's own cell in double precision, game by game; its parameters."""
+    """What agent i draws from in every sample, by torch's cell in double precision, game by game; its parameters."""
     taken = {name: torch.tensor(row[place], dtype=torch.float64, requires_grad=True) for name, place in places.items()}
 
     def linear(x, name):
@@ -149,8 +149,8 @@ def test_gradients_are_those_of_torchs_cell_unrolled_over_the_same_chunks(N, spa
         chance = forward()
         theirs = chance.log_prob(torch.tensor(b.own[i]))
         np.testing.assert_allclose(log_prob[i], theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
-        (torch.tensor(b.sample_weight[i]) * (torch.tensor(weights[i]) * theirs + 0.3
-                                             * chance.entropy())).sum().backward()
+        (torch.tensor(b.sample_weight[i])
+         * (torch.tensor(weights[i]) * theirs + 0.3 * chance.entropy())).sum().backward()
         np.testing.assert_allclose(gradient[i], flattened(taken, places, policy.size), rtol=2e-4, atol=5e-5)
         assert np.abs(gradient[i][places["cell.weight_hh"]]).max() > 1e-3
         pi = policy.distributions(theta, b)[i]
@@ -189,8 +189,8 @@ def test_parts_made_of_whole_chunks_say_what_the_whole_says(steps, length, games
     theta, columns = rows_of(policy, 1, rng), chunked(steps * length, games, length)
     assert sorted(columns.ravel()) == list(range(M)) and (np.diff(columns, axis=0) == games).all()
     b = Transitions(obs=[rng.standard_normal((M, *VECTOR)).astype(np.float32)], own=[rng.integers(5, size=M)],
-                    sequences=Sequences(
-        columns, [rng.standard_normal((M // length, H)).astype(np.float32)], rng.random(M) < 0.3))
+                    sequences=Sequences(columns, [rng.standard_normal((M // length, H)).astype(np.float32)],
+                                        rng.random(M) < 0.3))
     whole, gradient = policy.log_prob(theta, b), policy.gradient(theta, b, np.ones((1, M))).copy()
     order, total = rng.permutation(columns.shape[1]), 0.0
     for chosen in np.array_split(order, 2):
@@ -220,8 +220,8 @@ CASES = {
 def experiment(name: str) -> dict:
     """The tables of a case; games are 1 to 5 steps long."""
     algorithm, options, env, more = CASES[name]
-    options = {"rollout": 8, "chunk": 4, "epochs": 2, "critic_epochs": 1, "team_reward": "mean",
-               "actor_step": 0.01} | options
+    options = {"rollout": 8, "chunk": 4, "epochs": 2, "critic_epochs": 1,
+               "team_reward": "mean", "actor_step": 0.01} | options
     return {"agents": 3, "iterations": 4, "seed": 5, "envs": 2, "env": env, "topology": "complete", "policy": GRU,
             "algorithm": {"name": algorithm, **options}, "log_every": 1, "checkpoint_every": 1, **more}
 
@@ -232,8 +232,8 @@ def parts_of(name: str):
 
 @pytest.mark.parametrize("actions", [False, True])
 def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
-    """... as when the actions were drawn: memories, and where games begin anew, fit together; what a critic of actions is
-    shown besides leaves them as they are."""
+    """... as when the actions were drawn: memories, and where games begin anew, fit together; what a critic of actions
+    is shown besides leaves them as they are."""
     found = {}
     for chunk in (1, 2, 8):
         parts = parts_of("mappo")

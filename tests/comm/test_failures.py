@@ -1,4 +1,4 @@
-"""Failures while running: one message that names agent, iteration and cause, the whole launch ended, nothing good lost."""
+"""Failures while running: one message that names agent, iteration and cause, the launch ended, nothing good lost."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ TOPOLOGIES = {
                "iteration 150: topology {path}: graph(t=150) raised ValueError: no radio"),
     "no-graph": ("return 7", "iteration 150: topology {path}: graph(t=150) returned int, not a networkx graph"),
     "differs": ("return nx.path_graph(n) if os.environ.get('PMIX_RANK') == '1' else nx.star_graph(n - 1)",
-                "agents 2-3, iteration 150: topology {path}: graph(t=150) or its weights are not the same in every process: "
-                "it must be a function of t and n alone, random numbers seeded with t"),
+                "agents 2-3, iteration 150: topology {path}: graph(t=150) or its weights are not the same in every "
+                "process: it must be a function of t and n alone, random numbers seeded with t"),
 }
 
 

@@ -43,8 +43,8 @@ def experiment(algorithm: str, **others) -> dict:
     """A quick experiment on HalfCheetah, in episodes of 10 steps."""
     env = {"factory": FACTORY, "kwargs": CHEETAH | {"max_episode_steps": 10}}
     return {"agents": 2, "iterations": 12, "envs": 2, "log_every": 2, "env": env,
-            "policy": {"name": "mlp", "hidden": [8]},
-            "normalise": {"observations": True}, "algorithm": {"name": algorithm, "gamma": 0.9, "rollout": 5}} | others
+            "policy": {"name": "mlp", "hidden": [8]}, "normalise": {"observations": True},
+            "algorithm": {"name": algorithm, "gamma": 0.9, "rollout": 5}} | others
 
 
 def deterministic(summary: dict) -> dict:
@@ -145,7 +145,8 @@ def test_training_evaluating_and_acting(algorithm, tmp_path):
 
 def test_two_processes_give_the_same_bits(mpirun, tmp_path):
     tables = {name: experiment(name, iterations=2) for name in ("cac", "happo")}
-    program = f"import netac\nfor name, table in {tables!r}.items(): netac.run(table, out={str(tmp_path)!r} + '/' + name)"
+    program = (f"import netac\nfor name, table in {tables!r}.items(): "
+               f"netac.run(table, out={str(tmp_path)!r} + '/' + name)")
     done = mpirun(2, [sys.executable, "-c", program])
     assert done.returncode == 0, done.stderr
     for name, table in tables.items():
@@ -176,7 +177,8 @@ def test_pictures_are_drawn_where_there_is_opengl():
 def test_the_example_holds_for_every_algorithm_it_names():
     file = ROOT / "examples" / "halfcheetah.toml"
     asked = tomllib.loads(file.read_text())
-    assert asked["env"]["factory"] == FACTORY and asked["iterations"] * asked["envs"] * asked["algorithm"]["rollout"] == 500_000
+    assert (asked["env"]["factory"] == FACTORY
+            and asked["iterations"] * asked["envs"] * asked["algorithm"]["rollout"] == 500_000)
     found = {name: read(file).experiment(name).algorithm for name in ("happo", "mappo", "hatrpo", "ippo")}
     assert {name: options["critic_epochs"] for name, options in found.items()} == {
         "happo": 15, "mappo": 15, "hatrpo": 5, "ippo": 15}

@@ -1,4 +1,4 @@
-"""The papers' matrix and differential games: payoffs by hand, what the papers say of them, episodes, refusals, short runs."""
+"""The papers' matrix and differential games: payoffs by hand, what the papers say, episodes, refusals, short runs."""
 
 from __future__ import annotations
 
@@ -96,8 +96,7 @@ def test_proposition_1_of_many_agents(half, data):
 @pytest.mark.parametrize("agents", [2, 4, 6, 8])
 def test_a_shared_policy_gets_two_in_two_to_the_n_of_the_optimum(agents):
     actions, payoff = joint_actions(*[2] * agents), paid(agents).ravel()
-    p = np.linspace(0, 1, 1001)[:,
-                                None]                                                 # every agent's probability of 1
+    p = np.linspace(0, 1, 1001)[:, None]                                                # every agent's probability of 1
     ones = actions.sum(axis=0)
     expected = (p ** ones * (1 - p) ** (agents - ones)) @ payoff
     assert payoff.max() == 1 and expected.argmax() == 500
@@ -243,8 +242,8 @@ def test_refusals(files, monkeypatch, case):
         experiment = config.read({"agents": agents, "iterations": 1, "env": env, "algorithm": "iac"}).experiment()
         make_environment(experiment.env, agents, 1)
     told = str(refused.value)
-    assert (told.startswith(where) or f"/{where}" in told) and all(word in told
-                                                                   for word in words) and "\n" not in told, told
+    assert ((told.startswith(where) or f"/{where}" in told)
+            and all(word in told for word in words) and "\n" not in told), told
 
 
 def test_tables_are_refused_where_they_would_be_large():
@@ -255,8 +254,8 @@ def test_tables_are_refused_where_they_would_be_large():
 
 
 def test_a_file_is_looked_for_beside_the_experiment(files):
-    (files
-     / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\nalgorithm = "iac"\n')
+    (files / "e.toml").write_text('agents = 2\niterations = 1\nenv = {name = "matrix", path = "good.npz"}\n'
+                                  'algorithm = "iac"\n')
     env = config.read(files / "e.toml").experiment().env
     assert env.settings.path == str(files / "good.npz") and env.settings.game is None
     assert [space.n_actions for space in make_environment(env, 2, 4).probe.actions] == [2, 3]
@@ -264,7 +263,8 @@ def test_a_file_is_looked_for_beside_the_experiment(files):
 
 def test_the_games_are_listed_and_load_little():
     assert {"differential", "matrix"} <= set(plugins.module_names("netac.envs"))
-    program = "import sys, netac.envs.differential; print(sorted({'torch', 'pettingzoo', 'gymnasium'} & set(sys.modules)))"
+    program = ("import sys, netac.envs.differential; "
+               "print(sorted({'torch', 'pettingzoo', 'gymnasium'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60).stdout == "[]\n"
 
 
@@ -281,8 +281,8 @@ def test_runs_go_on_where_they_stopped(files, monkeypatch, name):
     agents, env = RUNS[name]
     tables = {"agents": agents, "iterations": 12, "envs": 3, "env": env,
               "policy": {"name": "mlp", "hidden": [], "shared": []},
-              "algorithm": {"name": "iac", "actor_step": 0.05, "critic_step": 0.05}, "checkpoint_every": 5,
-              "log_every": 2}
+              "algorithm": {"name": "iac", "actor_step": 0.05, "critic_step": 0.05},
+              "checkpoint_every": 5, "log_every": 2}
     whole = netac.run(tables, out="whole").summary
     assert whole["iterations"] == 12 and whole["env_steps"] == 36 and math.isfinite(whole["final_reward"])
     netac.run(tables, out="stopped")

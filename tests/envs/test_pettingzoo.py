@@ -152,7 +152,7 @@ def test_games_do_not_depend_on_how_many_there_are():
 
 @pytest.mark.parametrize("make, agents",
                          [(partial(pursuit_v5.parallel_env, n_pursuers=2, n_evaders=3, max_cycles=4), 2),
-                                          (partial(zoo.Timetable, [(0, 3, "terminated"), (0, 5, "truncated")]), 2)])
+                          (partial(zoo.Timetable, [(0, 3, "terminated"), (0, 5, "truncated")]), 2)])
 def test_equal_beginnings_give_equal_games(make, agents):
     games, again = (ParallelGames(make, agents, 2, SOURCE) for _ in range(2))
     games.begin(1, 0)
@@ -257,8 +257,8 @@ def test_a_state_that_cannot_be_used_is_none(changed):
     assert games.state_shape is None and "there is no global state" in " ".join(games.warnings)
 
 
-@pytest.mark.parametrize("changed, message", [(KeyError("x"), "KeyError"), (np.zeros(4), "shape"),
-                                              (np.full(3, np.inf), "inf")])
+@pytest.mark.parametrize("changed, message",
+                         [(KeyError("x"), "KeyError"), (np.zeros(4), "shape"), (np.full(3, np.inf), "inf")])
 def test_a_state_that_fails_later(changed, message):
     games = ParallelGames(partial(zoo.Broken, "state", after=5, changed=changed), 2, 1, SOURCE)
     games.begin(0, 0)

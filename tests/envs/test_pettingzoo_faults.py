@@ -1,4 +1,4 @@
-"""Whatever can be wrong with an environment of a user is told: at start with how to mend it, later with agent and step."""
+"""Whatever can be wrong with an environment of a user is told: at start how to mend it, later with agent and step."""
 
 from functools import partial
 
@@ -69,10 +69,9 @@ def test_what_is_wrong_is_told_at_start(fault):
     assert str(caught.value).startswith(("env.factory: mine:make: ", "agents: mine:make has")) and caught.value.valid
 
 
-LATE = {name: FAULTS[name] for name in ("unseen", "shape", "none", "nan", "too large", "old step", "step fails",
-                                        "step exits",
-                                        "no reward", "reward inf", "no flag", "ended but listed", "lost",
-                                        "reward list")}
+LATE = {name: FAULTS[name] for name in (
+    "unseen", "shape", "none", "nan", "too large", "old step", "step fails", "step exits", "no reward", "reward inf",
+    "no flag", "ended but listed", "lost", "reward list")}
 
 
 @pytest.mark.parametrize("fault", LATE)
@@ -102,8 +101,8 @@ def test_a_well_behaved_environment_has_no_warnings():
 
 def test_warnings():
     double = partial(zoo.Broken, "observations", changed={"b": np.zeros(4)})
-    assert "'b': observation is float64 where observation_space says float32" in ParallelGames(double, 2, 1,
-                                                                                               SOURCE).warnings[0]
+    assert ("'b': observation is float64 where observation_space says float32"
+            in ParallelGames(double, 2, 1, SOURCE).warnings[0])
     both = partial(zoo.Broken, "observations", changed={"a": np.zeros(4), "b": np.zeros(4)})
     assert len(ParallelGames(both, 2, 1, SOURCE).warnings) == 1
     assert check_parallel(zoo.Masking(), 2, SOURCE) == (

@@ -35,8 +35,8 @@ def test_simple_spread_of_mpe2(agents, continuous):
         for shown, name in zip(games.observe(range(agents)), games.names, strict=True):
             np.testing.assert_array_equal(shown[1], observations[name])
         np.testing.assert_array_equal(games.state()[1], twin.state())
-        joint = rng.random((agents, 2, 5),
-                           dtype=np.float32).astype(float) if continuous else rng.integers(5, size=(agents, 2))
+        joint = (rng.random((agents, 2, 5), dtype=np.float32).astype(float) if continuous
+                 else rng.integers(5, size=(agents, 2)))
         step = games.step(joint)
         observations, rewards, *_ = twin.step({
             name: joint[i, 1].astype(np.float32) if continuous else joint[i, 1] for i, name in enumerate(games.names)})
@@ -75,8 +75,8 @@ def test_pursuit_of_pettingzoo():
         joint = rng.integers(5, size=(3, 2))
         step = games.step(joint)
         observations, rewards, terminations, *_ = twin.step(dict(zip(games.names, joint[:, 0], strict=True)))
-        assert step.r[:, 0].tolist() == list(rewards.values()) and step.terminated[:,
-                                                                                   0].tolist() == list(terminations.values())
+        assert (step.r[:, 0].tolist() == list(rewards.values())
+                and step.terminated[:, 0].tolist() == list(terminations.values()))
         done = bool(step.done[0])
         assert done == (not twin.agents)
         games.restart(step.done & np.array([False, True]))

@@ -77,8 +77,8 @@ def chase(game: Original, rng: np.random.Generator, continuous: bool) -> np.ndar
     chosen = np.where(rng.random(len(way)) < 0.7, moves, rng.integers(5, size=len(way)))
     if not continuous:
         return chosen
-    forces = np.eye(5)[chosen] * rng.random((len(way), 1)) + (rng.random((len(way), 1))
-                                                              < 0.3) * rng.random((len(way), 5))
+    forces = (np.eye(5)[chosen] * rng.random((len(way), 1))
+              + (rng.random((len(way), 1)) < 0.3) * rng.random((len(way), 5)))
     return (np.rint(4096 * np.minimum(forces, 1.0)) / 4096).astype(np.float32)
 
 
@@ -86,8 +86,8 @@ def replay(agents: int, seeds: range, crowd: float = 1.0, **options) -> Tally:
     """Play games of mpe2's and the same ones, side by side, in netac, comparing all there is after every step."""
     games = [Original.begin(agents, seed, crowd, **options) for seed in seeds]
     env = spread.make(spread.Settings(**options), agents, len(games))
-    tally, rng, continuous = Tally(len(games)), np.random.default_rng(seeds.start), options.get("continuous_actions",
-                                                                                                False)
+    tally, rng, continuous = (Tally(len(games)), np.random.default_rng(seeds.start),
+                              options.get("continuous_actions", False))
     env.begin(seeds.start, 0)
     begun = [game.arrays() for game in games]
     env.set_state(env.get_state() | {name: np.stack([each[name] for each in begun], axis=1) for name in begun[0]})
@@ -187,12 +187,12 @@ def test_options_are_those_of_mpe2():
 def test_names_shapes_and_spaces_are_those_of_mpe2():
     for agents, others, continuous in product((1, 2, 3), (None, 2), (False, True)):
         options = {"num_agent_neighbors": others, "continuous_actions": continuous}
-        env, theirs = spread.make(spread.Settings(**options), agents,
-                                  2), simple_spread_v3.parallel_env(N=agents, **options)
+        env, theirs = (spread.make(spread.Settings(**options), agents, 2),
+                       simple_spread_v3.parallel_env(N=agents, **options))
         assert list(env.names) == theirs.possible_agents
         for name, shape, space in zip(env.names, env.observations, env.actions, strict=True):
             assert shape == theirs.observation_space(name).shape
             box = theirs.action_space(name)
-            assert (space.low, space.high) == (tuple(box.low),
-                                               tuple(box.high)) if continuous else space.n_actions == box.n
+            assert ((space.low, space.high) == (tuple(box.low), tuple(box.high)) if continuous
+                    else space.n_actions == box.n)
         assert env.state_shape == theirs.state_space.shape

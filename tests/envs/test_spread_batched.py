@@ -118,7 +118,7 @@ def test_games_begin_at_rest_and_anywhere():
 
 
 def test_random_play_of_three_agents():
-    """The team's sum over 25 steps: -80.9 +- 1.4 by an earlier measurement, -79.5 +- 0.5 in 2,400 episodes of mpe2's."""
+    """The team's sum over 25 steps: -80.9 +- 1.4 by an earlier measurement, -79.5 +- 0.5 in 2,400 games of mpe2's."""
     env, rng, sums = make(3, 500), np.random.default_rng(1), []
     env.begin(1, 0)
     for _ in range(10):
@@ -157,7 +157,7 @@ def test_version_2_is_lower_by_an_agents_collision_with_itself(agents, ratio, se
 
 
 def test_forces_by_hand():
-    """Two agents 0.2 apart push each other away by 100 x 0.1; agent 0 also goes up.  Then both move and are slowed down."""
+    """Two agents 0.2 apart push each other away by 100 x 0.1; agent 0 also goes up.  Then both move and slow down."""
     env = placed([(0, 0), (0.2, 0)], [(0, 0)] * 2)
     env.step(np.array([[4], [0]]))
     state = env.get_state()
@@ -181,8 +181,8 @@ def test_an_episode_ends_when_every_landmark_is_covered():
                                       ({"terminate_on_success": True, "max_cycles": 1}, True, False)):
         step = placed([(1, 1), (0, 0)], corner, **options).step(np.zeros((2, 1), dtype=int))
         assert (step.done.tolist(), step.terminated.tolist()) == ([done], [[terminated]] * 2)
-    step = placed([(1, 1), (0, 0)], [(0.0, 0.11), (1.0, 1.0)],
-                  terminate_on_success=True).step(np.zeros((2, 1), dtype=int))
+    step = placed([(1, 1), (0, 0)], [(0.0, 0.11), (1.0, 1.0)], terminate_on_success=True).step(
+        np.zeros((2, 1), dtype=int))
     assert not step.done.any()
 
 
@@ -199,8 +199,8 @@ def test_who_is_seen():
 
 @pytest.mark.parametrize(("table", "key"), [
     ({"local_ratio": 1.5}, "local_ratio"), ({"local_ratio": float("nan")}, "local_ratio"),
-    ({"max_cycles": 0}, "max_cycles"),
-    ({"continuous_actions": 1}, "continuous_actions"), ({"num_agent_neighbors": 0}, "num_agent_neighbors"),
+    ({"max_cycles": 0}, "max_cycles"), ({"continuous_actions": 1}, "continuous_actions"),
+    ({"num_agent_neighbors": 0}, "num_agent_neighbors"),
     ({"num_landmark_neighbors": -1}, "num_landmark_neighbors"), ({"scoring": "v4"}, "scoring"), ({"N": 3}, "N"),
     ({"curriculum": True}, "curriculum"),
 ])

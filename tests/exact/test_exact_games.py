@@ -1,4 +1,4 @@
-"""Exact quantities of several agents: subsets, advantages, best responses, the Nash gap; against loops and Monte Carlo."""
+"""Exact quantities of several agents: subsets, advantages, best responses, Nash gap; against loops and Monte Carlo."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_games_that_are_too_large_say_how_large():
     exact.refuse_large(20, 10, 2)
     with pytest.raises(InputError,
                        match=r"too large to be solved exactly \(found '20 x 2\^16 x 20 = 26,214,400 numbers'; "
-                                         r"valid: states x actions\^agents x states up to 20,000,000\)"):
+                             r"valid: states x actions\^agents x states up to 20,000,000\)"):
         exact.refuse_large(20, 16, 2)
 
 
@@ -147,7 +147,7 @@ def test_ten_agents_of_twenty_states_are_solved():
 
 
 def simulated(mdp, pi, start, first, episodes, rng) -> np.ndarray:
-    """Returns of episodes that begin with the joint action `first` in `start` (None: drawn), stopped with chance 1 - gamma."""
+    """Returns of episodes from `start` (None: drawn) with joint action `first`, stopped with chance 1 - gamma."""
     joint = exact.joint_policy(pi).cumsum(axis=1)
     move = mdp.P.cumsum(axis=2)
     states, bootstrap_mask, total = np.full(episodes, start), np.ones(episodes, dtype=bool), np.zeros(episodes)

@@ -1,4 +1,4 @@
-"""Bad input of every kind: exit status 2, one message that names file, key, found and valid, and nothing left behind."""
+"""Bad input of every kind: exit status 2, one message that names file, key, found and valid, nothing left behind."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ def wrong_values() -> Iterator[tuple[str, dict, str]]:
 def misspellings() -> Iterator[tuple[str, dict, tuple[str, str]]]:
     """(title, tables, (wrong, right)) for every key of every table."""
     for title, base in (("coordination", COORDINATION), ("mdp", MDP)):
-        tables = [((name,), None) for name in ("env", "topology", "policy",
-                                               "algorithm")] if title == "coordination" else []
+        tables = ([((name,), None) for name in ("env", "topology", "policy", "algorithm")]
+                  if title == "coordination" else [])
         for path, _ in [*leaves(base), *tables]:
             if path[-1] == "name" or (title == "mdp" and path[0] != "env"):
                 continue
-            yield f"{title} {'.'.join(path)}", changed(base, path,
-                                                       name=misspelt(path[-1])), (misspelt(path[-1]), path[-1])
+            yield (f"{title} {'.'.join(path)}", changed(base, path, name=misspelt(path[-1])),
+                   (misspelt(path[-1]), path[-1]))
 
 
 WRONG_VALUES = list(wrong_values())
@@ -160,8 +160,8 @@ def test_missing_keys(refused, path):
 TEXTS = {
     "empty": b"", "a word": b"agents", "no value": b"agents =", "two values": b"agents = 1 2", "open string": b'a = "x',
     "open table": b"[algorithm", "twice": b"agents = 1\nagents = 2", "not UTF-8": b'a = "\xff\xfe"',
-    "zeros": bytes(100),
-    "binary": bytes(range(256)), "an image": b"\x89PNG\r\n\x1a\n", "json": b'{"agents": 3}', "yaml": b"agents: 3\n",
+    "zeros": bytes(100), "binary": bytes(range(256)), "an image": b"\x89PNG\r\n\x1a\n", "json": b'{"agents": 3}',
+    "yaml": b"agents: 3\n",
     "deep": b"a = " + b"[" * 5000 + b"]" * 5000, "long number": b"agents = " + b"9" * 5000,
     "date": b"agents = 1979-05-27", "env a number": b'agents = 2\niterations = 3\nenv = 3\nalgorithm = "cac"',
     "algorithm a list": b'agents = 2\niterations = 3\nenv = "coordination"\nalgorithm = ["cac"]',
@@ -182,8 +182,7 @@ def test_misspelt_names(refused, key, wrong, right):
 
 
 @pytest.mark.parametrize("text", ["agents", "=3", "a b=1", "agents=", "agents=many", "agents=[", "agents=nan",
-                                  "agents=-1",
-                                  "algorithm.nam=dac", "algorithm.batchh=2", "nonsense=1",
+                                  "agents=-1", "algorithm.nam=dac", "algorithm.batchh=2", "nonsense=1",
                                   "env.features=one", "seed.x=1",
                                   "topology.period=0", "policy.shared=[1]", "algorithm=7", "topology=no/such.py",
                                   "policy=7", "agents=" + "[" * 5000, "agents=" + "9" * 5000, "topology=ring.tx"])
@@ -325,7 +324,8 @@ def test_in_a_process_of_its_own(tmp_path, command):
     done = subprocess.run([sys.executable, "-m", "netac", command, str(file)], env=environment(), cwd=tmp_path,
                           capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"netac: error: {file}: agents: should be greater than or equal to 1 (found -4; valid: N, ")
+    assert done.stderr.startswith(f"netac: error: {file}: agents: should be greater than or equal to 1 (found -4; "
+                                  "valid: N, ")
 
 
 def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):

@@ -172,14 +172,15 @@ def test_agents_with_different_numbers_of_actions(tmp_path):
     netac.run({"agents": 2, "iterations": 2, "env": users("test_evaluate:two_kinds"), "algorithm": "iac",
                "policy": {"name": "mlp", "shared": []}}, out=tmp_path / "run")
     found = netac.evaluate(tmp_path / "run", episodes=2)
-    assert found.n_actions == 3 and found.actions.shape == (2, 5,
-                                                            2) and found.actions.max(axis=(0, 1)).tolist() == [2, 1]
+    assert (found.n_actions == 3 and found.actions.shape == (2, 5, 2)
+            and found.actions.max(axis=(0, 1)).tolist() == [2, 1])
 
 
 # --- pictures ---
 
-@pytest.mark.parametrize(("name", "size"), [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)),
-                                            ("spread", (480, 480)), ("networks", (640, 480)), ("tabular", (640, 480))])
+@pytest.mark.parametrize(("name", "size"),
+                         [("pursuit", (160, 140)), ("zoo-pursuit", (240, 210)), ("spread", (480, 480)),
+                          ("networks", (640, 480)), ("tabular", (640, 480))])
 def test_pictures_of_every_environment(runs, tmp_path, name, size):
     said = command(runs / name, "--episodes", 2, "--steps", 5, "--render", tmp_path / "out.gif")
     assert f"written: {tmp_path / 'out.gif'}\n" in said

@@ -80,15 +80,15 @@ def test_both_pursuits_show_the_same(runs):
 
 
 def test_every_kind_of_space(runs):
-    """The environment itself asserts that its action spaces contain the actions; vectors beyond bounds are common here."""
+    """The environment asserts that its action spaces contain the actions; vectors beyond bounds are common here."""
     env, policies = zoo.Sampler(length=200), netac.load(runs / "sampler")
     observations, _ = env.reset(seed=3)
     while env.agents:
         observations, *_ = env.step(policies(observations))
     vectors = np.concatenate([given["whole"].ravel() for given in env.given])
     assert vectors.min() == -1.0 and vectors.max() == 2.0 and len(set(vectors)) > 300
-    assert {int(given["scalar"]) for given in env.given} == {-1, 0} and {int(given["box"])
-                                                                         for given in env.given} == {0, 1, 2}
+    assert ({int(given["scalar"]) for given in env.given} == {-1, 0}
+            and {int(given["box"]) for given in env.given} == {0, 1, 2})
     greedy = netac.load(runs / "sampler", greedy=True)
     assert all(np.array_equal(one, greedy(observations)[name]) for name, one in greedy(observations).items())
 

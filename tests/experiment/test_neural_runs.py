@@ -111,7 +111,8 @@ def test_games_that_cannot_be_saved_begin_anew_and_this_is_said(name, folders, s
     folder = stopped(name, STOPPED_AT)
     result = netac.run(experiment(name), out=folder, resume=True)
     told = capfd.readouterr().err
-    assert told.count("netac: note: the environment cannot be saved: its games begin anew") == 1 and told.count("\n") == 1
+    assert (told.count("netac: note: the environment cannot be saved: its games begin anew") == 1
+            and told.count("\n") == 1)
     assert result.metrics["iteration"].tolist() == [0, 3, 6, 9, 12, 15, 16]
     before, after = (read_metrics(each / "metrics.csv") for each in (folders[0] / name, folder))
     for column in set(before) - {"seconds"}:

@@ -1,4 +1,4 @@
-"""The result of a run does not depend on the number of processes: every algorithm, variant, environment and schedule."""
+"""The result of a run does not depend on the number of processes: every algorithm, variant, environment, schedule."""
 
 from __future__ import annotations
 

@@ -77,8 +77,8 @@ CASES = {
 
 def tables(name: str, **more) -> dict:
     """A run of 8 iterations: evaluated after 0, 3, 6 and 8 of them."""
-    return {"iterations": 8, "seed": 4, "topology": "complete", "log_every": 2,
-            "checkpoint_every": 3} | CASES[name] | more
+    return {"iterations": 8, "seed": 4, "topology": "complete",
+            "log_every": 2, "checkpoint_every": 3} | CASES[name] | more
 
 
 def rows(result) -> dict[str, list]:
@@ -175,8 +175,8 @@ def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
 def test_a_resumed_run_has_the_same_rows_and_the_same_best(name, tmp_path, keep_all):      # noqa: F811
     def found(result):
         with np.load(tmp_path / "checkpoints" / "best.npz") as best:
-            return rows(result), told(result), result.summary["best_evaluation"], {key: best[key].tobytes()
-                                                                                   for key in best}
+            return (rows(result), told(result), result.summary["best_evaluation"],
+                    {key: best[key].tobytes() for key in best})
 
     changed = tables(name, evaluate_every=2, evaluate_episodes=3)
     whole = found(netac.run(changed, out=tmp_path))
@@ -197,7 +197,8 @@ def test_the_best_policies_are_kept_and_can_be_played(tmp_path):
     returns = result.evaluations["episode_return"]
     best = int(returns.argmax())
     assert 0 < best < 8, "the case should have its best in between"
-    assert result.summary["best_evaluation"]["iteration"] == best and result.summary["last_evaluation"]["iteration"] == 8
+    assert (result.summary["best_evaluation"]["iteration"] == best
+            and result.summary["last_evaluation"]["iteration"] == 8)
     assert result.summary["best_evaluation"]["episode_return"] == returns[best]
     shorter = netac.run(changed | {"algorithm": {"name": "iac", "actor_step": 0.5}, "iterations": best})
     with np.load(folder / "checkpoints" / "best.npz") as kept:

@@ -62,8 +62,8 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
 
 def test_a_finished_run_is_not_run_again(tmp_path):
     first = netac.run(SMALL, out=tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*") if path.suffix
-              in {".csv", ".json", ".npz"}}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")
+              if path.suffix in {".csv", ".json", ".npz"}}
     again = netac.run(SMALL, out=tmp_path, resume=True)
     assert fingerprint(again) == fingerprint(first) and again.summary == first.summary
     assert before == {path: path.stat().st_mtime_ns for path in before} and len(before) == 4
@@ -169,8 +169,8 @@ def test_what_cannot_be_resumed_is_said(spoil, says, tmp_path):
         netac.run(SMALL, out=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("change", [{"seed": 12}, {"log_every": 8}, {"topology": "ring"},
-                                    {"algorithm": {"name": "iac"}}])
+@pytest.mark.parametrize("change",
+                         [{"seed": 12}, {"log_every": 8}, {"topology": "ring"}, {"algorithm": {"name": "iac"}}])
 def test_another_experiment_does_not_go_on(change, tmp_path):
     stopped(tmp_path)
     with pytest.raises(InputError, match=f"{next(iter(change))}.*of another experiment"):

@@ -25,10 +25,10 @@ from tensorboardX.record_writer import masked_crc32c
 
 TABLES = {"agents": 3, "iterations": 12, "env": "coordination", "topology": "ring", "algorithm": "cac", "log_every": 3,
           "checkpoint_every": 4, "tensorboard": True}
-NEURAL = {"agents": 2, "iterations": 12, "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2,
-                                                 "max_cycles": 4},
-          "policy": {"name": "mlp", "hidden": [4]}, "algorithm": "cac", "log_every": 3,
-          "checkpoint_every": 4, "envs": 2, "tensorboard": True}
+NEURAL = {"agents": 2, "iterations": 12,
+          "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2, "max_cycles": 4},
+          "policy": {"name": "mlp", "hidden": [4]}, "algorithm": "cac", "log_every": 3, "checkpoint_every": 4,
+          "envs": 2, "tensorboard": True}
 
 
 def records(file: Path) -> list[event_pb2.Event]:
@@ -140,8 +140,8 @@ def test_no_event_files_unless_asked_for(tmp_path):
 
 def test_the_package_is_missed_before_anything_is_written(tmp_path, monkeypatch):
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboardX"
-                        else real(name, *rest))
+    monkeypatch.setattr(importlib.util, "find_spec",
+                        lambda name, *rest: None if name == "tensorboardX" else real(name, *rest))
     with pytest.raises(InputError,
                        match=r'tensorboard: event files need tensorboardX.*pip install "netac\[tensorboard\]"'):
         netac.run(TABLES, out=tmp_path / "run")
@@ -169,8 +169,8 @@ def test_linear_runs_write_them_without_torch(tmp_path):
                f"netac.run({TABLES!r}, out={str(tmp_path / 'run')!r})\n"
                "print([name for name in sys.modules if name.partition('.')[0] in ('torch', 'matplotlib', 'pandas')])\n"
                "import torch; print(torch.zeros(1).item())")
-    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True,
+                          timeout=60)
     assert (done.stdout, done.stderr) == ("[]\n0.0\n", ""), done.stderr
     check(tmp_path / "run")
 

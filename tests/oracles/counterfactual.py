@@ -1,4 +1,4 @@
-"""COMA with its baselines, transcribed from its paper and the slides, on top of what all trainers' transcriptions share."""
+"""COMA with its baselines, transcribed from paper and slides, on top of what all trainers' transcriptions share."""
 
 from __future__ import annotations
 

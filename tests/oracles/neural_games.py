@@ -1,7 +1,7 @@
 """The networks, random streams and chains of joint samples that the transcribed runs with networks need.
 
-Plain loops, double precision, nothing of netac but the games themselves.  Where a `Task` says so something is done wrongly
-on purpose, so that a test can see that it would notice.
+Plain loops, double precision, nothing of netac but the games themselves.  Where a `Task` says so something is done
+wrongly on purpose, so that a test can see that it would notice.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Chain:
         return deviation * stdtrit(4.0, u) / np.sqrt(2.0)
 
     def _look(self, new):
-        """obs[i][e], seen[i][e] and who takes part; the statistics learn from the games `new`, if this chain teaches."""
+        """obs[i][e], seen[i][e] and who takes part; statistics learn from the games `new`, if this chain teaches."""
         task, known, active = self.task, self.statistics, self.games.active.copy()
         obs = [own.astype(float) for own in self.games.observe(range(task.agents))]
         state = self.games.state().astype(float) if task.state else None

@@ -1,8 +1,8 @@
 """Whole runs of CAC, IAC, DAC, MDAC and DNAC with networks, transcribed from the equations with plain loops.
 
 Slow and independent on purpose, as `transcription.py`: every agent and sample has its own turn of a loop, all is double
-precision.  A run returns its final theta, omega, lam (lists of rows) and mu.  With E games an iteration's gradients are means
-over those of its samples the agent takes part in; an agent without any stays where it is.
+precision.  A run returns its final theta, omega, lam (lists of rows) and mu.  With E games an iteration's gradients are
+means over those of its samples the agent takes part in; an agent without any stays where it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Run:
         self.task, statistics = task, Statistics(task)
         self.critic = Chain(task, 0, statistics)
         self.actor = Chain(task, 1, statistics) if task.sampling == "double" else self.critic
-        self.theta, self.omega, self.lam = ([np.array(row, dtype=float)
-                                             for row in task.start.get(name, [[]] * task.agents)]
-                                            for name in ("theta", "omega", "lam"))
+        self.theta, self.omega, self.lam = (
+            [np.array(row, dtype=float) for row in task.start.get(name, [[]] * task.agents)]
+            for name in ("theta", "omega", "lam"))
         self.mu = np.zeros(task.agents)
         self._moments, self._counts, self._tracked = {}, {}, {}
 

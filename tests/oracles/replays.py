@@ -1,4 +1,4 @@
-"""MADDPG and HADDPG transcribed: plain NumPy in double precision, with networks, optimizers, a replay and games of its own.
+"""MADDPG and HADDPG transcribed: plain NumPy in double precision, with its own networks, optimizers, replay and games.
 
 Where a `ReplayJob` says so something is done wrongly on purpose, so that a test can see that it would notice.
 """
@@ -52,8 +52,8 @@ class ReplayTrainer:
         self.games.begin(job.seed, 0)
         self.N, self.E, self.spaces = self.games.agents, self.games.games, self.games.actions
         self.theta, self.omega, self.theta_targets, self.omega_targets = (
-            [row.astype(float) for row in rows] for rows in (job.theta, job.omega, job.theta_targets,
-                                                             job.omega_targets))
+            [row.astype(float) for row in rows]
+            for rows in (job.theta, job.omega, job.theta_targets, job.omega_targets))
         self.climbs, self.falls = ([Adam(len(row), self.o) for row in rows] for rows in (self.theta, self.omega))
         ends = np.cumsum([0, *(space.n_actions or space.size for space in self.spaces)])
         self.columns = [slice(*ends[i:i + 2]) for i in range(self.N)]
@@ -151,10 +151,10 @@ class ReplayTrainer:
                 if wrong not in ("earlier agents' old actions", "others' stored actions"):
                     joint[:, self.columns[i]] = self.mu(i, self.theta[i], obs[i], noise[i])[0] * active[i][:, None]
         tau = 1.0 if wrong == "hard targets" else o["tau"]
-        self.theta_targets = [(1 - tau) * old + tau * new for old,
-                              new in zip(self.theta_targets, self.theta, strict=True)]
-        self.omega_targets = [(1 - tau) * old + tau * new for old,
-                              new in zip(self.omega_targets, self.omega, strict=True)]
+        self.theta_targets = [(1 - tau) * old + tau * new
+                              for old, new in zip(self.theta_targets, self.theta, strict=True)]
+        self.omega_targets = [(1 - tau) * old + tau * new
+                              for old, new in zip(self.omega_targets, self.omega, strict=True)]
 
     def fit(self, state, next_state, stored, following, r, active, valued):
         o, team = self.o, len(self.omega) == 1 and self.job.algorithm == "haddpg"
@@ -175,8 +175,8 @@ class ReplayTrainer:
             layers = forward(self.job.value[c], omega, np.concatenate([state, stored], axis=1))
             h = np.inf if o["huber"] is None or self.wrong == "no huber" else o["huber"]
             pull = np.clip(y - layers[-1][:, 0], -h, h) * self.mean_over(took_part)
-            self.omega[c] = omega + o["critic_step"] * self.falls[c](backward(self.job.value[c], omega, layers,
-                                                                              pull[:, None]))
+            self.omega[c] = omega + o["critic_step"] * self.falls[c](
+                backward(self.job.value[c], omega, layers, pull[:, None]))
 
     def mean_over(self, mask):
         return np.full(len(mask), 1 / len(mask)) if self.wrong == "no mask" else mask / max(mask.sum(), 1)

@@ -1,4 +1,4 @@
-"""The trainers transcribed from their papers: plain NumPy in double precision, with networks, optimizers and games of its own.
+"""The trainers transcribed from their papers: plain NumPy in double precision, its own networks, optimizers and games.
 
 Where a `Job` says so something is done wrongly on purpose, so that a test can see that it would notice.
 """
@@ -100,8 +100,8 @@ class Trainer:
 
     def drawn(self, k, *key):
         """A generator of its own."""
-        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.job.seed,
-                                                                          spawn_key=(*key[:1], k, *key[1:]))))
+        return np.random.Generator(np.random.PCG64(
+            np.random.SeedSequence(self.job.seed, spawn_key=(*key[:1], k, *key[1:]))))
 
     def run(self):
         for k in range(self.job.iterations):
@@ -129,8 +129,8 @@ class Trainer:
             return np.array(a)
         found = np.zeros((self.N, self.E, max(space.size for space in self.spaces)))
         for i, space in enumerate(self.spaces):
-            numbers = a[i][:, None] if space.n_actions else np.clip(np.float32(a[i]).astype(float),
-                                                                    space.low, space.high)
+            numbers = (a[i][:, None] if space.n_actions
+                       else np.clip(np.float32(a[i]).astype(float), space.low, space.high))
             found[i, :, :space.size] = numbers
         return found
 
@@ -190,8 +190,8 @@ class Trainer:
         return (r, bootstrap_mask[c], on[c]) if self.local else (r, bootstrap_mask.any(axis=0), on.any(axis=0))
 
     def value(self, c, omega, x):
-        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:,
-                                                                                               0].reshape(x.shape[:-1])
+        return forward(self.job.value[c], omega, x.reshape(-1, x.shape[-1]).astype(float))[-1][:, 0].reshape(
+            x.shape[:-1])
 
     def scale(self, c):
         m, s, k = self.moments[c]
@@ -232,8 +232,8 @@ class Trainer:
     def value_pull(self, v, target, old):
         def loss(e):
             h = np.inf if self.o["huber"] is None or self.wrong == "no huber" else self.o["huber"]
-            return np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h)
-                            else 0.0), np.clip(e, -h, h)
+            return (np.where(np.abs(e) <= h, e**2 / 2, h * (np.abs(e) - h / 2) if np.isfinite(h) else 0.0),
+                    np.clip(e, -h, h))
 
         free, pull = loss(target - v)
         c = self.o["value_clip"]
@@ -243,7 +243,7 @@ class Trainer:
         return np.where((held > free) & (np.abs(v - old) > c), 0.0, pull)
 
     def mean_over(self, mask, all_masks=False, joint=False):
-        """Weights of an agent's samples: means over its own, over those of all agents, or over those any took part in."""
+        """Weights of an agent's samples: means over its own, over those of all agents, or those any took part in."""
         if self.wrong == "no mask":
             return np.full(len(mask), 1 / len(mask))
         if all_masks is False or self.wrong == "own means":
@@ -259,7 +259,7 @@ class Trainer:
             yield from [np.arange(M)] if minibatches == 1 else generator.permutation(M).reshape(minibatches, -1)
 
     def logs(self, i, b, part):
-        """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; and activations."""
+        """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; activations."""
         net, theta, M = self.job.policy[i], self.theta[i], b.done.size
         layers = forward(net, theta, b.obs[i].reshape(M, -1)[part].astype(float))
         out, a = layers[-1], b.a[i].reshape(M, *b.a[i].shape[2:])[part]

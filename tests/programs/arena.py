@@ -1,4 +1,4 @@
-"""Games for agents with networks: numbers that move each other, in which agents fall out one by one and time runs out."""
+"""Games for agents with networks: numbers that move each other, agents fall out one by one, and time runs out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Arena:
         length: steps after which whoever is left is truncated.
         falls: an agent is terminated when its number rises above this; its observations go on.
         late: agent 0 is truncated alone, a step before the end.
-        fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan ("observation",
-            "reward"), or the environment fails ("raise", "exit").
+        fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan
+            ("observation", "reward"), or the environment fails ("raise", "exit").
     """
 
     state_shape = (NUMBERS,)

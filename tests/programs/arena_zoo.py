@@ -23,8 +23,8 @@ class Colosseum(ParallelEnv):
 
     def action_space(self, agent):
         space = self._arena.actions[self._numbers[agent]]
-        return spaces.Discrete(space.n_actions) if space.n_actions else spaces.Box(np.float32(space.low),
-                                                                                   np.float32(space.high))
+        return (spaces.Discrete(space.n_actions) if space.n_actions
+                else spaces.Box(np.float32(space.low), np.float32(space.high)))
 
     @property
     def agents(self):

@@ -1,4 +1,4 @@
-"""Runs small experiments under conditions of the network, on the processes of this launch; process 0 prints what came out.
+"""Runs small experiments under network conditions, on the processes of this launch; process 0 prints the results.
 
 With a folder: goes on there with runs that were stopped.
 """

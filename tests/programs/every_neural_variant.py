@@ -1,4 +1,4 @@
-"""Runs every variant with networks that has as many agents as this launch has processes; process 0 prints what came out.
+"""Runs every variant with networks that has as many agents as this launch has processes; process 0 prints the results.
 
 Given a folder, the runs in its subfolders are resumed instead of begun.
 """

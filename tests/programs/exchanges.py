@@ -1,7 +1,7 @@
 """Mixing between processes against dense algebra: random doubly stochastic matrices, recurring and not, of every width.
 
-The argument says how values travel: "shared" memory; "messages"; "no-windows", an MPI without shared memory; "old-mpi", one
-without persistent collectives, and with little memory to share.
+The argument says how values travel: "shared" memory; "messages"; "no-windows", an MPI without shared memory; "old-mpi",
+one without persistent collectives, and with little memory to share.
 """
 
 import json

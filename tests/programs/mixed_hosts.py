@@ -1,4 +1,4 @@
-"""`netac` in a launch whose rank NETAC_TEST_OTHER_RANK computes, as it says, with other kernels: of numpy, or of torch."""
+"""`netac` in a launch whose rank NETAC_TEST_OTHER_RANK computes, as it says, with other kernels of numpy or torch."""
 
 import os
 import sys

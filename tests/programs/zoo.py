@@ -69,7 +69,7 @@ class Timetable(ParallelEnv):
     """Agents come and go by a timetable; observations are [steps, agent's number, parity of the seed].
 
     Args:
-        table: for each agent (first step it takes part in, step with which it ends, "terminated" or "truncated" or "both").
+        table: for each agent (its first step, the step with which it ends, "terminated", "truncated" or "both").
         final: whether agents that end are shown a final observation.
         clock: the seed is seen in the global state.
     """

@@ -298,8 +298,8 @@ def test_seconds_are_a_panel_where_runs_had_the_machine_to_themselves(results):
     *_, seconds, _ = draw_comparisons([Shown.of(alone)]).axes
     assert seconds.get_xlabel() == "seconds of training"
     assert [line.get_xdata()[-1] for line in seconds.lines] == [2.0, 2.0]
-    assert not [axes for axes in draw_comparisons([Shown.of(beside)]).axes if axes.get_xlabel()
-                == "seconds of training"]
+    assert not [axes for axes in draw_comparisons([Shown.of(beside)]).axes
+                if axes.get_xlabel() == "seconds of training"]
 
 
 def test_evaluations_are_a_panel_and_columns_of_the_table(results):

@@ -120,7 +120,7 @@ def test_games_that_leave_out_what_they_may():
 
 @pytest.mark.parametrize("late", [False, True])
 def test_for_whom_what_comes_has_a_value(late):
-    """Of two that terminate at once or never, in games of three steps: who is truncated has one, who terminated has none."""
+    """Of two that end at once or never, in games of three steps: who is truncated has one, who terminated none."""
     for falls, valued in ((2.0, [[True] * 3, [True] * 3]), (-2.0, [[False], [False]])):
         games = Replicated(Arena(2, 1, length=3, falls=falls, late=late), range(2), False)
         games.begin(0, 0)
@@ -185,8 +185,8 @@ def batch(rng, n, M, masked, dead, following):
 def sample(b, k):
     """Sample k, masks that are not there filled in."""
     of = {each.name: getattr(b, each.name) for each in dataclasses.fields(b)}
-    of = {name: np.ones(b.r.shape) if value is None and name in ("active", "bootstrap_mask") else value for name,
-          value in of.items()}
+    of = {name: np.ones(b.r.shape) if value is None and name in ("active", "bootstrap_mask") else value
+          for name, value in of.items()}
     return {name: [None if own is None else own[k] for own in value] if isinstance(value, list) else
             value if value is None else value[:, k] for name, value in of.items()}
 
@@ -209,16 +209,15 @@ def test_batches_are_joined_and_cut(data, n, steps, E, following, seed):
     np.testing.assert_equal(dataclasses.asdict(Transitions.joined(parts)), dataclasses.asdict(whole))
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(-8, 8), st.sampled_from(["", "", "over", "cut"])), min_size=3,
-                         max_size=3),
-                max_size=30), st.sets(st.integers(0, 29)))
+@given(st.lists(st.lists(st.tuples(st.integers(-8, 8), st.sampled_from(["", "", "over", "cut"])),
+                         min_size=3, max_size=3), max_size=30),
+       st.sets(st.integers(0, 29)))
 def test_episodes_are_counted_when_they_end(steps, asked):
     episodes = Episodes(np.zeros(3), np.zeros(3, dtype=np.int64))
     under_way, finished, taken = [[], [], []], [], []
     for t, step in enumerate(steps):
-        reward, done, cut = (np.array(part) for part in ([float(x) for x, _ in step],
-                                                         [how == "over" for _, how in step],
-                                                         [how == "cut" for _, how in step]))
+        reward, done, cut = (np.array(part) for part in (
+            [float(x) for x, _ in step], [how == "over" for _, how in step], [how == "cut" for _, how in step]))
         episodes.add(reward, done)
         episodes.forget(cut)
         for e in range(3):
@@ -290,8 +289,8 @@ def test_games_that_break_a_promise_are_refused(fault, says):
     check_batched(Careless(""), 2, 3, "mine")
 
 
-@pytest.mark.parametrize(("gamma", "good"), [(None, True), (0, True), (0.5, True), (np.float32(0.9), True),
-                                             (1.0, False),
+@pytest.mark.parametrize(("gamma", "good"),
+                         [(None, True), (0, True), (0.5, True), (np.float32(0.9), True), (1.0, False),
                                              (1.5, False), (-0.1, False), (float("nan"), False), ("0.9", False),
                                              (True, False), ([0.9], False)])
 def test_the_discount_an_environment_comes_with(gamma, good):
@@ -350,8 +349,8 @@ def test_resumed_games_that_begin_anew_are_staggered_anew(monkeypatch):
             assert (parts.sampler.rows["reward_statistics"][:, 0] > 0).all()
         for _ in range(6):
             parts.sampler.sample(parts.agents.parameters.theta)
-        return parts.sampler.state() | {f"rows_{name}": rows.copy() for name,
-                                        rows in parts.sampler.rows.items()}, list(cuts)
+        return (parts.sampler.state() | {f"rows_{name}": rows.copy() for name, rows in parts.sampler.rows.items()},
+                list(cuts))
 
     state, first = play()
     assert (state["rows_reward_statistics"][:, 3:] != 0).any()

@@ -1,4 +1,4 @@
-"""The parts of trainers with a replay: the ring of samples, policies that are differentiated, targets; and that they learn."""
+"""The parts of trainers with a replay: the ring of samples, differentiable policies, targets; and that they learn."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_targets_go_a_part_of_the_way(pairs, tau):
 BOUNDED, HALF_BOUNDED = ActionSpace(0, (-0.7, 1.0), (0.6, 5.0)), ActionSpace(0, (0.0, -np.inf), (np.inf, np.inf))
 
 
-def policy(*spaces: ActionSpace, temperature: float = 1.0, penalty: float = 0.0) -> tuple[ReparametrisedPolicy,
-                                                                                          np.ndarray]:
+def policy(*spaces: ActionSpace, temperature: float = 1.0,
+           penalty: float = 0.0) -> tuple[ReparametrisedPolicy, np.ndarray]:
     """Of agents with these spaces that see 3 numbers, and parameters."""
     made = reparametrised_policy({"name": "mlp", "hidden": [5], "activation": "tanh"}, [(3,)] * len(spaces), spaces,
                                  [f"a{i}" for i in range(len(spaces))], "common", temperature, penalty)
@@ -121,8 +121,8 @@ def test_vectors_lie_within_their_bounds_and_explore_in_half_ranges():
         np.testing.assert_array_equal(np.clip(own, space.low, space.high), given_)
     assert (quiet[0] > BOUNDED.low).all() and (quiet[0] < BOUNDED.high).all() and (numbers[1][:, 0] == 0.0).any()
     noisy = ReparametrisedPolicy(made.networks, made.actions, deviation=0.1).act(theta, obs, uniforms)[0]
-    same = ReparametrisedPolicy(made.networks, made.actions, deviation=0.1).act(theta, obs,
-                                                                                np.full_like(uniforms, 0.5))[0]
+    same = ReparametrisedPolicy(made.networks, made.actions, deviation=0.1).act(
+        theta, obs, np.full_like(uniforms, 0.5))[0]
     for own, other, middle, half in zip(quiet, noisy, same, ([0.65, 2.0], [1.0, 1.0]), strict=True):
         z = (other - own) / np.array(half) / 0.1
         assert (np.abs(z) < 5).all() and (np.abs(z) > 1e-3).all() and z.std() > 0.3
@@ -246,7 +246,7 @@ def test_the_trainer_asks_an_agent():
 @pytest.mark.parametrize("name", ["maddpg", "haddpg"])
 @pytest.mark.parametrize("env", [{"name": "differential", "clip": 1.0}, {"name": "matrix"}])
 def test_games_of_one_step_are_solved(name, env, tmp_path):
-    """r = a_1 a_2 with actions in [-1, 1], and Proposition 1's game of two agents: at best 1, 0 and 1/2 at the start."""
+    """r = a_1 a_2 with actions in [-1, 1], and Proposition 1's game of two agents: at best 1, at first 0 and 1/2."""
     algorithm = {"name": name, "batch": 64, "warmup": 100, "rollout": 5, "updates": 10, "actor_step": 5e-3,
                  "critic_step": 1e-2}
     netac.run({"agents": 2, "iterations": 40, "envs": 10, "env": env, "topology": "complete",

@@ -14,7 +14,7 @@ def snapshot(env: BatchedEnvironment) -> list[np.ndarray]:
 
 
 def play(env: BatchedEnvironment, steps: int, seed: int) -> list[np.ndarray]:
-    """Everything seen while `env` is played with random actions, which do not depend on the number of games (8 at most)."""
+    """Everything seen while `env` is played with random actions, independent of the number of games (8 at most)."""
     rng, seen = np.random.default_rng(seed), []
     for _ in range(steps):
         whole, vectors = rng.integers(5, size=(8, 8)), rng.random((8, 8, 5))

@@ -81,7 +81,7 @@ NAMES = list(_CASES)
 
 
 def experiment(name: str, iterations: int = 16, seed: int = 11) -> dict[str, Any]:
-    """The tables of the variant called `name`; those called "restarting-..." begin their games anew when they are resumed."""
+    """The tables of the variant called `name`; those called "restarting-..." begin their games anew when resumed."""
     agents, env, topology, algorithm, options, more = _CASES[name]
     steps = {"actor_step": 0.02, "critic_step": 0.02} | options
     return {"agents": agents, "iterations": iterations, "seed": seed, "envs": 3, "env": env, "topology": topology,

@@ -1,4 +1,4 @@
-"""Small experiments with every trainer and set of options, and the bytes that trainer and agents send each other in them."""
+"""Small experiments with every trainer and set of options, and the bytes that trainer and agents send each other."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
 def trainer_bytes(name: str, width: int) -> float:
     """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
 
-    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and when a
-    game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
+    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and
+    when a game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
 
     Args:
         width: numbers in theta.
@@ -100,7 +100,7 @@ def trainer_bytes(name: str, width: int) -> float:
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     if options["name"] == "coma":                        # actions for its critic where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
-    if options["name"] in REPLAYING:                     # a' and a to the trainer, dQ/da to the agent (and its new a back)
+    if options["name"] in REPLAYING:                  # a' and a to the trainer, dQ/da to the agent (and its new a back)
         numbers = 3 * (3 if options["name"] == "maddpg" else 4)
         return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
     climbs = options["epochs"] * options.get("minibatches", 1)
@@ -111,7 +111,7 @@ def trainer_bytes(name: str, width: int) -> float:
     if options["name"] == "coma" and options.get("baseline") != "none":      # Q of the three actions, too
         learning += 3 * 4 * samples
     own = options["name"] == "ippo" or (options["name"] == "coma" and options.get("advantages") != "agent")
-    if own:                                              # three numbers summed; of IPPO the team's rewards are handed out
+    if own:                                            # three numbers summed; of IPPO the team's rewards are handed out
         learning += 2 * 4 * 3
     if options.get("parameters") == "shared":
         learning += climbs * 2 * 4 * width

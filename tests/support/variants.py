@@ -12,8 +12,8 @@ HISTOGRAM = (8, {"name": "coordination", "features": "histogram"})
 SHARED_MDP = (6, {"name": "finite-mdp", "path": str(DATA)})
 NOISY_MDP = (6, {"name": "finite-mdp", "seed": 3, "states": 4, "recipe": "zhang"})
 SMALL_MDP = (3, {"name": "finite-mdp", "seed": 5, "states": 3, "actions": 3})
-RING, SHIFT, GOSSIP, ONE_PEER = "ring", {"name": "periodic-complete",
-                                         "period": 3}, {"name": "gossip"}, "one-peer-exponential"
+RING, SHIFT, GOSSIP, ONE_PEER = ("ring", {"name": "periodic-complete", "period": 3}, {"name": "gossip"},
+                                 "one-peer-exponential")
 ROUNDS = {"batch": 4, "critic_rounds": 3, "mixing_rounds": 2, "reward_rounds": 3, "reward_noise": 0.1}
 CHAINS = {"batch": 4, "critic_batch": 3, "critic_rounds": 2, "reward_noise": 0.2, "sampling": "double"}
 

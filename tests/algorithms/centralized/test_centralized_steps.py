@@ -1,4 +1,4 @@
-"""Divergences, Fisher products and the trust-region step against integrals, enumeration, Hessians and linear algebra."""
+"""Divergences, Fisher products, the trust-region step against integrals, enumeration, Hessians and linear algebra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Baselines of the multi-agent policy gradient where everything is known: all joint actions of small games, and Gaussians."""
+"""Baselines of the multi-agent policy gradient where all is known: all joint actions of small games, Gaussians."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_optimal_baseline_gives_the_least_variance_of_an_unbiased_gradient(s
 
 
 def test_how_much_the_baselines_take_from_the_variance():
-    """Two agents earn 1 if both pick action 0, and are paid 10 whatever they do; agent 0 picks it with probability 0.9."""
+    """Two agents earn 1 if both pick action 0, and get 10 whatever they do; agent 0 picks it with probability 0.9."""
     log_pi, Q = np.log([[0.9, 0.05, 0.05], [0.5, 0.25, 0.25]]), np.full((3, 3), 10.0)
     Q[0, 0] += 1.0
     chances = np.outer(*np.exp(log_pi)).ravel()

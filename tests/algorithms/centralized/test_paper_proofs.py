@@ -1,4 +1,4 @@
-"""What the papers prove by small examples: sharing parameters, stepping together or in turn, trust regions, joint ratios."""
+"""The papers' proofs by small examples: shared parameters, steps together or in turn, trust regions, joint ratios."""
 
 from __future__ import annotations
 
@@ -203,8 +203,8 @@ def test_steps_in_turn_never_make_a_product_smaller(means, random):
 def figure_1(means: tuple[float, float], seed: int, **options) -> np.ndarray:
     """The policies' means after an iteration of HATRPO from `means` and unit variance.
 
-    With the damping the step's radius is 0.82 instead of 1, so that what the samples say of the variances, of which they
-    should say nothing, does not take it out of the ball.
+    With the damping the step's radius is 0.82 instead of 1, so that what the samples say of the variances, of which
+    they should say nothing, does not take it out of the ball.
     """
     parts = begun({
         "agents": 2, "iterations": 1, "envs": 16384, "seed": seed, "env": "differential", "policy": LINEAR,
@@ -228,8 +228,8 @@ def test_figure_1_by_hatrpo(seed):
 # --- HATRPO: the bound of the KL divergence, and the line search ---
 
 ENVIRONMENTS = {
-    "spread": {"name": "spread", "max_cycles": 7}, "pushes": {"name": "spread", "max_cycles": 7,
-                                                              "continuous_actions": True},
+    "spread": {"name": "spread", "max_cycles": 7},
+    "pushes": {"name": "spread", "max_cycles": 7, "continuous_actions": True},
     "proposition-1": "matrix", "climbing": {"name": "matrix", "game": "climbing"}, "product": "differential"}
 AGENTS = {"spread": [1, 2, 3], "pushes": [1, 2], "proposition-1": [2, 4], "climbing": [2], "product": [1, 2, 3]}
 
@@ -251,7 +251,7 @@ def exact_kl(before, after) -> np.ndarray:
 
 
 def watched(tables: dict) -> tuple[list[tuple[float, float]], list[float]]:
-    """HATRPO's run: mean KL and the surrogate's improvement of every agent's turn, computed anew, and the scales of steps."""
+    """HATRPO's run: mean KL and the surrogate's improvement in every agent's turn, computed anew; the steps' scales."""
     turns, scales = [], []
 
     def one_after_the_other(session, agents, links, settings, improve, *rest):
@@ -286,8 +286,7 @@ def trust_region(env: str, agents: int, seed: int, **options) -> dict:
 
 @given(env=st.sampled_from(sorted(ENVIRONMENTS)), seed=st.integers(0, 10**6),
        delta=st.sampled_from([1e-4, 0.01, 0.3, 2.0]), damping=st.sampled_from([0.0, 0.1]), data=st.data())
-@settings(max_examples=30, deadline=None,
-          phases=[Phase.explicit, Phase.reuse, Phase.generate])      # seeds have no order
+@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])    # seeds have no order
 def test_hatrpo_stays_within_its_bound_and_never_makes_a_surrogate_worse(env, seed, delta, damping, data):
     agents = data.draw(st.sampled_from(AGENTS[env]))
     turns, scales = watched(trust_region(env, agents, seed, delta=delta, damping=damping))

@@ -1,4 +1,4 @@
-"""Runs of trainers: the same bits for any number of processes and after a stop, bytes counted by hand, and bad input."""
+"""Runs of trainers: the same bits for any number of processes and after a stop, bytes counted by hand, bad input."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ BAD = {
 
 @pytest.fixture
 def refused(tmp_path, monkeypatch, capfd):
-    """`refused(tables, parts)`: the run ends with status 2 and one message that has all these parts, and writes nothing."""
+    """`refused(tables, parts)`: the run ends with status 2 and one message with all these parts, and writes nothing."""
     def run(tables: dict, parts: list[str]) -> None:
         file = tmp_path / "bad.toml"
         file.write_text(tomli_w.dumps(tables))

@@ -134,10 +134,10 @@ CASES = {
     "dac-action-value-coordination": Case("dac", None, envs=1, options={"critic": "action_value"},
                                           wrong=("no baseline",)),
     "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC,
-                                       policy={"shared": []},
-                                       options={"critic": "action_value"}, critic={"input": "state"}, wrong=ENDS[:1]),
-    "mdac": Case("mdac", SHORT, options=ROUNDS, wrong=("mixed residuals", "one round", "own reward", "sum",
-                                                       "diluted", *ENDS)),
+                                       policy={"shared": []}, options={"critic": "action_value"},
+                                       critic={"input": "state"}, wrong=ENDS[:1]),
+    "mdac": Case("mdac", SHORT, options=ROUNDS,
+                 wrong=("mixed residuals", "one round", "own reward", "sum", "diluted", *ENDS)),
     "mdac-double": Case("mdac", graphs=PERIODIC, options=CHAINS, policy={"entropy": 0.1},
                         wrong=("one round", "no restarts")),
     "mdac-adam": Case("mdac", {"actions": "box"}, envs=2, options={**ADAM, "batch": 3}, normalise={"rewards": True},
@@ -162,8 +162,8 @@ def tables(case: Case) -> dict[str, Any]:
     networks["critic"] |= case.critic
     return {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "stagger": case.stagger,
             "env": "coordination" if case.arena is None else arena, "topology": case.graphs,
-            "normalise": case.normalise,
-            **networks, "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
+            "normalise": case.normalise, **networks,
+            "algorithm": {"name": case.algorithm, "optimizer": "plain", **steps, **case.options}}
 
 
 @cache
@@ -194,8 +194,8 @@ def task(name: str) -> neural_games.Task:
     state = case.critic.get("input") == "state"
     seen = [3] * case.agents if state else wide
     F = sum(space.n_actions or space.size for space in games.actions)
-    policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size,
-                  shared)
+    policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size],
+                  0 if space.n_actions else space.size, shared)
               for i, space in enumerate(games.actions)]
     action = case.options.get("critic") == "action_value"
     value = [Net([width + F * action, HIDDEN["critic"], 1]) for width in seen]
@@ -207,8 +207,8 @@ def task(name: str) -> neural_games.Task:
         make, lambda t: loaded.matrix(t).toarray(), SEED, ITERATIONS, GAMMA, STEPS, policy, value,
         None if action else model, netac(name)[0], case.options.get("sampling", "markov"),
         (0.8, 0.95, 1e-2) if "optimizer" in case.options else None, case.options.get("clip"),
-        case.policy.get("entropy", 0.0),
-        order == "own-first", state, case.normalise.get("observations", False), case.normalise.get("rewards", False),
+        case.policy.get("entropy", 0.0), order == "own-first", state,
+        case.normalise.get("observations", False), case.normalise.get("rewards", False),
         case.stagger, case.options)
 
 
