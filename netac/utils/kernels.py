@@ -18,7 +18,7 @@ SIZE = 1009      # values of each array: more than a vector register holds, and 
 def fingerprint() -> dict[str, str]:
     """Of numpy's kernels, and of torch's where it is loaded: eight hexadecimal digits each, in some milliseconds."""
     found = {"numpy": _digest(_numpy_bits())}
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:       # None: kept from being loaded
         found["torch"] = _digest(_torch_bits())
     return found
 

@@ -18,9 +18,9 @@ from support.launching import ROOT
 
 import netac
 from netac.envs._pettingzoo import ParallelGames
+from netac.experiment import load
 from netac.experiment.config import read
 from netac.experiment.make_env import make_environment
-from netac.experiment.run import load
 from netac.results.records import load_summary
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
