@@ -23,8 +23,9 @@ class Options(BaseModel):
         return self.model_dump()
 
     def defaults(self) -> dict[str, Any]:
-        """What the table says where it does not say it."""
-        return {name: field.default for name, field in type(self).model_fields.items() if not field.is_required()}
+        """What a file means that lacks a key; without those that may be None, which is what their lack stands for."""
+        return {name: field.default for name, field in type(self).model_fields.items()
+                if not field.is_required() and type(None) not in get_args(field.annotation)}
 
 
 Model = TypeVar("Model", bound=Options)

@@ -28,10 +28,13 @@ from oracles.networks import (
 from support.user_networks import Counting
 
 from netac.agents.alignment import aligned, is_aligned
+from netac.agents.networks._factory import read_network
 from netac.agents.neural.critics import neural_critic
 from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
 from netac.experiment.neural_agents import seeing_actions
+from netac.utils.options import Options
+from netac.utils.plugins import BuiltIn
 from netac.utils.spaces import ActionSpace
 from netac.utils.streams import normal
 
@@ -285,9 +288,17 @@ def test_forward_passes_are_reused_once_and_for_the_same_arrays_only():
     assert calls(V.gradient, omega, next(b.parts(2)), b.r[:, :2]) == 1
 
 
+class Radial(Options):
+    """Options of a network that has no hidden layers."""
+
+    centres: int = 3
+
+
 @pytest.mark.parametrize(("critic", "observation", "hidden"), [
     ({"name": "cnn", "hidden": []}, (7, 7, 3), [64]), ({"name": "cnn", "hidden": [8]}, (7, 7, 3), [8]),
     ({"name": "mlp", "hidden": [16]}, (5,), [16]), ({"factory": "a:B"}, (7, 7, 3), [64]),
     ({"factory": "a:B"}, (5,), [64, 64]), ({"name": "radial", "centres": 3}, (5,), None)])
 def test_a_usual_reward_model_has_a_hidden_layer_where_view_and_actions_meet(critic, observation, hidden):
-    assert seeing_actions(critic, observation).get("hidden") == hidden
+    network = (BuiltIn("netac.agents.networks", "radial", Radial(**{k: v for k, v in critic.items() if k != "name"}))
+               if critic.get("name") == "radial" else read_network(critic, "critic"))
+    assert seeing_actions(network, observation).table().get("hidden") == hidden

@@ -351,8 +351,8 @@ def test_keys_that_an_older_file_lacks_count_as_their_defaults(name, tmp_path):
     assert tomllib.loads((tmp_path / "run" / "experiment.toml").read_text()) == complete
 
 
-@pytest.mark.parametrize(("key", "value"), [("allow_mixed_hosts", True), ("algorithm.reward_step", 0.3),
-                                            ("policy.scale", 0.5), ("env.noise", False)])
+@pytest.mark.parametrize(("key", "value"), [("algorithm.reward_step", 0.3), ("policy.scale", 0.5),
+                                            ("env.noise", False)])
 def test_what_an_older_file_lacks_is_not_something_else(key, value, tmp_path):
     netac.run(TABLES, out=tmp_path / "run")
     forget(tmp_path / "run" / "experiment.toml", key)

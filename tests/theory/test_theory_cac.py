@@ -328,7 +328,7 @@ def test_rounds_samples_and_bytes_are_what_the_algorithm_says(name, rounds, agen
 
 def test_costs_are_those_of_the_first_row_at_the_level():
     spent = {name: np.arange(4.0) for name in mini_batch.QUANTITIES}
-    course = mini_batch.Course(spent, np.array([0.1, 0.6, 0.4, 0.7]), np.array([1.0, 0.5, 0.2, 0.3]))
+    course = mini_batch.Expense(spent, np.array([0.1, 0.6, 0.4, 0.7]), np.array([1.0, 0.5, 0.2, 0.3]))
     late = replace(course, J=np.zeros(4))
     chosen = mini_batch.Chosen("cac", 0.1, [course, late])
     assert course.until(course.J >= 0.5)["rounds"] == 1.0
