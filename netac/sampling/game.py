@@ -17,7 +17,7 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
-from netac.sampling.feeds import Advance, GameFeed
+from netac.sampling.feeds import Advance, GameFeed, Told
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
 from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
@@ -131,7 +131,8 @@ class GameSampler:
         view = source.view
         own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
-        outcome = source.host.step(None if joint is None else self._joint.clip(joint))
+        played: Told = None if joint is None else self._joint.clip(joint)
+        outcome = source.host.step(played)
         self.ledger.samples += self.games
         self._count(self.games)
         after = self._seen(outcome.view, running)
@@ -181,7 +182,7 @@ class GameSampler:
         """
         memory = None if source.memory is None else source.memory.copy()
         joint = self._act(theta, source, after.obs, keep=False)[2]
-        if memory is not None:
+        if memory is not None and source.memory is not None:
             source.memory[:] = memory
         return joint
 
@@ -198,12 +199,12 @@ class GameSampler:
         own, pi = self.policy.act(theta, obs, uniforms, keep, source.memory)
         if not self.trainer:
             self.ledger.announced += self.games if new is None else int(new.sum())
-        if new is not None:
+        if new is not None and pending is not None:
             joint = np.where(new, self._gather(own), pending) if new.any() else pending
             return list(joint[self._agents.start:self._agents.stop]), pi, joint
         return own, pi, self._gather(own)
 
-    def _gather(self, own: list[np.ndarray]) -> np.ndarray | None:
+    def _gather(self, own: list[np.ndarray]) -> Told:
         """All agents' actions, rounded as when sent: (n) own ones -> (N, E, ...); with a trainer, only on process 0."""
         sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
         if self.trainer:
@@ -251,9 +252,11 @@ class GameSampler:
             return view
         if learn and self.learning:
             self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
-            if view.state is not None:
+            if view.state is not None and self._states is not None:
                 self._states.update([view.state], np.ones((1, self.games), dtype=bool) & games)
-        state = view.state if view.state is None else self._states.apply([view.state])[0]
+        state = view.state
+        if state is not None and self._states is not None:
+            state = self._states.apply([state])[0]
         return View(self._observations.apply(view.obs), state, view.active)
 
     def privacy_noise(self, samples: int) -> np.ndarray:

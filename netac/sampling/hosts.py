@@ -111,7 +111,7 @@ class AtRoot:
         self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)]
                        for rank in range(placement.processes)]
         self._trainer_sees = trainer and with_state and placement.rank == 0
-        self._state = (games, *environment.state_shape) if with_state and not trainer else None
+        self._state = (games, *(environment.state_shape or ())) if with_state and not trainer else None
         self._active = (placement.agents, games)
         self._counts = [self._floats(rank) for rank in range(placement.processes)]
         self._received = np.empty(self._counts[placement.rank])

@@ -14,12 +14,13 @@ import numpy as np
 
 from netac.agents.distributions import choose
 from netac.agents.policies import LogLinear, Tabular
+from netac.agents.protocols import LEFT_OUT
 from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._tabular import TabularEnvironment
-from netac.exact import stationary_distribution, transition, visitation_distribution
+from netac.exact import FiniteMDP, stationary_distribution, transition, visitation_distribution
 from netac.sampling.chains import Chain, FreshDraws, RestartingChain
 from netac.sampling.protocol import RUNNING, SECOND, Features, Sampling
 from netac.sampling.tally import Tally
@@ -69,7 +70,7 @@ class TabularSampler:
         self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
         self._all_states = np.arange(environment.states)
         self.games = 1                                         # joint samples drawn side by side
-        self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
+        self._theta: np.ndarray = LEFT_OUT                     # at which the exact distributions are asked for
         self.tally = Tally()
         chains = (RUNNING, SECOND) if sampling in ("double", "iid") else (RUNNING,)
         self.feeds = [self.feed(index, self._chain(index, sampling)) for index in chains]
@@ -236,6 +237,12 @@ class TabularSampler:
 
     # --- exact distributions: known to the experiment, not traffic between agents ---
 
+    @property
+    def _mdp(self) -> FiniteMDP:
+        mdp = self.environment.mdp
+        assert mdp is not None, "without a model, exact sampling is refused before"
+        return mdp
+
     def _joint_pi(self) -> np.ndarray:
         pi, _ = choose(self.policy.logits(self._theta, self._all_states), np.zeros((1, 1, 1)))
         if self._comm is None:
@@ -246,10 +253,10 @@ class TabularSampler:
         return everyone
 
     def _stationary(self) -> np.ndarray:
-        return stationary_distribution(transition(self.environment.mdp, self._joint_pi()))
+        return stationary_distribution(transition(self._mdp, self._joint_pi()))
 
     def _visitation(self) -> np.ndarray:
-        mdp = self.environment.mdp
+        mdp = self._mdp
         return visitation_distribution(transition(mdp, self._joint_pi()), mdp.xi, self._gamma)
 
     # --- checkpoints ---
