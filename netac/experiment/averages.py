@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.results.tables import Row
+from netac.results.tables import Cell, Row
 from netac.sampling.protocol import Sampler
 
 
@@ -90,7 +90,7 @@ class RunAverages:
 
     def take_row(self) -> Row:
         """Since the last call: `reward` and, of games, `episodes`, `episode_return` and `episode_length`."""
-        row: Row = {"reward": self.rewards.take_row()}
+        row: dict[str, Cell] = {"reward": self.rewards.take_row()}
         if self._episodes is not None:
             row |= {"episodes": self._finished, "episode_return": self._returns.take_row(),
                     "episode_length": self._lengths.take_row()}
@@ -111,7 +111,7 @@ class RunAverages:
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""
         return {**{name: average.state() for name, average in self._averages.items()},
-                "finished": np.int64(self._finished)}
+                "finished": np.array(self._finished)}
 
     def restore(self, checkpoint: Mapping[str, np.ndarray]) -> None:
         """Take up the sums of a checkpoint."""

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -76,14 +76,14 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
         complete, done = launch.agree(comm, begin)
         setting = known[0] if known else prepare(complete)
         if done:
-            return launch.agree(comm, lambda: read_result(folder, columns_of(setting.layout)))
+            return launch.agree(comm, lambda: read_result(cast(Path, folder), columns_of(setting.layout)))
         if setting.plays_games:
             compare_networks(comm)
         parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
             introduce(setting)
-        result = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+        result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
     return result if comm is None else comm.bcast(result, root=0)
 
 
