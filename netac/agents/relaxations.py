@@ -87,7 +87,7 @@ class BoundedVector:
     centre: np.ndarray = field(init=False)
     half: np.ndarray = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = (np.array(bounds, dtype=float)[:, None]
                      for bounds in ([space.low for space in self.spaces], [space.high for space in self.spaces]))
         both = np.isfinite(low) & np.isfinite(high)

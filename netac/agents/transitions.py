@@ -98,7 +98,7 @@ def sample_weight(active: np.ndarray) -> np.ndarray:
     return active * (active.shape[1] / np.maximum(active.sum(axis=1, keepdims=True), 1.0))
 
 
-def _cut(name: str, value, part: Any):
+def _cut(name: str, value: Any, part: Any) -> Any:
     if isinstance(value, list):
         return [None if array is None else array[part] for array in value]
     if isinstance(value, Sequences):
@@ -106,7 +106,7 @@ def _cut(name: str, value, part: Any):
     return value[:, part] if name in BY_AGENT else value[part]
 
 
-def _join(name: str, values: list, steps: list[Transitions]):
+def _join(name: str, values: list, steps: list[Transitions]) -> Any:
     if name in ("active", "bootstrap_mask"):
         if all(value is None for value in values):
             return None

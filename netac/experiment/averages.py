@@ -23,7 +23,7 @@ class Average:
     iterations: int
     window: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._sums = [[0.0, 0] for _ in range(3)]      # sum and number: row, final, window
         self._starts = (0, self.iterations - max(1, self.iterations // 10), self.iterations - self.window)
         self._first_final = min(self._starts[1:])

@@ -67,8 +67,8 @@ class Model(Protocol):
     def ledger(self) -> Ledger:
         """Where their traffic is counted."""
 
-    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
-                play: bool = False) -> Sampler:
+    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any,
+                comm: MPI.Intracomm | None, play: bool = False) -> Sampler:
         """What draws their samples; `play`: they are played only, without a trainer and without what explores."""
 
 
@@ -243,7 +243,7 @@ class Parts:
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
-def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
+def assemble(setting: Setting, comm: MPI.Intracomm | None = None, play: bool = False) -> Parts:
     """The parts of this process, parameters at their initial values.
 
     Args:

@@ -26,6 +26,8 @@ from netac.utils.progress import Progress
 from netac.utils.spaces import joint_space
 
 if TYPE_CHECKING:                # loads torch
+    from mpi4py import MPI
+
     from netac.experiment.neural_agents import PlayingAgents
     from netac.sampling.game import GameSampler
     from netac.sampling.tabular import TabularSampler
@@ -125,7 +127,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         raise
 
 
-def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
+def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool,
+              comm: MPI.Intracomm | None) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
     setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
@@ -173,7 +176,7 @@ class Stage:
         InputError: pictures are wanted, and neither the environment nor the actions can be drawn.
     """
 
-    def __init__(self, setting: Setting, wanted: Wanted, comm):
+    def __init__(self, setting: Setting, wanted: Wanted, comm: MPI.Intracomm | None):
         self._wanted, self._play = wanted, _play_chain
         if setting.plays_games:
             self._play = _play_games

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
 from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, normal
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 EXACT_SAMPLING = ("stationary", "iid")
 
@@ -74,7 +77,7 @@ class Linear:
         return Ledger(env.agents, joint_space([ActionSpace(n_actions=env.actions)]).nbytes)
 
     def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: SingleSample,
-                comm, play: bool = False) -> TabularSampler:
+                comm: MPI.Intracomm | None, play: bool = False) -> TabularSampler:
         """What draws their samples, whether they learn or play."""
         return TabularSampler(self.environment, self.policy.of(placement.local), placement, ledger, seed,
                               settings.sampling, settings.discount, self.needs.features, comm)

@@ -6,7 +6,7 @@ What the agents of a trainer share with them is here, too: `PlayingAgents`, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from netac.agents.distributions import distribution_of
 from netac.agents.networks._factory import Network, read_network
@@ -32,6 +32,9 @@ from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
 from netac.utils.plugins import BuiltIn
 from netac.utils.spaces import joint_space
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -139,8 +142,8 @@ class Neural(PlayingAgents):
         optimizer = settings.make_optimizer(self.layout, len(local))
         return NetworkedAgents(x, self.policy.of(local), optimizer, **critics)
 
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
-                play: bool = False) -> GameSampler:
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any,
+                comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, whether they learn or play."""
         ground, normalise = self.ground, self.normalise
         return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
 from netac.utils.spaces import joint_space
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
 
@@ -47,7 +50,7 @@ class CentrallyTrained(PlayingAgents):
                       dtype="float32")
 
     def sampler(self, agents: OnPolicyAgents | OffPolicyAgents, placement: Placement, ledger: Ledger, seed: int,
-                settings: Common, comm, play: bool = False) -> GameSampler:
+                settings: Common, comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, for a trainer.
 
         Args:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite, prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
 from netac.utils.streams import Purpose, Stream, student_t4
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 class GameSampler:
@@ -46,13 +50,14 @@ class GameSampler:
         learning: whether these statistics are updated, and `rows` hold the policies' memories of games under way.
     """
 
-    def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
-                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True,
-                 stagger: int = 0, state: bool = False, trainer: bool = False, own_first: bool = False,
-                 normalise_observations: bool = False, normalise_rewards: bool = False, learning: bool = True):
+    def __init__(self, make: Callable[[], BatchedEnvironment], policy: Any, placement: Placement, ledger: Ledger,
+                 seed: int, double: bool, gamma: float, features: Features, comm: MPI.Intracomm | None = None, *,
+                 replicated: bool = True, stagger: int = 0, state: bool = False, trainer: bool = False,
+                 own_first: bool = False, normalise_observations: bool = False, normalise_rewards: bool = False,
+                 learning: bool = True):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
-        self._replicated, self._with_state = comm is None or (replicated and not trainer), state
+        self._replicated, self._with_state = replicated and not trainer, state
         self.trainer = trainer
         self._agents = placement.local
         self.environment = environment = make()
@@ -84,8 +89,9 @@ class GameSampler:
 
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
         """`environment`, begun, with the random streams of number `index`."""
-        host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
-            environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
+        host: Replicated | AtRoot = Replicated(environment, self._agents, self._with_state)
+        if self._comm is not None and not self._replicated:
+            host = AtRoot(environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
         seed, agents = self._seed, self._agents
         restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
         view = self._seen(host.begin(seed, index), index == RUNNING)
@@ -187,7 +193,7 @@ class GameSampler:
         return joint
 
     def _act(self, theta: np.ndarray, source: GameFeed, obs: list[np.ndarray], pending: np.ndarray | None = None,
-             keep: bool = True):
+             keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None], Told]:
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
         Actions that were chosen before (`pending`, as in `GameFeed`) are kept, and only their probabilities are those

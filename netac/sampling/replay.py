@@ -95,7 +95,7 @@ class Replay:
             told: dict[str, Any] = {
                 "state": step.view.state, "next_state": step.after.state,
                 "joint": self._encode(step.joint, step.view.active), "r": everyone.r.T,
-                    "part": step.view.active.T, "valued": step.outcome.valued.T}
+                "part": step.view.active.T, "valued": step.outcome.valued.T}
             for name, ring in self._told.items():
                 ring[slots] = told[name][kept]
 

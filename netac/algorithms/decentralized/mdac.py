@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -41,7 +41,7 @@ class Settings(Common):
     reward_noise: NonNegative = Field(0.0, description="standard deviation of the privacy noise e_i; 0: none")
 
     @model_validator(mode="after")
-    def _one_batch(self):
+    def _one_batch(self) -> Self:
         alone = self.sampling in ("markov", "stationary")
         if alone and self.critic_batch not in (None, self.batch):
             raise ValueError(f"critic_batch = {self.critic_batch} differs from batch = {self.batch}, but with sampling "
