@@ -25,20 +25,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from netac.agents._categorical import Categorical, MultiCategorical, choose, logit_score_norms
+from netac.agents._categorical import Categorical, MultiCategorical, Parts, choose, logit_score_norms
 from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
 from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
 from netac.utils.spaces import ActionSpace
 from netac.utils.streams import normal
 
-Distribution = Categorical | MultiCategorical | DiagonalGaussian
+__all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "DistributionFamily",
+           "GaussianFamily", "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of",
+           "logit_score_norms", "normal_score_norms", "relaxation_of"]
 
-__all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "Family", "GaussianFamily",
-           "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of", "logit_score_norms",
-           "normal_score_norms", "relaxation_of"]
+
+class Distribution(Protocol):
+    """What policies draw from, as told at the top; `other` is of the same kind and sizes."""
+
+    @property
+    def probabilities(self) -> np.ndarray | None: ...
+
+    def sample(self, uniforms: np.ndarray) -> np.ndarray: ...
+
+    def mode(self) -> np.ndarray: ...
+
+    def log_prob(self, actions: np.ndarray) -> np.ndarray: ...
+
+    def entropy(self) -> np.ndarray: ...
+
+    def kl(self, other: Any) -> np.ndarray: ...
+
+    def tv(self, other: Any) -> np.ndarray: ...
+
+    def score(self, actions: np.ndarray) -> Parts: ...
+
+    def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts: ...
+
+    def fisher(self, v: np.ndarray, v_log_std: Any) -> Parts: ...
+
+    def own_actions(self, noise: Any) -> Any: ...
+
+    def own_weights(self, number: int) -> np.ndarray: ...
+
+    def own_score_norms(self, noise: Any) -> np.ndarray: ...
+
+
+class DistributionFamily(Protocol):
+    """The distributions that a space's actions are drawn from; attributes are those of `CategoricalFamily`."""
+
+    @property
+    def deviations(self) -> int: ...
+
+    @property
+    def enumerated(self) -> bool: ...
+
+    def __call__(self, outputs: np.ndarray, log_std: Any, /) -> Distribution: ...
+
+    def own_count(self, draws: int) -> int: ...
+
+    def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -109,10 +155,7 @@ class GaussianFamily:
         return np.concatenate([z, -z], axis=1)
 
 
-Family = CategoricalFamily | MultiCategoricalFamily | GaussianFamily
-
-
-def distribution_of(space: ActionSpace) -> Family:
+def distribution_of(space: ActionSpace) -> DistributionFamily:
     """The distributions that a space's actions are drawn from."""
     return CategoricalFamily(space.n_actions) if space.n_actions else GaussianFamily(space.size)
 

@@ -46,6 +46,7 @@ class Optimizer:
     def __init__(self, layout: Layout, agents: int, adam: tuple[float, float, float] | None = None,
                  clip: float | None = None):
         self._adam, self._clip = adam, clip
+        self._constants = adam or (0.0, 0.0, 0.0)      # of no use without Adam
         sizes = [getattr(layout, part) for part in PARTS] if adam else [0] * len(PARTS)
         ends = np.cumsum([0, *(size for size in sizes for _ in range(2))]).tolist()
         self.rows = np.zeros((agents, ends[-1]), layout.dtype)
@@ -91,7 +92,7 @@ class Optimizer:
     def _step(self, k: int, g: np.ndarray) -> np.ndarray:
         """m^ / (sqrt(v^) + epsilon), as m (sqrt(c2) / c1) / (sqrt(v) + epsilon sqrt(c2)): fewer passes over arrays."""
         (m, v), scratch = self._moments[k], self._scratch[k]
-        beta1, beta2, epsilon = self._adam
+        beta1, beta2, epsilon = self._constants
         counts = [max(count, 1) for count in self.counts[:, k].tolist()]
         c1, c2 = (np.array([[1.0 - beta**count] for count in counts]) for beta in (beta1, beta2))
         np.multiply(g, g, out=scratch)

@@ -89,7 +89,7 @@ class Layout:
     agents: int = 1
     dtype: str = "float64"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, shape in self.state.items():
             if name in (*PARTS, "mixed"):
                 raise InputError("the algorithm declares state under the name of a parameter", key="requirements.state",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class BoundedVector:
     centre: np.ndarray = field(init=False)
     half: np.ndarray = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = (np.array(bounds, dtype=float)[:, None]
                      for bounds in ([space.low for space in self.spaces], [space.high for space in self.spaces]))
         both = np.isfinite(low) & np.isfinite(high)
@@ -121,7 +122,16 @@ class BoundedVector:
         return slopes * self.half * np.where(self.both, 1.0 - np.tanh(outputs) ** 2, 1.0)
 
 
-Relaxation = RelaxedChoice | BoundedVector
+class Relaxation(Protocol):
+    """How actions are relaxed; methods as those of `RelaxedChoice`, noise and probabilities may be None."""
+
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+    def noise(self, rng: np.random.Generator, samples: int) -> np.ndarray | None: ...
+
+    def numbers(self, outputs: np.ndarray, noise: Any) -> np.ndarray: ...
+
+    def pull(self, outputs: np.ndarray, noise: Any, slopes: np.ndarray) -> np.ndarray: ...
 
 
 def through_softmax(logits: np.ndarray, slopes: np.ndarray, temperature: float) -> np.ndarray:

@@ -44,6 +44,12 @@ class Common(Options):
     clip: Radius = Field(None, description=(
         "largest norm of an agent's gradient, part by part (DNAC: the critic's only); off by default"))
 
+    @property
+    def discount(self) -> float:
+        """gamma of settled options."""
+        assert self.gamma is not None, "options are settled before they are used"
+        return self.gamma
+
     def settled(self, gamma: float | None, networks: bool) -> Self:
         """With a discount and an optimizer where nothing was said of them.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+
+from netac.agents.protocols import LEFT_OUT
 
 
 @dataclass(slots=True)
@@ -36,14 +38,14 @@ class TabularBatch:
     r: np.ndarray
     phi: np.ndarray
     phi_next: np.ndarray
-    psi: np.ndarray | None = None
-    psi_next: np.ndarray | None = None
-    psi_own: np.ndarray | None = None
-    sample_weight: ClassVar[None] = None     # everyone takes part in all samples
+    psi: np.ndarray = LEFT_OUT
+    psi_next: np.ndarray = LEFT_OUT
+    psi_own: np.ndarray = LEFT_OUT
+    sample_weight: ClassVar[np.ndarray | None] = None     # everyone takes part in all samples
 
     def parts(self, size: int) -> Iterator[TabularBatch]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
-        def cut(array: np.ndarray | None, axis: int) -> Iterable[np.ndarray | None]:
+        def cut(array: np.ndarray | None, axis: int) -> Iterable[Any]:
             if array is None:
                 return repeat(None)
             shape = array.shape

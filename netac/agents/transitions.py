@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
+from netac.agents.protocols import LEFT_OUT
 from netac.agents.sequences import Sequences
 
 BY_AGENT = ("r", "active", "bootstrap_mask")     # arrays (n, M); all others have their samples along the first axis
@@ -35,7 +37,8 @@ class Transitions:
         alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm
             asks for them.
         sequences: how the samples follow each other, for policies with memory; None for the others.
-        shares: (M,) how much of the team each sample stands for, where means are not those of agents by themselves.
+        shares: (M,) how much of the team each sample stands for, where means are not those of agents by themselves;
+            comes with `active`.
     """
 
     obs: list[np.ndarray] = field(default_factory=list)
@@ -45,11 +48,11 @@ class Transitions:
     own: list[np.ndarray] = field(default_factory=list)
     pi: list[np.ndarray | None] = field(default_factory=list)
     joint: list[np.ndarray] = field(default_factory=list)
-    r: np.ndarray | None = None
+    r: np.ndarray = LEFT_OUT
     active: np.ndarray | None = None
     bootstrap_mask: np.ndarray | None = None
-    next_joint: list[np.ndarray] | None = None
-    alternatives: list[np.ndarray] | None = None
+    next_joint: list[np.ndarray] = LEFT_OUT
+    alternatives: list[np.ndarray] = LEFT_OUT
     sequences: Sequences | None = None
     shares: np.ndarray | None = None
 
@@ -65,9 +68,11 @@ class Transitions:
         They are M / (how many those are), and 0.0 elsewhere: of this batch, not of the ones it was joined or cut from.
         With `shares` they are M / (the sum of these), in the place of M / (how many those are).
         """
+        if self.active is None:
+            return None
         if self.shares is not None:
             return self.active * (len(self.shares) / (self.shares.sum() or 1.0))
-        return None if self.active is None else sample_weight(self.active)
+        return sample_weight(self.active)
 
     def take(self, part: np.ndarray | slice) -> Transitions:
         """Some of the samples; of sequences whole chunks, columns of `chunks`, flattened."""
@@ -93,7 +98,7 @@ def sample_weight(active: np.ndarray) -> np.ndarray:
     return active * (active.shape[1] / np.maximum(active.sum(axis=1, keepdims=True), 1.0))
 
 
-def _cut(name: str, value, part: np.ndarray | slice):
+def _cut(name: str, value: Any, part: Any) -> Any:
     if isinstance(value, list):
         return [None if array is None else array[part] for array in value]
     if isinstance(value, Sequences):
@@ -101,7 +106,7 @@ def _cut(name: str, value, part: np.ndarray | slice):
     return value[:, part] if name in BY_AGENT else value[part]
 
 
-def _join(name: str, values: list, steps: list[Transitions]):
+def _join(name: str, values: list, steps: list[Transitions]) -> Any:
     if name in ("active", "bootstrap_mask"):
         if all(value is None for value in values):
             return None

@@ -45,7 +45,7 @@ class ParallelGames:
         InputError: the environment does not keep to the interface; what is wrong and how to mend it.
     """
 
-    gamma = None
+    gamma: float | None = None
 
     def __init__(self, make: Callable[[], Any], agents: int, games: int, source: str, first: Any = None):
         self._make, self._source = make, source

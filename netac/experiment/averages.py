@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.results.tables import Row
+from netac.results.tables import Cell, Row
 from netac.sampling.protocol import Sampler
 
 
@@ -23,7 +23,7 @@ class Average:
     iterations: int
     window: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._sums = [[0.0, 0] for _ in range(3)]      # sum and number: row, final, window
         self._starts = (0, self.iterations - max(1, self.iterations // 10), self.iterations - self.window)
         self._first_final = min(self._starts[1:])
@@ -90,7 +90,7 @@ class RunAverages:
 
     def take_row(self) -> Row:
         """Since the last call: `reward` and, of games, `episodes`, `episode_return` and `episode_length`."""
-        row: Row = {"reward": self.rewards.take_row()}
+        row: dict[str, Cell] = {"reward": self.rewards.take_row()}
         if self._episodes is not None:
             row |= {"episodes": self._finished, "episode_return": self._returns.take_row(),
                     "episode_length": self._lengths.take_row()}
@@ -111,7 +111,7 @@ class RunAverages:
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""
         return {**{name: average.state() for name, average in self._averages.items()},
-                "finished": np.int64(self._finished)}
+                "finished": np.array(self._finished)}
 
     def restore(self, checkpoint: Mapping[str, np.ndarray]) -> None:
         """Take up the sums of a checkpoint."""

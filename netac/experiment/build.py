@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +25,9 @@ from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
 
-if TYPE_CHECKING:                # loads torch, and algorithms that are not asked for
+if TYPE_CHECKING:                # loads torch, MPI, and algorithms that are not asked for
+    from mpi4py import MPI
+
     from netac.algorithms.centralized._off_policy import OffPolicyAgents
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
     from netac.algorithms.decentralized._base import NetworkedAgents
@@ -64,8 +67,8 @@ class Model(Protocol):
     def ledger(self) -> Ledger:
         """Where their traffic is counted."""
 
-    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
-                play: bool = False) -> Sampler:
+    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: Any,
+                comm: MPI.Intracomm | None, play: bool = False) -> Sampler:
         """What draws their samples; `play`: they are played only, without a trainer and without what explores."""
 
 
@@ -122,7 +125,8 @@ class Setting:
     def efficient_over(self) -> int:
         """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of
         as many samples as they are iterations of other algorithms."""
-        wanted = self.environment.EFFICIENT_OVER
+        environment: Any = self.environment          # that of the coordination game
+        wanted = environment.EFFICIENT_OVER
         if self.trains_centrally:
             wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
         return min(self.experiment.iterations, wanted)
@@ -161,9 +165,9 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     complete = experiment.model_copy(update={
         "algorithm": replace(experiment.algorithm, settings=settings), "topology": dict(loaded.spec),
         **{key: part.table() for key, part in model.parts.items()}})
-    known = environment.mdp is not None and not model.plays_games
+    mdp = None if model.plays_games else environment.mdp
     return Setting(complete, environment, model, loaded,
-                   replace(environment.mdp, gamma=settings.gamma) if known else None)
+                   None if mdp is None else replace(mdp, gamma=settings.discount))
 
 
 def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:
@@ -205,7 +209,7 @@ class Parts:
     sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger
-    comm: object
+    comm: MPI.Intracomm | None
 
     def settle(self) -> None:
         """Before parameters and counts are read: complete what is under way, and tell all what each process counted."""
@@ -239,7 +243,7 @@ class Parts:
         return {name: rows for name, rows in kept.items() if rows.shape[1]}
 
 
-def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
+def assemble(setting: Setting, comm: MPI.Intracomm | None = None, play: bool = False) -> Parts:
     """The parts of this process, parameters at their initial values.
 
     Args:
@@ -252,7 +256,7 @@ def assemble(setting: Setting, comm=None, play: bool = False) -> Parts:
     sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
     if model.has_trainer:
         return Parts(setting, placement, agents, sampler, TrainerLinks(placement, ledger, comm), ledger, comm)
-    matrix = setting.topology.matrix
+    matrix: Callable = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
     network = Network(matrix, placement, ledger, comm, seed=experiment.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,7 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"),
                              Path(out) if out else None)
     if out is not None:
-        launch.agree(comm, lambda: _write(found))
+        launch.agree(comm, lambda: _write(found, Path(out)))
     return found
 
 
@@ -176,7 +176,8 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
     A process that dies takes the others' work with it: each run that was under way is tried again, alone, and counted
     as failed if its process dies then.
     """
-    pending, running, suspects = deque(todo), {}, set()
+    pending, suspects = deque(todo), set[Path]()
+    running: dict[Future[SeedResult], Job] = {}
     workers, broken = Workers(number), False
 
     def may_start() -> bool:
@@ -210,11 +211,11 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
         workers.close()
 
 
-def _write(found: ComparisonResult) -> None:
-    found.write(found.folder)
+def _write(found: ComparisonResult, folder: Path) -> None:
+    found.write(folder)
     if found.curves:
         from netac.results.comparison_plots import plot_comparisons
-        plot_comparisons([found.shown], found.folder / "comparison.png")
+        plot_comparisons([found.shown], folder / "comparison.png")
 
 
 def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:

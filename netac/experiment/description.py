@@ -140,7 +140,7 @@ class Description:
             InputError: the entry is damaged.
         """
         with _told(self.file):
-            return self.table and Interface.from_table(self.table)
+            return Interface.from_table(self.table) if self.table else None
 
 
 @contextmanager

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from netac.experiment.build import Parts
 from netac.results.tables import Row
+
+if TYPE_CHECKING:
+    from netac.algorithms.centralized._diagnostics import OnPolicyReport
+    from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport
+    from netac.algorithms.centralized._on_policy import OnPolicyAgents
 
 
 def columns(parts: Parts) -> tuple[str, ...]:
     """The header: where the run stands, whose row it is, and what the trainer reports."""
-    return ("iteration", "env_steps", "agent", *parts.agents.report.columns)
+    return ("iteration", "env_steps", "agent", *_report(parts).columns)
 
 
 def rows(parts: Parts, iteration: int) -> list[Row]:
     """What the iteration before this number did; on process 0."""
-    return [{"iteration": iteration, "env_steps": parts.ledger.samples, **row} for row in parts.agents.report.table()]
+    return [{"iteration": iteration, "env_steps": parts.ledger.samples, **row} for row in _report(parts).table()]
+
+
+def _report(parts: Parts) -> OnPolicyReport | OffPolicyReport:
+    return cast("OnPolicyAgents | OffPolicyAgents", parts.agents).report

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from netac.comm import checkpoints, launch
-from netac.envs import BatchedEnvironment
+from netac.envs import BatchedEnvironment, TabularEnvironment
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
@@ -20,8 +21,16 @@ from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
+from netac.utils.plugins import Factory
 from netac.utils.progress import Progress
 from netac.utils.spaces import joint_space
+
+if TYPE_CHECKING:                # loads torch
+    from mpi4py import MPI
+
+    from netac.experiment.neural_agents import PlayingAgents
+    from netac.sampling.game import GameSampler
+    from netac.sampling.tabular import TabularSampler
 
 STREAMS = 2         # the first chain index of evaluation's random streams: none that training uses
 AT_ONCE = 32        # games played side by side, at most
@@ -118,7 +127,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         raise
 
 
-def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool, comm) -> Evaluation:
+def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool,
+              comm: MPI.Intracomm | None) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
     setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
@@ -166,7 +176,7 @@ class Stage:
         InputError: pictures are wanted, and neither the environment nor the actions can be drawn.
     """
 
-    def __init__(self, setting: Setting, wanted: Wanted, comm):
+    def __init__(self, setting: Setting, wanted: Wanted, comm: MPI.Intracomm | None):
         self._wanted, self._play = wanted, _play_chain
         if setting.plays_games:
             self._play = _play_games
@@ -174,9 +184,10 @@ class Stage:
             setting = to_play(setting, -(-wanted.episodes // rounds), wanted.frames)
         self._parts = parts = assemble(setting, comm, play=True)
         if wanted.greedy:
-            parts.sampler.policy = Greedy(parts.sampler.policy)
-        if setting.plays_games and wanted.frames and not setting.model.ground.endless and not _draws(
-                parts.sampler.environment):
+            sampler: Any = parts.sampler
+            sampler.policy = Greedy(sampler.policy)
+        if setting.plays_games and wanted.frames and not _ground(setting).endless and not _draws(
+                _games(parts).environment):
             launch.agree(comm, lambda: _draw_actions(_most_actions(parts)))
         self.agents, self.rows = parts.placement.local, tuple(f"rows_{name}" for name in parts.sampler.rows)
 
@@ -198,8 +209,8 @@ class Stage:
 
 
 def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
-    sampler, setting = parts.sampler, parts.setting
-    env, steps = setting.environment, wanted.steps or STEPS
+    sampler, setting = cast("TabularSampler", parts.sampler), parts.setting
+    env, steps = cast(TabularEnvironment, setting.environment), wanted.steps or STEPS
     feed = sampler.feed(wanted.streams, Chain(setting.experiment.seed, wanted.streams, env.initial))
     rewards, actions = [], []
     for episode in range(wanted.episodes):
@@ -214,7 +225,7 @@ def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
 
 
 def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
-    sampler, episodes, endless = parts.sampler, wanted.episodes, parts.setting.model.ground.endless
+    sampler, episodes, endless = parts.sampler, wanted.episodes, _ground(parts.setting).endless
     n_actions = _most_actions(parts)
     longest = wanted.steps or (STEPS if endless else LONGEST)
     played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
@@ -229,9 +240,19 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
                       parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
 
 
+def _ground(setting: Setting) -> GamesSource:
+    """Where networks play."""
+    return cast("PlayingAgents", setting.model).ground
+
+
+def _games(parts: Parts) -> GameSampler:
+    """The sampler of networks."""
+    return cast("GameSampler", parts.sampler)
+
+
 def _most_actions(parts: Parts) -> int:
     """The most actions an agent of the games can choose from; 0 where somebody's are vectors."""
-    return joint_space(parts.sampler.environment.actions).n_actions
+    return joint_space(_games(parts).environment.actions).n_actions
 
 
 def _draw_actions(n_actions: int) -> None:
@@ -260,10 +281,13 @@ class _Round:
 
 def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int) -> _Round:
     """One episode of each game, at most `steps` long; `before`: how many were played already."""
-    sampler, environment = parts.sampler, parts.sampler.environment
+    sampler = _games(parts)
+    environment = sampler.environment
     feed = sampler.feed(chain, environment)
     bootstrap_mask, lengths = np.ones(sampler.games, dtype=bool), np.zeros(sampler.games, dtype=np.int64)
-    rewards, actions, pictures = [], [], []
+    rewards: list[np.ndarray] = []
+    actions: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
     draw = frames and _draws(environment) and parts.placement.rank == 0
     while bootstrap_mask.any() and len(rewards) < steps:
         if draw and bootstrap_mask[0] and len(pictures) < FRAMES:
@@ -289,8 +313,8 @@ def to_play(setting: Setting, games: int, frames: bool = False) -> Setting:
         frames: give PettingZoo's option for pictures to the environment, if it takes it.
     """
     experiment = setting.experiment
-    ground = _drawable(setting) if frames else setting.model.ground
-    model = setting.model.to_play(replace(ground, games=games))
+    ground = _drawable(setting) if frames else _ground(setting)
+    model: Any = cast("PlayingAgents", setting.model).to_play(replace(ground, games=games))
     experiment = experiment.model_copy(update={"envs": games, "normalise": model.normalise})
     return replace(setting, experiment=experiment, model=model)
 
@@ -298,10 +322,10 @@ def to_play(setting: Setting, games: int, frames: bool = False) -> Setting:
 def _drawable(setting: Setting) -> GamesSource:
     """Where the agents play, made anew to draw if it is a user's environment that knows how to be asked for that."""
     experiment, env = setting.experiment, setting.experiment.env
-    if env.said_by == "name":
-        return setting.model.ground
+    if not isinstance(env, Factory):
+        return _ground(setting)
     drawing = env.model_copy(update={"kwargs": env.kwargs | {"render_mode": "rgb_array"}})
     try:
         return as_games(make_environment(drawing, experiment.agents, experiment.envs), experiment.envs)
     except InputError:               # it knows no such option: perhaps it draws without
-        return setting.model.ground
+        return _ground(setting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from netac.utils.files import finite_numbers, load_npz
 from netac.utils.options import Options, checked
 from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, normal
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 EXACT_SAMPLING = ("stationary", "iid")
 
@@ -74,23 +77,23 @@ class Linear:
         return Ledger(env.agents, joint_space([ActionSpace(n_actions=env.actions)]).nbytes)
 
     def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: SingleSample,
-                comm, play: bool = False) -> TabularSampler:
+                comm: MPI.Intracomm | None, play: bool = False) -> TabularSampler:
         """What draws their samples, whether they learn or play."""
-        return TabularSampler(self.environment, agents.policy, placement, ledger, seed, settings.sampling,
-                              settings.gamma, self.needs.features, comm)
+        return TabularSampler(self.environment, self.policy.of(placement.local), placement, ledger, seed,
+                              settings.sampling, settings.discount, self.needs.features, comm)
 
     def _initial(self, policy: Tabular | LogLinear, agents: range, seed: int) -> np.ndarray:
         """Initial policies of `agents`, (n, d), in stored order."""
         wanted, theta0 = self.wanted, self.environment.theta0
         if wanted.initial == "normal":
             return wanted.scale * Stream(seed, Purpose.INITIAL, 0, agents, normal).take(policy.size).T
-        if wanted.initial == "environment" and theta0 is not None and wanted.name == "tabular":
+        if wanted.initial == "environment" and theta0 is not None and isinstance(policy, Tabular):
             rows = np.asarray(theta0, dtype=float)[agents.start:agents.stop].reshape(len(agents), -1)
-            return rows if policy.order is None else rows[:, policy.order]
+            return rows if policy.order is None else rows.take(policy.order, axis=1)
         return np.zeros((len(agents), policy.size))
 
 
-def make(experiment: Experiment, environment: TabularEnvironment, needs: Requirements, settings: Common) -> Linear:
+def make(experiment: Experiment, environment: TabularEnvironment, needs: Requirements, settings: Any) -> Linear:
     """Linear agents as the table [policy] describes them.
 
     Raises:
@@ -105,7 +108,7 @@ def make(experiment: Experiment, environment: TabularEnvironment, needs: Require
     return Linear(environment, make_policy(wanted, environment), wanted, needs)
 
 
-def refuse_exact_sampling(settings: Common) -> None:
+def refuse_exact_sampling(settings: Any) -> None:
     """Refuse to sample from exact distributions, where they are not known.
 
     Raises:
@@ -118,7 +121,7 @@ def refuse_exact_sampling(settings: Common) -> None:
 
 def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:
     """The policies of all agents."""
-    if policy.name == "tabular":
+    if policy.name == "tabular" or policy.features is None:
         names = [f"s{s}.a{a}" for s in range(env.states) for a in range(env.actions)]
         order, shared = shared_first(names, policy.shared)
         natural = (order == np.arange(len(names))).all()

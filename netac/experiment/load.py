@@ -109,7 +109,7 @@ class TrainedPolicies:
         uniforms = self._uniforms.random((len(obs), 1, max(space.size for space in self._actions)))
         before = None if self._memory is None else self._memory.copy()
         own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory)
-        if before is not None:
+        if before is not None and self._memory is not None:
             absent = [agent for name, agent in self._index.items() if name not in observations]
             self._memory[absent] = before[absent]
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
@@ -139,7 +139,7 @@ def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str
     interface, columns = (description.interface, description.columns) if description else (None, None)
     if interface is None and (description is None or description.networks):
         interface, columns = _made(record)
-    if interface is None:
+    if interface is None or columns is None:
         raise InputError("the agents of this run are linear: they act in states, not on observations",
                          file=record.folder, valid="a run of networks; netac.evaluate plays linear agents, "
                                                    "netac.load_result has their parameters")

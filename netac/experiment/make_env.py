@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
 from netac.envs._tabular_games import TabularGames
@@ -65,7 +66,7 @@ def as_games(environment: Environment, games: int) -> GamesSource:
     """Where networks play: an environment with finitely many states is played as games that show them one-hot."""
     if isinstance(environment, GamesSource):
         return environment
-    several = partial(TabularGames, environment)
+    several: Callable[[int], Any] = partial(TabularGames, environment)          # which do not draw
     return GamesSource(several, games, several(games), replicated=True, endless=True)
 
 
@@ -101,7 +102,7 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
     port or a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
     function, source = plugins.import_path(factory, "env"), factory.factory
 
-    def several(games: int) -> object:
+    def several(games: int) -> Any:
         return plugins.call(function, factory, "env", agents=agents, games=games)
 
     made = several(games)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -36,14 +37,16 @@ def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
 
     A quantity that does not exist (a fixed point of a chain with several recurrent classes) is left out.
     """
-    env, mdp, policy, columns = setting.environment, setting.mdp, setting.model.policy, setting.layout.columns
+    mdp, policy, columns = setting.mdp, setting.model.policy, setting.layout.columns
+    assert mdp is not None, "exact quantities are of known models"
+    env: Any = setting.environment              # with the features of all pairs, since its model is known
     theta = np.ascontiguousarray(flat[:, columns["theta"]])
     pi, _ = choose(policy.logits(theta, np.arange(env.states)), np.zeros((1, 1, 1)))
     J, gradient = objective_and_gradient(mdp, pi)
     if isinstance(policy, LogLinear):         # logits x'theta: the chain rule
         gradient = np.einsum("nsa,nsad->nd", gradient, np.broadcast_to(policy.features, (*gradient.shape, policy.size)))
     found = {"J": J, "grad_norm_sq": float(np.square(gradient).sum())}
-    average = getattr(setting.settings, "setting", "discounted")
+    average: Any = getattr(setting.settings, "setting", "discounted")
     try:
         if setting.model.needs.value == "state":
             fixed = td_fixed_point(mdp, pi, env.phi, average)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from netac.comm.agreement import differing
 from netac.experiment.build import Setting
 from netac.utils import kernels
 from netac.utils.errors import InputError
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
-def compare_hosts(comm) -> str | None:
+
+def compare_hosts(comm: MPI.Intracomm | None) -> str | None:
     """How numpy's kernels differ between the processes, in words; None where they do not, and on all but process 0."""
     return differing(comm, kernels.fingerprint()["numpy"])
 
@@ -31,7 +35,7 @@ def permit(setting: Setting, mixed: str | None) -> None:
     _note(problem)
 
 
-def compare_networks(comm) -> None:
+def compare_networks(comm: MPI.Intracomm | None) -> None:
     """Say on standard error if torch's kernels differ; agents with networks compare them once torch is loaded."""
     found = differing(comm, kernels.fingerprint().get("torch", "none"))
     if found is not None:

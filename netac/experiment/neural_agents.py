@@ -6,11 +6,17 @@ What the agents of a trainer share with them is here, too: `PlayingAgents`, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from netac.agents.distributions import distribution_of
 from netac.agents.networks._factory import Network, read_network
-from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue, neural_critic
+from netac.agents.neural.critics import (
+    NeuralActionValue,
+    NeuralRewardModel,
+    NeuralStateValue,
+    ValueName,
+    neural_critic,
+)
 from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
@@ -24,11 +30,17 @@ from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
+from netac.utils.plugins import BuiltIn
 from netac.utils.spaces import joint_space
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+OptionsT = TypeVar("OptionsT", bound=Options)
 
 
 @dataclass(frozen=True)
-class NetworkTable:
+class NetworkTable(Generic[OptionsT]):
     """The table [policy], [critic] or [reward_model] of networks, complete.
 
     Attributes:
@@ -36,7 +48,7 @@ class NetworkTable:
         network: the network.
     """
 
-    options: Options
+    options: OptionsT
     network: Network
 
     def table(self) -> dict[str, Any]:
@@ -100,6 +112,7 @@ class Neural(PlayingAgents):
         critic: what V, Q and R see.
     """
 
+    policy: NeuralPolicy
     reward_model: NeuralRewardModel | None
     critic: NetworkCritic
 
@@ -122,15 +135,15 @@ class Neural(PlayingAgents):
         x = Parameters(self.layout, len(local))
         x.theta[:] = self.policy.initial(seed, local)
         x.omega[:] = self.value.initial(seed, local)
-        critics = {"V" if self.needs.value == "state" else "Q": self.value.of(local)}
+        critics: dict[str, Any] = {"V" if self.needs.value == "state" else "Q": self.value.of(local)}
         if self.reward_model is not None:
             x.lam[:] = self.reward_model.initial(seed, local)
             critics["R"] = self.reward_model.of(local)
         optimizer = settings.make_optimizer(self.layout, len(local))
         return NetworkedAgents(x, self.policy.of(local), optimizer, **critics)
 
-    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any, comm,
-                play: bool = False) -> GameSampler:
+    def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any,
+                comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, whether they learn or play."""
         ground, normalise = self.ground, self.normalise
         return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double",
@@ -156,7 +169,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
     policies = neural_policy(policy.network, games.observations, games.actions, games.names, **wanted.model_dump())
-    seen = games.observations
+    seen: tuple[tuple[int, ...], ...] = games.observations
     if experiment.critic.get("input") == "state":
         if games.state_shape is None:
             raise InputError("this environment has no global state", key="critic.input", found="state",
@@ -169,8 +182,9 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
     mixed, initial = bool(needs.mixed), wanted.initial
-    value = neural_critic(f"{needs.value}_value", critic.network, seen, games.names, joint, mixed, initial)
-    parts, model = {"policy": policy, "critic": critic}, None
+    value = neural_critic(value_name(needs.value), critic.network, seen, games.names, joint, mixed, initial)
+    parts: dict[str, NetworkTable] = {"policy": policy, "critic": critic}
+    model = None
     if needs.reward_model:
         _refuse_critic_keys(experiment.reward_model)
         parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
@@ -178,6 +192,11 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
     return Neural(ground, experiment.stagger, policies, value, needs, parts, experiment.normalise, model,
                   critic.options)
+
+
+def value_name(value: Literal["state", "action"]) -> ValueName:
+    """What `neural_critic` calls the critic that an algorithm's requirements ask for."""
+    return "state_value" if value == "state" else "action_value"
 
 
 def _refuse_critic_keys(table: dict[str, Any]) -> None:
@@ -198,7 +217,7 @@ def _seeing(critic: NetworkCritic, alike: bool) -> NetworkCritic:
     return critic.model_copy(update={"input": seen, "joint": critic.joint or usual})
 
 
-def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> NetworkTable:
+def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> NetworkTable[NetworkPolicy]:
     """The table [policy] of networks.
 
     Raises:
@@ -207,8 +226,8 @@ def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> Network
     return read_part(NetworkPolicy, experiment.policy, None, observation, "policy")
 
 
-def read_part(model: type[Options], table: dict[str, Any], basis: Network | None, observation: tuple[int, ...],
-              key: str) -> NetworkTable:
+def read_part(model: type[OptionsT], table: dict[str, Any], basis: Network | None, observation: tuple[int, ...],
+              key: str) -> NetworkTable[OptionsT]:
     """The options of `model` in a table, and the network that the rest of it describes.
 
     Args:
@@ -221,14 +240,17 @@ def read_part(model: type[Options], table: dict[str, Any], basis: Network | None
     own = {name: value for name, value in table.items() if name in model.model_fields}
     spec = {name: value for name, value in table.items() if name not in model.model_fields}
     if "factory" not in spec and "name" not in spec:
-        fits = basis is not None and basis.said_by == "name" and (basis.name != "cnn" or len(observation) > 1)
-        spec = (basis.table() if fits else _usual(observation)) | spec
+        usual = _usual(observation)
+        if isinstance(basis, BuiltIn) and (basis.name != "cnn" or len(observation) > 1):
+            usual = basis.table()
+        spec = usual | spec
     return NetworkTable(checked(model, own, key), read_network(spec, key, model.model_fields))
 
 
 def seeing_actions(critic: Network, observation: tuple[int, ...]) -> Network:
     """The usual network of R(s,a) and Q(s,a): the critic's, with a hidden layer (else it were f(s) + g(a))."""
-    network = critic if critic.said_by == "name" else read_network(_usual(observation), "reward_model")
+    network = critic if isinstance(critic, BuiltIn) else read_network(_usual(observation), "reward_model")
+    assert isinstance(network, BuiltIn), "the usual network is one of netac's own"
     if getattr(network.settings, "hidden", None) != []:
         return network
     return replace(network, settings=network.settings.model_copy(update={"hidden": [64]}))

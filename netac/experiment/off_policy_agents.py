@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netac.agents.alignment import aligned
-from netac.agents.neural.critics import neural_critic
-from netac.agents.neural.policies import reparametrised_policy
+from netac.agents.neural.critics import NeuralActionValue, neural_critic
+from netac.agents.neural.policies import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
 from netac.algorithms.centralized._options import OffPolicy
 from netac.experiment.make_env import Environment, as_games
 from netac.experiment.neural_agents import read_part, read_policy, seeing_actions
-from netac.experiment.on_policy_agents import Central, refuse_for_trainers
+from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_trainers
 from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import state_shape
@@ -26,14 +26,17 @@ LARGEST_REPLAY = 2**33           # bytes
 
 
 @dataclass(frozen=True)
-class Replaying(Central):
-    """What the agents of a trainer with a replay are made of; see `Central`.
+class Replaying(CentrallyTrained):
+    """What the agents of a trainer with a replay are made of; see `PlayingAgents`.
 
     Attributes:
         policy: without what explores.
         value: Q of the joint action, of each agent or of the team.
         needs: `netac.algorithms.centralized._off_policy.ReplayRequirements`.
     """
+
+    policy: ReparametrisedPolicy
+    value: NeuralActionValue
 
     def agents(self, local: range, seed: int, settings: OffPolicy) -> OffPolicyAgents:
         """The agents of this process, at their initial values; on process 0 with the trainer's critics."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from netac.agents.alignment import aligned
 from netac.agents.networks._factory import feed_forward
 from netac.agents.neural.critics import neural_critic
-from netac.agents.neural.policies import neural_policy
+from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.centralized._critics import Critics
 from netac.algorithms.centralized._diagnostics import COLUMNS, OnPolicyReport
+from netac.algorithms.centralized._off_policy import OffPolicyAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
 from netac.algorithms.centralized._options import OffPolicy, OnPolicy
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.experiment.make_env import Environment, GamesSource, as_games, closed
-from netac.experiment.neural_agents import PlayingAgents, read_part, read_policy
+from netac.experiment.neural_agents import PlayingAgents, read_part, read_policy, value_name
 from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
@@ -29,18 +30,15 @@ from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
 from netac.utils.spaces import joint_space
 
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
 
 @dataclass(frozen=True)
-class Central(PlayingAgents):
-    """What the agents of a trainer are made of; see `PlayingAgents`.
-
-    Attributes:
-        value: V of the global state, or Q of it and the joint action (of one critic), or V of observations (of all
-            agents).
-        needs: `netac.algorithms.centralized._on_policy.TrainerRequirements`.
-    """
+class CentrallyTrained(PlayingAgents):
+    """What the agents of any trainer are made of; see `PlayingAgents`."""
 
     has_trainer: ClassVar[bool] = True
 
@@ -50,6 +48,32 @@ class Central(PlayingAgents):
         local = self.needs.critics == "observation"
         return Layout(omega=self.value.size if local else 0, lam=0, theta=self.policy.size, shared=self.policy.shared,
                       dtype="float32")
+
+    def sampler(self, agents: OnPolicyAgents | OffPolicyAgents, placement: Placement, ledger: Ledger, seed: int,
+                settings: Common, comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
+        """What draws their samples, for a trainer.
+
+        Args:
+            play: without one, and without what explores.
+        """
+        ground, policy = self.ground, self.policy.of(agents.local) if play else agents.policy
+        return GameSampler(ground.make, policy, placement, ledger, seed, False, settings.discount, Features(), comm,
+                           replicated=ground.replicated, stagger=self.stagger, trainer=not play,
+                           state=not play and self.needs.critics == "state",
+                           normalise_observations=self.normalise.observations, learning=not play)
+
+
+@dataclass(frozen=True)
+class Central(CentrallyTrained):
+    """What the agents of an on-policy trainer are made of; see `PlayingAgents`.
+
+    Attributes:
+        value: V of the global state, or Q of it and the joint action (of one critic), or V of observations (of all
+            agents).
+        needs: `netac.algorithms.centralized._on_policy.TrainerRequirements`.
+    """
+
+    policy: NeuralPolicy
 
     def agents(self, local: range, seed: int, settings: OnPolicy) -> OnPolicyAgents:
         """The agents `local`, at their initial values; on process 0 with the trainer's critic."""
@@ -69,19 +93,6 @@ class Central(PlayingAgents):
         own = self.needs.critics == "observation"
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
                               OnPolicyReport(np.zeros((len(local), len(COLUMNS)))))
-
-    def sampler(self, agents: OnPolicyAgents, placement: Placement, ledger: Ledger, seed: int, settings: Common, comm,
-                play: bool = False) -> GameSampler:
-        """What draws their samples, for a trainer.
-
-        Args:
-            play: without one, and without what explores.
-        """
-        ground, policy = self.ground, self.policy.of(agents.local) if play else agents.policy
-        return GameSampler(ground.make, policy, placement, ledger, seed, False, settings.gamma, Features(), comm,
-                           replicated=ground.replicated, stagger=self.stagger, trainer=not play,
-                           state=not play and self.needs.critics == "state",
-                           normalise_observations=self.normalise.observations, learning=not play)
 
 
 def make(experiment: Experiment, environment: Environment, needs: TrainerRequirements, settings: OnPolicy) -> Central:
@@ -110,7 +121,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
                              **policy.options.model_dump(), recurrent=True)
     if policies.memory:
         _refuse_chunks(experiment.envs, settings)
-    value = neural_critic(f"{needs.value}_value", critic.network, seen, names, Encoding(games.actions).size,
+    value = neural_critic(value_name(needs.value), critic.network, seen, names, Encoding(games.actions).size,
                           local and needs.shared, policy.options.initial)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
                    experiment.normalise)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,7 +69,8 @@ class PeriodicEvaluation:
         whole = {name: self._gathering.rows(rows) for name, rows in own.items()}
         if flat is None:
             return None
-        self.policies = {"parameters": flat, **whole, "progress": np.array([iteration])}
+        kept = {name: rows for name, rows in whole.items() if rows is not None}
+        self.policies = {"parameters": flat, **kept, "progress": np.array([iteration])}
         return {"iteration": iteration, "env_steps": parts.ledger.samples, **_measures(found), "seconds": seconds,
                 "evaluation_seconds": time.perf_counter() - began}
 
@@ -121,8 +122,10 @@ class BestPolicies:
 
 def best(rows: Sequence[Row]) -> Row | None:
     """The evaluation with the greatest return, the first of several; None if none is finite."""
-    finite = (row for row in rows if isfinite(row["episode_return"]))
-    return max(finite, key=lambda row: row["episode_return"], default=None)
+    def reached(row: Row) -> float:
+        return cast(float, row["episode_return"])
+
+    return max((row for row in rows if isfinite(reached(row))), key=reached, default=None)
 
 
 def told(rows: Sequence[Row]) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def told(rows: Sequence[Row]) -> dict[str, Any]:
     if not rows:
         return {}
     def untimed(row: Row | None) -> dict[str, Any] | None:
-        return row and {name: cell for name, cell in row.items() if name not in TIMES}
+        return None if row is None else {name: cell for name, cell in row.items() if name not in TIMES}
 
     return {"best_evaluation": untimed(best(rows)), "last_evaluation": untimed(rows[-1]),
             "evaluation_seconds": sum(row["evaluation_seconds"] for row in rows)}

@@ -93,18 +93,18 @@ class Recorder:
 
     def _needed(self) -> Iterator[RowWriter]:
         """The writers of this run; rows come to them in this order."""
-        parts, folder = self.parts, self.folder
+        parts, folder, evaluation = self.parts, self.folder, self._evaluation
         yield self._metrics
         if parts.setting.trains_centrally and folder is not None:
             yield TableWriter(DIAGNOSTICS, diagnostics.columns(parts), folder)
-        if self._evaluation is not None:
+        if evaluation is not None:
             yield self._evaluations
-            yield BestPolicies(self._evaluations, lambda: self._evaluation.policies, self._description,
+            yield BestPolicies(self._evaluations, lambda: evaluation.policies, self._description,
                                folder and folder / CHECKPOINTS)
         if parts.setting.experiment.tensorboard and folder is not None:
             yield TensorBoardWriter(folder / TENSORBOARD)
 
-    def restore(self, checkpoint: Mapping[str, np.ndarray] | None) -> int:
+    def restore(self, checkpoint: dict[str, np.ndarray] | None) -> int:
         """Take up a checkpoint; the number of iterations done."""
         if checkpoint is None:
             return 0
@@ -172,13 +172,14 @@ class Recorder:
         """Everything needed to go on from here."""
         flat, wire, parts = self._parameters(), self._wire(), self.parts
         rows = {f"rows_{name}": self._gathering.rows(own) for name, own in parts.rows.items()}
-        if self.folder is None:
+        if self.folder is None or flat is None:
             return
         for writer in self._writers:
             writer.sync()
         checkpoints.save(self.folder / CHECKPOINTS, iteration, {
-            **self._description, "progress": np.array([iteration]), "parameters": flat, **rows,
-            **self._averages.state(), "seconds": np.float64(self._watch.seconds), "wire": wire,
+            **self._description, "progress": np.array([iteration]), "parameters": flat,
+            **{name: whole for name, whole in rows.items() if whole is not None},
+            **self._averages.state(), "seconds": np.array(self._watch.seconds), "wire": wire,
             **{name: array for writer in self._writers for name, array in writer.state().items()}, **parts.state()})
 
     def result(self) -> RunResult | None:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError
 from netac.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapping[str, Any] | None = None,
@@ -59,8 +62,8 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         raise error from caught
 
 
-def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progress: bool, verbose: bool,
-         comm) -> RunResult:
+def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: dict, folder: Path | None, resume: bool,
+         progress: bool, verbose: bool, comm: MPI.Intracomm | None) -> RunResult:
     root = comm is None or comm.rank == 0
     mixed = compare_hosts(comm)
     with ExitStack() as held:
@@ -76,14 +79,14 @@ def _run(experiment, overrides: dict, folder: Path | None, resume: bool, progres
         complete, done = launch.agree(comm, begin)
         setting = known[0] if known else prepare(complete)
         if done:
-            return launch.agree(comm, lambda: read_result(folder, columns_of(setting.layout)))
+            return launch.agree(comm, lambda: read_result(cast(Path, folder), columns_of(setting.layout)))
         if setting.plays_games:
             compare_networks(comm)
         parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
             introduce(setting)
-        result = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+        result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
     return result if comm is None else comm.bcast(result, root=0)
 
 
@@ -94,7 +97,7 @@ def introduce(setting: Setting) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def checked_setting(source: config.Source, comm=None, algorithm: str | None = None,
+def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, algorithm: str | None = None,
                     compared: Sequence[str] = ()) -> Setting:
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
     experiment = source.experiment(algorithm, compared)

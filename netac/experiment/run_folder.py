@@ -77,7 +77,9 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
     Raises:
         InputError: it is of another experiment or of a format that cannot be gone on from.
     """
-    found = checkpoints.newest(folder / CHECKPOINTS) if folder and resume else None
+    if folder is None or not resume:
+        return None
+    found = checkpoints.newest(folder / CHECKPOINTS)
     if found is None:
         return None
     if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):
@@ -108,10 +110,10 @@ class RunLock:
         with ExitStack() as undo:
             undo.callback(self.__exit__)
             try:
-                self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-                self._take()
-                os.ftruncate(self._descriptor, 0)
-                os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+                self._descriptor = descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._take(descriptor)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             except OSError as error:
                 raise cannot_write(file, error) from error
             undo.pop_all()
@@ -124,13 +126,13 @@ class RunLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _take(self) -> None:
+    def _take(self, descriptor: int) -> None:
         try:
             # The package filelock does not tell who holds a lock, on a file system without locks takes the file itself
             # for one (which a killed run leaves behind) or fails, and takes 0.1 s to load: it would replace this line.
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unnamed process"
             raise InputError(
                 "another netac run is writing into this folder", file=self.folder, found=holder,
                 valid="wait for it, choose another --out, or, if this was one mpirun launch, set NETAC_MPI=1 "
@@ -179,6 +181,7 @@ def _differing(mine: dict, theirs: dict, prefix: str = "") -> list[str]:
 
 def _at(tables: dict, key: str) -> Any:
     """The value of a dotted key, None where there is none."""
+    found: Any = tables
     for part in key.split("."):
-        tables = tables.get(part) if isinstance(tables, dict) else None
-    return tables
+        found = found.get(part) if isinstance(found, dict) else None
+    return found

@@ -88,7 +88,7 @@ class TableWriter:
 
     def state(self) -> dict[str, np.ndarray]:
         """How many rows there are."""
-        return {} if self._csv is None else {self._count: np.int64(self._csv.rows)}
+        return {} if self._csv is None else {self._count: np.array(self._csv.rows)}
 
     def close(self) -> None:
         """Close the file."""
@@ -122,7 +122,7 @@ class TensorBoardWriter:
         """A number for each column."""
         if table == EVALUATIONS:
             row = {name if name == "iteration" else f"evaluation/{name}": cell for name, cell in row.items()}
-        if table in (METRICS, EVALUATIONS):
+        if table in (METRICS, EVALUATIONS) and self._events is not None:
             self._events.write(row)
 
     def sync(self) -> None:

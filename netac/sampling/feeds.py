@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
 from netac.utils.streams import Stream
+
+Told = Any      # an array; None on processes that are not told it, which do not read it
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Advance:
     view: View
     own: list[np.ndarray]
     pi: list[np.ndarray | None]
-    joint: np.ndarray | None
+    joint: Told
     active: np.ndarray
     r: np.ndarray
     outcome: Outcome

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite, prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +18,15 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
-from netac.sampling.feeds import Advance, GameFeed
+from netac.sampling.feeds import Advance, GameFeed, Told
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
 from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
 from netac.utils.streams import Purpose, Stream, student_t4
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 class GameSampler:
@@ -46,13 +50,14 @@ class GameSampler:
         learning: whether these statistics are updated, and `rows` hold the policies' memories of games under way.
     """
 
-    def __init__(self, make: Callable[[], BatchedEnvironment], policy, placement: Placement, ledger: Ledger, seed: int,
-                 double: bool, gamma: float, features: Features, comm=None, *, replicated: bool = True,
-                 stagger: int = 0, state: bool = False, trainer: bool = False, own_first: bool = False,
-                 normalise_observations: bool = False, normalise_rewards: bool = False, learning: bool = True):
+    def __init__(self, make: Callable[[], BatchedEnvironment], policy: Any, placement: Placement, ledger: Ledger,
+                 seed: int, double: bool, gamma: float, features: Features, comm: MPI.Intracomm | None = None, *,
+                 replicated: bool = True, stagger: int = 0, state: bool = False, trainer: bool = False,
+                 own_first: bool = False, normalise_observations: bool = False, normalise_rewards: bool = False,
+                 learning: bool = True):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
-        self._replicated, self._with_state = comm is None or (replicated and not trainer), state
+        self._replicated, self._with_state = replicated and not trainer, state
         self.trainer = trainer
         self._agents = placement.local
         self.environment = environment = make()
@@ -84,8 +89,9 @@ class GameSampler:
 
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
         """`environment`, begun, with the random streams of number `index`."""
-        host = Replicated(environment, self._agents, self._with_state) if self._replicated else AtRoot(
-            environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
+        host: Replicated | AtRoot = Replicated(environment, self._agents, self._with_state)
+        if self._comm is not None and not self._replicated:
+            host = AtRoot(environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
         seed, agents = self._seed, self._agents
         restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
         view = self._seen(host.begin(seed, index), index == RUNNING)
@@ -131,7 +137,8 @@ class GameSampler:
         view = source.view
         own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
-        outcome = source.host.step(None if joint is None else self._joint.clip(joint))
+        played: Told = None if joint is None else self._joint.clip(joint)
+        outcome = source.host.step(played)
         self.ledger.samples += self.games
         self._count(self.games)
         after = self._seen(outcome.view, running)
@@ -181,12 +188,12 @@ class GameSampler:
         """
         memory = None if source.memory is None else source.memory.copy()
         joint = self._act(theta, source, after.obs, keep=False)[2]
-        if memory is not None:
+        if memory is not None and source.memory is not None:
             source.memory[:] = memory
         return joint
 
     def _act(self, theta: np.ndarray, source: GameFeed, obs: list[np.ndarray], pending: np.ndarray | None = None,
-             keep: bool = True):
+             keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None], Told]:
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
         Actions that were chosen before (`pending`, as in `GameFeed`) are kept, and only their probabilities are those
@@ -198,12 +205,12 @@ class GameSampler:
         own, pi = self.policy.act(theta, obs, uniforms, keep, source.memory)
         if not self.trainer:
             self.ledger.announced += self.games if new is None else int(new.sum())
-        if new is not None:
+        if new is not None and pending is not None:
             joint = np.where(new, self._gather(own), pending) if new.any() else pending
             return list(joint[self._agents.start:self._agents.stop]), pi, joint
         return own, pi, self._gather(own)
 
-    def _gather(self, own: list[np.ndarray]) -> np.ndarray | None:
+    def _gather(self, own: list[np.ndarray]) -> Told:
         """All agents' actions, rounded as when sent: (n) own ones -> (N, E, ...); with a trainer, only on process 0."""
         sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
         if self.trainer:
@@ -251,9 +258,11 @@ class GameSampler:
             return view
         if learn and self.learning:
             self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
-            if view.state is not None:
+            if view.state is not None and self._states is not None:
                 self._states.update([view.state], np.ones((1, self.games), dtype=bool) & games)
-        state = view.state if view.state is None else self._states.apply([view.state])[0]
+        state = view.state
+        if state is not None and self._states is not None:
+            state = self._states.apply([state])[0]
         return View(self._observations.apply(view.obs), state, view.active)
 
     def privacy_noise(self, samples: int) -> np.ndarray:

@@ -8,12 +8,16 @@ step, another one after games have begun anew.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment, Step
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
 @dataclass(slots=True)
@@ -104,14 +108,14 @@ class AtRoot:
         trainer: whether it is shown to process 0 alone, and what travels is counted as the trainer's traffic.
     """
 
-    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool, comm,
-                 trainer: bool = False):
+    def __init__(self, environment: BatchedEnvironment, placement: Placement, ledger: Ledger, with_state: bool,
+                 comm: MPI.Intracomm, trainer: bool = False):
         self._environment, self._placement, self._ledger, self._comm = environment, placement, ledger, comm
         games, shapes = environment.games, environment.observations
         self._shown = [[(games, *shapes[agent]) for agent in placement.block(rank)]
                        for rank in range(placement.processes)]
         self._trainer_sees = trainer and with_state and placement.rank == 0
-        self._state = (games, *environment.state_shape) if with_state and not trainer else None
+        self._state = (games, *(environment.state_shape or ())) if with_state and not trainer else None
         self._active = (placement.agents, games)
         self._counts = [self._floats(rank) for rank in range(placement.processes)]
         self._received = np.empty(self._counts[placement.rank])

@@ -8,8 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from netac.agents.tabular_batch import TabularBatch
-from netac.agents.transitions import Transitions
+from netac.agents.protocols import Batch
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs import BatchedEnvironment, TabularEnvironment
@@ -58,7 +57,7 @@ class Sampler(Protocol):
     @property
     def resumable(self) -> bool: ...
 
-    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch | Transitions:
+    def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> Batch:
         """`samples` steps of the chain `feed` with the policies at `theta` (n, d): M = samples E joint samples."""
 
     def privacy_noise(self, samples: int) -> np.ndarray:

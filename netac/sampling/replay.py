@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
+from netac.agents.protocols import LEFT_OUT
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance
@@ -36,12 +38,12 @@ class ReplayBatch:
     obs: list[np.ndarray]
     next_obs: list[np.ndarray]
     active: np.ndarray
-    state: np.ndarray | None = None
-    next_state: np.ndarray | None = None
-    joint: np.ndarray | None = None
-    r: np.ndarray | None = None
-    part: np.ndarray | None = None
-    valued: np.ndarray | None = None
+    state: np.ndarray = LEFT_OUT
+    next_state: np.ndarray = LEFT_OUT
+    joint: np.ndarray = LEFT_OUT
+    r: np.ndarray = LEFT_OUT
+    part: np.ndarray = LEFT_OUT
+    valued: np.ndarray = LEFT_OUT
 
 
 class Replay:
@@ -88,9 +90,12 @@ class Replay:
             self._own["next_obs"][k, slots, :width] = after[kept].reshape(len(kept), width)
         self._rows["active"][:, slots] = step.active[:, kept]
         if self._told:
-            told = {"state": step.view.state, "next_state": step.after.state,
-                    "joint": self._encode(step.joint, step.view.active), "r": step.outcome.everyone.r.T,
-                    "part": step.view.active.T, "valued": step.outcome.valued.T}
+            everyone = step.outcome.everyone
+            assert everyone is not None, "the trainer steps the games"
+            told: dict[str, Any] = {
+                "state": step.view.state, "next_state": step.after.state,
+                "joint": self._encode(step.joint, step.view.active), "r": everyone.r.T,
+                "part": step.view.active.T, "valued": step.outcome.valued.T}
             for name, ring in self._told.items():
                 ring[slots] = told[name][kept]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -123,6 +123,7 @@ class Rollouts:
         if self._obs is None:
             self._obs = [_block(T * E, own.shape[1:]) for own in source.view.obs]
             if central and trainer:
+                assert source.view.state is not None, "the trainer sees the state"
                 self._states = [_block(T * E, source.view.state.shape[1:])]
         seen = self._states if central else self._obs
         own: list[list[np.ndarray]] = [[] for _ in theta]
@@ -141,6 +142,7 @@ class Rollouts:
             active[:, t], done[t], present[t] = step.active, step.again, step.view.active.mean(axis=0)
             r.append(step.r)
             if trainer:
+                assert step.outcome.everyone is not None, "the trainer steps the games"
                 everyone.append(step.outcome.everyone.r)
             if central and trainer:
                 self._states[0][now] = step.view.state
@@ -154,7 +156,7 @@ class Rollouts:
             if step.again.any() or t == T - 1:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
-                last = [step.after.state] if central and trainer else step.after.obs if not central else []
+                last: list[Any] = [step.after.state] if central and trainer else step.after.obs if not central else []
                 for final, shown in zip(finals, last, strict=True):
                     final.append(shown[games])
                     if t == T - 1:
@@ -191,7 +193,8 @@ class Rollouts:
         """The chunks, from T / L memories (n, E, H) at their starts and done (T, E)."""
         fresh = np.zeros(done.shape, dtype=bool)
         fresh[1:] = done[:-1] > 0
-        return Sequences(chunked(*done.shape, self._chunk), list(np.concatenate(memories, axis=1)), fresh.ravel())
+        T, E = done.shape
+        return Sequences(chunked(T, E, self._chunk), list(np.concatenate(memories, axis=1)), fresh.ravel())
 
 
 def _by_agent(steps: list[np.ndarray], T: int, E: int) -> np.ndarray:

@@ -9,23 +9,28 @@ one after the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.agents.distributions import choose
 from netac.agents.policies import LogLinear, Tabular
+from netac.agents.protocols import LEFT_OUT
 from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._tabular import TabularEnvironment
-from netac.exact import stationary_distribution, transition, visitation_distribution
+from netac.exact import FiniteMDP, stationary_distribution, transition, visitation_distribution
 from netac.sampling.chains import Chain, FreshDraws, RestartingChain
 from netac.sampling.protocol import RUNNING, SECOND, Features, Sampling
 from netac.sampling.tally import Tally
 from netac.utils.errors import RunError
 from netac.utils.spaces import ActionSpace, joint_space
 from netac.utils.streams import Purpose, Stream, student_t4
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 TABLE_STATES = 64           # with more states, samples are drawn one after the other
 
@@ -60,7 +65,8 @@ class TabularSampler:
     resumable = True
 
     def __init__(self, environment: TabularEnvironment, policy: Tabular | LogLinear, placement: Placement,
-                 ledger: Ledger, seed: int, sampling: Sampling, gamma: float, features: Features, comm=None):
+                 ledger: Ledger, seed: int, sampling: Sampling, gamma: float, features: Features,
+                 comm: MPI.Intracomm | None = None):
         self.environment, self.policy, self.placement, self.ledger = environment, policy, placement, ledger
         self._seed, self._comm, self._features, self._gamma = seed, comm, features, gamma
         self._agents = placement.local
@@ -69,7 +75,7 @@ class TabularSampler:
         self._exchanges: dict[int, Everyone] = {}              # of actions, by the number of samples
         self._all_states = np.arange(environment.states)
         self.games = 1                                         # joint samples drawn side by side
-        self._theta: np.ndarray | None = None                  # at which the exact distributions are asked for
+        self._theta: np.ndarray = LEFT_OUT                     # at which the exact distributions are asked for
         self.tally = Tally()
         chains = (RUNNING, SECOND) if sampling in ("double", "iid") else (RUNNING,)
         self.feeds = [self.feed(index, self._chain(index, sampling)) for index in chains]
@@ -131,7 +137,7 @@ class TabularSampler:
         states, next_states, _, joint, _ = self._draw(source, theta, samples)
         return states, next_states, joint
 
-    def _draw(self, source: TabularFeed, theta: np.ndarray, samples: int):
+    def _draw(self, source: TabularFeed, theta: np.ndarray, samples: int) -> tuple[np.ndarray, ...]:
         """states, next_states, own actions, joint actions, pi of `samples` samples."""
         states = self.environment.states
         if states == 1:
@@ -150,7 +156,7 @@ class TabularSampler:
         self.ledger.announced += 1
         return pi, own, self._gather(own)
 
-    def _draw_one(self, source: TabularFeed, theta: np.ndarray):
+    def _draw_one(self, source: TabularFeed, theta: np.ndarray) -> tuple[np.ndarray, ...]:
         chain, u, states = source.chain, None, self._all_states[:1]
         if self.environment.states > 1:
             u = chain.uniforms(1)
@@ -167,7 +173,7 @@ class TabularSampler:
         chain.advance(int(next_states[0]), u)
         return next_states
 
-    def _draw_with_next(self, source: TabularFeed, theta: np.ndarray, samples: int):
+    def _draw_with_next(self, source: TabularFeed, theta: np.ndarray, samples: int) -> tuple[np.ndarray, ...]:
         """Samples (s, a, s', a'); on a chain a' is the next sample's a, independent samples draw both afresh."""
         if samples != 1:
             raise RunError("a batch of several samples has no a': algorithms ask for psi_next one sample at a time")
@@ -193,14 +199,14 @@ class TabularSampler:
         self.ledger.announced += samples
         return choose(self.policy.logits(theta, self._all_states), source.actions.take(samples).T[:, None, :])
 
-    def _draw_stateless(self, source: TabularFeed, theta: np.ndarray, samples: int):
+    def _draw_stateless(self, source: TabularFeed, theta: np.ndarray, samples: int) -> tuple[np.ndarray, ...]:
         pi, responses = self._respond(source, theta, samples)
         own, states = responses[:, 0], self._all_states
         if samples > 1:
             states, pi = np.zeros(samples, dtype=np.int64), np.repeat(pi, samples, axis=1)
         return states, states, own, own if self._comm is None else self._gather(own), pi
 
-    def _draw_table(self, source: TabularFeed, theta: np.ndarray, samples: int):
+    def _draw_table(self, source: TabularFeed, theta: np.ndarray, samples: int) -> tuple[np.ndarray, ...]:
         S, n = self.environment.states, len(self._agents)
         pi, responses = self._respond(source, theta, samples)
         u = source.chain.uniforms(samples)
@@ -236,6 +242,12 @@ class TabularSampler:
 
     # --- exact distributions: known to the experiment, not traffic between agents ---
 
+    @property
+    def _mdp(self) -> FiniteMDP:
+        mdp = self.environment.mdp
+        assert mdp is not None, "without a model, exact sampling is refused before"
+        return mdp
+
     def _joint_pi(self) -> np.ndarray:
         pi, _ = choose(self.policy.logits(self._theta, self._all_states), np.zeros((1, 1, 1)))
         if self._comm is None:
@@ -246,10 +258,10 @@ class TabularSampler:
         return everyone
 
     def _stationary(self) -> np.ndarray:
-        return stationary_distribution(transition(self.environment.mdp, self._joint_pi()))
+        return stationary_distribution(transition(self._mdp, self._joint_pi()))
 
     def _visitation(self) -> np.ndarray:
-        mdp = self.environment.mdp
+        mdp = self._mdp
         return visitation_distribution(transition(mdp, self._joint_pi()), mdp.xi, self._gamma)
 
     # --- checkpoints ---

@@ -39,7 +39,7 @@ def read_network(table: dict[str, Any] | Network, key: str, others: Iterable[str
 
 def feed_forward(like: Network) -> Network:
     """A network without memory that resembles `like`: itself, where it has none."""
-    if like.said_by == "factory" or not hasattr(like.module, "feed_forward"):
+    if isinstance(like, Factory) or not hasattr(like.module, "feed_forward"):
         return like
     return read_network(like.module.feed_forward(like.settings), "critic")
 
@@ -71,7 +71,7 @@ def make_module(network: Network, observation: tuple[int, ...], outputs: int, *,
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if network.said_by == "factory":
+        if isinstance(network, Factory):
             return _users(network, {"observation": observation, "outputs": outputs, "joint": joint}, key)
         try:
             return network.module.make(network.settings, observation, outputs, joint, gain)
@@ -81,7 +81,7 @@ def make_module(network: Network, observation: tuple[int, ...], outputs: int, *,
 
 def refuse_large(network: Network, observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:
     """Refuse a built-in network with more parameters than an agent may hold, before they are drawn."""
-    if network.said_by == "factory":
+    if isinstance(network, Factory):
         return
     with torch.device("meta"):
         try:
@@ -176,12 +176,13 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
 
 def _beside(found: object, wanted: list[tuple[int, int]], refuse: Refusal) -> torch.Tensor:
     """Outputs and memory, the two that a module with memory gives, side by side."""
-    pair = isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, torch.Tensor) for each in found)
-    shapes = [tuple(each.shape) for each in found] if pair else f"a {type(found).__name__}"
-    if shapes != wanted:
-        raise refuse(f"the module has an attribute `memory`, but forward gives {shapes}",
-                     f"the tuple (outputs, memory), of shapes {wanted[0]} and {wanted[1]}")
-    return torch.cat(found, dim=1)
+    shapes: object = f"a {type(found).__name__}"
+    if isinstance(found, tuple) and len(found) == 2 and all(isinstance(each, torch.Tensor) for each in found):
+        shapes = [tuple(each.shape) for each in found]
+        if shapes == wanted:
+            return torch.cat(found, dim=1)
+    raise refuse(f"the module has an attribute `memory`, but forward gives {shapes}",
+                 f"the tuple (outputs, memory), of shapes {wanted[0]} and {wanted[1]}")
 
 
 def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, buffers: dict[str, torch.Tensor],

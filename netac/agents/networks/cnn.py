@@ -44,7 +44,7 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
     first = len(observation) == 3 and (settings.layout == "channels-first" or (
         settings.layout == "auto" and observation[0] < observation[2]))
     shape = (*observation[1:], observation[0]) if first else (*observation, 1)[:3]
-    sizes = [shape[:2]]
+    sizes = [(shape[0], shape[1])]
     for _ in settings.channels:
         sizes.append(_after(sizes[-1], settings.kernel, settings.stride, settings.padding))
         if min(sizes[-1]) < 1:
@@ -56,7 +56,8 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
 
 def _after(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
     """Height and width of what a convolution gives."""
-    return tuple((side + 2 * padding - kernel) // stride + 1 for side in size)
+    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
+    return height, width
 
 
 # Why not torch.nn.Conv2d: forwards and backwards through [16, 32] channels and the output layer, one thread, 1 / 16 /

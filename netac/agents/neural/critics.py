@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from netac.agents.networks._torch import torch
 from netac.agents.neural.modules import describe
 from netac.agents.neural.networks import Initial, Networks, networks
 from netac.agents.transitions import Transitions
+
+ValueName = Literal["state_value", "action_value"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class NeuralActionValue(NeuralRewardModel):
     def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
         values = self.of_each(omega, b.seen, b.alternatives)
-        return np.stack([np.vecdot(pi, q) for pi, q in zip(b.pi, values, strict=True)])
+        chances: list[Any] = b.pi          # action vectors, which have none, are refused before
+        return np.stack([np.vecdot(pi, q) for pi, q in zip(chances, values, strict=True)])
 
     def of_each(self, omega: np.ndarray, seen: list[np.ndarray], alternatives: list[np.ndarray]) -> list[np.ndarray]:
         """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
@@ -114,9 +117,25 @@ class NeuralActionValue(NeuralRewardModel):
                 for value, others in zip(values, alternatives, strict=True)]
 
 
-def neural_critic(what: Literal["state_value", "reward_model", "action_value"], spec: dict[str, Any] | Network,
+@overload
+def neural_critic(what: Literal["action_value"], spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
+                  names: Sequence[str], joint: int, mixed: bool, initial: Initial = ...) -> NeuralActionValue: ...
+
+
+@overload
+def neural_critic(what: Literal["reward_model"], spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
+                  names: Sequence[str], joint: int, mixed: bool, initial: Initial = ...) -> NeuralRewardModel: ...
+
+
+@overload
+def neural_critic(what: ValueName, spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
+                  names: Sequence[str], joint: int, mixed: bool,
+                  initial: Initial = ...) -> NeuralStateValue | NeuralActionValue: ...
+
+
+def neural_critic(what: ValueName | Literal["reward_model"], spec: dict[str, Any] | Network,
                   inputs: Sequence[tuple[int, ...]], names: Sequence[str], joint: int, mixed: bool,
-                  initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel | NeuralActionValue:
+                  initial: Initial = "common") -> NeuralStateValue | NeuralRewardModel:
     """The critics of all N agents; arguments and errors as those of `networks`.
 
     Args:
@@ -124,7 +143,8 @@ def neural_critic(what: Literal["state_value", "reward_model", "action_value"], 
         joint: F, size of the joint action as numbers; V(s) has no use for it.
         mixed: whether consensus averages them, so that all must agree in every layer.
     """
-    kinds = {"state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}
+    kinds: dict[str, type[NeuralStateValue] | type[NeuralRewardModel]] = {
+        "state_value": NeuralStateValue, "reward_model": NeuralRewardModel, "action_value": NeuralActionValue}
     made = networks("reward_model" if what == "reward_model" else "critic", spec, inputs, [1] * len(inputs), names,
                     joint=0 if what == "state_value" else joint, shared=["*"] if mixed else [], initial=initial)
     return kinds[what](made)

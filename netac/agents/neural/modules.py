@@ -168,11 +168,11 @@ class Modules:
             sequences: of modules with memory, which are unrolled over them: how the observations follow each other.
         """
         self.bind(rows)
-        seen = [(tensor(own),) for own in observations]
+        seen: list[tuple[torch.Tensor, ...]] = [(tensor(own),) for own in observations]
         if joint is not None:
             seen = [(*own, tensor(other)) for own, other in zip(seen, joint, strict=True)]
         with torch.set_grad_enabled(keep):
-            outputs = [module(*own) if sequences is None else _unrolled(module, *own, sequences, row)
+            outputs = [module(*own) if sequences is None else _unrolled(module, own[0], sequences, row)
                        for row, (module, own) in enumerate(zip(self._modules, seen, strict=True))]
         if keep:
             self._kept = _Kept(list(observations), joint, sequences, outputs)
@@ -204,11 +204,12 @@ class Modules:
         kept = self._kept
         if kept is None or kept.joint is not joint or kept.sequences is not sequences or any(
                 one is not other for one, other in zip(kept.observations, observations, strict=True)):
-            self.forward(rows, observations, joint, True, sequences)
-            kept = self._kept
+            outputs = self.forward(rows, observations, joint, True, sequences)
+        else:
+            outputs = kept.outputs
         if last:
             self._kept = None
-        return kept.outputs
+        return outputs
 
     def backward(self, outputs: list[torch.Tensor], pulls: list[np.ndarray]) -> np.ndarray:
         """sum over an agent's outputs of pull x grad output: `gradient`, overwritten by the next call."""

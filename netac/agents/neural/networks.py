@@ -77,7 +77,8 @@ class Networks:
 
     def rows(self, seed: int, agents: range) -> np.ndarray:
         """Initial values of `agents`, (n, size) single precision; zeros for tensors that are not the modules'."""
-        number, common = KINDS[self.key], {}
+        number = KINDS[self.key]
+        common: dict[tuple, dict[str, np.ndarray]] = {}
 
         def alike(agent: int) -> dict[str, np.ndarray]:
             kind = self._kinds[agent]

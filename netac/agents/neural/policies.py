@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from netac.agents.distributions import Distribution, Family, distribution_of, relaxation_of
+from netac.agents.distributions import Distribution, DistributionFamily, distribution_of, relaxation_of
 from netac.agents.networks._factory import Network
 from netac.agents.networks._torch import torch
 from netac.agents.neural.modules import Tensors, describe
@@ -76,9 +76,9 @@ class PolicyNetworks:
         return self.networks.rows(seed, agents)
 
     @cached_property
-    def _groups(self) -> list[tuple[Family, list[int]]]:
+    def _groups(self) -> list[tuple[DistributionFamily, list[int]]]:
         """Agents, by their rows, whose actions have distributions of one family."""
-        groups: dict[Family, list[int]] = {}
+        groups: dict[DistributionFamily, list[int]] = {}
         for row, agent in enumerate(self.networks.agents):
             groups.setdefault(distribution_of(self.actions[agent]), []).append(row)
         return list(groups.items())
@@ -89,7 +89,7 @@ def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
     return np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
 
 
-def _dealt(groups: Iterable[tuple[list[int], np.ndarray | None]], agents: int) -> list:
+def _dealt(groups: Iterable[tuple[list[int], Sequence[Any] | np.ndarray | None]], agents: int) -> list:
     """The groups' stacked results in the order of the agents: (n); None where a group has none."""
     found: list = [None] * agents
     for rows, each in groups:
@@ -183,11 +183,11 @@ class NeuralPolicy(PolicyNetworks):
         moved = modules.tangents(theta, b.obs, h, sequences)
         products = np.empty((len(moved), len(moved[0])))
         outputs = modules.outputs(theta, b.obs, last=False, sequences=sequences)
-        for family, rows, pi in self._distributions(theta, outputs):
+        for _, rows, pi in self._distributions(theta, outputs):
             score, beside = pi.score(np.stack([b.own[row] for row in rows]))
             products[rows] = np.vecdot(score, np.stack([moved[row] for row in rows]))
             if beside is not None:
-                products[rows] += np.vecdot(beside, self._log_std(h, family, rows))
+                products[rows] += np.vecdot(beside, self._deviations(h, rows))
         return products if b.active is None else products * b.active
 
     def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
@@ -203,7 +203,7 @@ class NeuralPolicy(PolicyNetworks):
         return self._backward(outputs, pulls)
 
     def _distributions(self, theta: np.ndarray,
-                       outputs: list[torch.Tensor]) -> Iterator[tuple[Family, list[int], Distribution]]:
+                       outputs: list[torch.Tensor]) -> Iterator[tuple[DistributionFamily, list[int], Distribution]]:
         """Of each group of agents: the family, their rows, and what they draw (g, M) actions from."""
         for family, rows in self._groups:
             yield family, rows, family(_stacked(outputs, rows), self._log_std(theta, family, rows))
@@ -225,10 +225,11 @@ class NeuralPolicy(PolicyNetworks):
     def _tensors(self, row: int) -> Tensors:
         return self.networks.tensors[self.networks.agents[row]]
 
-    def _log_std(self, numbers: np.ndarray, family: Family, rows: list[int]) -> np.ndarray | None:
+    def _log_std(self, numbers: np.ndarray, family: DistributionFamily, rows: list[int]) -> np.ndarray | None:
         """The entries of log_std in some rows of theta or of a direction: (g, 1, d_i), double; None without any."""
-        if not family.deviations:
-            return None
+        return self._deviations(numbers, rows) if family.deviations else None
+
+    def _deviations(self, numbers: np.ndarray, rows: list[int]) -> np.ndarray:
         return np.stack([numbers[row, self._tensors(row).places[LOG_STD]] for row in rows]).astype(float)[:, None, :]
 
 

@@ -50,7 +50,7 @@ class ActionValues:
         """
         C, r, part, valued = len(self.omega), b.r, b.part, b.valued
         if not self.every:
-            part, valued = part.any(axis=0, keepdims=True), valued.any(axis=0, keepdims=True)
+            part, valued = (np.logical_or.reduce(each, axis=0, keepdims=True) for each in (part, valued))
         if not self.every or self.settings.team_reward is not None:
             r = np.repeat(team_reward(r, self.settings.team_reward), C, axis=0)
         return Transitions(seen=[b.state] * C, next_seen=[b.next_state] * C, joint=[b.joint] * C, r=r,
@@ -59,7 +59,7 @@ class ActionValues:
 
     def returns(self, b: Transitions) -> np.ndarray:
         """y = r + gamma Q'(s', a'), the value of s' being 0 where it is terminal, (critics, M)."""
-        return b.r + self.settings.gamma * self.Q_target.next(self.targets, b)
+        return b.r + self.settings.discount * self.Q_target.next(self.targets, b)
 
     def regress(self, b: Transitions, y: np.ndarray, beta: np.ndarray) -> np.ndarray:
         """A step down the mean of (y - Q(s, a))^2 / 2: the losses and the mean values before it, (2, critics)."""

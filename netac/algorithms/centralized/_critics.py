@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class Critics:
         together = len(r) != len(b.bootstrap_mask)                   # one critic of all agents
         bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
         advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_final), bootstrap_mask, b.ends,
-                                  settings.gamma, settings.gae_lambda)
+                                  settings.discount, settings.gae_lambda)
         return Judgement(advantages, targets.reshape(values.shape), values)
 
     def returns(self, b: Rollout) -> np.ndarray:
@@ -85,7 +85,7 @@ class Critics:
 
     def of_each(self, b: Rollout, alternatives: np.ndarray, part: slice) -> np.ndarray:
         """Q(s, .) of the trainer's critic in units of returns, at joint actions (m, A, F) in m samples: (m, A)."""
-        found, = self.V.of_each(self.omega, [b.seen[0][part]], [alternatives])
+        found, = cast("NeuralActionValue", self.V).of_each(self.omega, [b.seen[0][part]], [alternatives])
         return self._returns(found[None])[0]
 
     def _returns(self, values: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from netac.sampling.replay import Replay
 if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.policies import ReparametrisedPolicy
 
+ReportRow = dict[str, float | int | str]
+
 
 @dataclass(frozen=True)
 class ReplayRequirements(TrainerRequirements):
@@ -49,7 +51,7 @@ class OffPolicyReport:
 
     norms: np.ndarray
     critics: np.ndarray
-    rows: list[dict[str, float | int | str]] = field(default_factory=list)
+    rows: list[ReportRow] = field(default_factory=list)
     columns: ClassVar[tuple[str, ...]] = ("critic_loss", "mean_q", "policy_gradient")
 
     def close(self, links: TrainerLinks, updates: int) -> None:
@@ -57,13 +59,13 @@ class OffPolicyReport:
         norms = links.gather(self.norms[:, None] / updates, counted=False)
         if norms is not None:
             self.rows = [{"agent": agent, "policy_gradient": norm} for agent, norm in enumerate(norms[:, 0].tolist())]
-            whose = self.rows if self.critics.shape[1] == len(norms) else [{"agent": "all"}]
+            whose: list[ReportRow] = self.rows if self.critics.shape[1] == len(norms) else [{"agent": "all"}]
             for row, (loss, value) in zip(whose, (self.critics / updates).T.tolist(), strict=True):
                 row |= {"critic_loss": loss, "mean_q": value}
             self.rows += [row for row in whose if row["agent"] == "all"]
         self.norms[:] = self.critics[:] = 0.0
 
-    def table(self) -> list[dict[str, float | int | str]]:
+    def table(self) -> list[ReportRow]:
         """A row for each agent, and one called "all" for the team's critic (with one agent: in the agent's row)."""
         return self.rows
 
@@ -93,12 +95,12 @@ class OffPolicyAgents:
     report: OffPolicyReport
 
     @cached_property
-    def together(self) -> Learner:
+    def together(self) -> Learner[ReparametrisedPolicy]:
         """All of them as one learner."""
         return Learner(self.policy, self.parameters.theta, self.optimizer)
 
     @cached_property
-    def apart(self) -> dict[int, Learner]:
+    def apart(self) -> dict[int, Learner[ReparametrisedPolicy]]:
         """Each as a learner by itself, by its number."""
         return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
 

@@ -64,12 +64,12 @@ class OnPolicyAgents:
     report: OnPolicyReport
 
     @cached_property
-    def together(self) -> Learner:
+    def together(self) -> Learner[NeuralPolicy]:
         """All of them as one learner."""
         return Learner(self.policy, self.parameters.theta, self.optimizer)
 
     @cached_property
-    def apart(self) -> dict[int, Learner]:
+    def apart(self) -> dict[int, Learner[NeuralPolicy]]:
         """Each as a learner by itself, by its number."""
         return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
 

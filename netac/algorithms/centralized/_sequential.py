@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from netac.algorithms.policy_gradient.surrogates import Surrogate, ratios
 from netac.comm.trainer_links import TrainerLinks
 from netac.utils.streams import Purpose, generator
 
-Improve = Callable[[int, Learner, Transitions, np.ndarray, np.ndarray], None]
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural.policies import NeuralPolicy
+
+Improve = Callable[[int, Learner["NeuralPolicy"], Transitions, np.ndarray, np.ndarray], None]
 
 
 def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
@@ -55,7 +59,7 @@ def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     """The agents ascend a surrogate one after the other, by gradient steps; `weigh` is that of `ascend`."""
     samples, minibatches = session.b.done.size, settings.minibatches
 
-    def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
+    def improve(i: int, learner: Learner[NeuralPolicy], own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, i, chunks=own.chunks)
         ascend(learner, own, old, M, weigh, session.alpha, parts, samples // minibatches)
 

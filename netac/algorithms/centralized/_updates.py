@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.sampling.replay import ReplayBatch
 from netac.utils.streams import Purpose, generator
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural.policies import ReparametrisedPolicy
 
 Uniforms = Sequence[np.ndarray | None]
 
@@ -67,8 +71,8 @@ class Update:
         told = self._links.gather(np.concatenate([self._packed(following), self._packed(now)], axis=1))
         if told is None:
             return None, None
-        following, now = np.split(told, 2, axis=1)
-        return self._joint(following, b.valued), self._joint(now, b.part)
+        then, there = np.split(told, 2, axis=1)
+        return self._joint(then, b.valued), self._joint(there, b.part)
 
     def regress(self, next_joint: np.ndarray | None) -> None:
         """Every critic's step down the mean of (r + gamma Q'(s', a') - Q(s, a))^2 / 2."""
@@ -121,7 +125,7 @@ class Update:
         follow(self._agents.targets, self._agents.parameters.theta, self._settings.tau)
         self._agents.critics.follow()
 
-    def _ascend(self, learner: Learner, rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
+    def _ascend(self, learner: Learner[ReparametrisedPolicy], rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
         """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,)."""
         active, obs, noise, theta = self.b.active[rows], self.b.obs[rows], self.noise[rows], learner.theta
         gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active))

@@ -13,6 +13,7 @@ belongs to the objective: to g, and to what should improve.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +30,9 @@ from netac.algorithms.policy_gradient.surrogates import unclipped
 from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural.policies import NeuralPolicy
 
 
 class Settings(Sequential):
@@ -52,7 +56,7 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
                times: range) -> Iterator[None]:
     """Iterations k in `times`."""
 
-    def improve(i: int, learner: Learner, own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
+    def improve(i: int, learner: Learner[NeuralPolicy], own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         policy, theta, samples = learner.policy, learner.theta, M.shape[1]
         before, start = policy.distributions(theta, own)[0], theta.copy()
         g = policy.gradient(theta, own, M).astype(float)[0] / samples

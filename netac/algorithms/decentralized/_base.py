@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,13 +16,9 @@ from pydantic import Field
 from netac.agents.critics import ActionValue, RewardModel, StateValue
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters, Shape
-from netac.agents.policies import LogLinear, Tabular
+from netac.agents.protocols import ActionValueFunction, DifferentiablePolicy, RewardFunction, ValueFunction
 from netac.agents.steps import Common
 from netac.sampling.protocol import Features, Sampling
-
-if TYPE_CHECKING:
-    from netac.agents.neural.critics import NeuralActionValue, NeuralRewardModel, NeuralStateValue
-    from netac.agents.neural.policies import NeuralPolicy
 
 
 class SingleSample(Common):
@@ -87,11 +83,11 @@ class NetworkedAgents:
     """
 
     parameters: Parameters
-    policy: Tabular | LogLinear | NeuralPolicy
+    policy: DifferentiablePolicy
     optimizer: Optimizer
-    V: StateValue | NeuralStateValue = StateValue()
-    R: RewardModel | NeuralRewardModel = RewardModel()
-    Q: ActionValue | NeuralActionValue = ActionValue()
+    V: ValueFunction = StateValue()
+    R: RewardFunction = RewardModel()
+    Q: ActionValueFunction = ActionValue()
 
     @property
     def rows(self) -> dict[str, np.ndarray]:

@@ -57,7 +57,7 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
                times: range) -> Iterator[None]:
     """Line 2: for t in `times`; `times.stop` is T.  With E games side by side, gradients are means over them."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
-    gamma, double, tracking = np.array(settings.gamma), len(sampler.feeds) > 1, settings.tracking
+    gamma, double, tracking = np.array(settings.discount), len(sampler.feeds) > 1, settings.tracking
     mean = agents.optimizer.over(sampler.games)
     alpha, beta, zeta = (step_size(step, times.stop, x)
                          for step in (settings.actor_step, settings.critic_step, settings.reward_step))

@@ -64,7 +64,7 @@ def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, se
     """Algorithm 2 of Zhang et al."""
     x, policy, V, R = agents.parameters, agents.policy, agents.V, agents.R
     average, double = settings.setting == "average", len(sampler.feeds) > 1
-    gamma = 1.0 if average else settings.gamma
+    gamma = 1.0 if average else settings.discount
     mean = agents.optimizer.over(sampler.games)
     alpha, beta, beta_r = (step_size(step, times.stop, x)
                            for step in (settings.actor_step, settings.critic_step, settings.reward_step))
@@ -92,7 +92,7 @@ def _action_value(agents: NetworkedAgents, sampler: Sampler, network: Network, s
     """Algorithm 1 of Zhang et al."""
     x, policy, Q = agents.parameters, agents.policy, agents.Q
     average, double = settings.setting == "average", len(sampler.feeds) > 1
-    gamma = 1.0 if average else settings.gamma
+    gamma = 1.0 if average else settings.discount
     mean = agents.optimizer.over(sampler.games)
     alpha, beta = step_size(settings.actor_step, times.stop, x), step_size(settings.critic_step, times.stop, x)
     for t in times:

@@ -45,15 +45,14 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
                times: range) -> Iterator[None]:
     """Iterations t in `times`."""
     x, policy, V, N_k = agents.parameters, agents.policy, agents.V, settings.batch
-    gamma, n = settings.gamma, sampler.environment.agents
+    gamma, n = settings.discount, sampler.environment.agents
     E, h = sampler.games, x["h"]
     alpha, eta = step_size(settings.actor_step, times.stop, x), settings.natural_step
     critic = mdac.critic_phase(agents, sampler, network, settings, times.stop)
     for t in times:
-        b = served = critic(t)
+        served = critic(t)
         for k in range(settings.inner_steps):
-            if served is None:
-                b = sampler.sample(x.theta, N_k, feed=SECOND)
+            b = sampler.sample(x.theta, N_k, feed=SECOND) if served is None else served
             if served is None or k == 0:
                 r_hat = mdac.team_reward(t, b, sampler, network, settings)
             z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, h)), settings.inner_rounds)

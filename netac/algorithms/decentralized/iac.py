@@ -28,7 +28,7 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
                times: range) -> Iterator[None]:
     """Iterations t in `times`; the network is not used."""
     x, policy, V = agents.parameters, agents.policy, agents.V
-    gamma, double = settings.gamma, len(sampler.feeds) > 1
+    gamma, double = settings.discount, len(sampler.feeds) > 1
     mean = agents.optimizer.over(sampler.games)
     alpha, beta = step_size(settings.actor_step, times.stop, x), step_size(settings.critic_step, times.stop, x)
     for _ in times:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import repeat
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from netac.agents.protocols import Batch
 from netac.agents.steps import Common, NonNegative, step_size
-from netac.agents.tabular_batch import TabularBatch
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.network import Network
 from netac.sampling.protocol import RUNNING, SECOND, Sampler
@@ -41,7 +41,7 @@ class Settings(Common):
     reward_noise: NonNegative = Field(0.0, description="standard deviation of the privacy noise e_i; 0: none")
 
     @model_validator(mode="after")
-    def _one_batch(self):
+    def _one_batch(self) -> Self:
         alone = self.sampling in ("markov", "stationary")
         if alone and self.critic_batch not in (None, self.batch):
             raise ValueError(f"critic_batch = {self.critic_batch} differs from batch = {self.batch}, but with sampling "
@@ -58,29 +58,29 @@ def requirements(settings: Settings) -> Requirements:
 def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
                times: range) -> Iterator[None]:
     """Iterations t in `times`."""
-    x, policy, V, N = agents.parameters, agents.policy, agents.V, settings.batch
+    x, policy, V, N, gamma = agents.parameters, agents.policy, agents.V, settings.batch, settings.discount
     alpha, mean = step_size(settings.actor_step, times.stop, x), agents.optimizer.over(N * sampler.games)
     critic = critic_phase(agents, sampler, network, settings, times.stop)
     for t in times:
         b = critic(t) or sampler.sample(x.theta, N, feed=SECOND)
         r_hat = team_reward(t, b, sampler, network, settings)
-        advantage = r_hat + settings.gamma * V.next(x.omega, b) - V(x.omega, b)
+        advantage = r_hat + gamma * V.next(x.omega, b) - V(x.omega, b)
         x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
         yield
 
 
 def critic_phase(agents: NetworkedAgents, sampler: Sampler, network: Network, settings: Settings,
-                 T: int) -> Callable[[int], TabularBatch | None]:
+                 T: int) -> Callable[[int], Batch | None]:
     """The critic's part of iteration t, as a function of t.
 
     It returns the batch, if that serves the actor, too (sampling = "markov", "stationary"), else None.
     """
-    x, V, gamma = agents.parameters, agents.V, np.array(settings.gamma)
+    x, V, gamma = agents.parameters, agents.V, np.array(settings.discount)
     alone = len(sampler.feeds) == 1
     N_c = settings.critic_batch or settings.batch
     beta, mean = step_size(settings.critic_step, T, x), agents.optimizer.over(N_c * sampler.games)
 
-    def phase(t: int) -> TabularBatch | None:
+    def phase(t: int) -> Batch | None:
         samples = sampler.sample(x.theta, N_c if alone else N_c * settings.critic_rounds, feed=RUNNING)
         omega = x.omega.copy()
         for b in repeat(samples, settings.critic_rounds) if alone else samples.parts(N_c * sampler.games):
@@ -94,7 +94,7 @@ def critic_phase(agents: NetworkedAgents, sampler: Sampler, network: Network, se
     return phase
 
 
-def team_reward(t: int, b: TabularBatch, sampler: Sampler, network: Network, settings: Settings) -> np.ndarray:
+def team_reward(t: int, b: Batch, sampler: Sampler, network: Network, settings: Settings) -> np.ndarray:
     """r^ = W^T' [r_i (1 + e_i)], the agents' estimates of the team-mean reward, sample by sample: (n, M)."""
     r = b.r
     if settings.reward_noise:

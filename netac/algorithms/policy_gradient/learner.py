@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -13,19 +13,20 @@ from netac.agents.transitions import Transitions
 from netac.algorithms.policy_gradient.surrogates import Surrogate
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy
-    Policy = NeuralPolicy | ReparametrisedPolicy
+    from netac.agents.neural.policies import NeuralPolicy, PolicyNetworks
+
+PolicyT = TypeVar("PolicyT", bound="PolicyNetworks")
 
 
 @dataclass(frozen=True)
-class Learner:
+class Learner(Generic[PolicyT]):
     """The policies of some agents of this process, with their parameters and optimizers.
 
     Attributes:
         theta: (n, d) their parameters, which learning changes in place.
     """
 
-    policy: Policy
+    policy: PolicyT
     theta: np.ndarray
     optimizer: Optimizer
 
@@ -34,14 +35,14 @@ class Learner:
         return self.optimizer.over(samples).theta
 
 
-def learners(policy: Policy, theta: np.ndarray, optimizer: Optimizer, agents: range) -> dict[int, Learner]:
+def learners(policy: PolicyT, theta: np.ndarray, optimizer: Optimizer, agents: range) -> dict[int, Learner[PolicyT]]:
     """A learner for each agent of a process by itself, by the agent's number."""
     return {agent: Learner(policy.of(range(agent, agent + 1)), theta[row:row + 1], optimizer.of(row))
             for row, agent in enumerate(agents)}
 
 
-def ascend(learner: Learner, b: Transitions, old: np.ndarray, M: np.ndarray, weigh: Callable[..., Surrogate],
-           alpha: np.ndarray, parts: Iterator[np.ndarray | None], size: int,
+def ascend(learner: Learner[NeuralPolicy], b: Transitions, old: np.ndarray, M: np.ndarray,
+           weigh: Callable[..., Surrogate], alpha: np.ndarray, parts: Iterator[np.ndarray | None], size: int,
            whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
     """Gradient steps up a surrogate, each along sum_e w_e grad log pi(a_e|o_e).
 

@@ -93,6 +93,7 @@ def value_loss(values: np.ndarray, targets: np.ndarray, old: np.ndarray | None =
     v, target = kept(values, active), kept(targets, active)
     losses, pulls = _loss(target - v, huber)
     if clip is not None:
+        assert old is not None, "values before the iteration are needed with `clip`"
         then = kept(old, active)
         moved = v - then
         far = np.abs(moved) > clip
