@@ -179,6 +179,6 @@ def test_the_example_holds_for_every_algorithm_it_names():
     asked = tomllib.loads(file.read_text())
     assert (asked["env"]["factory"] == FACTORY
             and asked["iterations"] * asked["envs"] * asked["algorithm"]["rollout"] == 500_000)
-    found = {name: read(file).experiment(name).algorithm for name in ("happo", "mappo", "hatrpo", "ippo")}
+    found = {name: read(file).experiment(name).algorithm.table() for name in ("happo", "mappo", "hatrpo", "ippo")}
     assert {name: options["critic_epochs"] for name, options in found.items()} == {
         "happo": 15, "mappo": 15, "hatrpo": 5, "ippo": 15}

@@ -325,7 +325,7 @@ USERS = TABLES | {"algorithm": "iac", "policy": {"factory": "support.user_networ
 CASES = {"linear": TABLES, "networks": MLP | {"algorithm": "iac"}, "trainer": TRAINED, "users": USERS}
 NEW = {"linear": ["allow_mixed_hosts", "algorithm.reward_step", "policy.scale", "env.noise", "normalise"],
        "networks": ["allow_mixed_hosts", "policy.entropy", "policy.activation", "critic.activation"],
-       "trainer": ["algorithm.value_clip", "policy.log_std", "evaluate_episodes", "env.features"],
+       "trainer": ["algorithm.epochs", "policy.log_std", "evaluate_episodes", "env.features"],
        "users": ["allow_mixed_hosts", "policy.kwargs", "policy.initial"]}
 
 
