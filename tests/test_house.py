@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -131,3 +132,10 @@ def test_files_are_short():
     long = {str(path.relative_to(PACKAGE)): lines for path in MODULES.values()
             if (lines := path.read_text(encoding="utf-8").count("\n")) > 400}
     assert not long
+
+
+def test_contributing_shows_the_floors_as_they_are():
+    page = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ (\d)  (.+)$", page.partition("## The house")[2].partition("### ")[0], re.MULTILINE)
+    floors = {name: int(floor) for floor, line in shown for name in re.findall(r"[\w/]+(?=/|\.py)", line)}
+    assert floors == {name.replace(".", "/"): floor for name, floor in FLOORS.items() if name != "algorithms"}
