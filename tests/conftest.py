@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from support.launching import SCRIPT, environment
+from support.launching import ROOT, SCRIPT, environment
 
 from netac.comm.launch.command import command
 from netac.comm.launch.family import Mpi, own_mpi
@@ -62,13 +62,16 @@ def mpi_start(mpi: Mpi) -> Iterator[Start]:
     """Starts a program under MPI and returns at once; what still runs when the test ends is stopped.
 
     Call it as `mpi_start(nprocs, argv, env=None, cwd=None)`: `argv` is the program and its arguments, such as
-    `[sys.executable, "-m", "netac", "run", ...]`, `env` is added to this process's environment.  Both outputs of the
-    `Popen` are text pipes.
+    `[sys.executable, "-m", "netac", "run", ...]`, `env` is added to this process's environment, and tests/ is on the
+    program's path, as it is on pytest's.  Both outputs of the `Popen` are text pipes.
     """
     started: list[subprocess.Popen[str]] = []
 
     def start(nprocs: int, argv: Sequence[str | Path], env: Mapping[str, str] | None = None,
               cwd: str | Path | None = None) -> subprocess.Popen[str]:
+        env = dict(env or {})
+        path = env.get("PYTHONPATH", os.environ.get("PYTHONPATH"))
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [path, str(ROOT / "tests")]))
         words, variables = command(mpi, nprocs, [*map(str, argv)], variables=env)
         process = subprocess.Popen(words, env=variables, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)

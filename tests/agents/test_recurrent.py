@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,6 @@ from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
 
 HERE = str(Path(__file__).parent)
-PATH = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
 GRU = {"name": "gru", "hidden": [5], "units": 4}
 H, T, E, L = 4, 6, 3, 3
 
@@ -285,7 +283,7 @@ def stopped(folders, name: str, iteration: int, folder: Path) -> Path:
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_every_trainer_gives_the_same_bits(mpirun, folders, processes):
-    done = mpirun(processes, [sys.executable, __file__], env=PATH)
+    done = mpirun(processes, [sys.executable, __file__])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found.keys() == CASES.keys() - {"alone"}
@@ -305,7 +303,7 @@ def test_runs_are_resumed_to_the_same_bits_amid_games(name, folders, tmp_path):
 def test_runs_go_on_with_another_number_of_processes(mpirun, folders, tmp_path):
     for name in CASES:
         stopped(folders, name, 2, tmp_path)
-    done = mpirun(2, [sys.executable, __file__, tmp_path], env=PATH)
+    done = mpirun(2, [sys.executable, __file__, tmp_path])
     assert done.returncode == 0, done.stderr
     for name, run in json.loads(done.stdout).items():
         assert run["fingerprint"] == folders[1][name], name

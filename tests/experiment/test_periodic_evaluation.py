@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -161,8 +160,7 @@ def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
     (tmp_path / "program.py").write_text(PROGRAM)
     for processes, chosen in names.items():
         command = [sys.executable, tmp_path / "program.py", tmp_path / "all", *chosen]
-        done = mpirun(processes, command,
-                      env={"PYTHONPATH": os.pathsep.join([HERE, TESTS, os.environ.get("PYTHONPATH", "")])})
+        done = mpirun(processes, command, env={"PYTHONPATH": HERE})
         assert done.returncode == 0, done.stderr
         for name, (run, evaluated, best) in json.loads(done.stdout).items():
             alone = netac.run(tables(name, **EVALUATED), out=tmp_path / "one" / name)
