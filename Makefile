@@ -3,9 +3,11 @@ VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
 
-env := $(abspath $(VENV))
+# Targets are relative, since make cannot have spaces in their names, and the folder of a clone may have one.
+env := $(VENV)
 bin := $(env)/bin
-activate := VIRTUAL_ENV=$(env) PATH="$(bin):$$PATH"
+absolute := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(VENV)
+activate := VIRTUAL_ENV="$(absolute)" PATH="$(absolute)/bin:$$PATH"
 install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 requirements := setup.cfg pyproject.toml constraints.txt
 
