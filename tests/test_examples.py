@@ -137,7 +137,7 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     commands = re.findall(r"^netac (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     assert len(commands) == 8
     for number, command in enumerate(commands):
-        words = command.replace("examples/", f"{EXAMPLES}/").split()
+        words = [word.replace("examples/", f"{EXAMPLES}/") for word in command.split()]
         more = ["--set", "iterations=5"] if words[0] == "run" else []
         more += ["--out", tmp_path / str(number)] if words[0] in ("run", "theory") else []
         run_netac(*words, *more, cwd=tmp_path, PYTHONPATH=str(tmp_path))

@@ -107,11 +107,11 @@ def test_trained_agents_act_as_the_page_shows_and_as_the_example_does(tmp_path):
     """One episode of PettingZoo's pursuit each, with the same random numbers."""
     (tmp_path / "act.py").write_text(shown_files("docs/networks.md")["act.py"])
     example = ROOT / "examples" / "act.py"
-    trained = run(f"netac run {ROOT}/examples/pursuit.toml --set iterations=3 --out runs/pursuit", tmp_path)
+    trained = run(f"netac run '{ROOT}/examples/pursuit.toml' --set iterations=3 --out runs/pursuit", tmp_path)
     assert trained[0] == 0, trained[1]
     status, shown = run("python act.py", tmp_path)
     assert status == 0 and re.fullmatch(r"return of an episode, mean of the agents: -?\d+\.\d\n", shown)
-    assert run(f"python {example} runs/pursuit", tmp_path) == (0, shown)
+    assert run(f"python '{example}' runs/pursuit", tmp_path) == (0, shown)
 
 
 def test_outputs_are_compared_line_by_line():
