@@ -33,9 +33,13 @@ LAUNCHING = {"mpi", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them."""
+    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them.
+
+    Those with a `fake_mpirun` launch none.
+    """
     for item in items:
-        if LAUNCHING & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if LAUNCHING & fixtures and "fake_mpirun" not in fixtures:
             item.add_marker(pytest.mark.mpi)
 
 
