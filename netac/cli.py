@@ -58,8 +58,8 @@ class _RunHelp(click.Command):
             for name, module in networks.items():
                 section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
                         document(module.Settings))
-            section("{ factory, kwargs } in place of a name, for a network or an environment",
-                    document(plugins.Factory))
+            section("{ factory, kwargs } in place of a name, for a network or an environment (check: that alone)",
+                    document(schema.UserEnvironment))
         section("[normalise], for networks", document(schema.Normalise))
         for package, what in ((schema.ENVIRONMENTS, "env"), (schema.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):

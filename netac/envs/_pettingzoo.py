@@ -12,8 +12,9 @@ import numpy as np
 from netac.envs._batched import Step
 from netac.envs._pettingzoo_check import as_parallel, empty, examine, given_back, key_of, plain
 from netac.envs._pettingzoo_game import Game
-from netac.envs._pettingzoo_spaces import ApiError
+from netac.envs._pettingzoo_spaces import ApiError, of_state
 from netac.utils.errors import InputError, NetacError, RunError
+from netac.utils.progress import note
 from netac.utils.streams import Purpose
 
 
@@ -61,6 +62,9 @@ class ParallelGames:
         self.state_shape = self._state.shape if self._state else None
         self.active = np.zeros((agents, games), dtype=bool)
         self._shown = empty(self._seats, games)
+        self._states = np.zeros((games, *(self.state_shape or ())), dtype=np.float32)
+        self._known: list[tuple[int, int] | None] = [None] * games     # of which episode and step `_states` are
+        self._stood_in = False
         self._games: list[Game] = []
         self._episodes = np.zeros(games, dtype=np.int64)
         self._seed = self._chain = 0
@@ -73,6 +77,7 @@ class ParallelGames:
         self._games = [Game(env, self._seats, [each[e] for each in self._shown], self.active[:, e])
                        for e, env in enumerate(self._envs)]
         self._episodes[:] = 0
+        self._known = [None] * self.games
         self._reset(range(self.games))
 
     def _copy(self) -> Any:
@@ -110,18 +115,43 @@ class ParallelGames:
         return self._seats.ids
 
     def state(self) -> np.ndarray:
-        """The current global state, (E, *state_shape), single precision."""
+        """The current global state, (E, *state_shape), single precision; zeros of a game that ended without a
+        truncated agent: its s' has no value, and the environment is not asked.
+
+        A game that ended with a truncated agent is asked once.  If `state()` fails then, which works while agents take
+        part, the state before the last step stands for s', and a note says so.
+
+        Raises:
+            RunError: `state()` fails in a game that goes on, or what it gives cannot be used.
+        """
+        for e, game in enumerate(self._games):
+            if self._known[e] == (at := (int(self._episodes[e]), game.steps)):
+                continue
+            if game.valued.any():
+                self._ask(e)
+            else:
+                self._states[e] = 0.0
+            self._known[e] = at
+        return self._states.copy()
+
+    def _ask(self, e: int) -> None:
+        """Read the state of game e."""
         assert self._state is not None, "there is no global state"
-        states = np.zeros((self.games, *self._state.shape), dtype=np.float32)
-        for e, (env, row) in enumerate(zip(self._envs, states, strict=True)):
-            try:
-                self._state.write(env.state(), row)
-            except ApiError as error:
-                problem = error.problem.replace("the observation", "state()", 1).replace("observation", "state()", 1)
-                raise self._failure(e, ApiError(problem, error.mend)) from error
-            except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-                raise self._failure(e, ApiError(f"state() failed: {type(error).__name__}: {error}", "")) from error
-        return states
+        try:
+            state = self._envs[e].state()
+        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+            problem = f"state() failed: {type(error).__name__}: {error}"
+            if self.active[:, e].any():
+                raise self._failure(e, ApiError(problem, "")) from error
+            if not self._stood_in:
+                self._stood_in = True
+                note(f"{self._source}: {problem} at the end of an episode, which was truncated: here and from now on "
+                     "the state before the last step stands for the one after it")
+            return
+        try:
+            self._state.write(state, self._states[e])
+        except ApiError as error:
+            raise self._failure(e, ApiError(of_state(error.problem), error.mend)) from error
 
     def step(self, actions: np.ndarray) -> Step:
         """Move all games on.
@@ -165,10 +195,11 @@ class ParallelGames:
             self.restart(np.ones(self.games, dtype=bool))
             return
         self.active[:] = state["active"]
+        self._known = [None] * self.games
         for i, shown in enumerate(self._shown):
             shown[:] = state[f"observation{i}"]
         for e, (env, game) in enumerate(zip(self._envs, self._games, strict=True)):
-            game.steps = int(state["steps"][e])
+            game.steps, game.valued[:] = int(state["steps"][e]), self.active[:, e]
             prefix = f"game{e}."
             kept = given_back({key.removeprefix(prefix): value for key, value in state.items()
                                if key.startswith(prefix)})

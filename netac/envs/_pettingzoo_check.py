@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from netac.envs._pettingzoo_game import Game, Seats
-from netac.envs._pettingzoo_spaces import ApiError, Reader, reader, writer
+from netac.envs._pettingzoo_spaces import ApiError, Reader, of_state, reader, writer
 from netac.utils.errors import InputError, short
 from netac.utils.spaces import ActionSpace
 
@@ -79,7 +79,8 @@ def as_parallel(env: Any, source: str) -> Any:
 def examine(env: Any, agents: int, source: str) -> Checked:
     """Play a few random steps, twice from one seed, and see that all answers are as PettingZoo's interface promises.
 
-    Observations of another dtype than their space's and games that do not repeat themselves are only warned of.
+    Observations outside their space's bounds or of another dtype, and games that do not repeat themselves, are only
+    warned of.
 
     Args:
         env: a `ParallelEnv`; it is left in the midst of an episode.
@@ -164,6 +165,8 @@ def _check(env: Any, seats: Seats) -> Checked:
         what = "first observations" if not _same(episodes[0][:1], episodes[1][:1]) else "games"
         warnings["seeds"] = (f"equal seeds give different {what}, so runs cannot be repeated; draw all randomness from "
                              "a generator that reset(seed=...) makes anew")
+    if not game.active.any():
+        game.reset(SEED)
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
     return Checked(seats, state, resumable, tuple(warnings.values()))
@@ -227,8 +230,8 @@ def _look_closer(game: Game, warnings: dict[str, str]) -> None:
             for leaf in game.seats.readers[i].leaves:
                 outside = leaf.outside(game.answer[0][agent])
                 if outside:
-                    raise ApiError(f"{agent!r}: {outside}", "observations within the bounds that observation_space "
-                                   "gives, or wider bounds (-np.inf, np.inf)", i)
+                    warnings.setdefault("bounds", f"{agent!r}: {outside}, as observation_space bounds it; networks are "
+                                                  "shown it as it is")
                 miscast = leaf.miscast(game.answer[0][agent])
                 if miscast:
                     warnings.setdefault("dtype", f"{agent!r}: {miscast}; netac takes it as float32 in any case")
@@ -250,8 +253,8 @@ def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
         read = reader(space if space is not None else _box_of(state), "state_space")
         read.write(state, np.zeros(read.shape, dtype=np.float32))
     except ApiError as error:
-        about = error.problem.replace("observation", "state()", 1)
-        warnings["state"] = f"there is no global state, since what state() gives cannot be used: {about}"
+        problem = of_state(error.problem)
+        warnings["state"] = f"there is no global state, since what state() gives cannot be used: {problem}"
         return None
     return read
 

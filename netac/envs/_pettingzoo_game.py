@@ -61,12 +61,14 @@ class Game:
         active: (N,) bool, kept up to date: who takes part in the next step.
 
     Attributes:
+        valued: (N,) bool, for whom what is shown has a value: who takes part, or was truncated with the last step.
         steps: since the last reset, the one that fails included.
         answer: what `reset` or `step` returned last.
     """
 
     def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray):
         self.env, self.seats, self.shown, self.active = env, seats, shown, active
+        self.valued = active.copy()
         self.steps = 0
         self.answer: tuple[dict, ...] = ()
         self._index = {agent: i for i, agent in enumerate(seats.ids)}
@@ -88,6 +90,7 @@ class Game:
             else:
                 row[...] = 0.0
         self.active[list(listed)] = True
+        self.valued[:] = self.active
 
     def step(self, actions: np.ndarray, r: np.ndarray, terminated: np.ndarray) -> bool:
         """One joint step, in which only the agents that take part act.
@@ -132,6 +135,8 @@ class Game:
                 row[...] = 0.0
         self.active[:] = False
         self.active[list(going_on)] = True
+        self.valued[:] = self.active
+        self.valued[[i for i in ended if not terminated[i]]] = True
         return not going_on
 
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
@@ -168,7 +173,7 @@ class Game:
 
 def _ends(agent: Any, i: int, terminated: Any, truncated: Any) -> tuple[bool, bool]:
     """An agent's two flags; one may be missing (None) where the other one is True."""
-    if not all(flag is None or isinstance(flag, bool | np.bool_) for flag in (terminated, truncated)):
+    if not all(flag is None or _is_flag(flag) for flag in (terminated, truncated)):
         raise ApiError(f"terminations or truncations of {agent!r} are not True or False but "
                        f"{short(terminated)}, {short(truncated)}", "bool(...) of what they are now", i)
     if (terminated is None and not truncated) or (truncated is None and not terminated):
@@ -178,10 +183,19 @@ def _ends(agent: Any, i: int, terminated: Any, truncated: Any) -> tuple[bool, bo
     return bool(terminated), bool(truncated)
 
 
+def _is_flag(flag: Any) -> bool:
+    """Whether it is True or False, or an array of one of them alone."""
+    return isinstance(flag, bool | np.bool_) or (
+        isinstance(flag, np.ndarray) and flag.size == 1 and flag.dtype.kind == "b")
+
+
 def _number(reward: Any, agent: Any, i: int) -> float:
+    """A reward: a number, or an array of one alone."""
     try:
-        if not isinstance(reward, float | int) and np.ndim(reward):
-            raise TypeError
+        if not isinstance(reward, float | int):
+            if np.size(reward) != 1 or np.asarray(reward).dtype.kind not in "biuf":
+                raise TypeError
+            reward = np.asarray(reward).item()
         number = float(reward)
     except (TypeError, ValueError):
         raise ApiError(f"the reward of {agent!r} is not a number: {short(reward)}",

@@ -18,6 +18,7 @@ except ModuleNotFoundError as missing:
     raise InputError("PettingZoo environments need packages that are not installed", key="env", found=missing.name,
                      valid='pip install "netac[pettingzoo]"') from None
 
+ROUNDINGS = 8       # of its bound, in units of the last place, by which an observation may exceed it
 READABLE = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict or Tuple of these"
 
 
@@ -33,6 +34,11 @@ class ApiError(Exception):
     def __init__(self, problem: str, mend: str, agent: int | None = None):
         self.problem, self.mend, self.agent = problem, mend, agent
         super().__init__(problem)
+
+
+def of_state(problem: str) -> str:
+    """What is wrong with an observation, said of the global state, which is read as one."""
+    return problem.replace("the observation", "state()", 1).replace("observation", "state()", 1)
 
 
 # Observations are read here rather than by gymnasium: `space.contains(x)` and then `flatten(space, x)` take 2.4 times
@@ -111,12 +117,17 @@ class Leaf:
         row[self.whole.places + chosen] = 1.0
 
     def outside(self, value: Any) -> str | None:
-        """What is wrong with the bounds of the leaf's part, which has been written before, or None."""
+        """What of the leaf's part, which has been written before, is outside its bounds by more than rounding, or None.
+        """
         if isinstance(self.space, spaces.Discrete | spaces.MultiDiscrete):
             return None
         array = np.asarray(self.within(value))
         low, high = (self.space.low, self.space.high) if isinstance(self.space, spaces.Box) else (0, 1)
-        wrong = np.argwhere((array < low) | (array > high))
+        rounding = ROUNDINGS * max(np.finfo(dtype).eps if dtype.kind == "f" else 0.0
+                                   for dtype in (array.dtype, self.space.dtype))
+        least, most = np.asarray(low, dtype=float), np.asarray(high, dtype=float)      # whole numbers could overflow
+        wrong = np.argwhere((array < least - rounding * np.maximum(1.0, np.abs(least)))
+                            | (array > most + rounding * np.maximum(1.0, np.abs(most))))
         if not len(wrong):
             return None
         at = tuple(wrong[0].tolist())

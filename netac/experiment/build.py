@@ -46,6 +46,8 @@ class Model(Protocol):
         plays_games: whether they play games, with networks; else they live in an environment of finitely many states.
         has_trainer: whether a central trainer collects what they do; else they talk to their neighbours.
         needs: what the algorithm asks for.
+        settings: the algorithm's options, complete.
+        notes: what was chosen for the user where nothing was said and only one choice was left.
         policy: the policies of all agents.
         parts: the tables of the experiment that say how they are made, complete, by their keys.
         layout: what each agent holds.
@@ -54,6 +56,8 @@ class Model(Protocol):
     plays_games: bool
     has_trainer: bool
     needs: Any
+    settings: Any
+    notes: tuple[str, ...]
     policy: Any
     parts: dict[str, Any]
     layout: Layout
@@ -131,6 +135,11 @@ class Setting:
             wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
         return min(self.experiment.iterations, wanted)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of it: what is odd about the environment, what was chosen for them."""
+        return (*getattr(self.environment, "warnings", ()), *self.model.notes)
+
     def defaults(self) -> dict[str, Any]:
         """The experiment's tables as they are where nothing is said: keys without a default are left out."""
         experiment = self.experiment
@@ -163,11 +172,11 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
                                "networks")
     loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
     complete = experiment.model_copy(update={
-        "algorithm": replace(experiment.algorithm, settings=settings), "topology": dict(loaded.spec),
+        "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),
         **{key: part.table() for key, part in model.parts.items()}})
     mdp = None if model.plays_games else environment.mdp
     return Setting(complete, environment, model, loaded,
-                   None if mdp is None else replace(mdp, gamma=settings.discount))
+                   None if mdp is None else replace(mdp, gamma=model.settings.discount))
 
 
 def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:

@@ -23,7 +23,7 @@ from netac.results.comparison import RUNS, Comparison, SeedResult, Shown, compar
 from netac.results.records import load_run
 from netac.utils.errors import InputError, NetacError
 from netac.utils.files import make_run_folder
-from netac.utils.progress import Progress
+from netac.utils.progress import Progress, note
 from netac.utils.workers import Workers, children, cores
 
 
@@ -82,7 +82,7 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     comm = launch.communicator()
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
-        todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes))
+        todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes, progress))
         work = map(_perform, todo) if comm is not None else _in_parallel(todo, max(1, jobs or cores() // processes))
         with Progress(len(todo), progress, "runs") as bar:
             results = []
@@ -100,8 +100,12 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     return found
 
 
-def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: Path, processes: int = 1) -> list[Job]:
+def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: Path, processes: int = 1,
+         tell: bool = False) -> list[Job]:
     """All runs of a comparison, every experiment checked before the first one starts.
+
+    Args:
+        tell: tell what there is to know of the experiments, on standard error.
 
     Raises:
         InputError: as `compare`.
@@ -111,14 +115,19 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
     twice = [name for name in algorithms if list(algorithms).count(name) > 1]
     if twice:
         raise InputError("is named twice", key="--algorithms", found=twice[0])
-    found = []
+    found, notes = [], dict[str, list[str]]()
     for name in algorithms:
-        first = checked_setting(source, algorithm=name, compared=algorithms).experiment
+        setting = checked_setting(source, algorithm=name, compared=algorithms)
+        first = setting.experiment
+        for text in setting.notes:
+            notes.setdefault(text, []).append(name)
         found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes)
                   for seed in range(first.seed, first.seed + seeds)]
     if processes > 1:
         Placement(first.agents, processes)
         _mpi()
+    for text, names in notes.items() if tell else ():
+        note(text if len(names) == len(algorithms) else f"{', '.join(names)}: {text}")
     make_run_folder(folder)
     for job in found:
         make_run_folder(job.folder)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from netac.experiment.algorithm_options import algorithm_options, of_length
-from netac.experiment.schema import ALGORITHMS, ENVIRONMENTS, PARTS, Experiment, as_table
+from netac.experiment.schema import ALGORITHMS, ENVIRONMENTS, PARTS, Experiment, UserEnvironment, as_table
 from netac.utils import plugins
 from netac.utils.errors import InputError
 from netac.utils.files import read_text
@@ -95,11 +95,11 @@ class Source:
         keys |= {key: value for key, value in by_file.items() if key not in self.overrides} | by_set
         return keys | {"algorithm": algorithm_options(name, in_file, in_set, compared)}
 
-    def _environment(self, table: dict[str, Any]) -> BuiltIn | Factory:
+    def _environment(self, table: dict[str, Any]) -> BuiltIn | UserEnvironment:
         if "path" in table and "factory" not in table:
             table = {"name": "finite-mdp"} | table
         if "factory" in table:
-            return checked(Factory, self._here(table), "env")
+            return checked(UserEnvironment, self._here(table), "env")
         if "name" not in table:
             raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
         found = plugins.built_in(ENVIRONMENTS, table, "environment", "env", ["name"])

@@ -37,13 +37,16 @@ class Linear:
         policy: the policies of all agents.
         wanted: the table [policy].
         needs: what the algorithm asks for.
+        settings: the algorithm's options.
     """
 
     environment: TabularEnvironment
     policy: Tabular | LogLinear
     wanted: Policy
     needs: Requirements
+    settings: Any
 
+    notes: ClassVar[tuple[str, ...]] = ()
     plays_games: ClassVar[bool] = False
     has_trainer: ClassVar[bool] = False
 
@@ -105,7 +108,7 @@ def make(experiment: Experiment, environment: TabularEnvironment, needs: Require
     if (wanted.name == "log-linear") != (wanted.features is not None):
         raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
                          found=wanted.features, valid='an .npz file with name = "log-linear"')
-    return Linear(environment, make_policy(wanted, environment), wanted, needs)
+    return Linear(environment, make_policy(wanted, environment), wanted, needs, settings)
 
 
 def refuse_exact_sampling(settings: Any) -> None:

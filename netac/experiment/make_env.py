@@ -12,6 +12,7 @@ from typing import Any
 
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
 from netac.envs._tabular_games import TabularGames
+from netac.experiment.schema import UserEnvironment
 from netac.utils import plugins
 from netac.utils.errors import InputError
 from netac.utils.plugins import BuiltIn, Factory
@@ -101,6 +102,7 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
     """What the user's function makes, looked at once and closed, so that a run whose process 0 alone plays may hold a
     port or a lock.  Each of the other processes of a launch makes one copy as well, for its spaces."""
     function, source = plugins.import_path(factory, "env"), factory.factory
+    strict = isinstance(factory, UserEnvironment) and factory.check == "strict"
 
     def several(games: int) -> Any:
         return plugins.call(function, factory, "env", agents=agents, games=games)
@@ -108,13 +110,13 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
     made = several(games)
     try:
         if hasattr(made, "possible_agents") or hasattr(made, "agent_iter"):
-            return _from_pettingzoo(several, made, agents, games, source)
+            return _from_pettingzoo(several, made, agents, games, source, strict)
         if hasattr(made, "restart") and hasattr(made, "observe"):
             probe = closed(check_batched(made, agents, games, source))
             return GamesSource(lambda games: check_number(several(games), "games", games, source), games, probe,
                                replicated=True)
         if hasattr(made, "reset"):
-            return _from_pettingzoo(several, made, agents, games, source)
+            return _from_pettingzoo(several, made, agents, games, source, strict)
         return check(made, agents, source)
     except InputError:
         raise
@@ -123,14 +125,18 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
                          found=source, valid=KINDS) from error
 
 
-def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int, games: int,
-                     source: str) -> GamesSource:
+def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int, games: int, source: str,
+                     strict: bool) -> GamesSource:
     from netac.envs._pettingzoo import ParallelGames
 
     def played(games: int, made: object = None) -> ParallelGames:
         return ParallelGames(partial(several, games), agents, games, source, made)
 
-    return GamesSource(played, games, closed(played(games, made)), replicated=False)
+    probe = closed(played(games, made))
+    if strict and probe.warnings:
+        raise InputError(f"{source}: {probe.warnings[0]}", key="env.check", found="strict",
+                         valid='an environment without this, or "lenient"')
+    return GamesSource(played, games, probe, replicated=False)
 
 
 def closed(games: BatchedEnvironment) -> BatchedEnvironment:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from netac.comm.agreement import differing
 from netac.experiment.build import Setting
 from netac.utils import kernels
 from netac.utils.errors import InputError
+from netac.utils.progress import note
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -43,4 +43,4 @@ def compare_networks(comm: MPI.Intracomm | None) -> None:
 
 
 def _note(problem: str) -> None:
-    print(f"netac: note: {problem}: the result is not that of hosts of one kind", file=sys.stderr, flush=True)
+    note(f"{problem}: the result is not that of hosts of one kind")

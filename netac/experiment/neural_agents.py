@@ -17,12 +17,14 @@ from netac.agents.neural.critics import (
     ValueName,
     neural_critic,
 )
+from netac.agents.neural.modules import UnlikeAgentsError
 from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.envs import BatchedEnvironment
 from netac.experiment.linear_agents import refuse_exact_sampling
 from netac.experiment.make_env import Environment, GamesSource, as_games
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy, Normalise
@@ -75,6 +77,8 @@ class PlayingAgents:
         needs: what the algorithm asks for.
         parts: the tables of the experiment that say how the agents are made, complete.
         normalise: what is normalised.
+        settings: the algorithm's options, complete.
+        notes: what was chosen for the user where nothing was said and only one choice was left.
     """
 
     ground: GamesSource
@@ -84,6 +88,8 @@ class PlayingAgents:
     needs: Any
     parts: dict[str, NetworkTable]
     normalise: Normalise
+    settings: Any
+    notes: tuple[str, ...]
 
     plays_games: ClassVar[bool] = True
 
@@ -168,30 +174,68 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     if wanted.entropy and not needs.entropy_bonus:
         raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
-    policies = neural_policy(policy.network, games.observations, games.actions, games.names, **wanted.model_dump())
+    notes = []
+    try:
+        policies = _policies(policy, games)
+    except UnlikeAgentsError as error:
+        if "shared" in needs.mixed:
+            if "shared" in experiment.policy:
+                raise InputError(error.problem, key="policy.shared", found=wanted.shared, valid=(
+                    "patterns of layers whose shape does not depend on an agent's spaces, or [] for none")) from None
+            notes.append(f"{error.problem}: nothing of the policies is shared (policy.shared = [])")
+        policy = replace(policy, options=wanted.model_copy(update={"shared": []}))
+        policies = _policies(policy, games)
+    if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
+        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
+                         key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
+    said = experiment.critic.get("input")
+    try:
+        critics = _critics(experiment, needs, games, policy, said)
+    except UnlikeAgentsError as error:
+        if said is not None or games.state_shape is None:
+            instead = '"state"' if games.state_shape else "agents that see the same, an environment with a global state"
+            raise InputError(f"{error.problem}, and {experiment.algorithm.name} mixes critics as a whole",
+                             key="critic.input", found=said or "observation",
+                             valid=f'{instead}, or algorithm.name = "iac", which mixes nothing') from None
+        critics = _critics(experiment, needs, games, policy, "state")
+        notes.append(f'{error.problem}: critics, which are mixed as a whole, see the state (critic.input = "state")')
+    value, model, parts = critics
+    return Neural(ground, experiment.stagger, policies, value, needs, {"policy": policy, **parts}, experiment.normalise,
+                  settings, tuple(notes), model, parts["critic"].options)
+
+
+def _policies(policy: NetworkTable[NetworkPolicy], games: BatchedEnvironment) -> NeuralPolicy:
+    """The policies of all agents."""
+    return neural_policy(policy.network, games.observations, games.actions, games.names, **policy.options.model_dump())
+
+
+def _critics(experiment: Experiment, needs: Requirements, games: BatchedEnvironment,
+             policy: NetworkTable[NetworkPolicy], sees: Literal["observation", "state"] | None,
+             ) -> tuple[NeuralStateValue | NeuralActionValue, NeuralRewardModel | None, dict[str, NetworkTable]]:
+    """V or Q, and R where the algorithm has it, with the tables [critic] and [reward_model].
+
+    Args:
+        sees: what they see; None: the agent's own observation.
+    """
     seen: tuple[tuple[int, ...], ...] = games.observations
-    if experiment.critic.get("input") == "state":
+    if sees == "state":
         if games.state_shape is None:
             raise InputError("this environment has no global state", key="critic.input", found="state",
                              valid='"observation"')
         seen = (games.state_shape,) * games.agents
     critic = read_part(NetworkCritic, experiment.critic, policy.network, seen[0], "critic")
-    critic = replace(critic, options=_seeing(critic.options, len(set(games.actions)) == 1))
-    joint = Encoding(games.actions).size
-    if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
-        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
-                         key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
-    mixed, initial = bool(needs.mixed), wanted.initial
+    options = critic.options.model_copy(update={"input": sees})
+    critic = replace(critic, options=_seeing(options, len(set(games.actions)) == 1))
+    joint, mixed, initial = Encoding(games.actions).size, bool(needs.mixed), policy.options.initial
     value = neural_critic(value_name(needs.value), critic.network, seen, games.names, joint, mixed, initial)
-    parts: dict[str, NetworkTable] = {"policy": policy, "critic": critic}
-    model = None
-    if needs.reward_model:
-        _refuse_critic_keys(experiment.reward_model)
-        parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
-                                          seen[0], "reward_model")
-        model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
-    return Neural(ground, experiment.stagger, policies, value, needs, parts, experiment.normalise, model,
-                  critic.options)
+    parts: dict[str, NetworkTable] = {"critic": critic}
+    if not needs.reward_model:
+        return value, None, parts
+    _refuse_critic_keys(experiment.reward_model)
+    parts["reward_model"] = read_part(Options, experiment.reward_model, seeing_actions(critic.network, seen[0]),
+                                      seen[0], "reward_model")
+    model = neural_critic("reward_model", parts["reward_model"].network, seen, games.names, joint, mixed, initial)
+    return value, model, parts
 
 
 def value_name(value: Literal["state", "action"]) -> ValueName:

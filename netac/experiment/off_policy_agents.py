@@ -15,7 +15,7 @@ from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyR
 from netac.algorithms.centralized._options import OffPolicy
 from netac.experiment.make_env import Environment, as_games
 from netac.experiment.neural_agents import read_part, read_policy, seeing_actions
-from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_trainers
+from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_trainers, with_team_reward
 from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import state_shape
@@ -63,7 +63,8 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     """
     ground = as_games(environment, experiment.envs)
     games = ground.probe
-    refuse_for_trainers(experiment, needs, settings, ground, one_critic=not needs.every)
+    refuse_for_trainers(experiment, needs, settings)
+    settings, notes = with_team_reward(settings, ground, one_critic=not needs.every)
     if settings.buffer < settings.batch:
         raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,
                          valid=f"at least algorithm.batch = {settings.batch}")
@@ -83,4 +84,4 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     names = games.names if needs.every else ("the trainer",)
     value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False, initial)
     return Replaying(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
-                     experiment.normalise)
+                     experiment.normalise, settings, notes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 import numpy as np
 
 from netac.agents.alignment import aligned
 from netac.agents.networks._factory import feed_forward
-from netac.agents.neural.critics import neural_critic
+from netac.agents.neural.critics import NeuralActionValue, NeuralStateValue, neural_critic
+from netac.agents.neural.modules import UnlikeAgentsError
 from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
@@ -17,12 +18,12 @@ from netac.algorithms.centralized._critics import Critics
 from netac.algorithms.centralized._diagnostics import COLUMNS, OnPolicyReport
 from netac.algorithms.centralized._off_policy import OffPolicyAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import OffPolicy, OnPolicy
+from netac.algorithms.centralized._options import OffPolicy, OnPolicy, Shareable
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.experiment.make_env import Environment, GamesSource, as_games, closed
-from netac.experiment.neural_agents import PlayingAgents, read_part, read_policy, value_name
-from netac.experiment.schema import Experiment, NetworkCritic
+from netac.experiment.neural_agents import NetworkTable, PlayingAgents, read_part, read_policy, value_name
+from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.sampling.hosts import state_shape
@@ -33,6 +34,7 @@ from netac.utils.spaces import joint_space
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+SettingsT = TypeVar("SettingsT", OnPolicy, OffPolicy)
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
 
@@ -110,30 +112,44 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     ground = as_games(environment, experiment.envs)
     games = ground.probe
     local = needs.critics == "observation"
-    refuse_for_trainers(experiment, needs, settings, ground, one_critic=not local)
+    refuse_for_trainers(experiment, needs, settings)
+    settings, notes = with_team_reward(settings, ground, one_critic=not local)
     policy = read_policy(experiment, games.observations[0])
-    policy = replace(policy, options=policy.options.model_copy(update={
-        "shared": ["*"] if needs.shared else [], "entropy": settings.entropy}))
-    seen, names = (games.observations, games.names) if local else ((state_shape(games),), ("the trainer",))
+    policy = replace(policy, options=policy.options.model_copy(update={"entropy": settings.entropy}))
+    seen = games.observations if local else (state_shape(games),)
     critic = read_part(NetworkCritic, experiment.critic, feed_forward(policy.network), seen[0], "critic")
     critic = replace(critic, options=critic.options.model_copy(update={"input": needs.critics}))
-    policies = neural_policy(policy.network, games.observations, games.actions, games.names,
-                             **policy.options.model_dump(), recurrent=True)
+
+    def networks(shared: bool) -> tuple[
+            NetworkTable[NetworkPolicy], NeuralPolicy, NeuralStateValue | NeuralActionValue]:
+        table = replace(policy, options=policy.options.model_copy(update={"shared": ["*"] if shared else []}))
+        policies = neural_policy(policy.network, games.observations, games.actions, games.names,
+                                 **table.options.model_dump(), recurrent=True)
+        value = neural_critic(value_name(needs.value), critic.network, seen, games.names if local else ("the trainer",),
+                              Encoding(games.actions).size, local and shared, policy.options.initial)
+        return table, policies, value
+
+    try:
+        policy, policies, value = networks(needs.shared)
+    except UnlikeAgentsError as error:
+        if cast(Shareable, settings).parameters == "shared":
+            raise InputError(error.problem, key="algorithm.parameters", found="shared", valid='"separate"') from None
+        needs = replace(needs, shared=False)
+        policy, policies, value = networks(shared=False)
+        notes = (*notes, f'{error.problem}: every agent has parameters of its own (algorithm.parameters = "separate")')
+    if "parameters" in type(settings).model_fields:
+        settings = settings.model_copy(update={"parameters": "shared" if needs.shared else "separate"})
     if policies.memory:
         _refuse_chunks(experiment.envs, settings)
-    value = neural_critic(value_name(needs.value), critic.network, seen, names, Encoding(games.actions).size,
-                          local and needs.shared, policy.options.initial)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
-                   experiment.normalise)
+                   experiment.normalise, settings, notes)
 
 
-def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy,
-                        ground: GamesSource, one_critic: bool) -> None:
+def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy) -> None:
     """Refuse what no trainer can do.
 
     Raises:
-        InputError: rewards shall be normalised, critics see something else or in another order, or one critic has no
-            one reward to learn from.
+        InputError: rewards shall be normalised, or critics see something else or in another order.
     """
     if experiment.normalise.rewards:
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
@@ -145,9 +161,17 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
     if needs.value == "action" and experiment.critic.get("joint") == "own-first":
         raise InputError("a trainer's critics see the joint action in the order of the agents", key="critic.joint",
                          found="own-first", valid='"agents", or without it')
-    if one_critic and settings.team_reward is None and _rewards_differ(ground):
-        raise InputError("the agents' rewards differ, and a trainer with one critic learns from the team's",
-                         key="algorithm.team_reward", valid='"mean" or "sum" of the agents\' rewards')
+
+
+def with_team_reward(settings: SettingsT, ground: GamesSource, one_critic: bool) -> tuple[SettingsT, tuple[str, ...]]:
+    """The options with the reward that one critic learns from, if nothing is said and rewards differ, and a note of it.
+
+    The mean is what CAC, DAC and MDAC maximise as well.
+    """
+    if not one_critic or settings.team_reward is not None or not _rewards_differ(ground):
+        return settings, ()
+    return settings.model_copy(update={"team_reward": "mean"}), (
+        "the agents' rewards differ: the trainer's critic learns from their mean (algorithm.team_reward = \"mean\")",)
 
 
 def _refuse_chunks(games: int, settings: OnPolicy) -> None:

@@ -24,7 +24,7 @@ from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError
-from netac.utils.progress import Progress
+from netac.utils.progress import Progress, note
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -91,10 +91,11 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
 
 
 def introduce(setting: Setting) -> None:
-    """Tell on standard error what the agents are made of, and what is odd about their environment."""
-    notes = [f"netac: note: {warning}" for warning in getattr(setting.environment, "warnings", ())]
-    for text in filter(None, [*notes, setting.model.describe()]):
-        print(text, file=sys.stderr, flush=True)
+    """Tell on standard error what the agents are made of, and what there is to know of the experiment."""
+    for text in setting.notes:
+        note(text)
+    if made_of := setting.model.describe():
+        print(made_of, file=sys.stderr, flush=True)
 
 
 def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, algorithm: str | None = None,
@@ -124,8 +125,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     recorder = Recorder(parts, folder if root else None)
     start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
     if start and root and not parts.sampler.resumable:
-        print("netac: note: the environment cannot be saved: its games begin anew, and the resumed run differs from an "
-              "uninterrupted one", file=sys.stderr, flush=True)
+        note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
+             "one")
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start

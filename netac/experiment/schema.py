@@ -67,6 +67,14 @@ class NetworkCritic(Options):
         "all agents"))
 
 
+class UserEnvironment(Factory):
+    """The table [env] of a user's own environment."""
+
+    check: Literal["lenient", "strict"] = Field("lenient", description=(
+        "lenient: what a PettingZoo environment does against its interface is only told where it does no harm to a run; "
+        "strict: it is refused"))
+
+
 class Experiment(Options):
     """A complete experiment.
 
@@ -78,7 +86,7 @@ class Experiment(Options):
     iterations: int = Field(ge=1, le=10**12, description="T, a whole number of iterations >= 1")
     seed: int = Field(0, ge=0, le=2**63 - 1, description=(
         "whole number >= 0: every random stream is spawned from it"))
-    env: InstanceOf[BuiltIn] | Factory = Field(description=(
+    env: InstanceOf[BuiltIn] | UserEnvironment = Field(description=(
         'a name, an .npz file, { name = "...", options }, or { factory = "package.module:function", kwargs = { } }'))
     topology: dict[str, Any] | str = Field("complete", description=(
         'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))

@@ -141,7 +141,7 @@ class GameSampler:
         outcome = source.host.step(played)
         self.ledger.samples += self.games
         self._count(self.games)
-        after = self._seen(outcome.view, running)
+        after = self._seen(outcome.view, running, outcome.valued.any(axis=0))
         source.steps += 1
         cut = (self._cuts == source.steps) & ~outcome.done
         again = outcome.done | cut
@@ -239,12 +239,12 @@ class GameSampler:
     def _critics_see(self, view: View) -> list[np.ndarray]:
         return view.obs if view.state is None else [view.state] * len(self._agents)
 
-    def _seen(self, view: View, learn: bool, games: np.ndarray | bool = True) -> View:
+    def _seen(self, view: View, learn: bool, games: np.ndarray | np.bool | bool = True) -> View:
         """The view as networks see it, normalised where that is asked for.
 
         Args:
             learn: whether the statistics are updated.
-            games: (E,) which games have new observations.
+            games: (E,) which games show something new that has a value for an agent.
 
         Raises:
             RunError: a number is not finite.

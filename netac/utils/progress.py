@@ -1,10 +1,15 @@
-"""A progress bar with an estimate, on process 0 of a terminal only."""
+"""What is told on standard error while netac works: notes, and a progress bar with an estimate on a terminal."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+
+
+def note(text: str) -> None:
+    """One line of what the user should know, though nothing is wrong enough to stop."""
+    print(f"netac: note: {text}", file=sys.stderr, flush=True)
 
 
 class Progress:

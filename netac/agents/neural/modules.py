@@ -51,17 +51,23 @@ class Tensors:
         return [part for part in parts if part[1]]
 
 
-def arrange(shapes: Sequence[dict[str, tuple[int, ...]]], patterns: Sequence[str], names: Sequence[str], key: str,
-            hint: str) -> list[Tensors]:
+class UnlikeAgentsError(InputError):
+    """Agents that should share a layer have it in different shapes."""
+
+
+def arrange(shapes: Sequence[dict[str, tuple[int, ...]]], patterns: Sequence[str], names: Sequence[str],
+            key: str) -> list[Tensors]:
     """The tensors of all agents, those whose names match one of `patterns` first, in the order agent 0 has them.
 
     Args:
         shapes: every agent's tensors by name.
         names: what the environment calls the agents.
-        key, hint: of the error: the key at fault, and what would be valid.
+        key: the key at fault, for errors.
 
     Raises:
-        InputError: a pattern matches nothing, or what is shared differs between two agents.
+        InputError: a pattern matches nothing.
+        UnlikeAgentsError: what is shared differs between two agents.  What would be valid is not said, since that
+            depends on the algorithm.
     """
     shared_first(list(dict.fromkeys(name for own in shapes for name in own)), patterns, key)
     first = _matching(shapes[0], patterns)
@@ -73,8 +79,9 @@ def arrange(shapes: Sequence[dict[str, tuple[int, ...]]], patterns: Sequence[str
         for name in [*first, *shared]:
             if first.get(name) != shared.get(name):
                 one, other = first.get(name, "missing"), shared.get(name, "missing")
-                raise InputError(f"agent 0 ({names[0]}) and agent {agent} ({names[agent]}) cannot share the layer "
-                                 f"{name}, which is {one} in the first and {other} in the second", key=key, valid=hint)
+                raise UnlikeAgentsError(
+                    f"agent 0 ({names[0]}) and agent {agent} ({names[agent]}) cannot share the layer {name}, which is "
+                    f"{one} in the first and {other} in the second", key=key)
         personal = {name: shape for name, shape in own.items() if name not in first}
         arranged[kind] = Tensors(first | personal, len(first))
     return [arranged[tuple(own.items())] for own in shapes]

@@ -122,7 +122,8 @@ def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[in
         besides: (N) tensors that agents hold besides their modules', by name.
 
     Raises:
-        InputError: a network cannot be made or does not fit, a pattern matches nothing, or agents cannot share a layer.
+        InputError: a network cannot be made or does not fit, or a pattern matches nothing.
+        UnlikeAgentsError: agents cannot share a layer.
     """
     made_of = read_network(spec, key)
     kinds = list(zip(inputs, outputs, besides or [{}] * len(names), strict=True))
@@ -138,9 +139,7 @@ def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[in
         _refuse_memories(memories, made_of, key)
         try_out(module, made_of, *kind[:2], key=key, joint=joint)
         shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])
-    hint = ("only layers whose shape does not depend on an agent's spaces, e.g. shared = []" if key == "policy" else
-            'agents that see the same, since critics are mixed as a whole: input = "state"')
-    tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key, hint)
+    tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key)
     return Networks(key, made_of, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial,
                     range(len(tensors)), memories.pop())
 

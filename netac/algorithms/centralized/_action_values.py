@@ -44,9 +44,6 @@ class ActionValues:
 
         Args:
             next_joint: (M, F) a' as numbers.
-
-        Raises:
-            RunError: agents' rewards differ, and which of them is the team's is not said.
         """
         C, r, part, valued = len(self.omega), b.r, b.part, b.valued
         if not self.every:

@@ -29,7 +29,8 @@ class OnPolicy(Common):
     decay: Literal["none", "linear"] = Field("none", description=(
         "step sizes: constant, or falling to 0 at the last iteration"))
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
-        "of the agents' rewards, where they differ; a trainer with one critic wants to know"))
+        "of the agents' rewards, for critics to learn from; by default a critic of the state learns from the mean, and "
+        "critics of the agents' own observations each from its agent's rewards"))
     advantages: Literal["joint", "agent", "raw"] = Field("joint", description=(
         "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not "
         "at all"))
@@ -69,7 +70,9 @@ class Sequential(OnPolicy, InTurn):
 class Shareable(OnPolicy):
     """Options of the trainers whose agents may share their parameters."""
 
-    parameters: Literal["shared", "separate"] = Field("shared", description="one policy for all agents, or one each")
+    parameters: Literal["shared", "separate"] | None = Field(None, description=(
+        "one policy for all agents, or one each; by default shared where the networks of all agents have the same "
+        "shapes"))
 
 
 class OffPolicy(Common):
@@ -95,5 +98,5 @@ class OffPolicy(Common):
     penalty: NonNegative = Field(1e-3, description="coefficient of the mean square of the policies' outputs")
     huber: Radius = Field(None, description="where the critics' loss becomes linear")
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
-        "of the agents' rewards, for critics to learn from; without it each agent's critic learns from its own "
-        "rewards, and a trainer with one critic wants to know where they differ"))
+        "of the agents' rewards, for critics to learn from; by default each agent's critic learns from its own "
+        "rewards, and one critic of the team from the mean"))

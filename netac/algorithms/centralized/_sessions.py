@@ -110,9 +110,6 @@ def _jointly(A: np.ndarray, b: Rollout, links: TrainerLinks, own: bool) -> tuple
 def _rewards(b: Rollout, links: TrainerLinks, settings: OnPolicy, local: bool) -> np.ndarray:
     """What critics learn from, (critics, T, E): the team's reward; own ones, if agents have critics and no
     `team_reward`.
-
-    Raises:
-        RunError: agents' rewards differ, and which of them is the team's is not said.
     """
     if local and settings.team_reward is None:
         return b.r

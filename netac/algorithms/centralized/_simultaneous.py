@@ -30,7 +30,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
         joint: there is one surrogate of joint ratios, a mean over the samples in which any agent took part.
     """
     b, samples, minibatches, together = session.b, session.b.done.size, settings.minibatches, agents.together
-    shared = settings.parameters == "shared"
+    shared = settings.parameters != "separate"
     A, scales = own_advantages(_told(session, links), b.active, settings)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
     before = together.policy.distributions(together.theta, own)

@@ -54,7 +54,7 @@ class Settings(Clipped, Shareable):
 
 def requirements(settings: Settings) -> TrainerRequirements:
     """One critic of the global state and the joint action."""
-    return TrainerRequirements(shared=settings.parameters == "shared", value="action")
+    return TrainerRequirements(shared=settings.parameters != "separate", value="action")
 
 
 def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

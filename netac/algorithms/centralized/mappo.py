@@ -26,7 +26,7 @@ class Settings(Clipped, Shareable):
 
 def requirements(settings: Settings) -> TrainerRequirements:
     """One critic of the global state."""
-    return TrainerRequirements(shared=settings.parameters == "shared")
+    return TrainerRequirements(shared=settings.parameters != "separate")
 
 
 def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

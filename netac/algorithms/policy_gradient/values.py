@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from netac.algorithms.policy_gradient.masks import average, kept
-from netac.utils.errors import RunError
 
 VARIANCE_FLOOR = 1e-2
 
@@ -15,15 +14,12 @@ VARIANCE_FLOOR = 1e-2
 def team_reward(r: np.ndarray, how: Literal["mean", "sum"] | None) -> np.ndarray:
     """The team's reward of all agents' (N, ...): (1, ...).
 
-    Raises:
-        RunError: agents' rewards differ, and which of them is the team's is not said.
+    Args:
+        how: None: the mean, which of equal rewards is that reward, unrounded.
     """
     if how is not None:
         return getattr(r, how)(axis=0, keepdims=True)
-    if (r != r[:1]).any():
-        raise RunError("the agents' rewards differ: say which is the team's, algorithm.team_reward = "
-                       '"mean" or "sum"')
-    return r[:1]
+    return np.where((r == r[:1]).all(axis=0), r[:1], r.mean(axis=0, keepdims=True))
 
 
 class ValueNormaliser:
