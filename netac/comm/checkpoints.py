@@ -7,8 +7,8 @@ The array `format` is the version of what a checkpoint holds:
 
 | format | holds |
 | --- | --- |
-| 1 | `progress`: iterations done; `metrics`, `evaluations`, `diagnostics`: rows of these tables; `agents`: what the \
-agents' rows hold (`netac.experiment.description`) |
+| 1 | `progress`: iterations done; `iterations`: of the whole run; `metrics`, `evaluations`, `diagnostics`: rows of \
+these tables; `agents`: what the agents' rows hold (`netac.experiment.description`) |
 | 0, no entry | of before there were versions: `progress` holds the rows of metrics, too, and `agents` is missing |
 """
 

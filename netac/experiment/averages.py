@@ -60,9 +60,14 @@ class Average:
         """What a checkpoint keeps."""
         return np.array(self._sums)
 
-    def restore(self, state: np.ndarray) -> None:
-        """Take up the sums of a checkpoint."""
-        self._sums = [[total, int(samples)] for total, samples in state.tolist()]
+    def restore(self, state: np.ndarray, longer: bool) -> None:
+        """Take up the sums of a checkpoint.
+
+        Args:
+            longer: whether it is of a run of fewer iterations, whose last ones are not this one's.
+        """
+        row, *last = [[total, int(samples)] for total, samples in state.tolist()]
+        self._sums = [row, *([0.0, 0] if longer else sums for sums in last)]
 
 
 class RunAverages:
@@ -75,6 +80,7 @@ class RunAverages:
     """
 
     def __init__(self, sampler: Sampler, iterations: int, window: int):
+        self._iterations = iterations
         self.rewards = Average(iterations, window)
         self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
@@ -111,10 +117,11 @@ class RunAverages:
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""
         return {**{name: average.state() for name, average in self._averages.items()},
-                "finished": np.array(self._finished)}
+                "finished": np.array(self._finished), "iterations": np.array(self._iterations)}
 
     def restore(self, checkpoint: Mapping[str, np.ndarray]) -> None:
         """Take up the sums of a checkpoint."""
+        longer = int(checkpoint.get("iterations", self._iterations)) < self._iterations
         for name, average in self._averages.items():
-            average.restore(checkpoint[name])
+            average.restore(checkpoint[name], longer)
         self._finished = int(checkpoint["finished"])

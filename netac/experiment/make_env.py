@@ -133,10 +133,11 @@ def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int
         return ParallelGames(partial(several, games), agents, games, source, made)
 
     probe = closed(played(games, made))
-    if strict and probe.warnings:
-        raise InputError(f"{source}: {probe.warnings[0]}", key="env.check", found="strict",
+    found = GamesSource(played, games, probe, replicated=False)
+    if strict and found.warnings:
+        raise InputError(f"{source}: {found.warnings[0]}", key="env.check", found="strict",
                          valid='an environment without this, or "lenient"')
-    return GamesSource(played, games, probe, replicated=False)
+    return found
 
 
 def closed(games: BatchedEnvironment) -> BatchedEnvironment:

@@ -63,7 +63,7 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     """
     ground = as_games(environment, experiment.envs)
     games = ground.probe
-    refuse_for_trainers(experiment, needs, settings)
+    refuse_for_trainers(experiment, needs, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not needs.every)
     if settings.buffer < settings.batch:
         raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,

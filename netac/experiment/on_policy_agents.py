@@ -112,7 +112,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     ground = as_games(environment, experiment.envs)
     games = ground.probe
     local = needs.critics == "observation"
-    refuse_for_trainers(experiment, needs, settings)
+    refuse_for_trainers(experiment, needs, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not local)
     policy = read_policy(experiment, games.observations[0])
     policy = replace(policy, options=policy.options.model_copy(update={"entropy": settings.entropy}))
@@ -145,12 +145,17 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
                    experiment.normalise, settings, notes)
 
 
-def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy) -> None:
+def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy,
+                        ground: GamesSource) -> None:
     """Refuse what no trainer can do.
 
     Raises:
-        InputError: rewards shall be normalised, or critics see something else or in another order.
+        InputError: rewards shall be normalised, critics see something else or in another order, or returns have no
+            bound.
     """
+    if settings.discount == 1.0 and ground.endless:
+        raise InputError("the undiscounted return of episodes without an end is infinite", key="algorithm.gamma",
+                         found=1.0, valid="a discount below 1 with this environment")
     if experiment.normalise.rewards:
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
         raise InputError("is for decentralized algorithms", key="normalise.rewards", found=True,

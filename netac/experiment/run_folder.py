@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from netac.agents.steps import TDependent
 from netac.comm import checkpoints, launch
 from netac.experiment import config
 from netac.experiment.build import Setting
@@ -20,7 +21,9 @@ from netac.experiment.schema import without_none
 from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder
+from netac.utils.progress import note
 
+LENGTH = "iterations"     # may grow when a run goes on
 FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
 FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -57,10 +60,13 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
             raise InputError("this folder holds a run", file=folder,
                              valid="another --out, or --resume to go on with it")
         keys = [key for key in _differing(mine, theirs) if key not in FREE]
-        if keys:
+        longer = LENGTH in keys and theirs[LENGTH] < mine[LENGTH]
+        if keys and not (longer and keys == [LENGTH]):
             raise InputError(f"the run in this folder is of another experiment, which differs in {', '.join(keys)}",
                              file=folder / EXPERIMENT, key=keys[0], found=_at(theirs, keys[0]),
-                             valid=f"{_at(mine, keys[0])!r} as asked for now, or another --out")
+                             valid=_asked_for(keys[0], mine, theirs))
+        if longer:
+            _lengthen(folder, setting, theirs[LENGTH])
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
     atomic_write(folder / EXPERIMENT, _toml(mine))
@@ -69,6 +75,33 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
         return (folder / SUMMARY).exists() and bool(
             checkpoints.final(folder / CHECKPOINTS, setting.experiment.iterations))
     return False
+
+
+def _asked_for(key: str, mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """What an experiment that is to go on in a run folder may say where it differs from the run's."""
+    one, other = ("no such key" if (value := _at(tables, key)) is None else f"{key} = {value!r}"
+                  for tables in (theirs, mine))
+    return f"{one}{' or more' * (key == LENGTH)}, as in the folder; another --out for {other}"
+
+
+def _lengthen(folder: Path, setting: Setting, before: int) -> None:
+    """Let the run in a folder go on for more iterations than the `before` it was begun with, as if it were unfinished.
+
+    Raises:
+        InputError: its checkpoint does not say of how many iterations the run was.
+    """
+    newest = checkpoints.newest(folder / CHECKPOINTS)
+    if newest is not None and "iterations" not in newest:
+        raise InputError("the checkpoint was written by an older netac, which cannot go on for more iterations",
+                         file=folder / CHECKPOINTS, key=LENGTH, found=setting.experiment.iterations,
+                         valid=f"{before}, or another --out")
+    options = {name: getattr(setting.settings, name) for name in type(setting.settings).model_fields}
+    differs = [f"algorithm.{name}" for name, value in options.items()
+               if isinstance(value, TDependent) or (name, value) == ("decay", "linear")]
+    end = (f"; what {' and '.join(differs)} gives depends on the number of iterations, so that the run ends otherwise "
+           f"than one of {setting.experiment.iterations} iterations from the start") if differs else ""
+    note(f"the run in {folder}, begun with {before} iterations, goes on to {setting.experiment.iterations}{end}")
+    (folder / SUMMARY).unlink(missing_ok=True)
 
 
 def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:

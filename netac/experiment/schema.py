@@ -46,7 +46,8 @@ class NetworkPolicy(Options):
     """The table [policy] of networks, besides the network's own options."""
 
     shared: list[str] = Field(["*"], description=(
-        'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them)'))
+        'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them); agents whose '
+        'networks have different shapes share nothing if nothing is said'))
     entropy: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False, description="coefficient of an entropy bonus")
     initial: Literal["common", "independent"] = Field("common", description=(
         "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its "
@@ -59,8 +60,8 @@ class NetworkCritic(Options):
     """The table [critic], besides the network's own options."""
 
     input: Literal["observation", "state"] | None = Field(None, description=(
-        "what V, Q and R see: the agent's own observation (the default), or the environment's global state; the "
-        "trainers know for themselves"))
+        "what V, Q and R see: the agent's own observation (the default, but not where critics are mixed and agents see "
+        "different things), or the environment's global state; the trainers know for themselves"))
     joint: Literal["own-first", "agents"] | None = Field(None, description=(
         "order of the joint action that Q and R see: the agent's own first, then the others', or agent 0, 1, ...; by "
         "default own-first with observations, if all agents have the same actions: what is mixed must mean the same to "
@@ -71,8 +72,8 @@ class UserEnvironment(Factory):
     """The table [env] of a user's own environment."""
 
     check: Literal["lenient", "strict"] = Field("lenient", description=(
-        "lenient: what a PettingZoo environment does against its interface is only told where it does no harm to a run; "
-        "strict: it is refused"))
+        "lenient: where a PettingZoo environment does not keep to its interface, and a run does not suffer from it, a "
+        "note says so; strict: the environment is refused"))
 
 
 class Experiment(Options):

@@ -99,14 +99,12 @@ def test_layers_that_differ_are_not_shared():
     shapes, spaces = differing()
     with pytest.raises(InputError) as caught:
         neural_policy(MLP, shapes, spaces, names(3), ["dense1*"])
-    told = str(caught.value)
-    assert told.startswith("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer "
-                           "dense1.weight, which is (7, 4) in the first and (7, 6) in the second"
-                           ) and "shared = []" in told
+    assert str(caught.value) == ("policy.shared: agent 0 (hunter_0) and agent 2 (hunter_2) cannot share the layer "
+                                 "dense1.weight, which is (7, 4) in the first and (7, 6) in the second")
     with pytest.raises(InputError,
                        match=r"agent 1 \(hunter_1\) .*log_std, which is missing in the first and \(3,\) in"):
         neural_policy(MLP, shapes, spaces, names(3), ["log_std"])
-    with pytest.raises(InputError, match=r'^critic: .*agent 2 \(hunter_2\).*input = "state"'):
+    with pytest.raises(InputError, match=r"^critic: .*agent 2 \(hunter_2\)"):
         neural_critic("state_value", MLP, shapes, names(3), F, mixed=True)
     assert neural_critic("state_value", MLP, shapes, names(3), F, mixed=False).size == 7 * 6 + 7 + 7 * 8 + 8 + 8 + 1
 

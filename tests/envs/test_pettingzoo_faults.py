@@ -1,5 +1,6 @@
 """Whatever can be wrong with an environment of a user is told: at start how to mend it, later with agent and step."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,9 @@ from programs import zoo
 
 from netac.envs._pettingzoo import ParallelGames
 from netac.envs._pettingzoo_check import as_parallel, examine
+from netac.envs._pettingzoo_spaces import reader
+from netac.experiment.make_env import make_environment
+from netac.experiment.schema import UserEnvironment
 from netac.utils.errors import InputError, RunError
 
 SOURCE = "mine:make"
@@ -44,18 +48,19 @@ FAULTS = {
     "none": ("observations", {"a": None}, r"'a': observation has shape \(\)"),
     "nan": ("observations", {"b": np.array([0, np.nan, 0, 0])}, "'b': the observation holds nan in 1 of its 4 numbers"),
     "too large": ("observations", {"b": np.full(4, 1e300)}, "'b': the observation holds inf"),
-    "bounds": ("observations", {"b": np.array([0, 1, 1.5, 0], np.float32)},
-               r"'b': observation\[2\] is 1.5, outside -1.0 to 1.0.*valid: .*wider bounds"),
     "old step": ("step", ({}, {}, {}, {}), "step returned a tuple of 4 .*before PettingZoo 1.22"),
     "list": ("step", ({}, [0.0, 0.0], {}, {}, {}), r"step returned a tuple of 5 \(dict, list"),
     "step exits": ("step", SystemExit(0), "step failed: SystemExit: 0"),
     "step fails": ("step", ValueError("oh"), "step failed: ValueError: oh"),
     "no reward": ("rewards", {"b": ...}, "no reward for 'b'"),
-    "reward list": ("rewards", {"b": np.array([1.0])}, r"the reward of 'b' is not a number: array\(\[1.\]\)"),
+    "reward list": ("rewards", {"b": np.array([1.0, 2.0])}, r"the reward of 'b' is not a number: array\(\[1., 2.\]\)"),
+    "reward word": ("rewards", {"b": np.array("1.0")}, "the reward of 'b' is not a number: array"),
     "reward none": ("rewards", {"b": None}, "the reward of 'b' is not a number: None"),
     "reward inf": ("rewards", {"b": -np.inf}, "the reward of 'b' is -inf"),
     "no flag": ("truncations", {"a": ...}, "truncations has no entry for 'a'"),
     "odd flag": ("terminations", {"a": 0.5}, "'a' are not True or False but 0.5"),
+    "two flags": ("terminations", {"a": np.array([False, False])}, r"'a' are not True or False but array"),
+    "number as a flag": ("truncations", {"a": np.array(0)}, r"'a' are not True or False but False, array\(0\)"),
     "ended but listed": ("terminations", {"a": True}, "'a' has ended but is still listed in `agents`"),
     "lost": ("listed", ["b"], "'a' has left `agents` though it was neither"),
 }
@@ -109,6 +114,51 @@ def test_warnings():
         "infos hold action masks, which netac does not use: agents may take any action",)
     (warning,) = ParallelGames(zoo.Forgetful, 2, 1, SOURCE).warnings
     assert "equal seeds give different first observations" in warning and "reset(seed=...)" in warning
+
+
+BOUNDS = {
+    "rounding": (np.array([1.0000001, -1.0000001, 0, 0], np.float32), None),
+    "rounding in double": (np.array([1.0 + 5e-7, 0, 0, 0]), "float64"),
+    "beyond rounding": (np.array([0, 1, 1.00001, 0], np.float32), r"'b': observation\[2\] is 1.00001.*, outside -1.0"),
+    "far": (np.array([-7, 1, 0, 0], np.float32), r"'b': observation\[0\] is -7.0, outside -1.0 to 1.0"),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_allow_rounding_and_beyond_it_there_is_a_warning_unless_the_check_is_strict(name):
+    seen, message = BOUNDS[name]
+    kwargs = {"fault": "observations", "changed": {"b": seen}}
+    warnings = ParallelGames(partial(zoo.Broken, **kwargs), 2, 1, SOURCE).warnings
+    assert len(warnings) == (message is not None) and all(re.search(message, warning) for warning in warnings)
+    strict = UserEnvironment(factory="programs.zoo:Broken", kwargs=kwargs, check="strict")
+    if message is None:
+        assert make_environment(strict, 2, 1).warnings == ()
+    else:
+        with pytest.raises(InputError, match=rf"^env.check: programs.zoo:Broken: .*{message}.*valid: .*\"lenient\""):
+            make_environment(strict, 2, 1)
+
+
+@pytest.mark.parametrize(("space", "seen", "outside"), [
+    (spaces.Box(0, 255, (2,), np.uint8), [256, 0], "256"), (spaces.Box(0, 255, (2,), np.uint8), [200, -1], "-1"),
+    (spaces.Box(0, 255, (2,), np.uint8), np.array([200, 1], np.uint8), None), (spaces.MultiBinary(2), [0, 2], "2"),
+    (spaces.Box(-128, 127, (2,), np.int8), np.array([127, -128], np.int8), None),
+    (spaces.Box(-1e6, 1e6, (2,)), [1e6 + 0.5, 0], None), (spaces.Box(-1e6, 1e6, (2,)), [1e6 + 2, 0], "1000002"),
+    (spaces.Box(-np.inf, np.inf, (2,)), [1e30, -1e30], None)])
+def test_rounding_is_that_of_the_coarser_type_and_whole_numbers_have_none(space, seen, outside):
+    found = reader(space, "space").leaves[0].outside(seen)
+    assert found is None if outside is None else f"is {outside}" in found
+
+
+def test_arrays_of_one_number_or_flag_are_as_good_as_the_number():
+    for one in (np.array([2.5]), np.float32(2.5), np.array(2.5), np.array([[2.5]])):
+        games = ParallelGames(partial(zoo.Broken, "rewards", changed={"a": one, "b": one}), 2, 1, SOURCE)
+        games.begin(0, 0)
+        assert games.step(np.zeros((2, 1), dtype=int)).r.tolist() == [[2.5], [2.5]]
+    for flag in (np.array([True]), np.array(True), np.bool_(True)):
+        games = ParallelGames(partial(zoo.Ends, flag), 2, 1, SOURCE)
+        games.begin(0, 0)
+        step = games.step(np.zeros((2, 1), dtype=int))
+        assert step.done.all() and step.terminated.all()
 
 
 def test_what_is_no_environment_for_several_agents():

@@ -92,8 +92,10 @@ BAD = {
         GAMES | {"env": arena(actions="different"), "policy": {"shared": ["output*"]}}, "policy.shared",
         ["agent 0 (gladiator_0) and agent 1 (gladiator_1) cannot share the layer output.weight", "(2, 64)", "(4, 64)"]),
     "critics of different inputs": (
-        GAMES | {"env": arena(extra=2)} | shared(), "critic",
-        ["agent 0", "agent 1", "dense1.weight", 'input = "state"']),
+        GAMES | {"env": arena(extra=2), "critic": {"input": "observation"}} | shared(), "critic.input",
+        ["agent 0", "agent 1", "dense1.weight", "cac mixes critics", 'valid: "state", or algorithm.name = "iac"']),
+    "shared layers of different inputs": (
+        GAMES | {"env": arena(extra=2)} | shared("*"), "policy.shared", ["dense1.weight", "['*']", "[] for none"]),
     "no common order": (GAMES | {"env": arena(actions="different")} | shared() | {"critic": {"joint": "own-first"}},
                         "critic.joint", ["own-first", '"agents"']),
     "wrong number of agents": (GAMES | {"env": arena("zoo:Turns")}, "agents", ["2", "3"]),

@@ -69,6 +69,72 @@ def test_a_finished_run_is_not_run_again(tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in before} and len(before) == 4
 
 
+def extended(tables: dict, first: int, out: Path) -> netac.RunResult:
+    """The run of `first` iterations, gone on with for as many as the tables say."""
+    netac.run(tables | {"iterations": first}, out=out)
+    return netac.run(tables, out=out, resume=True)
+
+
+@pytest.mark.parametrize("first", [10, 30, 36])
+@pytest.mark.parametrize("name", ["cac-double", "mdac", "dac-state_value-average"])
+def test_a_finished_run_goes_on_for_more_iterations_and_is_what_one_run_is(name, first, tmp_path, capfd):
+    tables = experiment(name) | {"log_every": 2}
+    whole, longer = netac.run(tables, out=tmp_path / "whole"), extended(tables, first, tmp_path / "longer")
+    assert "begun with" in (said := capfd.readouterr().err) and f"goes on to {tables['iterations']}\n" in said
+    assert longer.summary["parameters_sha256"] == whole.summary["parameters_sha256"]
+    assert longer.summary["bytes_per_agent"] == whole.summary["bytes_per_agent"]
+    for column in whole.metrics:
+        if column != "seconds":
+            np.testing.assert_array_equal(longer.metrics[column], whole.metrics[column])
+    assert longer.summary["final_reward"] == whole.summary["final_reward"]
+    assert (tmp_path / "longer/experiment.toml").read_text() == (tmp_path / "whole/experiment.toml").read_text()
+
+
+def test_the_last_tenth_of_a_longer_run_is_of_its_own_iterations(tmp_path):
+    tables = experiment("dac-state_value-average") | {"log_every": 1}
+    longer = extended(tables, 39, tmp_path)                     # of its last 4 iterations it has made one
+    assert longer.summary["final_reward"] == longer.metrics["reward"][-1]
+
+
+@pytest.mark.parametrize("option", ["actor_step", "critic_step"])
+def test_what_depends_on_the_number_of_iterations_is_told_of_a_longer_run(option, tmp_path, capfd):
+    tables = SMALL | {"algorithm": {"name": "cac", option: {"c": 1.0, "sigma": 0.6}}}
+    whole, longer = netac.run(tables), extended(tables, 20, tmp_path)
+    assert f"; what algorithm.{option} gives depends on the number of iterations" in capfd.readouterr().err
+    assert longer.summary["parameters_sha256"] != whole.summary["parameters_sha256"]
+
+
+def test_a_longer_run_that_is_killed_goes_on_and_is_unfinished_until_its_end(tmp_path, keep_all):
+    tables = experiment("dac-state_value-average")
+    whole = extended(tables, 20, tmp_path)
+    put_back(tmp_path, 26)
+    assert fingerprint(netac.run(tables, out=tmp_path, resume=True)) == fingerprint(whole)
+    put_back(tmp_path, 20)                                      # to what the shorter run left, without its summary
+    assert fingerprint(netac.run(tables, out=tmp_path, resume=True)) == fingerprint(whole)
+
+
+def test_a_run_goes_on_for_fewer_iterations_not_at_all_and_for_more_with_nothing_else_changed(tmp_path):
+    tables = experiment("dac-state_value-average")
+    netac.run(tables, out=tmp_path)
+    with pytest.raises(InputError, match=r"found 40; valid: iterations = 40 or more, as in the folder; another"):
+        netac.run(tables | {"iterations": 20}, out=tmp_path, resume=True)
+    with pytest.raises(InputError, match=r"differs in iterations, seed .*valid: iterations = 40 or more"):
+        netac.run(tables | {"iterations": 50, "seed": 99}, out=tmp_path, resume=True)
+    assert netac.run(tables | {"iterations": 50}, out=tmp_path, resume=True).summary["iterations"] == 50
+
+
+def test_a_checkpoint_that_does_not_say_how_long_its_run_was_is_not_made_longer(tmp_path):
+    tables = experiment("dac-state_value-average")
+    netac.run(tables, out=tmp_path)
+    for path in checkpoints.existing(tmp_path / "checkpoints"):
+        kept = dict(np.load(path))
+        del kept["iterations"]
+        np.savez(path, **kept)
+    with pytest.raises(InputError, match=r"iterations: the checkpoint was written by an older.*found 50; valid: 40"):
+        netac.run(tables | {"iterations": 50}, out=tmp_path, resume=True)
+    assert netac.run(tables, out=tmp_path, resume=True).summary["iterations"] == 40
+
+
 WRITES = ("write", "fsync", "replace")
 
 

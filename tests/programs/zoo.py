@@ -115,6 +115,26 @@ class Timetable(ParallelEnv):
         self.closed = True
 
 
+class Closing(Timetable):
+    """A timetable whose `state()` fails once nobody takes part.
+
+    Attributes:
+        asked: the steps, counted from the last reset, at which it was asked since then.
+    """
+
+    asked: ClassVar[list] = []
+
+    def reset(self, seed=None, options=None):
+        self.asked.clear()
+        return super().reset(seed, options)
+
+    def state(self):
+        self.asked.append(self._t)
+        if not self.agents:
+            raise RuntimeError("the game is over")
+        return super().state()
+
+
 class SavedTimetable(Timetable):
     """A timetable that can be saved and brought back."""
 
@@ -304,6 +324,18 @@ class Broken(ParallelEnv):
         if self._now("listed"):
             self.agents = self._changed
         return observations, rewards, terminations, truncations, {agent: {} for agent in acted}
+
+
+class Ends(Broken):
+    """Ends with its first step; flags are what it is told."""
+
+    def __init__(self, flag):
+        super().__init__("terminations", changed={"a": flag, "b": flag})
+
+    def step(self, actions):
+        answer = super().step(actions)
+        self.agents = []
+        return answer
 
 
 class NoSeed(Broken):

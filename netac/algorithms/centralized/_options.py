@@ -9,11 +9,13 @@ from pydantic import Field
 from netac.agents.steps import Common, NonNegative, Radius, Step
 from netac.utils.options import Options
 
+UP_TO_ONE = "discount; 1 where all episodes end"
+
 
 class OnPolicy(Common):
     """Options of the on-policy trainers, which learn from trajectories of the current policies."""
 
-    gamma: float | None = Field(0.99, ge=0, lt=1, allow_inf_nan=False, description="discount")
+    gamma: float | None = Field(0.99, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)
     gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the generalised advantage estimate")
     actor_step: Step = Field(5e-4, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
     critic_step: Step = Field(5e-4, description="beta, the step size of critics")
@@ -78,7 +80,7 @@ class Shareable(OnPolicy):
 class OffPolicy(Common):
     """Options of the off-policy trainers, which learn from a replay of earlier policies' samples."""
 
-    gamma: float | None = Field(0.95, ge=0, lt=1, allow_inf_nan=False, description="discount")
+    gamma: float | None = Field(0.95, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)
     actor_step: Step = Field(1e-3, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
     critic_step: Step = Field(1e-3, description="beta, the step size of critics")
     clip: Radius = Field(10.0, description="largest norm of a gradient")

@@ -43,6 +43,7 @@ CASES = {
         "no huber", "no mask", "others' new actions", "no value beyond")),
     "maddpg-team-two": Case("maddpg", LEAVING, agents=2, envs=3, options={"team_reward": "sum"}, wrong=(
         "team's reward", "never ends", "no mask")),
+    "maddpg-undiscounted": Case("maddpg", LEAVING, options={"gamma": 1.0}, wrong=("never ends", "team's reward")),
     "maddpg-alone": Case("maddpg", LEAVING | BOX, agents=1, envs=1, options={"optimizer": "plain", "actor_step": 0.3},
                          wrong=("never ends", *TARGETS)),
     "haddpg": Case("haddpg", LASTING, options=MEAN | {"temperature": 0.7}, wrong=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ from support.variants import fingerprint
 
 import netac
 from netac import cli
+from netac.algorithms.policy_gradient.values import team_reward
 from netac.comm import checkpoints
+from netac.experiment import config
+from netac.experiment.run import checked_setting
 
 PROGRAM = Path(PROGRAMS) / "every_trainer.py"
 SAVED = [name for name in NAMES if not name.startswith("restarting")]
@@ -113,10 +117,15 @@ def trainer(name: str, env: dict | None = None, **options) -> dict:
 
 
 BAD = {
-    "unlike actions": (trainer("mappo", arena(actions="different")), "policy", ["cannot share the layer output"]),
-    "unlike observations": (trainer("ippo", arena(extra=2)), "policy", ["cannot share the layer dense1.weight"]),
-    "joint ratios of unlike agents": (trainer("jrppo", arena(actions="different")), "policy",
-                                      ["cannot share the layer"]),
+    "unlike actions": (trainer("mappo", arena(actions="different"), parameters="shared"), "algorithm.parameters",
+                       ["cannot share the layer output", '"separate"']),
+    "unlike observations": (trainer("ippo", arena(extra=2), parameters="shared"), "algorithm.parameters",
+                            ["cannot share the layer dense1.weight", '"separate"']),
+    "joint ratios of unlike agents": (trainer("jrppo", arena(actions="different"), parameters="shared"),
+                                      "algorithm.parameters", ["cannot share the layer"]),
+    "returns without an end": (trainer("happo", gamma=1.0) | {"env": "coordination"}, "algorithm.gamma",
+                               ["infinite", "found 1.0", "below 1"]),
+    "no discount at all": (trainer("mappo", gamma=1.01), "algorithm.gamma", ["less than or equal to 1"]),
     "minibatches that do not divide": (trainer("happo", minibatches=5), "algorithm.minibatches",
                                        ["found 5", "12", "valid: "]),
     "critic of observations": (trainer("happo") | {"critic": {"name": "mlp", "input": "observation"}}, "critic.input",
@@ -176,12 +185,30 @@ def test_what_cannot_be_is_refused_at_the_start(what, refused):
 
 
 @pytest.mark.parametrize("name", ["happo", "hatrpo", "haa2c", "mappo", "jrppo", "coma", "haddpg"])
-def test_rewards_that_differ_ask_for_those_of_the_team(name, refused):
-    refused(trainer(name, team_reward=None), ["algorithm.team_reward", "rewards differ", '"mean"', '"sum"'])
+def test_one_critic_learns_from_the_mean_of_rewards_that_differ_and_says_so(name, tmp_path, monkeypatch, capfd):
+    file, out = tmp_path / "team.toml", tmp_path / "out"
+    more = {"warmup": 8, "batch": 8, "epochs": None} if name == "haddpg" else {}
+    file.write_text(tomli_w.dumps(trainer(name, team_reward=None, **more)))
+    monkeypatch.setattr(sys, "argv", ["netac", "run", str(file), "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    note = "netac: note: the agents' rewards differ: the trainer's critic learns from their mean (algorithm.team_reward"
+    assert not ended.value.code and note in capfd.readouterr().err
+    assert tomllib.loads((out / "experiment.toml").read_text())["algorithm"]["team_reward"] == "mean"
+    mean, total = (fingerprint(netac.run(trainer(name, team_reward=how, **more))) for how in ("mean", "sum"))
+    assert mean == fingerprint(netac.run(file)) != total
 
 
-def test_alone_and_with_critics_of_their_own_agents_need_no_team():
-    for tables in (trainer("happo", team_reward=None) | {"agents": 1}, trainer("ippo", team_reward=None),
-                   trainer("haddpg", team_reward=None) | {"agents": 1},
-                   trainer("maddpg", team_reward=None)):
-        assert netac.run(tables).summary["iterations"] == 2
+@pytest.mark.parametrize("tables", [
+    trainer("happo", team_reward=None) | {"agents": 1}, trainer("ippo", team_reward=None),
+    trainer("haddpg", team_reward=None) | {"agents": 1}, trainer("maddpg", team_reward=None)])
+def test_alone_and_with_critics_of_their_own_agents_there_is_no_team(tables):
+    setting = checked_setting(config.read(tables))
+    assert setting.settings.team_reward is None and not setting.notes
+
+
+def test_equal_rewards_are_the_teams_unrounded():
+    r = np.full((3, 2, 4), 0.1)
+    assert (team_reward(r, None) == 0.1).all() and not (team_reward(r, "mean") == 0.1).all()
+    r[1, 0, 0] = 0.7
+    assert team_reward(r, None)[0, 0, 0] == pytest.approx(0.3) and (team_reward(r, None)[0, 1] == 0.1).all()

@@ -54,6 +54,7 @@ CASES = {
                            wrong=("no factor", "no clip", "one range", "no mask", "no entropy")),
     "happo-mixed-late": Case("happo", MIXED | LATE, options={"minibatches": 4},
                              wrong=("no mask", "no factor", "never ends")),
+    "happo-undiscounted": Case("happo", LEAVING, options={"gamma": 1.0}, wrong=("no factor", *EVERY_END)),
     "happo-alone": Case("happo", LASTING, agents=1, options=TIGHT, wrong=("no clip", *EVERY_END)),
     "happo-two": Case("happo", LEAVING, agents=2, envs=1, options={"clip_over_agents": True, **TIGHT},
                       wrong=("one range", "no factor", "no mask")),
