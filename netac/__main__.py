@@ -1,5 +1,17 @@
 """`python -m netac` is `netac`."""
 
-from netac.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Entry point: the command line, once it can be imported."""
+    try:
+        from netac import cli
+    except ImportError as error:
+        from netac.comm import launch
+        sys.exit(launch.end(error))
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from netac.comm.launch import TRACEBACK
 from netac.utils.errors import InputError
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
@@ -26,6 +28,25 @@ def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
     with formatter.indentation():
         formatter.write_dl(rows, col_max=40)
     click.echo(formatter.getvalue())
+
+
+class _Commands(click.Group):
+    """Commands that all take --traceback, as netac itself does."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command."""
+        cmd.params.append(_traceback())
+        super().add_command(cmd, name)
+
+
+def _traceback() -> click.Option:
+    """The option --traceback, which processes and workers that are started find in their environment."""
+    def note(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            os.environ[TRACEBACK] = "1"
+
+    return click.Option(["--traceback"], is_flag=True, is_eager=True, expose_value=False, callback=note, help=(
+        "Tell errors with their whole tracebacks, those of your own environments and topologies, too."))
 
 
 class _RunHelp(click.Command):
@@ -76,7 +97,7 @@ def _options(defaults: dict[str, object]) -> str:
     return "" if not defaults else f"[{', '.join(f'{name} = {value!r}' for name, value in defaults.items())}]"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="netac")
 def cli() -> None:
     """Decentralized networked-agent reinforcement learning with consensus, one MPI process per agent."""
@@ -318,6 +339,9 @@ def _headline(module: str) -> str:
     assert found and found.origin, f"{module} is a file of netac"
     text = Path(found.origin).read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+cli.params.append(_traceback())
 
 
 def main() -> None:

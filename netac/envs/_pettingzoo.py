@@ -13,7 +13,7 @@ from netac.envs._batched import Step
 from netac.envs._pettingzoo_check import as_parallel, empty, examine, given_back, key_of, plain
 from netac.envs._pettingzoo_game import Game
 from netac.envs._pettingzoo_spaces import ApiError, of_state
-from netac.utils.errors import InputError, NetacError, RunError
+from netac.utils.errors import InputError, NetacError, RunError, raised
 from netac.utils.progress import note
 from netac.utils.streams import Purpose
 
@@ -140,7 +140,7 @@ class ParallelGames:
         try:
             state = self._envs[e].state()
         except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-            problem = f"state() failed: {type(error).__name__}: {error}"
+            problem = f"state() failed: {raised(error)}"
             if self.active[:, e].any():
                 raise self._failure(e, ApiError(problem, "")) from error
             if not self._stood_in:
@@ -213,7 +213,7 @@ class ParallelGames:
         except ApiError as error:
             raise self._failure(game, error) from error
         except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-            problem = f"{what} failed: {type(error).__name__}: {error}"
+            problem = f"{what} failed: {raised(error)}"
             raise self._failure(game, ApiError(problem, "")) from error
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 
 from netac.envs._pettingzoo_game import Game, Seats
 from netac.envs._pettingzoo_spaces import ApiError, Reader, of_state, reader, writer
-from netac.utils.errors import InputError, short
+from netac.utils.errors import InputError, raised, short
 from netac.utils.spaces import ActionSpace
 
 try:
@@ -153,7 +153,7 @@ def _space(env: Any, what: str, agent: Any, i: int) -> Any:
     try:
         return getattr(env, what)(agent)
     except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-        raise ApiError(f"{what}({agent!r}) failed: {type(error).__name__}: {error}",
+        raise ApiError(f"{what}({agent!r}) failed: {raised(error)}",
                        f"a method {what}(agent) that returns the space of any of possible_agents", i) from error
 
 
@@ -246,7 +246,7 @@ def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
     except (NotImplementedError, AttributeError):
         return None
     except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-        warnings["state"] = f"state() failed, so there is no global state: {type(error).__name__}: {error}"
+        warnings["state"] = f"state() failed, so there is no global state: {raised(error)}"
         return None
     space = getattr(env, "state_space", None)
     try:
@@ -285,7 +285,7 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
         problem = ("after set_state other steps followed than after get_state; "
                    "all that an episode's reset draws is part of it")
     except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-        problem = getattr(error, "problem", None) or f"{type(error).__name__}: {error}"
+        problem = getattr(error, "problem", None) or raised(error)
     warnings["resumption"] = ("get_state and set_state cannot be used, so that resumed runs begin new episodes: "
                               f"{problem}")
     return False

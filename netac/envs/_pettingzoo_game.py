@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
-from netac.utils.errors import InputError, NetacError, short
+from netac.utils.errors import InputError, NetacError, raised, short
 
 OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
 OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
@@ -147,7 +147,7 @@ class Game:
         except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
             if isinstance(error, TypeError) and "seed" in str(error):
                 raise ApiError(f"reset takes no seed: {error}", "def reset(self, seed=None, options=None)") from error
-            raise ApiError(f"{name} failed: {type(error).__name__}: {error}", RUNS) from error
+            raise ApiError(f"{name} failed: {raised(error)}", RUNS) from error
 
     def _listed(self) -> set[int]:
         """Indices of the agents the environment lists."""

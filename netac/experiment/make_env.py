@@ -14,7 +14,7 @@ from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batc
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.schema import UserEnvironment
 from netac.utils import plugins
-from netac.utils.errors import InputError
+from netac.utils.errors import InputError, raised
 from netac.utils.plugins import BuiltIn, Factory
 
 KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a "
@@ -121,7 +121,7 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
     except InputError:
         raise
     except (Exception, SystemExit) as error:     # what a user's function gives may be anything
-        raise InputError(f"what it gives fails as an environment: {type(error).__name__}: {error}", key="env.factory",
+        raise InputError(f"what it gives fails as an environment: {raised(error)}", key="env.factory",
                          found=source, valid=KINDS) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,7 +22,7 @@ from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
-from netac.utils.errors import InputError, NetacError, RunError
+from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, note
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     try:
         return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm)
     except (Exception, KeyboardInterrupt, SystemExit) as caught:
-        error = RunError(in_words(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
+        error = RunError(raised(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
         if comm is not None and not getattr(error, "told_by_root", False):
             launch.abort(error, comm, folder if folder and folder.is_dir() else None,
                          patience=0.5 if getattr(error, "hearsay", False) else 0.0)
@@ -155,13 +154,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         except (NetacError, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:     # a user's environment may do anything
-            raise RunError(in_words(error), agent=who, iteration=t) from error
+            raise RunError(out_of_memory(error) or raised(error), agent=who, iteration=t) from error
         parts.network.close()
         parts.sampler.close()
         return recorder.result()
-
-
-def in_words(error: BaseException) -> str:
-    """An unforeseen exception, with the place in the code it came from."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

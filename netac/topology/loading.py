@@ -15,7 +15,7 @@ from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
 from netac.topology.signature import Parameters, check, chosen, parameters
 from netac.utils import plugins
-from netac.utils.errors import InputError, RunError, did_you_mean
+from netac.utils.errors import InputError, RunError, did_you_mean, raised
 from netac.utils.options import is_path, spelled_out
 
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
@@ -273,7 +273,7 @@ def _period(family: Family, agents: int, options: dict) -> int | None:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{family.name}: period(n={agents}) raised {type(error).__name__}: {error}") from error
+        raise InputError(f"{family.name}: period(n={agents}) raised {raised(error)}") from error
     if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
         raise InputError(f"{family.name}: the period must be a positive integer or None", found=period)
     return period

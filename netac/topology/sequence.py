@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.stochastic import soundness
-from netac.utils.errors import InputError, RunError
+from netac.utils.errors import InputError, RunError, raised
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8
@@ -61,7 +61,7 @@ class Topology:
         except InputError as error:
             raise RunError(f"{self.where}: graph(t={t}): {error}") from error
         except (Exception, SystemExit) as error:
-            raise RunError(f"{self.where}: graph(t={t}) raised {type(error).__name__}: {error}") from error
+            raise RunError(f"{self.where}: graph(t={t}) raised {raised(error)}") from error
         problem = graph_problem(graph, self.agents)
         if problem:
             raise RunError(f"{self.where}: graph(t={t}) returned {problem}")

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from netac.utils.errors import InputError, did_you_mean
+from netac.utils.errors import InputError, did_you_mean, raised
 
 Parameters = dict[str, tuple[object, object]]
 """Option name -> (type with its range, default or `inspect.Parameter.empty`)."""
@@ -34,7 +34,7 @@ def parameters(function: Callable, leading: int) -> Parameters:
     try:
         hints = typing.get_type_hints(function, include_extras=True)
     except (Exception, SystemExit) as error:     # annotations are code
-        raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {error}") from error
+        raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {raised(error)}") from error
     return {p.name: (hints.get(p.name, object if p.default is p.empty else type(p.default)), p.default)
             for p in named[leading:]}
 

@@ -1,12 +1,13 @@
 """The two ways a command can fail, and how they are told to the user.
 
 `InputError` is the user's to mend: one message, exit status 2.  `RunError` is what went wrong while running: one
-message, exit status 1.  Neither is ever shown with a traceback.
+message, exit status 1.  Neither is shown with a traceback unless `--traceback` asks for it.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,6 +77,53 @@ class RunError(NetacError, RuntimeError):
         where = [who] if self.agent is not None else []
         where += [f"iteration {self.iteration}"] if self.iteration is not None else []
         return (", ".join(where) + ": " if where else "") + self.cause
+
+
+def raised(error: BaseException) -> str:
+    """An exception that netac did not raise on purpose, in words, with the line to look at: `users_line`, or else the
+    innermost one outside netac, or the innermost one."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    place = users_line(error) or _innermost(error, {"netac"}) or _innermost(error, set())
+    return f"{text} ({place})" if place else text
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an exception says of memory that cannot be had; None where it is about something else."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, MemoryError) and "can't allocate memory" not in text:        # PyTorch's is a RuntimeError
+        return None
+    about = f": {text}" if text else ""
+    return (f"not enough memory{about}; smaller networks, fewer games (envs), a shorter rollout, a smaller replay "
+            "(algorithm.buffer) or fewer processes on one host need less")
+
+
+def users_line(error: BaseException) -> str | None:
+    """The innermost line in the user's own files, which are neither netac's nor installed ones, that an exception went
+    through: "file, line 3, in function"; None where there is none."""
+    return _innermost(error, {"netac", "installed"})
+
+
+def _innermost(error: BaseException, without: set[str]) -> str | None:
+    """The innermost line that an exception went through, without those of "netac", or of what is "installed"."""
+    import sysconfig
+    import traceback
+    own, library = (os.path.realpath(folder) + os.sep for folder in (
+        Path(__file__).parents[1], sysconfig.get_paths()["stdlib"]))
+
+    def counts(frame: traceback.FrameSummary) -> bool:
+        file = os.path.realpath(frame.filename)
+        installed = file.startswith(library) or {"site-packages", "dist-packages"} & set(Path(file).parts)
+        kind = "netac" if file.startswith(own) else "installed" if installed else "user's"
+        return not frame.filename.startswith("<") and kind not in without
+
+    frames = list(traceback.extract_tb(error.__traceback__))
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(traceback.FrameSummary(error.filename, error.lineno or 0, "<module>", line=""))
+    frame = next(filter(counts, reversed(frames)), None)
+    if frame is None:
+        return None
+    function = f", in {frame.name}" if frame.name.isidentifier() else ""
+    return f"{frame.filename}, line {frame.lineno}{function}"
 
 
 def short(value: object, limit: int = 60) -> str:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import operator
+import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
 
-from netac.utils.errors import InputError, NetacError, did_you_mean
+from netac.utils.errors import InputError, NetacError, did_you_mean, raised
 from netac.utils.options import Options, checked
-
-EXTRAS = {**dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo"),         # what brings a package
-          **dict.fromkeys(("gymnasium_robotics", "mujoco"), "mamujoco")}
 
 SettingsT = TypeVar("SettingsT", bound=Options)
 
@@ -143,37 +143,118 @@ def first_line(loaded: ModuleType) -> str:
 
 
 def user_module(path: Path) -> ModuleType:
-    """Runs a user's Python file and returns it as a module; InputError naming file and line where that fails."""
+    """Runs a user's Python file, which may import its neighbours, and returns it as a module.
+
+    Raises:
+        InputError: it fails, which names file and line.
+    """
     spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
     if spec is None or spec.loader is None:      # the ending is none of Python's
         raise InputError("is not a Python file", file=path, valid="a file whose name ends in .py")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = loaded
     try:
-        spec.loader.exec_module(loaded)
+        with found_first(str(path.parent)):
+            spec.loader.exec_module(loaded)
     except NetacError:
         raise
     except SyntaxError as error:
-        raise InputError(f"is not valid Python: {error.msg}, line {error.lineno}", file=path) from error
+        file = error.filename or path
+        raise InputError(f"is not valid Python: {error.msg}, line {error.lineno}", file=file) from error
     except (Exception, SystemExit) as error:
-        raise InputError(f"failed when loaded: {type(error).__name__}: {error}", file=path) from error
+        about, valid = _remedy(error, "")
+        raise InputError(f"failed when loaded: {about or raised(error)}", file=path, valid=valid) from error
     return loaded
 
 
 def import_path(factory: Factory, key: str) -> Any:
-    """What the import path of the table `key`, "package.module:function", stands for.
+    """What the import path of the table `key`, "package.module:function", stands for; its folder comes first.
 
     Raises:
         InputError: it cannot be imported.
     """
-    if factory.folder and factory.folder not in sys.path:
-        sys.path.append(factory.folder)
+    name, _, attribute = factory.factory.partition(":")
+    key = f"{key}.factory"
     try:
-        return pkgutil.resolve_name(factory.factory)
+        with found_first(factory.folder, name):
+            module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
-        raise InputError(f"cannot be imported: {type(error).__name__}: {error}", key=f"{key}.factory",
-                         found=factory.factory,
-                         valid=_extra(error) or 'an importable "package.module:function"') from error
+        about, valid = _remedy(error, name)
+        raise InputError(f"cannot be imported: {about or raised(error)}", key=key, found=factory.factory,
+                         valid=valid or 'an importable "package.module:function"') from error
+    try:
+        return operator.attrgetter(attribute)(module)
+    except (Exception, SystemExit) as error:     # a module may compute its attributes
+        origin = getattr(module, "__file__", None)
+        names = [each for each in vars(module) if not each.startswith("_") and callable(getattr(module, each, None))]
+        raise InputError(f"cannot be imported: {raised(error)}{did_you_mean(attribute, names)}" + (
+            f"; the module is {origin}" if origin else ""), key=key, found=factory.factory,
+            valid='an importable "package.module:function"') from error
+
+
+_folders: dict[str, dict[str, ModuleType]] = {}      # users' folders; their modules that have the names of others
+
+
+@contextmanager
+def found_first(folder: str | None, name: str = "") -> Iterator[None]:
+    """Within it modules are looked for in `folder` before anywhere else, as Python does in a script's own folder.
+
+    What `name` begins with is the folder's, if it has it; other modules that are imported already stay what they are.
+    Afterwards a module of the folder that is called as one of Python's, or of a package, is out of others' way, and of
+    two folders with modules of one name each keeps its own.
+
+    Args:
+        folder: None: Python's own path.
+        name: the dotted name that is imported.
+    """
+    if folder is None:
+        yield
+        return
+    folder = os.path.abspath(folder)
+    offered = {found.name for found in pkgutil.iter_modules([folder])} - {"netac"}
+    kept = _folders.setdefault(folder, {})
+    others = _folders.keys() - {folder}
+    _take(offered, lambda home: home in others)
+    aside = _take(offered & {name.partition(".")[0], *kept}, lambda home: home != folder)
+    sys.modules.update(kept)
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+        kept |= _take([top for top in offered if _is_elsewhere(top, folder)], lambda home: home == folder)
+        sys.modules.update(aside)
+        if folder not in sys.path:
+            sys.path.append(folder)        # for what is imported later, in functions
+
+
+def _take(tops: Iterable[str], lies: Callable[[str | None], bool]) -> dict[str, ModuleType]:
+    """Takes those of `tops` that are imported, from a folder of which `lies` is true, and all within them, out of the
+    imported modules."""
+    taken: dict[str, ModuleType] = {}
+    for top in tops:
+        if top in sys.modules and lies(_home(sys.modules[top])):
+            inner = [each for each in sys.modules if each == top or each.startswith(f"{top}.")]
+            taken |= {each: sys.modules.pop(each) for each in inner}
+    return taken
+
+
+def _is_elsewhere(top: str, folder: str) -> bool:
+    """Whether there is a module of this name besides that of the folder."""
+    if top not in sys.modules:
+        return False
+    paths = [path for path in sys.path if os.path.abspath(path) != folder]
+    found = None if top in sys.stdlib_module_names else PathFinder.find_spec(top, paths)
+    return top in sys.stdlib_module_names or (found is not None and found.origin is not None)
+
+
+def _home(module: ModuleType) -> str | None:
+    """The folder in which a top-level module was found."""
+    if paths := list(getattr(module, "__path__", ())):
+        return os.path.dirname(os.path.abspath(paths[0]))
+    file = getattr(module, "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) if file else None
 
 
 def named(function: Callable) -> dict[str, inspect.Parameter]:
@@ -200,11 +281,12 @@ def call(function: Callable, factory: Factory, key: str, **offered: Any) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"failed: {type(error).__name__}: {error}", key=f"{key}.factory", found=factory.factory,
-                         valid=_extra(error)) from error
+        about, valid = _remedy(error, factory.factory)
+        raise InputError(f"failed: {about or raised(error)}", key=f"{key}.factory", found=factory.factory,
+                         valid=valid) from error
 
 
-def _extra(error: BaseException) -> str | None:
-    """How to get the package whose lack is the error, if one of netac's extras brings it."""
-    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    return f'pip install "netac[{EXTRAS[package]}]"' if package in EXTRAS else None
+def _remedy(error: BaseException, importing: str) -> tuple[str | None, str | None]:
+    """`netac.utils.dependencies.remedy`, which is loaded once something has failed."""
+    from netac.utils.dependencies import remedy
+    return remedy(error, importing)

@@ -8,7 +8,7 @@ from typing import Any
 
 from netac.agents.networks._torch import torch
 from netac.utils import plugins
-from netac.utils.errors import InputError
+from netac.utils.errors import InputError, raised
 from netac.utils.options import checked
 from netac.utils.plugins import BuiltIn, Factory, built_in
 
@@ -109,7 +109,7 @@ def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, .
     try:
         module = copy.deepcopy(module)
     except Exception as error:
-        raise refuse(f"the module cannot be copied, as netac does for every agent: {type(error).__name__}: {error}",
+        raise refuse(f"the module cannot be copied, as netac does for every agent: {raised(error)}",
                      "tensors computed from parameters made in forward, not kept as attributes; weight_norm and "
                      "spectral_norm from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
     draw = torch.Generator().manual_seed(0)
@@ -156,7 +156,7 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
     try:
         output = module(*given)
     except (Exception, SystemExit) as error:
-        raise refuse(f"forward fails on a batch of {wanted[0]}: {type(error).__name__}: {error}",
+        raise refuse(f"forward fails on a batch of {wanted[0]}: {raised(error)}",
                      f"a module that takes {shapes} and gives {wanted}, and so for any number of samples") from error
     if memory := memory_size(module):
         output, wanted = _beside(output, [wanted, (len(taken[0]), memory)], refuse), (len(taken[0]), outputs + memory)
@@ -204,7 +204,7 @@ def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: in
     try:
         gradients = torch.autograd.grad(output.sum(), list(trained.values()), allow_unused=True)
     except Exception as error:
-        raise refuse(f"the backward pass fails: {type(error).__name__}: {error}",
+        raise refuse(f"the backward pass fails: {raised(error)}",
                      "operations that torch can differentiate") from error
     idle = [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]
     if idle:

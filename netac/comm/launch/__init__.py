@@ -5,6 +5,7 @@
 
 from netac.comm.launch.rank import (
     CLAIM,
+    TRACEBACK,
     abort,
     agree,
     announce,
@@ -16,5 +17,5 @@ from netac.comm.launch.rank import (
     say,
 )
 
-__all__ = ["CLAIM", "abort", "agree", "announce", "communicator", "end", "exit_status", "is_follower", "is_mpi_launch",
-           "say"]
+__all__ = ["CLAIM", "TRACEBACK", "abort", "agree", "announce", "communicator", "end", "exit_status", "is_follower",
+           "is_mpi_launch", "say"]

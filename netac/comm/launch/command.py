@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netac.comm.launch.family import HYDRA, MPICH, OPEN_MPI, OPEN_MPI_5, Mpi, with_parts
+from netac.comm.launch.rank import TRACEBACK
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
            "NUMEXPR_NUM_THREADS")
 
 
 def rank_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """What every process of a launch is to find in its environment: one thread, NETAC_MPI, and our PYTHONPATH."""
-    path = {"PYTHONPATH": environ["PYTHONPATH"]} if environ.get("PYTHONPATH") else {}
-    return dict.fromkeys((*THREADS, "NETAC_MPI"), "1") | path
+    """What every process of a launch is to find in its environment: one thread, NETAC_MPI, our PYTHONPATH, and
+    whether tracebacks are wanted."""
+    passed = {name: environ[name] for name in ("PYTHONPATH", TRACEBACK) if environ.get(name)}
+    return dict.fromkeys((*THREADS, "NETAC_MPI"), "1") | passed
 
 
 def flags(family: str, processes: int, *, cores: int, hostfile: str | None = None, root: bool = False) -> list[str]:

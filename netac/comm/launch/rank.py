@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from netac.utils.errors import InputError, NetacError
+from netac.utils.errors import InputError, NetacError, out_of_memory, raised, users_line
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")
 RANKS = ("PMIX_RANK", "PMI_RANK")
 CLAIM = ".failure"
+TRACEBACK = "NETAC_TRACEBACK"        # 1: errors are told with their tracebacks, as --traceback asks for
 Answer = TypeVar("Answer")
 
 
@@ -130,15 +131,36 @@ def exit_status(error: BaseException) -> int:
 
 
 def say(error: BaseException) -> None:
-    """One line on standard error; a traceback only for what netac did not foresee."""
-    if isinstance(error, NetacError):
-        print("netac: error:", *str(error).splitlines(), file=sys.stderr, flush=True)
-    elif isinstance(error, KeyboardInterrupt):
+    """One line on standard error; a traceback for what netac did not foresee, or where one is asked for."""
+    if isinstance(error, KeyboardInterrupt):
         print("netac: interrupted; netac run goes on with --resume", file=sys.stderr, flush=True)
-    else:
+        return
+    told, whole = _told(error), os.environ.get(TRACEBACK) == "1"
+    if told is None or whole:
         import traceback
         traceback.print_exception(error)
-        sys.stderr.flush()
+    if told is not None:
+        hint = "" if whole or not _is_users(error) else "; --traceback shows the whole"
+        print("netac: error:", *f"{told}{hint}".splitlines(), file=sys.stderr)
+    sys.stderr.flush()
+
+
+def _told(error: BaseException) -> str | None:
+    """An error in words; None for what netac did not foresee."""
+    if isinstance(error, NetacError):
+        return str(error)
+    if told := out_of_memory(error):
+        return told
+    from netac.utils.dependencies import unfit
+    if found := unfit():                                   # whatever failed, this comes first
+        return f"{found[0]} (valid: {found[1]}): {raised(error)}"
+    return raised(error) if isinstance(error, ImportError) else None
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether an error, or what it came from, went through the user's own files."""
+    cause = error.__cause__
+    return cause is not None and (users_line(cause) is not None or _is_users(cause))
 
 
 def _first_to_fail(folder: Path | None) -> bool:

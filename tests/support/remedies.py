@@ -1,0 +1,260 @@
+"""Experiments that are refused, with what their message offers and the remedy made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from support.neural_variants import SAMPLER, arena
+
+REMOVED = object()      # in place of a value: without the key
+HERE = "HERE"           # in place of the folder that `write_files` has filled
+
+
+@dataclass(frozen=True)
+class Case:
+    """An experiment that is refused.
+
+    Attributes:
+        base: the experiment without what is wrong.
+        wrong: dotted keys with what makes it so.
+        offers: a part of what the message calls valid.
+        remedy: dotted keys with what makes it right again.
+    """
+
+    base: dict[str, Any]
+    wrong: dict[str, Any]
+    offers: str
+    remedy: dict[str, Any] = field(default_factory=dict)
+
+
+def nested(tables: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The tables with dotted keys changed."""
+    for dotted, value in changes.items():
+        first, _, rest = dotted.partition(".")
+        if rest:
+            inner = tables.get(first)
+            tables = tables | {first: nested(inner if isinstance(inner, dict) else {}, {rest: value})}
+        elif value is REMOVED:
+            tables = {key: kept for key, kept in tables.items() if key != first}
+        else:
+            tables = tables | {first: value}
+    return tables
+
+
+def placed(tables: Any, folder: Path) -> Any:
+    """The tables with HERE in their texts replaced by the folder."""
+    if isinstance(tables, dict):
+        return {key: placed(value, folder) for key, value in tables.items()}
+    if isinstance(tables, list):
+        return [placed(value, folder) for value in tables]
+    return tables.replace(HERE, str(folder)) if isinstance(tables, str) else tables
+
+
+def write_files(folder: Path) -> None:
+    """The files that cases name: models and features, whole ones and others, topologies."""
+    P, r, xi = np.full((2, 4, 2), 0.5), np.zeros((2, 4, 2)), [0.5, 0.5]
+    whole = {"P": P, "r": r, "xi": xi}
+    models: dict[str, dict[str, Any]] = {
+        "whole": whole, "no_xi": {"P": P, "r": r}, "theta0": whole | {"theta0": np.zeros((2, 3))},
+        "theta0_right": whole | {"theta0": np.zeros((2, 2, 2))}, "gamma": whole | {"gamma": [0.9, 0.9]},
+        "flat": whole | {"P": np.ones(3)}, "flat_r": whole | {"r": np.ones(3)}, "xi": whole | {"xi": [0.5, 0.25, 0.25]},
+        "axes": whole | {"r": np.zeros((2, 4, 3))}, "rows": whole | {"P": P * 0.9}, "negative": whole | {"P": P * [3, -1]},
+        "gamma_1": whole | {"gamma": 1.0}, "unequal": {"P": np.full((2, 2, 3, 2), 0.5), "r": np.zeros((2, 2, 3, 2)),
+                                                       "xi": xi},
+        "x": {"x": np.zeros((3, 2, 1))}, "x_wide": {"x": np.zeros((3, 3, 1))},
+        "features": {"phi": np.eye(3), "psi": np.zeros((3, 4, 1))}, "no_psi": {"phi": np.eye(3)},
+        "psi_wide": {"phi": np.eye(3), "psi": np.zeros((3, 5, 1))},
+        "payoff": {"payoff": np.eye(2)}, "no_payoff": {"x": np.eye(2)}, "payoff_3": {"payoff": np.zeros((2, 2, 2))},
+        "weights": {"W": np.full((4, 4), 0.25)}, "weights_a_b": {"A": np.full((4, 4), 0.25), "B": np.eye(4)}}
+    for name, arrays in models.items():
+        np.savez(folder / f"{name}.npz", **arrays)
+    (folder / "plain.edgelist").write_text("0 1\n1 2\n2 3\n3 0\n")
+    (folder / "ring.py").write_text("import networkx as nx\n\n\ndef graph(t, n):\n    return nx.cycle_graph(n)\n")
+
+
+LINEAR = {"agents": 4, "iterations": 2, "env": "coordination", "topology": "complete", "algorithm": {"name": "cac"}}
+MDP = LINEAR | {"agents": 2, "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2}}
+GAMES = {"agents": 3, "iterations": 2, "env": arena(), "topology": "complete", "policy": {"name": "mlp", "hidden": [4]},
+         "algorithm": {"name": "cac"}}
+HUNT = GAMES | {"env": {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3}, "policy": {"name": "cnn"}}
+MATRIX = GAMES | {"agents": 2, "env": {"name": "matrix", "game": "climbing"}}
+SEEING, ACTING = arena(extra=2), arena(actions="different")
+
+
+def trained(name: str, **options: Any) -> dict[str, Any]:
+    """Games with a trainer."""
+    return GAMES | {"algorithm": {"name": name, **options}}
+
+
+def user(name: str, **kwargs: Any) -> dict[str, Any]:
+    """The table of a network of a user's own."""
+    return {"factory": f"support.user_networks:{name}", "folder": str(Path(__file__).parents[1]), "kwargs": kwargs}
+
+
+def model(name: str) -> dict[str, Any]:
+    """The key `env` with a model of `write_files`."""
+    return {"env": f"{HERE}/{name}.npz"}
+
+
+TABLES = {
+    "policy of another kind": Case(GAMES, {"policy": "tabular"}, '"mlp"', {"policy": "mlp"}),
+    "no such policy": Case(GAMES, {"policy": "mpl"}, "mlp", {"policy": "mlp"}),
+    "no such critic": Case(GAMES, {"critic": "cmn"}, "mlp", {"critic": "mlp"}),
+    "no such environment": Case(LINEAR, {"env": "cordination"}, "coordination", {"env": "coordination"}),
+    "an environment without a name": Case(LINEAR, {"env": {}}, "coordination", {"env.name": "coordination"}),
+    "no such algorithm": Case(LINEAR, {"algorithm.name": "cca"}, "cac", {"algorithm.name": "cac"}),
+    "an algorithm that is a number": Case(LINEAR, {"algorithm.name": 3}, "cac", {"algorithm.name": "cac"}),
+    "no such option": Case(LINEAR, {"algorithm.actor_stpe": 0.1}, "actor_step",
+                           {"algorithm.actor_stpe": REMOVED, "algorithm.actor_step": 0.1}),
+    "no such option of one": Case(LINEAR, {"algorithm.mdac": {"bach": 2}}, "batch", {"algorithm.mdac": {"batch": 2}}),
+    "no such key": Case(LINEAR, {"agnets": 4}, "agents", {"agnets": REMOVED, "agents": 4}),
+    "no agents": Case(LINEAR, {"agents": REMOVED}, "a whole number", {"agents": 3}),
+    "a negative number": Case(LINEAR, {"agents": -1}, ">= 1", {"agents": 1}),
+    "a table that is a number": Case(LINEAR, {"env": 3}, "a name", {"env": "coordination"}),
+    "no such file": Case(MDP, {"env": f"{HERE}/missing.npz"}, "tried", model("whole")),
+    "a name and a factory": Case(GAMES, {"policy": user("Counting") | {"name": "mlp"}}, "name, of a built-in network",
+                                 {"policy": {"name": "mlp"}}),
+    "options of networks": Case(LINEAR, {"envs": 4}, 'policy.name = "mlp"', {"policy": "mlp"}),
+    "or without the option": Case(LINEAR, {"critic": {"hidden": [3]}}, "without it", {"critic": REMOVED}),
+    "a network too large": Case(GAMES, {"policy.hidden": [60_000, 60_000]}, "at most", {"policy.hidden": [10]}),
+    "agents too large": Case(GAMES, {"policy.hidden": [4000, 4000], "critic": {"hidden": [5000, 5000]}},
+                             "smaller networks", {"policy.hidden": [10], "critic": {"hidden": [10]}}),
+    "no features": Case(MDP, {"policy": {"name": "log-linear"}}, 'an .npz file with name = "log-linear"',
+                        {"policy.features": f"{HERE}/x.npz"}),
+    "features of another shape": Case(MDP, {"policy": {"name": "log-linear", "features": f"{HERE}/x_wide.npz"}},
+                                      "(3, 2, 'd')", {"policy.features": f"{HERE}/x.npz"}),
+    "sampling that is not known": Case(LINEAR, {"algorithm.sampling": "iid"}, '"markov" or "double"',
+                                       {"algorithm.sampling": "double"}),
+    "a pattern without a match": Case(LINEAR, {"policy": {"shared": ["zzz*"]}}, "s0.a0", {"policy.shared": ["s0.a0"]}),
+    "a layer without a match": Case(GAMES, {"policy.shared": ["conv*"]}, "dense1.weight",
+                                    {"policy.shared": ["dense1.weight"]}),
+    "a trainer's sampling": Case(MDP, {"policy": "mlp", "algorithm.sampling": "stationary"}, '"markov"',
+                                 {"algorithm.sampling": "markov"}),
+}
+
+NETWORKS = {
+    "an image that is none": Case(GAMES, {"policy": "cnn"}, '"mlp" for vectors', {"policy": "mlp"}),
+    "an image too small": Case(HUNT, {"policy.channels": [3, 3, 3, 3]}, "more `padding`", {"policy.padding": 1}),
+    "or fewer channels": Case(HUNT, {"policy.channels": [3, 3, 3, 3]}, "fewer `channels`", {"policy.channels": [3, 3]}),
+    "or a smaller kernel": Case(HUNT, {"policy.channels": [3, 3, 3, 3]}, "smaller `kernel`", {"policy.kernel": 1}),
+    "a critic with memory": Case(trained("mappo"), {"critic": "gru"}, '"mlp"', {"critic": "mlp"}),
+    "a policy with memory": Case(GAMES, {"policy": "gru"}, '"mlp"', {"policy": "mlp"}),
+    "or a trainer": Case(GAMES, {"policy": "gru"}, 'algorithm.name = "happo"', {"algorithm.name": "happo"}),
+    "a replay with memory": Case(trained("maddpg"), {"policy": "gru"}, '"mappo"', {"algorithm.name": "mappo"}),
+    "entropy of a direction": Case(GAMES, {"algorithm.name": "dnac", "policy.entropy": 0.1}, "0", {"policy.entropy": 0.0}),
+    "Q of vectors": Case(GAMES, {"env": arena(actions="box"), "algorithm": {"name": "dac", "critic": "action_value"}},
+                         '"state_value"', {"algorithm.critic": "state_value"}),
+    "no state": Case(GAMES | {"agents": 5, "env": SAMPLER, "algorithm": {"name": "iac"}}, {"critic.input": "state"},
+                     '"observation"', {"critic.input": "observation"}),
+    "no common order": Case(GAMES, {"env": ACTING, "critic.joint": "own-first"}, '"agents"', {"critic.joint": "agents"}),
+    "what only critics say": Case(GAMES, {"reward_model.input": "state"}, "critic.input",
+                                  {"reward_model": REMOVED, "critic.input": "state"}),
+    "shared layers of unlike agents": Case(GAMES, {"env": ACTING, "policy.shared": ["*"]}, "[] for none",
+                                           {"policy.shared": []}),
+    "or some layers": Case(GAMES, {"env": ACTING, "policy.shared": ["*"]}, "patterns of layers whose shape does not",
+                           {"policy.shared": ["dense*"]}),
+    "critics of unlike agents": Case(GAMES, {"env": SEEING, "critic.input": "observation"}, '"state"',
+                                     {"critic.input": "state"}),
+    "or nothing mixed": Case(GAMES, {"env": SEEING, "critic.input": "observation"}, 'algorithm.name = "iac"',
+                             {"algorithm.name": "iac"}),
+    "nothing mixed where there is no state": Case(GAMES | {"agents": 5}, {"env": SAMPLER}, 'algorithm.name = "iac"',
+                                                  {"algorithm.name": "iac"}),
+    "no room for the joint action": Case(GAMES, {"reward_model": user("Counting")}, "__init__(self, observation, outputs,",
+                                         {"reward_model": user("Wide")}),
+    "no module": Case(GAMES, {"policy": {"factory": "builtins:dict"}}, "torch.nn.Module", {"policy": user("Counting")}),
+    "no such function": Case(GAMES, {"policy": {"factory": "no.such:Net"}}, 'an importable "package.module:function"',
+                             {"policy": user("Counting")}),
+    "arguments it does not know": Case(GAMES, {"policy": user("Counting", layers=3)}, "keyword arguments of",
+                                       {"policy": user("Counting")}),
+}
+
+TRAINERS = {
+    "unlike agents that share": Case(trained("mappo", parameters="shared"), {"env": ACTING}, '"separate"',
+                                     {"algorithm.parameters": "separate"}),
+    "a return without an end": Case(trained("happo"), {"env": "coordination", "algorithm.gamma": 1.0}, "below 1",
+                                    {"algorithm.gamma": 0.99}),
+    "rewards normalised": Case(trained("happo"), {"normalise.rewards": True}, "false", {"normalise.rewards": False}),
+    "or returns": Case(trained("happo"), {"normalise.rewards": True}, "algorithm.value_normalisation",
+                       {"normalise": REMOVED, "algorithm.value_normalisation": True}),
+    "critics of observations": Case(trained("happo"), {"critic.input": "observation"}, '"state"', {"critic.input": "state"}),
+    "critics of the state": Case(trained("ippo"), {"critic.input": "state"}, '"observation", or without it',
+                                 {"critic": REMOVED}),
+    "an order of one's own": Case(trained("coma"), {"critic.joint": "own-first"}, '"agents"', {"critic.joint": "agents"}),
+    "chunks": Case(trained("happo", rollout=8), {"policy": "gru", "algorithm.chunk": 3}, "a divisor of algorithm.rollout = 8",
+                   {"algorithm.chunk": 4}),
+    "chunks to deal": Case(trained("happo", rollout=8, chunk=4), {"policy": "gru", "algorithm.minibatches": 8},
+                           "envs x rollout / chunk", {"algorithm.minibatches": 2}),
+    "samples to deal": Case(trained("happo", rollout=10), {"algorithm.minibatches": 4}, "a divisor of envs x rollout",
+                            {"algorithm.minibatches": 5}),
+    "a small replay": Case(trained("maddpg"), {"algorithm.buffer": 100}, "at least algorithm.batch = 256",
+                           {"algorithm.buffer": 256}),
+    "a large replay": Case(trained("maddpg"), {"algorithm.buffer": 10**9}, "at most", {"algorithm.buffer": 10**6}),
+    "a critic without a hidden layer": Case(trained("maddpg"), {"critic.hidden": []}, "[64]", {"critic.hidden": [64]}),
+}
+
+ENVIRONMENTS = {
+    "another number of agents": Case(GAMES, {"env": arena("zoo:Turns")}, "2", {"agents": 2}),
+    "a strict check": Case(GAMES | {"agents": 2}, {"env": arena("zoo:Forgetful") | {"check": "strict"}}, '"lenient"',
+                           {"env.check": "lenient"}),
+    "no environment": Case(LINEAR, {"env": {"factory": "os:getcwd"}}, "PettingZoo ParallelEnv", {"env": arena()}),
+    "an MDP too large": Case(MDP, {"env.states": 10_000, "env.actions": 100}, "states^2 x actions^agents",
+                             {"env.states": 10, "env.actions": 2}),
+    "a file without an array": Case(MDP, model("no_xi"), "P, r, xi", model("whole")),
+    "a file of other agents": Case(MDP | {"agents": 3}, model("whole"), "`agents = 2`", {"agents": 2}),
+    "a start of another shape": Case(MDP, model("theta0"), "(2, 2, 2)", model("theta0_right")),
+    "critic features without an array": Case(MDP, {"env.features": f"{HERE}/no_psi.npz"}, "phi and psi",
+                                             {"env.features": f"{HERE}/features.npz"}),
+    "critic features of another shape": Case(MDP, {"env.features": f"{HERE}/psi_wide.npz"}, "(3, 4, 'd')",
+                                             {"env.features": f"{HERE}/features.npz"}),
+    "gamma of two": Case(MDP, model("gamma"), "one number", model("whole")),
+    "gamma of 1": Case(MDP, model("gamma_1"), "gamma < 1", model("whole")),
+    "P of one axis": Case(MDP, model("flat"), "(S, J, S)", model("whole")),
+    "r of one axis": Case(MDP, model("flat_r"), "then the agents", model("whole")),
+    "xi of another length": Case(MDP, model("xi"), "(2,), one number per state", model("whole")),
+    "joint actions that do not fit": Case(MDP | {"agents": 3}, model("axes"), "joint actions", {"agents": 2} | model("whole")),
+    "axes of unequal length": Case(MDP, model("unequal"), "of one length", model("whole")),
+    "probabilities that do not sum to 1": Case(MDP, model("rows"), "a distribution over the next", model("whole")),
+    "negative probabilities": Case(MDP, model("negative"), "", model("whole")),
+    "a game for two": Case(MATRIX, {"agents": 3}, "2, or a game of your own: path", {"agents": 2}),
+    "or one's own": Case(MATRIX, {"agents": 3}, "a game of your own", {"env": {"name": "matrix", "path": f"{HERE}/payoff_3.npz"}}),
+    "an even number": Case(MATRIX, {"env.game": "proposition-1", "agents": 3}, "4", {"agents": 4}),
+    "no payoff": Case(MATRIX, {"env": {"name": "matrix", "path": f"{HERE}/no_payoff.npz"}}, "payoff",
+                      {"env.path": f"{HERE}/payoff.npz"}),
+    "a payoff of three": Case(MATRIX, {"env": {"name": "matrix", "path": f"{HERE}/payoff_3.npz"}}, "one axis for each of 2",
+                              {"env.path": f"{HERE}/payoff.npz"}),
+    "a crowd": Case(HUNT, {"env.n_evaders": 500}, "a larger map", {"env.x_size": 60, "env.y_size": 60}),
+}
+
+TOPOLOGIES = {
+    "never connected": Case(LINEAR, {"topology": "disconnected"}, "allow_disconnected = true", {"allow_disconnected": True}),
+    "or connected": Case(LINEAR, {"topology": "disconnected"}, "a topology whose unions are connected", {"topology": "ring"}),
+    "no such topology": Case(LINEAR, {"topology": "rign"}, "ring", {"topology": "ring"}),
+    "no such rule": Case(LINEAR, {"topology": {"name": "ring", "weights": "metropoli"}}, "metropolis",
+                         {"topology.weights": "metropolis"}),
+    "no such option of a topology": Case(LINEAR, {"topology": {"name": "periodic-complete", "perido": 2}}, "period",
+                                         {"topology": {"name": "periodic-complete", "period": 2}}),
+    "a name and a path": Case(LINEAR, {"topology": {"name": "ring", "path": f"{HERE}/ring.py"}}, '{ name = "ring" }',
+                              {"topology": {"name": "ring"}}),
+    "no such topology file": Case(LINEAR, {"topology": f"{HERE}/missing.py"}, "a file; looked for", {"topology": f"{HERE}/ring.py"}),
+    "complete and large": Case(LINEAR, {"agents": 200_000, "env": {"name": "coordination", "features": "histogram"}},
+                               "a sparse topology such as ring", {"topology": "ring"}),
+    "rows that do not divide": Case(LINEAR, {"agents": 6, "topology": {"name": "grid", "rows": 4}}, "a divisor",
+                                    {"topology.rows": 3}),
+    "no rows but one": Case(LINEAR, {"agents": 5, "topology": "grid"}, "rows = 1", {"topology": {"name": "grid", "rows": 1}}),
+    "no power of two": Case(LINEAR, {"agents": 5, "topology": "hypercube"}, "4", {"agents": 4}),
+    "uniform on a ring": Case(LINEAR, {"topology": {"name": "ring", "weights": "uniform"}}, 'weights = "metropolis"',
+                              {"topology.weights": "metropolis"}),
+    "several arrays": Case(LINEAR, {"topology": f"{HERE}/weights_a_b.npz"}, "A, B",
+                           {"topology": {"path": f"{HERE}/weights_a_b.npz", "array": "A"}}),
+    "weights that are missing": Case(LINEAR, {"topology": {"path": f"{HERE}/plain.edgelist", "weights": "file"}},
+                                     'weights = "metropolis"', {"topology.weights": "metropolis"}),
+    "a directed graph": Case(LINEAR, {"topology": {"name": "one-peer-exponential", "weights": "metropolis"}},
+                             'weights = "file"', {"topology.weights": "file"}),
+}
+
+CASES = {f"{group}: {name}": case for group, cases in {
+    "tables": TABLES, "networks": NETWORKS, "trainers": TRAINERS, "environments": ENVIRONMENTS, "topologies": TOPOLOGIES,
+}.items() for name, case in cases.items()}
