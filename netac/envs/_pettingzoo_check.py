@@ -64,16 +64,35 @@ def as_parallel(env: Any, source: str) -> Any:
                    "a ParallelEnv, or an AECEnv that changes its state only after the last agent of a cycle and says "
                    'so with metadata = {"is_parallelizable": True}')
         return aec_to_parallel(env)
-    if isinstance(env, gymnasium.Env | gymnasium.vector.VectorEnv):
-        refuse(f"{type(env).__name__} is an environment of gymnasium, which has one agent",
-               "a ParallelEnv or AECEnv of pettingzoo, with several agents")
+    if isinstance(env, gymnasium.vector.VectorEnv):
+        refuse(f"{type(env).__name__} is several games of one agent side by side (a VectorEnv of gymnasium)",
+               "a ParallelEnv or AECEnv of pettingzoo, with several agents; `envs` plays several games")
+    if isinstance(env, gymnasium.Env):
+        many = _agents_in_lists(env)
+        refuse(*((f"{type(env).__name__} is an environment of gymnasium whose {many} agents act and see in lists",
+                  "a ParallelEnv of pettingzoo, which has dictionaries: wrap it in one, with possible_agents, "
+                  "observation_space(agent) and action_space(agent)") if many else (
+                 f"{type(env).__name__} is an environment of gymnasium, which has one agent",
+                 "a ParallelEnv or AECEnv of pettingzoo, with several agents")))
     if isinstance(env, type):
         refuse(f"gives the class {env.__name__}, not an environment", "a function that returns an environment")
+    if hasattr(env, "get_agent_ids") or hasattr(env, "with_agent_groups"):
+        refuse(f"{type(env).__name__} is an environment of RLlib", "a ParallelEnv of pettingzoo")
+    if any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__):
+        refuse(f"{type(env).__name__} is an environment of gym, which gymnasium replaced",
+               "a ParallelEnv of pettingzoo")
     lacking = [] if isinstance(env, ParallelEnv) else [name for name in NEEDED if not hasattr(env, name)]
     if lacking:
         refuse(f"gives {short(env)}, which is no PettingZoo environment: it has no {', '.join(lacking)}",
                "a ParallelEnv or AECEnv of pettingzoo")
     return env
+
+
+def _agents_in_lists(env: gymnasium.Env) -> int:
+    """How many agents an environment of gymnasium has, whose spaces are tuples of theirs (as rware's); else 0."""
+    lists = [space for space in (env.observation_space, env.action_space) if isinstance(space, spaces.Tuple)]
+    number = getattr(env.unwrapped, "n_agents", len(lists[0]) if lists else 0)
+    return number if lists and all(len(space) == number for space in lists) else 0
 
 
 def examine(env: Any, agents: int, source: str) -> Checked:

@@ -104,7 +104,7 @@ def read_mdp(path: Path, agents: int | None = None) -> tuple[FiniteMDP, np.ndarr
     try:
         mdp = FiniteMDP(arrays["P"], arrays["r"], arrays["xi"], arrays.get("gamma", 0.95))
     except InputError as error:
-        raise error.located(file=path) from None
+        raise error.located(file=path) from error.__cause__
     if agents not in (None, mdp.agents):
         raise InputError("the MDP has another number of agents than the experiment", file=path, key="r",
                          found=mdp.agents, valid=f"{agents} agents, or `agents = {mdp.agents}` in the experiment")

@@ -77,7 +77,7 @@ class Source:
                     keys[key] = self._part(_dictionary(keys[key], key, lambda name: {"name": name}), key)
             return checked(Experiment, keys)
         except InputError as error:
-            raise self.located(error) from None
+            raise self.located(error) from error.__cause__
 
     def _keys(self, algorithm: str | None, compared: Sequence[str]) -> dict[str, Any]:
         """The file with the overrides put over it, [algorithm] as what the algorithm finds there."""

@@ -95,7 +95,7 @@ def make_environment(env: BuiltIn | Factory, agents: int, games: int) -> Environ
         return GamesSource(several, games, several(games), getattr(module, "REPLICATED", True))
     except InputError as error:
         located = error.file or (error.key or "").startswith(("env", "agents"))
-        raise error if located else error.located(key="env") from None
+        raise error if located else error.located(key="env") from error.__cause__
 
 
 def _from_factory(factory: Factory, agents: int, games: int) -> Environment:

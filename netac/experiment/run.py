@@ -113,7 +113,7 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
             raise InputError(f"the topology does not hold: {certificate.disconnected}", key="topology",
                              valid="a topology whose unions are connected, or allow_disconnected = true if it is meant")
     except InputError as error:
-        raise source.located(error) from None
+        raise source.located(error) from error.__cause__
     return setting
 
 
@@ -149,8 +149,9 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
                 if done % checkpoint_every == 0 or done == T:
                     recorder.checkpoint(done)
         except RunError as error:
-            raise error if error.iteration is not None else RunError(
-                error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
+            if error.iteration is not None:
+                raise
+            raise RunError(error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
         except (NetacError, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:     # a user's environment may do anything

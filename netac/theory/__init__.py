@@ -40,7 +40,7 @@ def read_game(path: str | Path) -> FiniteMDP:
     try:
         refuse_large(mdp.states, mdp.agents, mdp.actions)
     except InputError as error:
-        raise error.located(file=path) from None
+        raise error.located(file=path) from error.__cause__
     return mdp
 
 

@@ -106,7 +106,7 @@ def chosen(packages: str | Sequence[str], name: object, what: str, key: str) -> 
     try:
         return module(packages, name, what)
     except InputError as error:
-        raise error.located(key=key) from None
+        raise error.located(key=key) from error.__cause__
 
 
 def module_names(packages: str | Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import re
 from functools import partial
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -165,6 +166,15 @@ def test_what_is_no_environment_for_several_agents():
     with pytest.raises(InputError,
                        match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
         check_parallel(zoo.Single(), 1, SOURCE)
+    with pytest.raises(InputError, match=r"Lists is .* whose 3 agents act and see in lists \(valid: a ParallelEnv"):
+        check_parallel(zoo.Lists(), 3, SOURCE)
+    several = gymnasium.vector.SyncVectorEnv([zoo.Single])
+    with pytest.raises(InputError, match=r"several games of one agent side by side.*`envs`"):
+        check_parallel(several, 1, SOURCE)
+    for old, name in ((type("Old", (), {"__module__": "gym.core"}), "gym, which gymnasium replaced"),
+                      (type("Many", (), {"get_agent_ids": None}), "RLlib")):
+        with pytest.raises(InputError, match=f"is an environment of {name}"):
+            check_parallel(old(), 1, SOURCE)
     with pytest.raises(InputError, match=r"act one after the other.*is_parallelizable"):
         check_parallel(zoo.Turns(parallel=False), 2, SOURCE)
     with pytest.raises(InputError, match="gives the class Broken"):

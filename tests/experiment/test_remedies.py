@@ -72,7 +72,8 @@ def test_features_that_are_fewer_make_agents_smaller(monkeypatch):
 def sources() -> list[Path]:
     """The files that check an experiment."""
     folder = ROOT / "netac"
-    found = [path for part in CHECKING for path in ([folder / part] if part.endswith(".py") else (folder / part).rglob("*.py"))]
+    places = [folder / part for part in CHECKING]
+    found = [path for place in places for path in ([place] if place.suffix else place.rglob("*.py"))]
     return [path for path in found if path.relative_to(folder).as_posix() not in ELSEWHERE]
 
 

@@ -261,6 +261,14 @@ class Single(gymnasium.Env):
     observation_space, action_space = spaces.Box(0, 1, (2,)), spaces.Discrete(2)
 
 
+class Lists(gymnasium.Env):
+    """Three agents that act and see in lists, as rware's and lbforaging's do."""
+
+    n_agents = 3
+    observation_space = spaces.Tuple([spaces.Box(0, 1, (2,))] * 3)
+    action_space = spaces.Tuple([spaces.Discrete(2)] * 3)
+
+
 class Broken(ParallelEnv):
     """Two agents that see four numbers; breaks the rule `fault`, at the start or from step `after` on.
 

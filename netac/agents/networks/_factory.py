@@ -76,7 +76,7 @@ def make_module(network: Network, observation: tuple[int, ...], outputs: int, *,
         try:
             return network.module.make(network.settings, observation, outputs, joint, gain)
         except InputError as error:
-            raise error.located(key=key) from None
+            raise error.located(key=key) from error.__cause__
 
 
 def refuse_large(network: Network, observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:
@@ -87,7 +87,7 @@ def refuse_large(network: Network, observation: tuple[int, ...], outputs: int, *
         try:
             made = network.module.make(network.settings, observation, outputs, joint, 1.0)
         except InputError as error:
-            raise error.located(key=key) from None
+            raise error.located(key=key) from error.__cause__
     size = sum(parameter.numel() for parameter in made.parameters())
     if size > LARGEST:
         raise InputError(f"the network would have {size:,} parameters", key=key, valid=f"at most {LARGEST:,}")
