@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _NOTHING = ...      # stays itself when an error travels between processes
@@ -123,6 +124,8 @@ def _innermost(error: BaseException, without: set[str]) -> str | None:
     if frame is None:
         return None
     function = f", in {frame.name}" if frame.name.isidentifier() else ""
+    with suppress(OSError):                  # the current folder may be gone
+        return f"{frame.filename.removeprefix(os.getcwd() + os.sep)}, line {frame.lineno}{function}"
     return f"{frame.filename}, line {frame.lineno}{function}"
 
 
