@@ -74,6 +74,7 @@ def write_files(folder: Path) -> None:
     for name, arrays in models.items():
         np.savez(folder / f"{name}.npz", **arrays)
     (folder / "plain.edgelist").write_text("0 1\n1 2\n2 3\n3 0\n")
+    (folder / "ring.txt").write_text("0 1\n")
     (folder / "ring.py").write_text("import networkx as nx\n\n\ndef graph(t, n):\n    return nx.cycle_graph(n)\n")
 
 
@@ -170,6 +171,8 @@ NETWORKS = {
                                          "__init__(self, observation, outputs,",
                                          {"reward_model": user("Wide")}),
     "no module": Case(GAMES, {"policy": {"factory": "builtins:dict"}}, "torch.nn.Module", {"policy": user("Counting")}),
+    "no such class": Case(GAMES, {"policy": user("Countin")}, 'an importable "package.module:function"',
+                          {"policy": user("Counting")}),
     "no such function": Case(GAMES, {"policy": {"factory": "no.such:Net"}}, 'an importable "package.module:function"',
                              {"policy": user("Counting")}),
     "arguments it does not know": Case(GAMES, {"policy": user("Counting", layers=3)}, "keyword arguments of",
@@ -205,6 +208,7 @@ TRAINERS = {
 
 ENVIRONMENTS = {
     "another number of agents": Case(GAMES, {"env": arena("zoo:Turns")}, "2", {"agents": 2}),
+    "a batched environment of other agents": Case(GAMES, {"env": arena(agents=2)}, "3", {"env": arena()}),
     "a strict check": Case(GAMES | {"agents": 2}, {"env": arena("zoo:Forgetful") | {"check": "strict"}}, '"lenient"',
                            {"env.check": "lenient"}),
     "no environment": Case(LINEAR, {"env": {"factory": "os:getcwd"}}, "PettingZoo ParallelEnv", {"env": arena()}),
@@ -253,6 +257,9 @@ TOPOLOGIES = {
                               {"topology": {"name": "ring"}}),
     "no such topology file": Case(LINEAR, {"topology": f"{HERE}/missing.py"}, "a file; looked for",
                                   {"topology": f"{HERE}/ring.py"}),
+    "another kind of file": Case(LINEAR, {"topology": f"{HERE}/ring.txt"}, ".py", {"topology": f"{HERE}/ring.py"}),
+    "too few random edges": Case(LINEAR, {"agents": 12, "topology": {"name": "erdos-renyi", "probability": 0.01}},
+                                 "probability", {"topology.probability": 0.9}),
     "complete and large": Case(LINEAR, {"agents": 200_000, "env": {"name": "coordination", "features": "histogram"}},
                                "a sparse topology such as ring", {"topology": "ring"}),
     "rows that do not divide": Case(LINEAR, {"agents": 6, "topology": {"name": "grid", "rows": 4}}, "a divisor",
