@@ -155,7 +155,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         except (NetacError, KeyboardInterrupt):
             raise
         except (Exception, SystemExit) as error:     # a user's environment may do anything
-            raise RunError(out_of_memory(error) or raised(error), agent=who, iteration=t) from error
+            cause = error.__cause__ if isinstance(error.__cause__, StopIteration) else error      # from the generator
+            raise RunError(out_of_memory(cause) or raised(cause), agent=who, iteration=t) from cause
         parts.network.close()
         parts.sampler.close()
         return recorder.result()

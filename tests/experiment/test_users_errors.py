@@ -129,6 +129,8 @@ CASES = {
     "zoo late state": (ZOO, "late_state", GAMES | {"critic": {"input": "state"}}, 1),
     "tabular next_states": (TABULAR, "next_states", LINEAR | {"env": {"factory": "mine:make"}}, 1),
     "tabular rewards": (TABULAR, "rewards", LINEAR | {"env": {"factory": "mine:make"}}, 1),
+    "tabular stops": (TABULAR.replace('KeyError("oops")', 'StopIteration("oops")'), "rewards",
+                      LINEAR | {"env": {"factory": "mine:make"}}, 1),
     "network init": (NETWORK, "init", LINEAR | {"policy": {"factory": "mine:make"}}, 2),
     "network forward": (NETWORK, "forward", LINEAR | {"policy": {"factory": "mine:make"}}, 2),
     "topology load": (TOPOLOGY, "load", LINEAR | {"topology": "mine.py"}, 2),
@@ -147,7 +149,8 @@ def failing(tmp_path):
         (tmp_path / "mine.py").write_text(text)
         (tmp_path / "mine.toml").write_text(tomli_w.dumps(tables))
         lines = "|".join(str(k) for k, line in enumerate(text.splitlines(), 1) if line.endswith("# the line"))
-        return tmp_path / "mine.toml", status, rf"KeyError: 'oops' \({tmp_path}/mine.py, line ({lines})"
+        what = r"(KeyError: 'oops'|StopIteration: oops)"
+        return tmp_path / "mine.toml", status, rf"{what} \({tmp_path}/mine.py, line ({lines})"
 
     return write
 

@@ -233,7 +233,8 @@ class Chain:
         return deviation * stdtrit(4.0, u) / np.sqrt(2.0)
 
     def _look(self, new):
-        """obs[i][e], seen[i][e] and who takes part; statistics learn from the games `new`, if this chain teaches."""
+        """obs[i][e], seen[i][e] and who takes part; statistics learn from the games `new`, which show something new
+        that has a value, if this chain teaches."""
         task, known, active = self.task, self.statistics, self.games.active.copy()
         obs = [own.astype(float) for own in self.games.observe(range(task.agents))]
         state = self.games.state().astype(float) if task.state else None
@@ -273,7 +274,8 @@ class Chain:
         a = [self._pending.get(e, a[e]) for e in range(E)]
         self._pending = {}
         answer = self.games.step(self._packed(a))
-        after, after_seen, going_on = self._look(range(E))
+        after, after_seen, going_on = self._look([e for e in range(E) if any(
+            self.games.active[i, e] or (active[i, e] and not answer.terminated[i, e]) for i in range(task.agents))])
         ended = [[active[i, e] and not going_on[i, e] for i in range(task.agents)] for e in range(E)]
         following = self._drawn(theta, after) if with_next else None
         self._steps += 1
