@@ -76,13 +76,13 @@ def as_parallel(env: Any, source: str) -> Any:
                  "a ParallelEnv or AECEnv of pettingzoo, with several agents")))
     if isinstance(env, type):
         refuse(f"gives the class {env.__name__}, not an environment", "a function that returns an environment")
-    if hasattr(env, "get_agent_ids") or hasattr(env, "with_agent_groups"):
-        refuse(f"{type(env).__name__} is an environment of RLlib", "a ParallelEnv of pettingzoo")
-    if any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__):
-        refuse(f"{type(env).__name__} is an environment of gym, which gymnasium replaced",
-               "a ParallelEnv of pettingzoo")
     lacking = [] if isinstance(env, ParallelEnv) else [name for name in NEEDED if not hasattr(env, name)]
     if lacking:
+        if hasattr(env, "get_agent_ids") or hasattr(env, "with_agent_groups"):
+            refuse(f"{type(env).__name__} is an environment of RLlib", "a ParallelEnv of pettingzoo")
+        if any(kind.__module__.partition(".")[0] == "gym" for kind in type(env).__mro__):
+            refuse(f"{type(env).__name__} is an environment of gym, which gymnasium replaced",
+                   "a ParallelEnv of pettingzoo")
         refuse(f"gives {short(env)}, which is no PettingZoo environment: it has no {', '.join(lacking)}",
                "a ParallelEnv or AECEnv of pettingzoo")
     return env
