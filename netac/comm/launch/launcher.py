@@ -21,6 +21,7 @@ from netac.comm.launch.command_line import USAGE, Request, parse
 from netac.comm.launch.explain import explain, resume_command
 from netac.comm.launch.family import HYDRA, Mpi, find_mpi
 from netac.comm.launch.sieve import PAUSE, Sieve, Tee
+from netac.comm.launch.small_shm import refuse_too_small
 from netac.utils.errors import InputError
 
 ME = "run_mpi.sh"
@@ -55,6 +56,8 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
     if request.dry_run:
         print(shlex.join(shown))
         return 0
+    if mpi.family in HYDRA and not request.hostfile:
+        refuse_too_small(request.processes)
     place = f"{cores} cores" if cores else f"the hosts of {request.hostfile}"
     _say(f"{mpi.title}, {request.processes} processes on {place}: {shlex.join(shown)}")
     return _launch(mpi, request, cores, again)
