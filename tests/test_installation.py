@@ -47,7 +47,7 @@ def editable(tmp_path: Path) -> Path:
     """The Python of an environment with an editable install of a clone called netac, which lies in `tmp_path`."""
     setuptools = pytest.importorskip("setuptools")
     folder = tmp_path / "netac"
-    for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "netac/__init__.py", "netac/cli.py"):
+    for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "netac/__init__.py", "netac/__main__.py"):
         (folder / file).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(ROOT / file, folder / file)
     done = run([sys.executable, "-c", "import sys; from setuptools.build_meta import build_editable\n"
@@ -62,11 +62,11 @@ def editable(tmp_path: Path) -> Path:
 
 
 def test_a_script_beside_the_clone_imports_netac(editable, tmp_path):
-    (tmp_path / "api.py").write_text("import netac, netac.cli\nprint(netac.__file__, netac.cli.__file__)\n")
+    (tmp_path / "api.py").write_text("import netac, netac.__main__\nprint(netac.__file__, netac.__main__.__file__)\n")
     for cwd in (tmp_path, tmp_path / "netac", Path("/")):
         done = run([editable, tmp_path / "api.py"], cwd)
         package = tmp_path / "netac" / "netac"
-        assert done.stdout.split() == [str(package / "__init__.py"), str(package / "cli.py")], done.stderr
+        assert done.stdout.split() == [str(package / "__init__.py"), str(package / "__main__.py")], done.stderr
     done = run([editable, "-c", "import netac; print(netac.__file__)"], tmp_path)
     assert done.stdout.split() == [str(package / "__init__.py")], done.stderr
 
