@@ -24,11 +24,12 @@ def fingerprint() -> dict[str, str]:
 
 
 def _numpy_bits() -> Iterable[bytes]:
-    """exp, log, tanh, the sum of square roots and products of matrices of fixed numbers, double and single."""
+    """exp, log, tanh, sums of square roots, products of matrices and vectors: of fixed numbers, double and single."""
     for dtype in (np.float64, np.float32):
         x = _numbers(SIZE).astype(dtype)
         a, b = x[:704].reshape(32, 22), x[-682:].reshape(22, 31)
-        products = np.matmul(a, b), np.matmul(a, b[:, 0])
+        products = (np.matmul(a, b), np.matmul(a, b[:, 0]), np.matmul(a[0], b), np.vecdot(a, b[:, 0]),
+                    np.matmul(a[:5, None, :], x[:550].reshape(5, 22, 5)), np.vecdot(x, x[::-1].copy()))
         for values in (np.exp(x), np.log(np.abs(x) + dtype(0.5)), np.tanh(x), np.sqrt(np.abs(x)).sum(), *products):
             yield np.ascontiguousarray(values).tobytes()
 
@@ -46,8 +47,11 @@ def _torch_bits() -> Iterable[bytes]:
 
 
 def _numbers(size: int) -> np.ndarray:
-    """Fixed numbers in [-4, 4), the same bits on every machine: quotients of whole numbers."""
-    return (np.arange(size, dtype=np.int64) * 7919 % 8191 - 4095) / 1024.0
+    """Fixed numbers in [-4.1, 4.1], the same bits on every machine: quotients of whole numbers.
+
+    By no power of 2, so that they fill their digits, and their products and sums are rounded in double precision, too.
+    """
+    return (np.arange(size, dtype=np.int64) * 7919 % 8191 - 4095) / 1009.0
 
 
 def _digest(parts: Iterable[bytes]) -> str:
