@@ -24,7 +24,7 @@ from netac.comm.placement import Placement
 way = sys.argv[1]
 
 
-def fail(*_):
+def fail(*_, **__):
     """As a process does that has as much memory as it may have."""
     raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
