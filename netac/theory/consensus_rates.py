@@ -127,7 +127,7 @@ def mixed(item: tuple[dict[str, Any], int], seed: int) -> Mixed:
                        np.random.default_rng([seed, n]).normal(size=(n, WIDTH)))
     sent = ledger.consensus_bytes
     return Mixed(label(spec), topology.weights, n, period, sigma, disagreement(d), curve, drift,
-                 certificate.predicted_rounds if topology.period else None, (float(sent.mean()), int(sent.max())))
+                 certificate.mixing.rounds if topology.period and certificate.mixing else None, (float(sent.mean()), int(sent.max())))
 
 
 def mix(network: Network, x: np.ndarray, rounds: int = LONGEST) -> tuple[np.ndarray, float]:
