@@ -149,7 +149,7 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> Non
     if found:
         _draw_guarantee(axes, topology, found, rounds)
     axes.set_xlim(0, rounds)
-    axes.set_ylim(max(FLOOR / 3, min(curves.min() / 3, 1e-2)), 3)
+    axes.set_ylim(max(FLOOR / 3, min(curves.mean(axis=1).min() / 3, 1e-2)), 3)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("rounds of averaging, t")
     axes.set_ylabel(r"$\|x_t - \bar{x}_0\|\;/\;\|x_0 - \bar{x}_0\|$")

@@ -13,6 +13,8 @@ TARGET = 1e-6
 """The disagreement, relative to the start, that numbers of rounds speak of."""
 DENSE = 0.1
 """Share of entries stored from which a product with the dense matrix is the faster one."""
+FEW = 100
+"""Agents up to which products are formed as they are, without a look at what is left in few dimensions."""
 MOST_SQUARINGS = 60
 """Of a period's product, to find its spectral radius: 2^60 periods."""
 _LOG_TARGET = math.log(TARGET) + 1e-9        # so that a norm that is the target but for rounding has reached it
@@ -97,15 +99,18 @@ def mixing(product: Product, matrix: Matrices, periodic: bool) -> Mixing:
         return Mixing(contraction, None, None)
     if T == 1 and deviation.symmetric:
         return Mixing(contraction, contraction, _powers_needed(contraction))
-    radius = _radius(deviation)
+    first, basis, slow, before = _slow_part(deviation) or (0, None, deviation, start)
+    radius = _radius(slow)
     if radius >= 1:
         return Mixing(contraction, radius, None)
-    periods, before = _last_exceeding(deviation) if deviation.exceeds else (0, start)
-    return Mixing(contraction, radius, periods * T + _first_round(matrix, before, T))
+    periods, before = _last_exceeding(slow, before)
+    if basis is not None:
+        before = _Scaled.of(basis @ before.matrix, before.log)
+    return Mixing(contraction, radius, (first + periods) * T + _first_round(matrix, before, T))
 
 
 def spectral_norm(matrix: np.ndarray) -> float:
-    """||A||_2 of a dense matrix of finite numbers, by the eigenvalues of A or A'A."""
+    """||A||_2 of a dense matrix of finite numbers, by the eigenvalues of A or A'A, in a fraction of the time of an SVD."""
     if np.array_equal(matrix, matrix.T):
         return float(np.abs(np.linalg.eigvalsh(matrix)).max())
     return math.sqrt(max(0.0, float(np.linalg.eigvalsh(matrix.T @ matrix)[-1])))
@@ -123,7 +128,7 @@ def worst_case(matrix: Matrices, agents: int, rounds: Iterable[int]) -> list[flo
 
 @dataclass(frozen=True)
 class _Scaled:
-    """A matrix exp(log) A with ||A||_F = 1, so that no product over- or underflows; A = 0 and log = -inf where nothing
+    """A matrix, exp(log) A with ||A||_F = 1, so that no product over- or underflows; A = 0 and log = -inf where nothing
     but rounding is left."""
 
     matrix: np.ndarray
@@ -153,7 +158,7 @@ class _Scaled:
     @property
     def exceeds(self) -> bool:
         """Whether its spectral norm is larger than `TARGET`; its Frobenius norm decides where it can."""
-        if self.log <= _LOG_TARGET or self.log > _LOG_TARGET + math.log(len(self.matrix)) / 2:
+        if self.log <= _LOG_TARGET or self.log > _LOG_TARGET + math.log(min(self.matrix.shape)) / 2:
             return self.log > _LOG_TARGET
         return self.log + math.log(spectral_norm(self.matrix)) > _LOG_TARGET
 
@@ -187,17 +192,37 @@ def _radius(power: _Scaled) -> float:
     return 1.0 if abs(math.expm1(now)) < _STAYS else math.exp(now)
 
 
-def _last_exceeding(A: _Scaled) -> tuple[int, _Scaled]:
-    """The largest k for which ||A^k||_2 is larger than `TARGET`, and A^k, of a matrix A for which k = 1 is one."""
-    powers = [A]                                            # A^1, A^2, A^4, ...
-    while len(powers) < MOST_SQUARINGS and (square := powers[-1] @ powers[-1]).exceeds:
-        powers.append(square)
-    exponent, held = 2 ** (len(powers) - 1), powers.pop()
+def _slow_part(A: _Scaled) -> tuple[int, np.ndarray, _Scaled, _Scaled] | None:
+    """What is left of A^k, for a power k that the target is above, in few dimensions: its singular values are those of
+    Q C, and those of A^(k + i) those of Q S^i C.  None where no such power has few dimensions, and for few agents.
+
+    Returns:
+        k, Q (N, r) with orthonormal columns, S (r, r), C (r, r).
+    """
+    power, k, n = A, 1, len(A.matrix)
+    directions = np.random.default_rng(0).standard_normal((n, max(FEW // 2, n // 8)))
+    while n > FEW and power.exceeds:
+        Q = np.linalg.qr(power.matrix @ directions)[0]
+        inside = Q.T @ power.matrix
+        if np.linalg.norm(power.matrix - Q @ inside) <= n * np.finfo(float).eps:
+            C = np.linalg.qr(inside.T, mode="r").T
+            return k, Q, _Scaled.of(Q.T @ A.matrix @ Q, A.log), _Scaled.of(C, power.log)
+        power, k = power @ power, 2 * k
+    return None
+
+
+def _last_exceeding(A: _Scaled, start: _Scaled) -> tuple[int, _Scaled]:
+    """The largest k for which A^k times `start`, which is above the target, is above it, too; and that product."""
+    powers, step, k, held = list[_Scaled](), A, 0, start
+    while len(powers) < MOST_SQUARINGS and (further := step @ held).exceeds:
+        k, held = k + 2 ** len(powers), further
+        powers.append(step)
+        step = step @ step
     while powers:
-        further, step = held @ powers.pop(), 2 ** len(powers)
+        further = powers.pop() @ held
         if further.exceeds:
-            exponent, held = exponent + step, further
-    return exponent, held
+            k, held = k + 2 ** len(powers), further
+    return k, held
 
 
 def _first_round(matrix: Matrices, before: _Scaled, rounds: int) -> int:
