@@ -3,6 +3,10 @@ VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
 
+ifneq ($(words $(VENV)),1)
+$(error VENV: make cannot have spaces in this path (found '$(VENV)'; valid: a path without any, such as .venv))
+endif
+
 # Targets are relative, since make cannot have spaces in their names, and the folder of a clone may have one.
 env := $(VENV)
 bin := $(env)/bin

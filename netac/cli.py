@@ -350,6 +350,7 @@ cli.params.append(_traceback())
 def main() -> None:
     """Entry point: one message and a meaningful exit status for every failure."""
     from netac.comm import launch
+    launch.ready()
     try:
         status = cli(standalone_mode=False) or 0
     except click.ClickException as error:
@@ -360,9 +361,8 @@ def main() -> None:
         print("netac: interrupted; netac run goes on with --resume, netac compare with the same command",
               file=sys.stderr)
         status = 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        status = 1
+    except SystemExit as ended:
+        status = ended.code
     except Exception as error:
         status = launch.end(error)
-    sys.exit(status)
+    sys.exit(status if launch.printed("netac: error") else status or 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,18 +57,45 @@ class Repeated:
         """Nothing is held between calls."""
 
 
-def collective(persistent: Callable, once: Callable, sent: MPIBuffer, received: MPIBuffer) -> Collective:
-    """The persistent form of a collective where MPI offers it (MPI-4), else the non-blocking one.
+@cache
+def persistent() -> bool:
+    """Whether the MPIs of all processes of the launch offer persistent collectives (MPI-4); all ask together, once.
+
+    A process that alone went without would be in another collective than its neighbours, and all would wait for ever.
+    """
+    from mpi4py import MPI
+    return MPI.COMM_WORLD.allreduce(_offers_persistent(MPI.COMM_SELF), MPI.LAND)
+
+
+def _offers_persistent(alone: MPI.Intracomm) -> bool:
+    """Whether this process's MPI does, found out with nobody else."""
+    from mpi4py import MPI
+    graph = alone.Create_dist_graph_adjacent([0], [0])
+    sent, received = np.zeros(1), np.zeros(1)
+    one, other = [sent, [1]], [received, [1]]
+    try:
+        for begun in (alone.Allgather_init(sent, received), alone.Allgatherv_init(sent, other),
+                      graph.Neighbor_allgather_init(sent, received), graph.Neighbor_allgatherv_init(sent, other),
+                      graph.Neighbor_alltoallv_init(one, other)):
+            begun.Free()
+    except (NotImplementedError, MPI.Exception):
+        return False
+    finally:
+        graph.Free()
+    return True
+
+
+def collective(lasting: Callable, once: Callable, sent: MPIBuffer, received: MPIBuffer) -> Collective:
+    """The persistent form of a collective where every process's MPI offers it, else the non-blocking one.
 
     Args:
-        persistent, once: the communicator's two forms of it.
+        lasting, once: the communicator's two forms of it.
         sent, received: what both of them take.
     """
-    try:
-        request = persistent(sent, received)
-    except NotImplementedError:
+    if not persistent():
         repeated = Repeated(lambda: once(sent, received))
         return Collective(repeated.start, repeated.wait, repeated.free)
+    request = lasting(sent, received)
     return Collective(request.Start, request.Wait, request.Free)
 
 

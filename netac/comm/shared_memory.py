@@ -1,12 +1,22 @@
 """Exchanges between processes of one host: what everybody posts lies in memory they share, where neighbours read it.
 
 Nothing is copied but into that memory, and what travels is one byte to each neighbour process: "my values are there,
-and yours of the last round are read".
+and yours of the last round are read".  What was written before a message was sent is there when it has come.
+
+The memory is a file that all map, and that has no name any more once they do.  MPI's own, a window of
+`Win.Allocate_shared`, would not do: where one process alone fails in it the others wait for ever, and where all
+succeed on a full /dev/shm, the first to write is killed (SIGBUS).  Here every process does its part by itself, and all
+hear whether everybody could.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import mmap
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +28,11 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 BUDGET = 32 << 20      # bytes a network may hold this way: half of what containers commonly grant in /dev/shm
+MOST = 128             # channels, since a file stays open for each
 
 
 class Host:
-    """Opens such channels where all processes of the launch are on one host whose MPI shares memory.
+    """Opens such channels where all processes of the launch are on one host.
 
     Args:
         comm: the launch's communicator.
@@ -33,52 +44,84 @@ class Host:
         self._comm, self._placement = comm, placement
         self._open: list[Shared] = []
         neighbours = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        self._together = neighbours.size == comm.size
+        together = neighbours.size == comm.size
         neighbours.Free()
+        self._budget = comm.allreduce(min(BUDGET, _free() // 2) if together else 0, MPI.MIN)
 
     def channel(self, plan: Plan, width: int, dtype: np.dtype) -> Shared | None:
         """A channel, or None where there is no such memory left; all processes ask, and hear the same."""
-        from mpi4py import MPI
-        size = width * dtype.itemsize
         self._open = [channel for channel in self._open if channel.held]
-        held = sum(channel.held for channel in self._open) + 2 * self._placement.agents * size
-        if not self._together or held > BUDGET:
+        size = 2 * self._placement.agents * width * dtype.itemsize
+        if sum(channel.held for channel in self._open) + size > self._budget or len(self._open) == MOST:
             return None
-        try:
-            windows = [_window(self._comm, size * len(self._placement.local)) for _ in range(2)]
-        except (NotImplementedError, MPI.Exception):
-            windows = []
-        self._together = self._comm.allreduce(bool(windows), MPI.LAND)
-        if not self._together:
+        memory = shared(self._comm, size)
+        if memory is None:
             return None
-        self._open.append(Shared(plan, width, dtype, self._comm, self._placement, windows))
+        self._open.append(Shared(plan, width, dtype, self._comm, self._placement, memory))
         return self._open[-1]
 
 
-def _window(comm: MPI.Intracomm, size: int) -> tuple[MPI.Win, Any]:
-    """A window of `size` bytes of this process, after those of lower ranks, and the memory of all of them."""
+def shared(comm: MPI.Intracomm, size: int) -> mmap.mmap | None:
+    """`size` bytes, zeros, that all processes of `comm` share; None, for all of them, where anyone cannot have them."""
     from mpi4py import MPI
-    window = MPI.Win.Allocate_shared(size, 1, MPI.INFO_NULL, comm)
-    window.Lock_all(MPI.MODE_NOCHECK)
-    first, _ = window.Shared_query(0)
-    return window, MPI.memory.fromaddress(first.address, comm.allreduce(size))
+    file = comm.bcast(_make(size) if comm.rank == 0 else None, root=0)
+    try:
+        memory = None if file is None else _open(file)
+        everywhere = comm.allreduce(memory is not None, MPI.LAND)
+    finally:
+        if comm.rank == 0 and file is not None:
+            os.unlink(file)
+    return memory if everywhere else None
+
+
+def _folder() -> str:
+    """Where the file is made: in memory, where the system has such a place."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+
+
+def _free() -> int:
+    """How many bytes are free there; 0 where that cannot be told."""
+    try:
+        return shutil.disk_usage(_folder()).free
+    except OSError:
+        return 0
+
+
+def _make(size: int) -> str | None:
+    """A new file of zeros; None where there is no place for it.  They are written, so that none is missing later."""
+    try:
+        descriptor, file = tempfile.mkstemp(prefix="netac-", dir=_folder())
+    except OSError:
+        return None
+    try:
+        with open(descriptor, "wb") as new:
+            new.write(bytes(size))
+    except (OSError, MemoryError):
+        os.unlink(file)
+        return None
+    return file
+
+
+def _open(file: str) -> mmap.mmap | None:
+    """The memory of a file; None where it cannot be had, as in a container that shares none with its neighbours."""
+    with suppress(OSError, MemoryError), open(file, "r+b") as existing:
+        return mmap.mmap(existing.fileno(), 0)
+    return None
 
 
 class Shared(Channel):
-    """One pair of windows, used in turn.
+    """Memory for two rounds, used in turn.
 
-    A process writes into a window again two rounds later, when each process that reads it has announced the round in
+    A process writes into a half again two rounds later, when each process that reads it has announced the round in
     between, and so is done with the first: one announcement a round is enough.
     """
 
     def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm: MPI.Intracomm, placement: Placement,
-                 windows: list[tuple[MPI.Win, Any]]):
+                 memory: mmap.mmap):
         super().__init__(plan, width, dtype)
-        self._plan, self._windows = plan.among_all(placement), [window for window, _ in windows]
-        self.held = sum(len(memory) for _, memory in windows)
-        values = [np.frombuffer(memory, dtype).reshape(placement.agents, width) for _, memory in windows]
-        self._turns = [(block, block[self._plan.own], window.Sync)
-                       for block, window in zip(values, self._windows, strict=True)]
+        self._plan, self.held = plan.among_all(placement), len(memory)
+        values = np.frombuffer(memory, dtype).reshape(2, placement.agents, width)
+        self._turns = [(block, block[self._plan.own]) for block in values]
         known = sorted({rank for rank, _ in (*plan.sources, *plan.targets)})      # either may be the one who waits
         self._graph = comm.Create_dist_graph_adjacent(known, known, reorder=False)
         self._announcement = collective(self._graph.Neighbor_allgather_init, self._graph.Ineighbor_allgather,
@@ -86,32 +129,22 @@ class Shared(Channel):
 
     def post(self, values: np.ndarray) -> None:
         """Write the own agents' values (n, width) where the others read them, and say so."""
-        turn = self._turns.pop(0)
-        self._turns.append(turn)
-        _, own, fence = turn
-        own[:] = values
-        fence()
+        self._turns.reverse()
+        self._turns[1][1][:] = values
         self._announcement.start()
 
     def mixture(self) -> np.ndarray:
         """Wait until all neighbours have said so; read."""
         self._announcement.wait()
-        values, _, fence = self._turns[-1]
-        fence()
-        return self._plan.apply(values)
+        return self._plan.apply(self._turns[1][0])
 
     def received(self) -> np.ndarray:
         """Wait until all neighbours have said so; a copy."""
         self._announcement.wait()
-        values, _, fence = self._turns[-1]
-        fence()
-        return values.take(self.plan.agents, axis=0)
+        return self._turns[1][0].take(self.plan.agents, axis=0)
 
     def close(self) -> None:
-        """Give back the windows and the communicator."""
+        """Give back the memory and the communicator."""
         self._announcement.free()
         self._turns, self.held = [], 0
-        for window in self._windows:
-            window.Unlock_all()
-            window.Free()
         self._graph.Free()

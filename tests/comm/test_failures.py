@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.launching import environment
+from support.launching import ROOT, environment
 
 from netac.comm import checkpoints
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
+HERE = socket.gethostname()
 FAULT = 'env={{factory="faulty:make",kwargs={{how="{}",agent=3,iteration=17}}}}'
 EXPERIMENT = """\
 agents = 5
@@ -215,8 +218,25 @@ def test_an_mpi_launch_without_mpi4py(netac, out, tmp_path):
     (tmp_path / "mpi4py" / "__init__.py").write_text("raise ImportError('no MPI library found')")
     status, message = netac(3, "--out", out, PYTHONPATH=str(tmp_path))
     assert status == 2
-    assert message.startswith("this is an MPI launch, but mpi4py cannot be used: no MPI library found")
+    assert message.startswith(f"this is an MPI launch, but mpi4py cannot be used on {HERE}: no MPI library found")
     assert "NETAC_MPI=0" in message and not out.exists()
+
+
+def test_one_process_alone_without_mpi4py(netac, out, tmp_path):
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").write_text(textwrap.dedent("""\
+        import sys
+        from pathlib import Path
+        from netac.comm.launch import is_follower
+        if is_follower():
+            raise ImportError("no MPI library found")
+        sys.path.remove(str(Path(__file__).parents[1]))
+        del sys.modules["mpi4py"]
+        import mpi4py
+        """))
+    status, message = netac(2, "--out", out, PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
+    assert status == 2
+    assert message.startswith(f"this is an MPI launch, but mpi4py cannot be used on {HERE}: no MPI library found")
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -37,7 +37,7 @@ def test_every_variant_gives_the_same_bits(mpirun, in_one_process, processes):
             assert found[name]["wire_bytes"] == per_agent * processes, name
 
 
-def test_an_mpi_without_persistent_collectives_and_shared_memory_gives_the_same(mpirun, in_one_process):
+def test_an_mpi_without_persistent_collectives_and_no_shared_memory_give_the_same(mpirun, in_one_process):
     done = mpirun(3, [sys.executable, PROGRAMS / "every_variant.py", "old-mpi"])
     assert done.returncode == 0, done.stderr
     assert {name: run["fingerprint"] for name, run in json.loads(done.stdout).items()} == in_one_process
@@ -48,8 +48,11 @@ def test_variants_differ(in_one_process):
 
 
 @pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("messages", {"neighbourhoods"}),
-                                               ("no-windows", {"neighbourhoods"}),
-                                               ("old-mpi", {"shared", "neighbourhoods"})])
+                                               ("old-mpi", {"shared", "neighbourhoods"}),
+                                               ("one-old-mpi", {"neighbourhoods"}),
+                                               ("one-nearly-full", {"neighbourhoods"}),
+                                               ("one-without-place", {"neighbourhoods"}),
+                                               ("one-without-memory", {"neighbourhoods"})])
 def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, way, expected):
     done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", way])
     assert done.returncode == 0, done.stderr

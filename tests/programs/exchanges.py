@@ -1,11 +1,14 @@
 """Mixing between processes against dense algebra: random doubly stochastic matrices, recurring and not, of every width.
 
-The argument says how values travel: "shared" memory; "messages"; "no-windows", an MPI without shared memory; "old-mpi",
-one without persistent collectives, and with little memory to share.
+The argument says how values travel: "shared" memory; "messages"; "old-mpi", an MPI without persistent collectives, and
+with little memory to share.  Of one process alone: "one-old-mpi", the same; "one-nearly-full", it sees little memory
+to share; "one-without-place", process 0 can make no file for it; "one-without-memory", another one cannot map that.
 """
 
+import errno
 import json
 import sys
+import tempfile
 import time
 from types import SimpleNamespace
 
@@ -19,14 +22,24 @@ from netac.comm.network import CACHE, Network
 from netac.comm.placement import Placement
 
 way = sys.argv[1]
+
+
+def fail(*_):
+    """As a process does that has as much memory as it may have."""
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
 comm = launch.communicator()
-shared_memory.BUDGET = {"messages": 0, "old-mpi": 200_000}.get(way, shared_memory.BUDGET)
-if way == "old-mpi":
+shared_memory.BUDGET = {"messages": 0, "one-old-mpi": 0, "old-mpi": 200_000}.get(way, shared_memory.BUDGET)
+if way == "old-mpi" or (way == "one-old-mpi" and comm.rank == 1):
     import old_mpi
     comm = old_mpi.communicator()
-if way == "no-windows":
-    import old_mpi
-    old_mpi.MPI.Win = SimpleNamespace(Allocate_shared=old_mpi.missing)
+if way == "one-without-place" and comm.rank == 0:
+    shared_memory.tempfile = SimpleNamespace(mkstemp=fail, gettempdir=tempfile.gettempdir)
+if way == "one-nearly-full" and comm.rank == 3:
+    shared_memory._free = lambda: 100
+if way == "one-without-memory" and comm.rank == 2:
+    shared_memory.mmap = SimpleNamespace(mmap=fail)
 sys.excepthook = lambda *error: (sys.__excepthook__(*error), comm.Abort(1))      # others may be waiting
 opened = {Neighbourhood: 0, PointToPoint: 0, shared_memory.Shared: 0}
 

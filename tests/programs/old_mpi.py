@@ -24,5 +24,6 @@ class OldComm(MPI.Intracomm):
 
 
 def communicator():
-    """The launch's, without persistent collectives."""
+    """The launch's, and this process's own, without persistent collectives."""
+    MPI.COMM_SELF = OldComm(MPI.COMM_SELF)
     return OldComm(MPI.COMM_WORLD)

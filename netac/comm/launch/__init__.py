@@ -3,6 +3,7 @@
 `python -m netac.comm.launch` is run_mpi.sh.  Only the standard library and netac's errors are imported.
 """
 
+from netac.comm.launch.outputs import printed, ready
 from netac.comm.launch.rank import (
     CLAIM,
     TRACEBACK,
@@ -18,4 +19,4 @@ from netac.comm.launch.rank import (
 )
 
 __all__ = ["CLAIM", "TRACEBACK", "abort", "agree", "announce", "communicator", "end", "exit_status", "is_follower",
-           "is_mpi_launch", "say"]
+           "is_mpi_launch", "printed", "ready", "say"]

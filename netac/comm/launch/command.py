@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netac.comm.launch.family import HYDRA, MPICH, OPEN_MPI, OPEN_MPI_5, Mpi, with_parts
 from netac.comm.launch.rank import TRACEBACK
+from netac.utils.errors import InputError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
            "NUMEXPR_NUM_THREADS")
+TEMPORARY = ("TMPDIR", "TMP", "TEMP")       # name a folder for temporary files, the first that is set: Open MPI's order
 
 
 def rank_variables(environ: Mapping[str, str]) -> dict[str, str]:
@@ -65,11 +69,44 @@ def command(mpi: Mpi, processes: int, program: Sequence[str], *, cores: int = 0,
         cores, hostfile: as `flags`; by default others may share the machine.
         variables: what the processes find in their environment besides `rank_variables`, or instead.
         environ: the environment to start from.
+
+    Raises:
+        InputError: the MPI could not work here (`check_folders`).
     """
+    check_folders(environ)
     passed = rank_variables(environ) | dict(variables or {})
     argv = [mpi.mpirun, *flags(mpi.family, processes, cores=cores, hostfile=hostfile, root=is_root()),
             *passing(mpi.family, passed), *program]
     return argv, with_parts(mpi.mpirun, environ) | passed
+
+
+def check_folders(environ: Mapping[str, str]) -> None:
+    """Whether there are the folders that launchers want: the current one, and one for temporary files.
+
+    Raises:
+        InputError: one of them is missing.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise InputError("the current folder has been removed", valid="cd into one that exists") from None
+    name = next((name for name in TEMPORARY if name in environ), None)
+    if name and not _can_be_written(environ[name]):
+        folder = environ[name]
+        make = f" (mkdir -p {shlex.quote(folder)})" if folder and not os.path.exists(folder) else ""
+        raise InputError("is no folder for temporary files", key=name, found=folder,
+                         valid=f"one that can be written{make}, or unset {name}")
+
+
+def _can_be_written(folder: str) -> bool:
+    """Whether folders can be made in it."""
+    if not folder:
+        return False
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=folder))
+    except OSError:
+        return False
+    return True
 
 
 def netac_run(*arguments: str) -> list[str]:

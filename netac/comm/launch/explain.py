@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from netac.comm.launch.small_shm import MORE, PLACE
 
 ERROR = "netac: error: "
 
@@ -45,14 +48,20 @@ def explain(reports: str, status: int, title: str, placement: str = "") -> Endin
         return f"rank {rank}{agents.get(int(rank), '')}"
 
     if found := _KILLED.search(text):
-        return Ending(f"{who(found[1])} was killed by signal {found[2]}", resumable=True)
+        return Ending(f"{who(found[1])} was killed by signal {found[2]}{_behind(found[2])}", resumable=True)
     if found := _ABORTED.search(text):
         return Ending(f"{who(found[1])} ended the launch")
     if found := _QUIT.search(text):
         return None if found[2] == "2" else Ending(f"{who(found[1])} ended with status {found[2]}")
     if found := _BADLY.search(text):
-        return Ending(f"a rank was killed by signal {found[1]} ({title} does not say which)", resumable=True)
+        return Ending(f"a rank was killed by signal {found[1]} ({title} does not say which){_behind(found[1])}",
+                      resumable=True)
     return Ending(f"the launcher ended with status {status}") if status > 2 else None
+
+
+def _behind(number: str) -> str:
+    """What is behind a signal, where that can be told."""
+    return f": a bus error, {PLACE} may be full ({MORE})" if int(number) == signal.SIGBUS else ""
 
 
 def failure(told: str, printed: str, status: int, title: str, placement: str = "") -> str:

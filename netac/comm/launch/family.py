@@ -86,5 +86,8 @@ def _version(mpirun: str, environ: Mapping[str, str]) -> str:
 
 
 def with_parts(mpirun: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the launcher's folder first on PATH: Intel's mpirun looks there for its parts."""
-    return {**environ, "PATH": ":".join(filter(None, [str(Path(mpirun).absolute().parent), environ.get("PATH")]))}
+    """The environment with the launcher's folder first on PATH, as Intel's mpirun looks there for its parts, and with a
+    HOME, without which Open MPI's does not start."""
+    home = os.path.expanduser("~")
+    return {"HOME": home if os.path.isabs(home) else "/", **environ,
+            "PATH": ":".join(filter(None, [str(Path(mpirun).absolute().parent), environ.get("PATH")]))}

@@ -20,7 +20,9 @@ from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.command_line import USAGE, Request, parse
 from netac.comm.launch.explain import explain, resume_command
 from netac.comm.launch.family import HYDRA, Mpi, find_mpi
+from netac.comm.launch.outputs import cannot_print
 from netac.comm.launch.sieve import PAUSE, Sieve, Tee
+from netac.comm.launch.small_shm import refuse_too_small
 from netac.utils.errors import InputError
 
 ME = "run_mpi.sh"
@@ -55,6 +57,8 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
     if request.dry_run:
         print(shlex.join(shown))
         return 0
+    if mpi.family in HYDRA and not request.hostfile:
+        refuse_too_small(request.processes)
     place = f"{cores} cores" if cores else f"the hosts of {request.hostfile}"
     _say(f"{mpi.title}, {request.processes} processes on {place}: {shlex.join(shown)}")
     return _launch(mpi, request, cores, again)
@@ -80,11 +84,11 @@ def _launch(mpi: Mpi, request: Request, cores: int, again: Sequence[str]) -> int
         argv, environment = _command(mpi, request, cores, {"NETAC_PLACEMENT_FILE": str(placement)} | _terminal())
         try:    # a process group of its own: some launchers are scripts, and a signal must reach what they started
             process = subprocess.Popen(argv, env=environment, process_group=0, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.PIPE if mpi.family in HYDRA else None, stderr=subprocess.PIPE)
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
             raise InputError(f"cannot run {mpi.mpirun}: {error.strerror}") from None
         signals.end_with(process)
-        reports = _show(process, Tee if request.verbose else Sieve)
+        reports, lost = _show(process, Tee if request.verbose else Sieve)
         status = process.wait()
         status = 128 - status if status < 0 else status
         placed = placement.read_text() if placement.is_file() else ""
@@ -96,7 +100,9 @@ def _launch(mpi: Mpi, request: Request, cores: int, again: Sequence[str]) -> int
     ending = explain(reports, status, mpi.title, placed) if status else None
     if ending:
         _say(ending.cause + (hint if ending.resumable else ""))
-    return status
+    if lost is not None:
+        _say(cannot_print(lost))
+    return status or int(lost is not None)
 
 
 def _terminal() -> dict[str, str]:
@@ -140,9 +146,16 @@ class _Signals:
                 os.killpg(self._process.pid, signal.SIGTERM)
 
 
-def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> str:
-    """Shows what the process writes into its pipes until they are closed; what was kept of it for `explain`."""
+def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> tuple[str, OSError | None]:
+    """Shows what the process writes into its pipes until they are closed.
+
+    A pipe is closed where nobody reads what it shows any more; what cannot be written, as on a full disk, is left out.
+
+    Returns:
+        What was kept of it for `explain`, and why standard output is not whole, if it is not.
+    """
     pipes = [(pipe, out, kind()) for pipe, out in ((process.stderr, 2), (process.stdout, 1)) if pipe is not None]
+    lost = None
     with selectors.DefaultSelector() as selector:
         for pipe, out, sieve in pipes:
             selector.register(pipe, selectors.EVENT_READ, (pipe, out, sieve))
@@ -154,22 +167,25 @@ def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> str:
                 if key.fd in arrived:
                     data = os.read(key.fd, 65536)
                     shown, ended = (sieve.feed(data, now), False) if data else (sieve.end(), True)
-                if not _write(out, shown + sieve.tick(now)) or ended:
+                error = _write(out, shown + sieve.tick(now))
+                if error and out == 1 and not isinstance(error, BrokenPipeError):
+                    lost = error
+                if ended or isinstance(error, BrokenPipeError):
                     selector.unregister(pipe)
                     pipe.close()
-    return "".join(sieve.kept.decode(errors="replace") for _, _, sieve in pipes)
+    return "".join(sieve.kept.decode(errors="replace") for _, _, sieve in pipes), lost
 
 
-def _write(out: int, data: bytes) -> bool:
-    """Whether all of it could be written: False where nobody reads it any more."""
+def _write(out: int, data: bytes) -> OSError | None:
+    """Why it could not be written, if it could not."""
     while data:
         try:
             data = data[os.write(out, data):]
         except BlockingIOError:         # some launchers make the terminal non-blocking
             select.select([], [out], [])
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from netac.comm.launch.small_shm import in_words, number, parameters, refuse_too_small
 from netac.utils.errors import InputError, NetacError, out_of_memory, raised, users_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def is_mpi_launch(environ: dict[str, str] | os._Environ = os.environ) -> bool:
     said = environ.get("NETAC_MPI")
     if said is not None:
         if said not in ("0", "1"):
-            raise _found_by_all(InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1"))
+            raise InputError("cannot be understood", key="NETAC_MPI", found=said, valid="0 or 1")
         return said == "1"
     sizes = [environ[name] for name in SIZES if name in environ]
     return any(size != "1" for size in sizes) if sizes else any(name in environ for name in RANKS)
@@ -51,19 +52,29 @@ def communicator() -> MPI.Intracomm | None:
     try:
         import mpi4py
         mpi4py.rc.thread_level = "funneled"
-        os.environ.setdefault("OMPI_MCA_osc", "^ucx")      # Open MPI 5's complains of itself at every shared window
+        if "mpi4py.MPI" not in sys.modules:
+            _prepare()
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise _found_by_all(InputError(
-            f"this is an MPI launch, but mpi4py cannot be used: {error}",
-            valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes')) from None
+        raise InputError(
+            f"this is an MPI launch, but mpi4py cannot be used on {socket.gethostname()}: {error}",
+            valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes') from None
     return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
 
 
-def _found_by_all(error: InputError) -> InputError:
-    """The error marked as one that every process finds by itself, so that process 0 alone need tell it."""
-    error.told_by_root = True
-    return error
+def _prepare() -> None:
+    """What an MPI has to know before it starts of the memory that processes can share here; the user is told of it.
+
+    Raises:
+        InputError: there is too little of it.
+    """
+    if not is_follower():
+        refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"))      # which Hydra sets
+    chosen = parameters(os.environ)
+    os.environ.update(chosen)
+    if (told := in_words(chosen)) and not is_follower():
+        from netac.utils.progress import note
+        note(told)
 
 
 def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:
@@ -119,6 +130,8 @@ def end(error: Exception) -> int:
     elif "mpi4py.MPI" in sys.modules and (sampler := sys.modules["mpi4py.MPI"].COMM_WORLD).size > 1:
         abort(error, sampler, None)
     else:
+        if is_follower():
+            time.sleep(2)                                  # if process 0 has it, too, that one's end ends the launch
         say(error)
     return exit_status(error)
 
