@@ -110,7 +110,7 @@ def mixing(product: Product, matrix: Matrices, periodic: bool) -> Mixing:
 
 
 def spectral_norm(matrix: np.ndarray) -> float:
-    """||A||_2 of a dense matrix of finite numbers, by the eigenvalues of A or A'A, in a fraction of the time of an SVD."""
+    """||A||_2 of a dense matrix of finite numbers, by the eigenvalues of A or A'A: faster than an SVD."""
     if np.array_equal(matrix, matrix.T):
         return float(np.abs(np.linalg.eigvalsh(matrix)).max())
     return math.sqrt(max(0.0, float(np.linalg.eigvalsh(matrix.T @ matrix)[-1])))

@@ -35,9 +35,11 @@ def simple(found: nx.Graph, path: Path, directed: bool | None = None, parallel: 
         rounding: how far from 1 the rows and columns of weights may sum that are to be doubly stochastic.
 
     Raises:
-        InputError: parallel edges that are refused, or whose weights contradict each other.
+        InputError: no nodes; parallel edges that are refused, or whose weights contradict each other.
     """
     labels = [str(label) for label in found]
+    if not labels:
+        raise InputError("holds no nodes", file=path)
     numbers = _numbers(labels)
     labels = [label for _, label in sorted(zip(numbers, labels, strict=True))]
     agents = dict(zip(found, numbers, strict=True))
