@@ -25,6 +25,8 @@ from netac.utils.errors import InputError
 from netac.utils.files import load_npy, load_npz, read_bytes, read_text
 
 GZIP = ".gz"
+_OF_NUMPY = re.compile(r"^(\s*\w+\s+)NP\.\w+\(([^()\"]*)\)[ \t]*$", re.MULTILINE)
+"""How networkx writes NumPy's numbers into GML."""
 
 
 def graphml(path: Path, *, directed: bool | None = None, parallel: Parallel = "merge") -> nx.Graph:
@@ -44,7 +46,7 @@ def gml(path: Path, *, directed: bool | None = None, parallel: Parallel = "merge
     text = read_text(path)
     if not re.search(r"\bmultigraph\s+\d", text):          # which networkx asks for before it takes parallel edges
         text = re.sub(r"\bgraph\s*\[", "graph [ multigraph 1", text, count=1)
-    lines = text.splitlines()
+    lines = _OF_NUMPY.sub(r"\1\2", text).splitlines()
     try:
         found = nx.parse_gml(lines, label="label")
     except Exception:       # labels that are missing or the same are no error

@@ -66,10 +66,11 @@ def header_of(first: Row, others: Sequence[Row]) -> Header | None:
                   if one in names and other in names), None)
     ends = known or (0, 1)
     below = {row.cells[at] for row in others for at in ends if at < len(row.cells)}
-    if below & {first.cells[at] for at in ends} or any(name.isdecimal() for name in names):
+    if below & {first.cells[at] for at in ends} or any(number_of(name) is not None for name in names):
         return None
     numbers = all(label.isdecimal() for label in below)
-    if not known and not numbers and (len(names) < 3 or number_of(names[2]) is not None):
+    weights = len(names) > 2 and all(len(row.cells) > 2 and number_of(row.cells[2]) is not None for row in others)
+    if not (known or numbers or weights):
         return None
     if len(names) == 2:
         return Header(ends)
