@@ -187,6 +187,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
+    from netac.utils.progress import note
     folder, allowed, options = None, False, _overrides(sets)
     table: str | dict = spec
     if spec.endswith(".toml"):
@@ -199,6 +200,8 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     if options:
         table = spelled_out(spec) | options
     loaded = topology.load(table, agents, folder=folder)
+    for text in loaded.notes:
+        note(text)
     certificate = topology.certify(loaded, steps)
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
     if plot is not None:
@@ -207,7 +210,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
         click.echo(f"written: {plot}")
     failures = certificate.problems + ([certificate.disconnected] if certificate.disconnected and not allowed else [])
     if failures:
-        raise InputError("the topology does not hold: " + "; ".join(failures), file=spec)
+        raise InputError("the topology does not hold: " + "; ".join(failures), file=spec, valid=certificate.remedy)
     undecided = certificate.B is None and not certificate.disconnected
     click.echo("the certificate holds" + (" (disconnected, as allowed)" if certificate.disconnected else "")
                + (f", as far as {certificate.steps} iterations tell: give more --steps" if undecided else ""))

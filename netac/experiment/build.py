@@ -137,8 +137,9 @@ class Setting:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of it: what is odd about the environment, what was chosen for them."""
-        return (*getattr(self.environment, "warnings", ()), *self.model.notes)
+        """What a user should know of it: what is odd about the environment, how a graph's file was read, what was
+        chosen for them."""
+        return (*getattr(self.environment, "warnings", ()), *self.topology.notes, *self.model.notes)
 
     def defaults(self) -> dict[str, Any]:
         """The experiment's tables as they are where nothing is said: keys without a default are left out."""

@@ -108,7 +108,8 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
         Placement(experiment.agents, comm.size if comm else 1)
         certificate = certify(setting.topology, spectrum=False)
         if certificate.problems:
-            raise InputError("the topology does not hold: " + "; ".join(certificate.problems), key="topology")
+            raise InputError("the topology does not hold: " + "; ".join(certificate.problems), key="topology",
+                             valid=certificate.remedy)
         if certificate.disconnected and not experiment.allow_disconnected:
             raise InputError(f"the topology does not hold: {certificate.disconnected}", key="topology",
                              valid="a topology whose unions are connected, or allow_disconnected = true if it is meant")

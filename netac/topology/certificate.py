@@ -6,17 +6,21 @@ that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 
 import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
-from netac.topology.edges import agents_set, links, rows_of
-from netac.topology.mixing import TARGET, Mixing
+from netac.topology.edges import links, rows_of
+from netac.topology.labels import Labels, agents_set
+from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
-from netac.topology.stochastic import Soundness, soundness
+from netac.topology.stochastic import KINDS, Soundness, soundness
+from netac.topology.weights import file
 from netac.utils.errors import InputError, RunError
 
 LARGEST_SPECTRUM = 2000
@@ -41,18 +45,14 @@ class Certificate:
         row_error, column_error: largest |sum - 1| over all rows, columns and iterations.
         smallest_diagonal: smallest W_ii, Assumption 2's c.
         off_graph_weight: largest |W_ij| where j is not i and no edge lets i hear j.
-        contraction: sigma = || W_{T-1} ... W_0 - 11'/N ||_2 over the T iterations looked at, the second largest
-            singular value of the product of doubly stochastic matrices: disagreement shrinks at least so much in T
-            rounds.  None beyond 2,000 agents, or if it was not asked for.
-        spectral_gap: 1 - sigma.
+        mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`).  None beyond
+            2,000 agents, or if it was not asked for.
         edges: (least, mean, most) edges an iteration, of those that carry weight.
         messages: (least, mean, most) messages an iteration: two for an undirected edge, one for a directed.
-        predicted_rounds: rounds after which disagreement is 1e-6 of its start: T ceil(log 1e-6 / log sigma) if
-            periodic; else the first round whose product is that near to 11'/N (Frobenius norm), or log 1e-6 / log
-            sigma windows.  None if it never shrinks, or sigma is not known.
         problems: one sentence for each violation of Assumption 2 and for a function that is none of t and n.
         disconnected: one sentence if Assumption 1 fails, else None; None also where a period too long to be looked at
             whole left it undecided (then B is None, too).
+        remedy: what would be valid, where weights that the graph brings with it do not hold.
     """
 
     agents: int
@@ -63,34 +63,48 @@ class Certificate:
     column_error: float
     smallest_diagonal: float
     off_graph_weight: float
-    contraction: float | None
-    spectral_gap: float | None
+    mixing: Mixing | None
     edges: tuple[int, float, int]
     messages: tuple[int, float, int]
-    predicted_rounds: int | None
     problems: list[str]
     disconnected: str | None
+    remedy: str | None
 
     @property
     def connected(self) -> bool:
         """Whether some B was found that satisfies Assumption 1."""
         return self.B is not None
 
+    @property
+    def spectral_gap(self) -> float | None:
+        """1 minus the spectral radius of a period's product on disagreements, for a static symmetric W 1 - |lambda_2|;
+        None without a period or `mixing`."""
+        return None if self.mixing is None or self.mixing.radius is None else 1.0 - self.mixing.radius
+
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
         undecided = (f"not decided within {self.steps} iterations" if self.B is None and self.disconnected is None
                      else None)
-        spectrum = [] if self.contraction is None else [
-            ("contraction over these iterations", f"{self.contraction:.6g}"),
-            ("spectral gap", f"{self.spectral_gap:.6g}"),
-            (f"rounds until disagreement is {TARGET:g}", str(self.predicted_rounds or undecided or "never"))]
         period = {None: "none known", 1: "1 (static)"}.get(self.period, str(self.period))
         return [("agents", str(self.agents)), ("period", period), ("iterations looked at", str(self.steps)),
                 ("smallest B with connected unions", str(self.B or undecided or "none")),
                 ("worst row error", f"{self.row_error:.1e}"), ("worst column error", f"{self.column_error:.1e}"),
                 ("smallest diagonal", f"{self.smallest_diagonal:.4g}"),
-                ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *spectrum,
+                ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *self._mixing_rows(),
                 ("edges per iteration", _spread(self.edges)), ("messages per iteration", _spread(self.messages))]
+
+    def _mixing_rows(self) -> list[tuple[str, str]]:
+        """How fast disagreement shrinks: what is guaranteed, and in the long run."""
+        if self.mixing is None:
+            return []
+        gap, rounds = self.spectral_gap, self.mixing.rounds
+        never = self.disconnected is not None or self.steps == self.period
+        long_run = [] if gap is None else [
+            ("spectral gap" if self.period == 1 else "spectral gap of a period", f"{gap:.6g}"),
+            ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
+        return [("contraction over these iterations", f"{self.mixing.contraction:.6g}"), *long_run,
+                (f"rounds until disagreement is {TARGET:g}",
+                 str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
 
 
 @dataclass(frozen=True)
@@ -125,11 +139,11 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     whole = period if period and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100)) else None
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
-    mixing = Mixing(n) if spectrum and n <= LARGEST_SPECTRUM else None
+    product = Product(n) if spectrum and n <= LARGEST_SPECTRUM else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
-            _look_further(topology, looks, window, mixing)
+            _look_further(topology, looks, window, product)
             if window < longest and deaf_agents(union([look.links for look in looks]), n) is not None:
                 window = min(2 * window, longest)
     except RunError as error:
@@ -137,38 +151,38 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     sequence = [look.links for look in looks]
     B = smallest_block(sequence, n, periodic)
     undecided = period is not None and not periodic
-    sigma, rounds = mixing.contraction(periodic) if mixing else (None, None)
+    problems = _first_of_each_kind(looks)
     return Certificate(
         agents=n, steps=window, period=period, B=B,
         row_error=max(look.soundness.row_error for look in looks),
         column_error=max(look.soundness.column_error for look in looks),
         smallest_diagonal=min(look.soundness.smallest_diagonal for look in looks),
         off_graph_weight=max(look.off_graph_weight for look in looks),
-        contraction=sigma, spectral_gap=None if sigma is None else 1.0 - sigma,
+        mixing=mixing(product, partial(topology.matrix, checked=False), periodic) if product else None,
         edges=_summary([look.edges for look in looks]), messages=_summary([look.messages for look in looks]),
-        predicted_rounds=rounds, problems=_first_of_each_kind(looks),
-        disconnected=None if B or undecided else _disconnection(union(sequence), n, window, period))
+        problems=list(problems.values()), remedy=_remedy(topology, problems.keys()),
+        disconnected=None if B or undecided else _disconnection(union(sequence), topology, window))
 
 
-def _look_further(topology: Topology, looks: list[Look], window: int, mixing: Mixing | None) -> None:
+def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | None) -> None:
     """Appends the looks at the iterations up to `window`; a matrix that stays the same is examined once."""
     before: csr_array | None = None
     look: Look | None = None
     for t in range(len(looks), window):
         graph, W = topology.pair(t)
-        look = look if look and W is before else examine(graph, W, t)
+        look = look if look and W is before else examine(graph, W, t, topology.labels)
         changed = _changed(topology, t, graph, W) if topology.foreign and topology.agents * t < SECOND_LOOKS else {}
         others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
         looks.append(replace(look, problems=changed | others) if changed else look)
         before = W
-        if mixing:
-            mixing.add(W)
+        if product:
+            product.add(W)
 
 
-def examine(graph: nx.Graph, W: csr_array, t: int) -> Look:
-    """Looks at W_t and holds it against the graph at t."""
+def examine(graph: nx.Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
+    """Looks at W_t and holds it against the graph at t; `labels` are the agents' in messages."""
     n, rows = len(graph), rows_of(W)
-    found, carrying, stray = soundness(W, t), links_of(W, rows), _stray(graph, W, rows)
+    found, carrying, stray = soundness(W, t, labels), links_of(W, rows), _stray(graph, W, rows)
     problems = dict(found.problems)
     if len(stray):
         i, j = int(rows[stray[0]]), int(W.indices[stray[0]])
@@ -215,24 +229,34 @@ def _codes(graph: nx.Graph) -> Links:
     return np.sort(hearer * len(graph) + heard)
 
 
-def _disconnection(codes: Links, n: int, window: int, period: int | None) -> str:
-    """The sentence about a union that is not connected."""
+def _disconnection(codes: Links, topology: Topology, window: int) -> str:
+    """The sentence about a union of graphs that is not connected."""
+    n, labels = topology.agents, topology.labels
     deaf = deaf_agents(codes, n)
     assert deaf is not None, "all are connected"
     others = np.setdiff1d(np.arange(n), deaf)
-    graphs = "the graph" if period == 1 else f"the union of the graphs over {window} iterations"
+    graphs = "the graph" if topology.period == 1 else f"the union of the graphs over {window} iterations"
     hear = "never hears" if len(deaf) == 1 else "never hear"
-    return f"{graphs} is not connected: {agents_set(deaf)} {hear} from {agents_set(others)}"
+    return f"{graphs} is not connected: {agents_set(deaf, labels)} {hear} from {agents_set(others, labels)}"
 
 
-def _first_of_each_kind(looks: list[Look]) -> list[str]:
+def _remedy(topology: Topology, kinds: Collection[str]) -> str | None:
+    """What to do about the graph's own weights that do not hold; None where these are not at fault."""
+    if topology.weights != "file" or not KINDS & set(kinds):
+        return None
+    sound = "weights whose rows and columns sum to 1, with something left for every agent itself"
+    otherwise = file.without_weights(topology.graph(0))
+    return f"{otherwise}, which ignores the weights; or {sound}"
+
+
+def _first_of_each_kind(looks: list[Look]) -> dict[str, str]:
     """The first problem of every kind, with the number of further iterations that have one."""
     by_kind: dict[str, list[str]] = {}
     for look in looks:
         for kind, sentence in look.problems.items():
             by_kind.setdefault(kind, []).append(sentence)
-    return [found[0] + (f" (and so in {len(found) - 1} more iterations)" if len(found) > 1 else "")
-            for found in by_kind.values()]
+    return {kind: found[0] + (f" (and so in {len(found) - 1} more iterations)" if len(found) > 1 else "")
+            for kind, found in by_kind.items()}
 
 
 def _summary(counts: list[int]) -> tuple[int, float, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from scipy.sparse import csr_array
 
 from netac.topology.certificate import LARGEST_SPECTRUM
 from netac.topology.edges import rows_of
-from netac.topology.mixing import Mixing
+from netac.topology.mixing import TARGET, Mixing, Product, mixing, worst_case
 from netac.topology.sequence import Topology
 from netac.utils.pictures import save_figure
 
@@ -24,7 +25,10 @@ MOST_PANELS = 6
 MOST_DRAWN = 300
 """Agents up to which a graph is drawn and not just described."""
 STARTS = 32
-FLOOR = 1e-16
+FLOOR, ROUNDED = 1e-16, 1e-12
+"""What is drawn as nothing, and disagreement down to which rounding is not seen."""
+MOST_WORK = 4e9
+"""Agents cubed times the rounds for which the worst start's disagreement is computed; those are then spread out."""
 INK, BLUE, ORANGE, PALE = "#33383f", "#2a6fbb", "#d9822b", "#9aa4b1"
 
 
@@ -134,26 +138,18 @@ def _draw_graph(axes: Axes, W: csr_array) -> None:
 
 
 def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> None:
-    """Largest and mean disagreement over the random starts, and the slope that the spectral gap predicts."""
-    period = topology.period or min(steps or 100, 100)
-    matrices = (topology.matrix(t, checked=False) for t in range(period))
-    sigma, predicted = (Mixing(topology.agents, matrices).contraction(topology.period is not None)
-                        if topology.agents <= LARGEST_SPECTRUM else (None, None))
+    """Largest and mean disagreement over the random starts, that of the worst start, and its slope in the long run."""
+    found = _mixing(topology, steps)
     whole_periods = 2 * (topology.period or 0)
-    rounds = steps or min(400, max(10, whole_periods, round(1.15 * (predicted or 100))))
+    rounds = steps or min(400, max(10, whole_periods, round(1.15 * ((found and found.rounds) or 100))))
     curves = np.maximum(disagreement(topology, rounds), FLOOR)
     t = np.arange(rounds + 1)
     axes.semilogy(t, curves.max(axis=1), color=BLUE, linewidth=2, label=f"largest of {STARTS} random starts")
     axes.semilogy(t, curves.mean(axis=1), color=ORANGE, linewidth=2, label="mean over the starts")
-    if topology.period and sigma is not None and sigma > 1e-12:
-        whole = t[:: topology.period]
-        axes.semilogy(whole, np.maximum(sigma ** (whole / topology.period), FLOOR), "--", color=INK, linewidth=1.2,
-                      label=f"predicted: times {sigma:.4g} in {counted(period, 'round')}")
-    elif topology.period and sigma is not None:
-        axes.axvline(period, linestyle="--", color=INK, linewidth=1.2,
-                     label=f"predicted: the exact average after {counted(period, 'round')}")
+    if found:
+        _draw_guarantee(axes, topology, found, rounds)
     axes.set_xlim(0, rounds)
-    axes.set_ylim(max(FLOOR / 3, min(curves.min() / 3, 1e-2)), 3)
+    axes.set_ylim(max(FLOOR / 3, min(curves.mean(axis=1).min() / 3, 1e-2)), 3)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("rounds of averaging, t")
     axes.set_ylabel(r"$\|x_t - \bar{x}_0\|\;/\;\|x_0 - \bar{x}_0\|$")
@@ -161,3 +157,27 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> Non
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="best")
+
+
+def _mixing(topology: Topology, steps: int | None) -> Mixing | None:
+    """How fast disagreement shrinks, as far as one period (or 100 iterations) tells; None for too many agents."""
+    if topology.agents > LARGEST_SPECTRUM:
+        return None
+    matrix = partial(topology.matrix, checked=False)
+    looked_at = topology.period or min(steps or 100, 100)
+    return mixing(Product(topology.agents, map(matrix, range(looked_at))), matrix, topology.period is not None)
+
+
+def _draw_guarantee(axes: Axes, topology: Topology, found: Mixing, rounds: int) -> None:
+    """The disagreement of the worst start, ||W_{t-1} ... W_0 - J||_2, and the slope it has in the long run."""
+    points = int(np.clip(MOST_WORK / topology.agents**3, 5, rounds + 1))
+    at = np.unique(np.linspace(0, rounds, points).round().astype(int)).tolist()
+    worst = np.maximum(worst_case(partial(topology.matrix, checked=False), topology.agents, at), FLOOR)
+    reached = f": {TARGET:g} after {counted(found.rounds, 'round')}" if found.rounds is not None else ""
+    axes.semilogy(at, worst, "--", color=INK, linewidth=1.2, label=f"worst start{reached}")
+    period, radius = topology.period, found.radius
+    if period and radius and radius < 1:
+        last = int(np.flatnonzero(worst > ROUNDED)[-1])
+        line = worst[last] * radius ** ((np.array([0, rounds]) - at[last]) / period)
+        axes.semilogy([0, rounds], np.maximum(line, FLOOR), ":", color=INK, linewidth=1.2,
+                      label=f"in the long run: times {radius:.4g} in {counted(period, 'round')}")

@@ -6,7 +6,6 @@ directed edge u -> v is the one link (v, u), for v hears u.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import chain
 
 import networkx as nx
@@ -73,10 +72,3 @@ def weight_matrix(n: int, hearer: np.ndarray, heard: np.ndarray, weights: np.nda
 def rows_of(matrix: csr_array) -> np.ndarray:
     """Row index of every stored entry of a CSR matrix, (nnz,)."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-
-
-def agents_set(agents: Iterable[int], most: int = 8) -> str:
-    """The set in a message's words: "{0, 1, 2}", cut to `most` members."""
-    members = sorted(int(i) for i in agents)
-    more = f", ... {len(members)} agents" if len(members) > most else ""
-    return "{" + ", ".join(map(str, members[:most])) + more + "}"

@@ -10,16 +10,18 @@ from types import ModuleType
 
 import networkx as nx
 
-from netac.topology.files import READERS
+from netac.topology.files import SUFFIXES, reader_of, suffix_of
+from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
 from netac.topology.signature import Parameters, check, chosen, parameters
 from netac.utils import plugins
 from netac.utils.errors import InputError, RunError, did_you_mean, raised
+from netac.utils.files import refuse_wide_text
 from netac.utils.options import is_path, spelled_out
 
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
-SUFFIXES = (".py", *READERS)
+PYTHON = ".py"
 FIXED = ("name", "path", "weights")
 LOADED = "parts"      # the parameter by which a family made of other topologies is handed them
 
@@ -46,9 +48,9 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     """The topology that `spec` describes, for `agents` agents; its first graph and matrix are made and checked here.
 
     Args:
-        spec: a built-in's name; a path (it has a slash or a suffix: .py, .graphml, .edgelist, .npy, .npz); or a
-            table with one of the keys `name` and `path`, the options of that family, `weights` and the options of the
-            weight rules.
+        spec: a built-in's name; a path (it has a slash or a suffix: .py, or one of `files.SUFFIXES`); or a table with
+            one of the keys `name` and `path`, the options of that family, `weights` and the options of the weight
+            rules.
         agents: N >= 1.
         folder: where relative paths are tried before the current folder (the experiment file's).
         key: the dotted key of `spec`, for messages.
@@ -139,13 +141,18 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
-    weights = table["weights"] if "weights" in table else family.weights or _own_weights(source(0))
+    in_file = source(0) if family.weights is None else nx.Graph()
+    weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
     rule = _rule(weights).weights
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
-    complete = {**place, **for_graph, "weights": weights, **kept, **for_rule}
+    said = {name: value for name, value in for_graph.items() if value is not None}
+    complete = {**place, **said, "weights": weights, **kept, **for_rule}
     foreign = path is not None or any(map(is_path, [parts] if isinstance(parts, str) else parts))
-    topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign)
+    handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
+    notes = dict.fromkeys([*notes_of(in_file), *(note for part in handed for note in part.notes)])
+    topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
+                        labels_of(in_file) or _common_labels(handed), tuple(notes))
     topology.matrix(0, checked=False)
     return topology
 
@@ -153,6 +160,16 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
 def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) -> nx.Graph:
     """A family's graph(t, n, options) with everything but t bound."""
     return graph(t, agents, **options)
+
+
+def _listed(parts: Part | list[Part]) -> list[Part]:
+    return parts if isinstance(parts, list) else [parts]
+
+
+def _common_labels(parts: list[Topology]) -> Labels:
+    """What the files that parts were read from call the agents; empty where they disagree."""
+    different = {part.labels for part in parts if part.labels}
+    return different.pop() if len(different) == 1 else ()
 
 
 def _rule(name: str) -> ModuleType:
@@ -214,24 +231,31 @@ def _find(given: str, folder: Path | None, key: str = "path") -> Path:
     if found is None:
         raise InputError("there is no such topology file", key=key, found=given,
                          valid="a file; looked for " + ", ".join(map(str, places)))
-    if found.suffix not in SUFFIXES:
-        raise InputError(f"unknown kind of topology file{did_you_mean(found.suffix, SUFFIXES)}", file=found,
-                         found=found.suffix, valid=", ".join(SUFFIXES))
+    suffix, kinds = suffix_of(found), (PYTHON, *SUFFIXES)
+    if suffix not in kinds:
+        raise InputError(f"unknown kind of topology file{did_you_mean(suffix, kinds)}", file=found,
+                         found=suffix, valid=", ".join(kinds))
     return found
 
 
 def _file_family(path: Path) -> Family:
     """The family of one file: a user's Python module, or one fixed graph."""
-    if path.suffix == ".py":
+    if suffix_of(path) == PYTHON:
+        refuse_wide_text(path)
         return _module_family(plugins.user_module(path), path.name, path)
-    read = READERS[path.suffix]
+    read = reader_of(path)
     cache: dict[tuple, nx.Graph] = {}
 
     def graph(t: int, n: int, **options: object) -> nx.Graph:
         wanted = tuple(options.items())
         if wanted not in cache:
             cache[wanted] = nx.freeze(read(path, **options))
-        return cache[wanted]
+        found = cache[wanted]
+        if len(found) != n:
+            named = f" ({listed(labels)})" if (labels := labels_of(found)) else ""
+            raise InputError(f"has {len(found)} nodes{named} and there are {n} agents", file=path,
+                             valid=f"agents = {len(found)}, or a file with {n} nodes")
+        return found
 
     return Family(path.name, parameters(read, 1), graph, lambda n: 1, None)
 

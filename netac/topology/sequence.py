@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
+from netac.topology.labels import Labels
 from netac.topology.stochastic import soundness
 from netac.utils.errors import InputError, RunError, raised
 
@@ -30,6 +31,8 @@ class Topology:
         source: t -> graph, as its file defines it.
         rule: graph -> W.
         foreign: whether a user's code or file takes part, be it as a part of a built-in topology.
+        labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
+        notes: what the user should know of how its files were read.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Topology:
     source: Callable[[int], nx.Graph] = field(repr=False, compare=False)
     rule: Callable[[nx.Graph], csr_array] = field(repr=False, compare=False)
     foreign: bool = True
+    labels: Labels = ()
+    notes: tuple[str, ...] = ()
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property
@@ -105,7 +110,7 @@ class Topology:
         built.data.flags.writeable = False
         W = next((kept for kept in self._recent.values() if same_matrix(kept, built)), built)
         if W is built and checked and (self.foreign or self.weights == "file"):
-            for problem in soundness(W, at).problems.values():
+            for problem in soundness(W, at, self.labels).problems.values():
                 raise RunError(f"{self.where}: {problem}")
         self._recent[at] = W
         if len(self._recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):

@@ -8,9 +8,12 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.edges import rows_of
+from netac.topology.labels import Labels, agent, edge
 
 TOLERANCE = 1e-9
 """How far from 1 a row or column may sum."""
+KINDS = frozenset({"row", "column", "negative", "diagonal"})
+"""The kinds of problems of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,31 @@ class Soundness:
     problems: dict[str, str]
 
 
-def soundness(W: csr_array, t: int) -> Soundness:
-    """Holds W, the matrix of iteration t, against Assumption 2."""
+def soundness(W: csr_array, t: int, labels: Labels = ()) -> Soundness:
+    """Holds W, the matrix of iteration t, against Assumption 2; `labels` are the agents' in messages."""
     n, rows, problems = W.shape[0], rows_of(W), {}
     row_sums, column_sums = (np.bincount(index, weights=W.data, minlength=n) for index in (rows, W.indices))
     for kind, sums in (("row", row_sums), ("column", column_sums)):
         worst = int(np.abs(sums - 1).argmax())
         if abs(sums[worst] - 1) > TOLERANCE:
-            problems[kind] = f"W_{t} is not doubly stochastic: {kind} {worst} sums to {sums[worst]:.10g}"
+            how = "hears" if kind == "row" else "is heard"
+            problems[kind] = (f"W_{t} is not doubly stochastic: the weights with which {agent(worst, labels)} {how}, "
+                              f"{kind} {worst}, sum to {sums[worst]:.10g}")
     diagonal, lightest = W.diagonal(), int(W.data.argmin())
     if W.data[lightest] < 0:
-        place = f"({rows[lightest]}, {W.indices[lightest]})"
-        problems["negative"] = f"W_{t} has the negative weight {W.data[lightest]:.6g} at {place}"
+        problems["negative"] = f"W_{t} has {_negative(W, int(rows[lightest]), lightest, row_sums, labels)}"
     elif diagonal.min() <= 0:
-        problems["diagonal"] = (f"the diagonal of W_{t} is 0 at agent {diagonal.argmin()}: "
+        problems["diagonal"] = (f"the diagonal of W_{t} is 0 at {agent(int(diagonal.argmin()), labels)}: "
                                 "Assumption 2 asks W_ii >= c > 0")
     return Soundness(float(np.abs(row_sums - 1).max()), float(np.abs(column_sums - 1).max()), float(diagonal.min()),
                      problems)
+
+
+def _negative(W: csr_array, i: int, entry: int, row_sums: np.ndarray, labels: Labels) -> str:
+    """The words for a negative entry in row i: what the others' weights leave to the agent itself, or a weight."""
+    j, weight = int(W.indices[entry]), W.data[entry]
+    if i != j:
+        return f"the negative weight {weight:.6g} on {edge(j, i, labels)}"
+    others = row_sums[i] - weight
+    return (f"the negative weight {weight:.6g} at ({i}, {i}): the weights with which {agent(i, labels)} hears the "
+            f"others sum to {others:.10g}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import gzip
 import os
 import secrets
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -91,12 +93,13 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def load_npy(path: str | Path) -> np.ndarray:
-    """The array of an `.npy` file; pickled objects are refused.
+    """The array of an `.npy` file, or of an `.npy.gz` file; pickled objects are refused.
 
     Raises:
         InputError: there is no such file, or it is not a whole `.npy` file.
     """
-    with _reading(path, ".npy", "an array saved with numpy.save, without Python objects"), open(path, "rb") as file:
+    with (_reading(path, ".npy", "an array saved with numpy.save, without Python objects"),
+          (gzip.open if _is_gzipped(path) else open)(path, "rb") as file):
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
@@ -105,8 +108,26 @@ def finite_numbers(array: np.ndarray) -> bool:
     return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """What a file holds; of one whose name ends in .gz, what was compressed.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        held = Path(path).read_bytes()
+        return gzip.decompress(held) if _is_gzipped(path) else held
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError("is not a whole gzip file", file=path, found=str(error),
+                         valid="a file compressed by gzip, or a name that does not end in .gz") from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
+    except ValueError as error:      # a zero byte in the name
+        raise InputError(f"cannot be read: {error}", file=path) from error
+
+
 def read_text(path: str | Path, torn: bool = False) -> str:
-    """The text of a file (UTF-8).
+    """The text of a file (UTF-8, with or without a byte order mark, which is left out; see `read_bytes`).
 
     Args:
         torn: leave out a last character of which bytes are missing, as a kill may leave it.
@@ -114,14 +135,21 @@ def read_text(path: str | Path, torn: bool = False) -> str:
     Raises:
         InputError: there is no such file, it cannot be read or it is not UTF-8 text.
     """
+    held = read_bytes(path)
+    if encoding := _wide_encoding(held):
+        raise InputError(f"is {encoding} text", file=path, valid="the same text saved as UTF-8")
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(Path(path).read_bytes(), final=not torn)
-    except OSError as error:
-        raise InputError(f"cannot be read: {_reading_words(error)}", file=path) from error
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(held, final=not torn)
     except UnicodeDecodeError as error:
-        raise InputError("is not UTF-8 text", file=path, found=str(error)) from error
-    except ValueError as error:      # a zero byte in the name
-        raise InputError(f"cannot be read: {error}", file=path) from error
+        raise InputError("is not UTF-8 text", file=path, found=str(error),
+                         valid="the same text saved as UTF-8") from error
+
+
+def refuse_wide_text(path: str | Path) -> None:
+    """InputError where a file that Python itself is to read (its encoding may be declared in it) is UTF-16 or UTF-32.
+    """
+    if encoding := _wide_encoding(read_bytes(path)):
+        raise InputError(f"is {encoding} text", file=path, valid="the same text saved as UTF-8")
 
 
 def make_run_folder(path: str | Path) -> Path:
@@ -152,6 +180,19 @@ def clear_temporaries(folder: Path) -> None:
     """Remove what `atomic_write` and `atomic_savez` have left in a folder when they were killed."""
     for leftover in folder.glob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
+
+
+def _is_gzipped(path: str | Path) -> bool:
+    return str(path).lower().endswith(".gz")
+
+
+def _wide_encoding(held: bytes) -> str | None:
+    """"UTF-16" or "UTF-32" where bytes begin with its mark, or with letters of which every other byte is zero."""
+    if held.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "UTF-32"
+    head = held[:64]
+    every_other = len(head) > 3 and any(not any(head[start::2]) and all(head[1 - start::2]) for start in (0, 1))
+    return "UTF-16" if every_other or held.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else None
 
 
 def _temporary_beside(target: Path) -> Path:

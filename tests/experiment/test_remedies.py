@@ -36,7 +36,7 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "topology/loading.py _load": CODE, "topology/loading.py _module_family": CODE, "utils/plugins.py call": CODE,
     "utils/plugins.py user_module": CODE,
     "agents/networks/_torch.py": PACKAGE, "envs/_pettingzoo_check.py": PACKAGE, "envs/_pettingzoo_spaces.py": PACKAGE,
-    "topology/weights/fastest.py weights": PACKAGE,
+    "topology/weights/fastest.py _edge_weights": PACKAGE,
     "envs/matrix.py payoff_table": CALLER, "exact/mdp.py _numbers": CALLER, "experiment/config.py parse_set": CALLER,
     "experiment/config.py one_of": CALLER}
 

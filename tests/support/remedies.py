@@ -54,6 +54,18 @@ def placed(tables: Any, folder: Path) -> Any:
     return tables.replace(HERE, str(folder)) if isinstance(tables, str) else tables
 
 
+PAJEK = "*Vertices 4\n*Edges\n1 2\n2 3\n3 4\n4 1\n"
+GRAPH_FILES = {
+    "plain.edgelist": "0 1\n1 2\n2 3\n3 0\n", "twice.edgelist": "0 1\n1 0\n1 2\n2 3\n",
+    "quarrel.edgelist": "0 1 0.1\n1 0 0.2\n1 2 0.1\n2 3 0.1\n", "half.edgelist": "0 1 0.1\n1 0\n1 2 0.1\n2 3 0.1\n",
+    "heavy.edgelist": "0 1 4\n1 2 5\n2 3 1\n3 0 3\n", "table.edgelist": "0 1 2 3\n1 2 3 0\n",
+    "one_way.graphml": '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">'
+                       '<edge source="a" target="b"/><edge source="b" target="c"/><edge source="c" target="d"/>'
+                       '</graph></graphml>',
+    "plain.net": PAJEK, "uncounted.net": PAJEK.replace(" 4\n*", "\n*"), "fifth.net": PAJEK.replace("\n*E", '\n5 "e"\n*E'),
+    "beyond.net": PAJEK + "4 5\n", "ragged.net": "*Vertices 4\n*Matrix\n0 1 1\n"}
+
+
 def write_files(folder: Path) -> None:
     """The files that cases name: models and features, whole ones and others, topologies."""
     P, r, xi = np.full((2, 4, 2), 0.5), np.zeros((2, 4, 2)), [0.5, 0.5]
@@ -73,7 +85,8 @@ def write_files(folder: Path) -> None:
         "weights": {"W": np.full((4, 4), 0.25)}, "weights_a_b": {"A": np.full((4, 4), 0.25), "B": np.eye(4)}}
     for name, arrays in models.items():
         np.savez(folder / f"{name}.npz", **arrays)
-    (folder / "plain.edgelist").write_text("0 1\n1 2\n2 3\n3 0\n")
+    for name, text in GRAPH_FILES.items():
+        (folder / name).write_text(text)
     (folder / "ring.txt").write_text("0 1\n")
     (folder / "ring.py").write_text("import networkx as nx\n\n\ndef graph(t, n):\n    return nx.cycle_graph(n)\n")
 
@@ -100,6 +113,11 @@ def user(name: str, **kwargs: Any) -> dict[str, Any]:
 def model(name: str) -> dict[str, Any]:
     """The key `env` with a model of `write_files`."""
     return {"env": f"{HERE}/{name}.npz"}
+
+
+def graph_file(name: str) -> dict[str, Any]:
+    """The key `topology` with a file of `write_files`."""
+    return {"topology": f"{HERE}/{name}"}
 
 
 TABLES = {
@@ -273,6 +291,28 @@ TOPOLOGIES = {
                            {"topology": {"path": f"{HERE}/weights_a_b.npz", "array": "A"}}),
     "weights that are missing": Case(LINEAR, {"topology": {"path": f"{HERE}/plain.edgelist", "weights": "file"}},
                                      'weights = "metropolis"', {"topology.weights": "metropolis"}),
+    "a file for other agents": Case(LINEAR, {"agents": 3, "topology": f"{HERE}/plain.edgelist"}, "agents = 4",
+                                    {"agents": 4}),
+    "no edge": Case(LINEAR, graph_file("table.edgelist"), '"u v weight"', graph_file("plain.edgelist")),
+    "parallel edges": Case(LINEAR, {"topology": {"path": f"{HERE}/twice.edgelist", "parallel": "refuse"}},
+                           'parallel = "merge"', {"topology.parallel": "merge"}),
+    "or their sum": Case(LINEAR, {"topology": {"path": f"{HERE}/twice.edgelist", "parallel": "refuse"}},
+                         'parallel = "sum"', {"topology.parallel": "sum"}),
+    "parallel edges that differ": Case(LINEAR, {"topology": {"path": f"{HERE}/quarrel.edgelist"}}, 'parallel = "sum"',
+                                       {"topology.parallel": "sum"}),
+    "parallel edges of two kinds": Case(LINEAR, graph_file("half.edgelist"), "or on none",
+                                        graph_file("twice.edgelist")),
+    "weights that do not sum to 1": Case(LINEAR, {"topology": {"path": f"{HERE}/heavy.edgelist"}},
+                                         'weights = "metropolis"', {"topology.weights": "metropolis"}),
+    "one way without weights": Case(LINEAR, {"topology": {"path": f"{HERE}/one_way.graphml"}},
+                                    'directed = false with weights = "metropolis"',
+                                    {"topology.directed": False, "topology.weights": "metropolis"}),
+    "one way with a rule": Case(LINEAR, {"topology": {"path": f"{HERE}/one_way.graphml", "weights": "metropolis"}},
+                                "directed = false", {"topology.directed": False}),
+    "vertices that are not counted": Case(LINEAR, graph_file("uncounted.net"), "*Vertices 5", graph_file("plain.net")),
+    "a vertex too many": Case(LINEAR, graph_file("fifth.net"), "1 to 4", graph_file("plain.net")),
+    "an edge to nowhere": Case(LINEAR, graph_file("beyond.net"), "from 1 to 4", graph_file("plain.net")),
+    "a row too short": Case(LINEAR, graph_file("ragged.net"), "4 numbers", graph_file("plain.net")),
     "a directed graph": Case(LINEAR, {"topology": {"name": "one-peer-exponential", "weights": "metropolis"}},
                              'weights = "file"', {"topology.weights": "file"}),
 }

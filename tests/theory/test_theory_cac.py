@@ -300,6 +300,7 @@ def test_weights_by_degree_break_the_claims():
     assert [says.split(":")[0] for says in failing(wrong)] == ["static graphs",
                                                                "nothing shrinks slower than sigma per period"]
     assert failing(replace(fair[0], predicted=fair[0].rounds - 1)) == ["the certificate's rounds suffice"]
+    assert [says.split(":")[0] for says in failing(replace(fair[0], before=0.99e-6))] == ["no fewer would"]
 
 
 def network(W: np.ndarray) -> Network:

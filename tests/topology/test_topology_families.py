@@ -73,7 +73,7 @@ def test_every_builtin_but_disconnected_has_a_clean_certificate(name):
     for n in filter(lambda n: exists(name, n), (1, 2, 3, 4, 8, 12, 40)):
         found = certify(load(name, n))
         assert found.connected and found.problems == [], (n, found)
-        assert 0 <= found.contraction < 1 and found.predicted_rounds >= 1
+        assert 0 <= found.mixing.contraction < 1 and found.mixing.rounds >= (n > 1)
         assert n > 1 or found.B == 1
 
 
@@ -190,7 +190,7 @@ def test_second_largest_eigenvalue_moduli(name, rule, modulus):
     topology = load({"name": name, "weights": rule, "min_self_weight": 0}, 8)
     moduli = np.sort(np.abs(np.linalg.eigvalsh(topology.matrix(0).toarray())))
     assert moduli[-2] == pytest.approx(modulus, abs=1e-3)
-    assert certify(topology).contraction == pytest.approx(moduli[-2], abs=1e-12)
+    assert certify(topology).mixing.contraction == pytest.approx(moduli[-2], abs=1e-12)
 
 
 def test_fastest_keeps_its_self_weight_and_beats_the_other_rules():

@@ -129,7 +129,7 @@ def slots(hosts: str) -> int:
 def count_cores(environ: Mapping[str, str], hostfile: str | None = None) -> int:
     """How many processes the hostfile or the Slurm job grants, else how many cores this machine has; 0: unknown."""
     if hostfile:
-        return slots(Path(hostfile).read_text(errors="replace"))
+        return slots(Path(hostfile).read_text(encoding="utf-8-sig", errors="replace"))
     if environ.get("SLURM_NTASKS", "").isdecimal():
         return int(environ["SLURM_NTASKS"])
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

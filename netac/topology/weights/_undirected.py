@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import networkx as nx
 
+from netac.topology.labels import is_from_file
 from netac.utils.errors import InputError
 
 
@@ -11,4 +12,5 @@ def only_undirected(graph: nx.Graph, rule: str) -> None:
     """InputError where the graph is directed."""
     if graph.is_directed():
         raise InputError(f"the weight rule {rule!r} needs an undirected graph and this one is directed",
-                         valid='weights = "file" (the edges\' own weights)')
+                         valid=("directed = false, which drops the directions" if is_from_file(graph) else
+                                "graph.to_undirected()") + ', or weights = "file" with a weight on every edge')

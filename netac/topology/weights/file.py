@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from numbers import Real
 
 import networkx as nx
@@ -10,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.edges import links, weight_matrix
+from netac.topology.labels import agent, edge, is_from_file, labels_of
 from netac.utils.errors import InputError
 
 
@@ -22,22 +25,31 @@ def weights(graph: nx.Graph) -> csr_array:
     Raises:
         InputError: an edge without a weight, or a weight that is not a finite number.
     """
-    n = len(graph)
-    values = [_number(w, f"edge ({u}, {v})", "weight") for u, v, w in graph.edges(data="weight")]
+    n, labels = len(graph), labels_of(graph)
+    missing = next(((u, v) for u, v, w in graph.edges(data="weight") if w is None), None)
+    if missing is not None:
+        which = edge(*missing, labels)
+        raise InputError(f"the weight rule 'file' needs a number `weight` on every edge, and {which} has none",
+                         valid=f"a weight on every edge, or {without_weights(graph)}")
+    values = [_number(w, partial(edge, u, v, labels), "weight") for u, v, w in graph.edges(data="weight")]
     hearer, heard = links(graph)
     per_link = np.array(values if graph.is_directed() else values + values, dtype=np.float64)
     diagonal = 1.0 - np.bincount(hearer, weights=per_link, minlength=n)
     for node, own in graph.nodes(data="self_weight"):
         if own is not None:
-            diagonal[node] = _number(own, f"agent {node}", "self_weight")
+            diagonal[node] = _number(own, partial(agent, node, labels), "self_weight")
     return weight_matrix(n, hearer, heard, per_link, diagonal)
 
 
-def _number(value: object, where: str, attribute: str) -> float:
-    """The attribute as a float."""
-    if value is None:
-        raise InputError(f"the weight rule 'file' needs a number `{attribute}` on every edge, and {where} has none",
-                         valid='a weight on every edge, or weights = "metropolis" on an undirected graph')
+def without_weights(graph: nx.Graph) -> str:
+    """What there is instead of the edges' own weights, in a message's words."""
+    if not graph.is_directed():
+        return 'weights = "metropolis"'
+    return ("directed = false" if is_from_file(graph) else "an undirected graph") + ' with weights = "metropolis"'
+
+
+def _number(value: object, where: Callable[[], str], attribute: str) -> float:
+    """The attribute as a float; `where` is called for the words of a message."""
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise InputError(f"`{attribute}` of {where} is not a finite number", found=value)
+        raise InputError(f"`{attribute}` of {where()} is not a finite number", found=value)
     return float(value)
