@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 
@@ -38,7 +39,7 @@ def adjacency_list(path: Path, *, directed: bool = False, parallel: Parallel = "
 
     With `directed`, v and w hear u.
     """
-    found = rows(read_text(path), [";", SPACES, "\t", ","], lambda row: len(row.cells) > 1)
+    found = rows(read_text(path), [";", SPACES, "\t", ","], _lists)
     graph = nx.MultiDiGraph() if directed else nx.MultiGraph()
     listed: set[str] = set()
     for row in found:
@@ -50,30 +51,45 @@ def adjacency_list(path: Path, *, directed: bool = False, parallel: Parallel = "
     return simple(graph, path, directed, parallel)
 
 
+def _lists(found: list[Row]) -> int:
+    """How many rows list neighbours."""
+    return sum(len(row.cells) > 1 for row in found)
+
+
 def _edges_of(path: Path, separators: Sequence[str], directed: bool, parallel: Parallel) -> nx.Graph:
     """The graph of a text with one edge a row."""
-    found = rows(read_text(path), separators, _is_edge)
-    header = header_of(found[0], found[1:]) if found else None
+    found, header = _split(rows(read_text(path), separators, _edges))
     graph = nx.MultiDiGraph() if directed else nx.MultiGraph()
-    for row in found[1:] if header else found:
-        _add(graph, row, header or Header(), path)
+    for row in found:
+        edge = _edge(row, header)
+        if edge is not None:
+            graph.add_edges_from([edge])
+        elif len(row.cells) == 1 and row.data is None:
+            graph.add_node(row.cells[0])
+        else:
+            raise InputError(f"line {row.number} is no edge", file=path, found=row.text, valid=EDGE)
     return simple(graph, path, directed, parallel)
 
 
-def _is_edge(row: Row) -> bool:
-    """Whether a row is an edge without a header to say so."""
-    return 1 < len(row.cells) <= 3 and all(number_of(cell) is not None for cell in row.cells[2:])
+def _split(found: list[Row]) -> tuple[list[Row], Header]:
+    """The rows below the header, and the header; all of them and the columns "u v weight" where there is none."""
+    header = header_of(found[0], found[1:]) if found else None
+    return (found[1:], header) if header else (found, Header())
 
 
-def _add(graph: nx.Graph, row: Row, header: Header, path: Path) -> None:
-    """Adds the edge of a row to the graph, or its lone agent."""
+def _edges(found: list[Row]) -> int:
+    """How many rows are edges, or the header of edges."""
+    below, header = _split(found)
+    return len(found) - len(below) + sum(_edge(row, header) is not None for row in below)
+
+
+def _edge(row: Row, header: Header) -> tuple[str, str, dict[str, Any]] | None:
+    """The edge in a row with its attributes; None if it is none."""
     cells = dict(enumerate(row.cells))
-    if list(cells) == [header.ends[0]] and row.data is None:
-        graph.add_node(row.cells[0])
-        return
-    ends = [cells.get(at, "") for at in header.ends]
+    u, v = (cells.get(at, "") for at in header.ends)
     given = {name: cells[at] for at, name in header.attributes.items() if cells.get(at)}
     attributes = {name: text if (number := number_of(text)) is None else number for name, text in given.items()}
-    if not all(ends) or cells.keys() - {*header.ends, *header.attributes} or isinstance(attributes.get("weight"), str):
-        raise InputError(f"line {row.number} is no edge", file=path, found=row.text, valid=EDGE)
-    graph.add_edges_from([(*ends, attributes | (row.data or {}))])
+    unknown = cells.keys() - {*header.ends, *header.attributes}
+    if not u or not v or unknown or isinstance(attributes.get("weight"), str):
+        return None
+    return u, v, attributes | (row.data or {})

@@ -45,12 +45,12 @@ class Header:
     attributes: dict[int, str] = field(default_factory=lambda: {2: "weight"})
 
 
-def rows(text: str, separators: Sequence[str], proper: Callable[[Row], bool]) -> list[Row]:
-    """The rows of a text, split by the one of `separators` that makes most rows `proper`; the first one of equals."""
+def rows(text: str, separators: Sequence[str], score: Callable[[list[Row]], int]) -> list[Row]:
+    """The rows of a text, split by the one of `separators` for which they score most; the first one of equals."""
     lines = list(io.StringIO(text, newline=None))
     split = [[row for number, line in enumerate(lines, start=1) if (row := _row(number, line, separator))]
              for separator in separators if separator == SPACES or separator in text]
-    return max(split, key=lambda found: sum(map(proper, found)), default=[])
+    return max(split, key=score, default=[])
 
 
 def header_of(first: Row, others: Sequence[Row]) -> Header | None:
@@ -104,7 +104,8 @@ def _row(number: int, line: str, separator: str) -> Row | None:
 def _between(text: str, separator: str) -> list[str]:
     """The fields between separators, with quotes as in CSV; the whole text where it is none."""
     try:
-        return [cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))]
+        fields = next(csv.reader([text], delimiter=separator, skipinitialspace=True, strict=True))
+        return [field.strip() for field in fields]
     except csv.Error:
         return [text]
 
@@ -116,7 +117,7 @@ def _without_comment(line: str, separator: str) -> str:
     """
     for found in _QUOTES_OR_HASH.finditer(line):
         before, after = line[:found.start()], line[found.end():]
-        alone = separator == SPACES or not after or after[0].isspace()
+        alone = separator == SPACES or after[:1] in (" ", "\t")
         if found[0] == "#" and (not before.strip() or (before[-1].isspace() and alone)):
             return before
     return line

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import errno
 import gzip
+import io
 import os
 import secrets
 import stat
@@ -98,8 +99,12 @@ def load_npy(path: str | Path) -> np.ndarray:
     Raises:
         InputError: there is no such file, or it is not a whole `.npy` file.
     """
-    with (_reading(path, ".npy", "an array saved with numpy.save, without Python objects"),
-          (gzip.open if _is_gzipped(path) else open)(path, "rb") as file):
+    valid = "an array saved with numpy.save, without Python objects"
+    if _is_gzipped(path):
+        held = io.BytesIO(read_bytes(path))
+        with _reading(path, ".npy", valid):
+            return np.lib.format.read_array(held, allow_pickle=False)
+    with _reading(path, ".npy", valid), open(path, "rb") as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 

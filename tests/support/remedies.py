@@ -62,7 +62,8 @@ GRAPH_FILES = {
     "one_way.graphml": '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><graph edgedefault="directed">'
                        '<edge source="a" target="b"/><edge source="b" target="c"/><edge source="c" target="d"/>'
                        '</graph></graphml>',
-    "plain.net": PAJEK, "uncounted.net": PAJEK.replace(" 4\n*", "\n*"), "fifth.net": PAJEK.replace("\n*E", '\n5 "e"\n*E'),
+    "plain.net": PAJEK, "uncounted.net": PAJEK.replace(" 4\n*", "\n*"),
+    "fifth.net": PAJEK.replace("\n*E", '\n5 "e"\n*E'),
     "beyond.net": PAJEK + "4 5\n", "ragged.net": "*Vertices 4\n*Matrix\n0 1 1\n"}
 
 

@@ -154,7 +154,7 @@ def test_weights_after_the_iterations_looked_at_are_checked_too(tmp_path):
     path.write_text(SPOILS)
     topology = load(str(path), 3)
     assert topology.matrix(150)[2, 2] == 0.75                                # other weights, but doubly stochastic
-    for t, problem in ((151, "W_151 is not doubly stochastic: the weights with which agent 1 hears, row 1, sum to 1.25"),
+    for t, problem in ((151, "W_151 is not doubly stochastic: .* agent 1 hears, row 1, sum to 1.25"),
                        (152, "the diagonal of W_152 is 0 at agent 0: Assumption 2 asks W_ii >= c > 0")):
         for _ in range(2):                                                  # a refused matrix is not kept
             with pytest.raises(RunError, match=rf"topology .*spoils\.py: {problem}"):
