@@ -205,7 +205,7 @@ def _slow_part(A: _Scaled) -> tuple[int, np.ndarray, _Scaled, _Scaled] | None:
         Q = np.linalg.qr(power.matrix @ directions)[0]
         inside = Q.T @ power.matrix
         if np.linalg.norm(power.matrix - Q @ inside) <= n * np.finfo(float).eps:
-            C = np.linalg.qr(inside.T)[1].T
+            C = np.asarray(np.linalg.qr(inside.T, mode="r")).T
             return k, Q, _Scaled.of(Q.T @ A.matrix @ Q, A.log), _Scaled.of(C, power.log)
         power, k = power @ power, 2 * k
     return None
