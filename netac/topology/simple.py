@@ -60,8 +60,8 @@ def simple(found: nx.Graph, path: Path, directed: bool | None = None, parallel: 
             graph.edges[pair]["weight"] = weight
     if several and parallel == "merge":
         which = listed([labels[end] for end in next(iter(several))])
-        notes.append(f'{path}: parallel edges count once (parallel = "merge"): between {which}'
-                     + (f" and {len(several) - 1} more pairs of nodes" if len(several) > 1 else ""))
+        more = {1: "", 2: " and 1 more pair of nodes"}.get(len(several), f" and {len(several) - 1} more pairs of nodes")
+        notes.append(f'{path}: parallel edges count once (parallel = "merge"): between {which}{more}')
     bare = _without_loops(graph)
     if bare:
         notes.append(f"{path}: loops without weight are left out, as agents always hear themselves: at "

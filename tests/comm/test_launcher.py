@@ -71,11 +71,12 @@ def test_hostfile_flag(run_mpi, fake_mpirun, two_agents, tmp_path, mpi, flag):
 @pytest.mark.parametrize(("lines", "ranks", "oversubscribed"), [
     ("# two\na slots=4\n\nb slots = 4\n", 8, False),
     ("a slots=4\nb slots=4\n", 9, True),
+    ("\ufeff# two\na slots=4\nb slots=4\n", 8, False),       # with a byte order mark
     ("a\nb\n", 2, True),    # unknown: allowed to, in case it is needed
 ])
 def test_slots_of_a_hostfile_count(run_mpi, fake_mpirun, two_agents, tmp_path, lines, ranks, oversubscribed):
     hosts = tmp_path / "hosts"
-    hosts.write_text(lines)
+    hosts.write_text(lines, encoding="utf-8")
     command = dry_run(run_mpi, fake_mpirun("open-mpi-5"), "-n", str(ranks), f"--hostfile={hosts}", two_agents)
     assert (":OVERSUBSCRIBE" in command) == oversubscribed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from pathlib import Path
 
@@ -197,3 +198,31 @@ def test_run_folders_are_made_or_refused(tmp_path):
         assert caught.value.exit_status == 2
     with pytest.raises(InputError, match="cannot write into this folder"):
         make_run_folder("/proc/self")
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_byte_order_mark_is_left_out_and_wide_characters_are_named(tmp_path, torn):
+    file = tmp_path / "text"
+    file.write_bytes("a = 1\n\ufeff".encode("utf-8-sig"))
+    assert read_text(file, torn) == "a = 1\n\ufeff"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        file.write_bytes("a = 1\n".encode(encoding))
+        kind = encoding[:6].upper()
+        with pytest.raises(InputError, match=rf"is {kind} text \(valid: the same text saved as UTF-8\)"):
+            read_text(file, torn)
+    file.write_bytes("Zürich".encode("latin-1"))
+    with pytest.raises(InputError, match=r"is not UTF-8 text .*valid: the same text saved as UTF-8"):
+        read_text(file, torn)
+    file.write_bytes(b"\xef\xbb")
+    if torn:
+        assert read_text(file, torn) == ""
+
+
+def test_files_that_are_compressed_are_read_or_told(tmp_path):
+    file = tmp_path / "text.GZ"
+    file.write_bytes(gzip.compress("ä".encode("utf-8-sig")))
+    assert read_text(file) == "ä"
+    for damaged in (b"plain", gzip.compress(b"text")[:-3], gzip.compress(b"text" * 99)[:20] + b"x" * 20):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"text.GZ: is not a whole gzip file"):
+            read_text(file)
