@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import Field
 
 from netac.utils.errors import InputError, NetacError, did_you_mean, raised
+from netac.utils.files import refuse_wide_text
 from netac.utils.options import Options, checked
 
 SettingsT = TypeVar("SettingsT", bound=Options)
@@ -179,6 +180,9 @@ def import_path(factory: Factory, key: str) -> Any:
         with found_first(factory.folder, name):
             module = importlib.import_module(name)
     except (Exception, SystemExit) as error:
+        source = Path(factory.folder or "", *name.split(".")).with_suffix(".py")
+        if source.is_file():
+            refuse_wide_text(source)
         about, valid = _remedy(error, name)
         raise InputError(f"cannot be imported: {about or raised(error)}", key=key, found=factory.factory,
                          valid=valid or 'an importable "package.module:function"') from error

@@ -71,6 +71,15 @@ def test_what_has_no_such_function_is_named_with_its_file(tmp_path):
         loaded(tmp_path, "random")
 
 
+def test_a_module_in_utf_16_is_named_and_a_byte_order_mark_is_none_of_its_text(tmp_path):
+    mine = folder(tmp_path / "mine")
+    (mine / "wide_of_mine.py").write_text(FACTORY.format("mine"), encoding="utf-16")
+    with pytest.raises(InputError, match=r"mine/wide_of_mine.py: is UTF-16 text .*valid: the same text saved as UTF-8"):
+        loaded(mine, "wide_of_mine")
+    (mine / "marked_of_mine.py").write_text(FACTORY.format("mine"), encoding="utf-8-sig")
+    assert loaded(mine, "marked_of_mine") == "mine"
+
+
 def test_a_topology_imports_its_neighbours_however_netac_is_started(tmp_path):
     mine = folder(tmp_path / "mine", ring="import rounds\n\n\ndef graph(t, n):\n    return rounds.ring(n)\n",
                   rounds="import networkx as nx\n\n\ndef ring(n):\n    return nx.cycle_graph(n)\n")
