@@ -118,8 +118,8 @@ class ParallelGames:
         """The current global state, (E, *state_shape), single precision; zeros of a game that ended without a
         truncated agent: its s' has no value, and the environment is not asked.
 
-        A game that ended with a truncated agent is asked once.  If `state()` fails then, which works while agents take
-        part, the state before the last step stands for s', and a note says so.
+        A game that ended with a truncated agent is asked once.  If `state()` fails then, or gives what cannot be used,
+        which works while agents take part, the state before the last step stands for s', and a note says so.
 
         Raises:
             RunError: `state()` fails in a game that goes on, or what it gives cannot be used.
@@ -137,21 +137,19 @@ class ParallelGames:
     def _ask(self, e: int) -> None:
         """Read the state of game e."""
         assert self._state is not None, "there is no global state"
+        row = np.zeros_like(self._states[e])
         try:
-            state = self._envs[e].state()
+            self._state.write(self._envs[e].state(), row)
         except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
-            problem = f"state() failed: {raised(error)}"
+            problem = of_state(error.problem) if isinstance(error, ApiError) else f"state() failed: {raised(error)}"
             if self.active[:, e].any():
-                raise self._failure(e, ApiError(problem, "")) from error
+                raise self._failure(e, ApiError(problem, getattr(error, "mend", ""))) from error
             if not self._stood_in:
                 self._stood_in = True
                 note(f"{self._source}: {problem} at the end of an episode, which was truncated: here and from now on "
                      "the state before the last step stands for the one after it")
-            return
-        try:
-            self._state.write(state, self._states[e])
-        except ApiError as error:
-            raise self._failure(e, ApiError(of_state(error.problem), error.mend)) from error
+        else:
+            self._states[e] = row
 
     def step(self, actions: np.ndarray) -> Step:
         """Move all games on.

@@ -57,6 +57,14 @@ def test_the_state_is_asked_at_an_end_only_if_an_agent_was_truncated_and_then_on
     assert games.state()[0, 0, 0] == 0
 
 
+def test_a_state_that_is_empty_at_an_end_is_none(capfd):
+    games = begun("truncated", zoo.Emptying)
+    while not games.step(np.zeros((2, 1), dtype=int)).done.all():
+        before = games.state()
+    assert games.state().tolist() == before.tolist()
+    assert "netac: note: mine:make: state() has shape (0, 2) instead of (1, 2)" in capfd.readouterr().err
+
+
 def test_the_note_is_told_once(capfd):
     games = begun("truncated")
     for _ in range(3):

@@ -135,6 +135,13 @@ class Closing(Timetable):
         return super().state()
 
 
+class Emptying(Timetable):
+    """A timetable whose state is empty once nobody takes part."""
+
+    def state(self):
+        return super().state() if self.agents else np.zeros((0, 2))
+
+
 class SavedTimetable(Timetable):
     """A timetable that can be saved and brought back."""
 
