@@ -19,7 +19,7 @@ from netac.experiment.make_env import make_environment
 from netac.utils.errors import InputError
 from netac.utils.plugins import Factory
 
-PAIR = ("iac", "mappo")      # one of either world
+PAIR = ("iac", "ippo")      # one of either world
 
 
 def named(case: Played | Refused) -> str:
@@ -63,12 +63,13 @@ def test_the_page_says_what_agents_see_and_do(case):
     factory = Factory(**case.experiment("iac")["env"] | {"kwargs": dict(case.kwargs)})
     env = make_environment(factory, case.agents, 1).make()
     cells = case.cells(env)
+    assert not env.resumable
     env.close()
     (row,) = [row for row in rows("### Environments that were run") if row[:2] == cells[:2]]
     assert (*row[:7], row[8]) == cells
 
 
-@played(*[case for case in PLAYED if case.repeats])
+@played(*[case for case in PLAYED if case.together])
 def test_two_processes_give_the_same_bits(case, mpirun, tmp_path):
     tables = {algorithm: case.experiment(algorithm) for algorithm in PAIR[case.agents == 1:]}
     program = (f"import netac\nfor name, table in {tables!r}.items(): "

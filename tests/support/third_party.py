@@ -36,7 +36,7 @@ class Played:
         soon: arguments that make its episodes end within a few steps.
         algorithms: those that were run.
         state: it has a global state: CAC and MDAC run with critics of it, too.
-        repeats: it does the same again from the same seed.
+        together: two processes can make it at the same time and see the same games.
         steps: about as many are needed for an episode to end.
         needs: what the page says of it.
     """
@@ -48,7 +48,7 @@ class Played:
     soon: Mapping[str, Any] = field(default_factory=dict)
     algorithms: tuple[str, ...] = ALL
     state: bool = True
-    repeats: bool = True
+    together: bool = True
     steps: int = 6
     needs: str = ""
 
@@ -103,7 +103,8 @@ class Refused:
 
 def shown(factory: str, kwargs: Mapping[str, Any]) -> str:
     """A factory and its arguments, as code."""
-    return f"`{factory}`" + "".join(f" `{key} = {json.dumps(value)}`" for key, value in kwargs.items())
+    return (f"`{factory}`" + "".join(f" `{key} = {json.dumps(value)}`" for key, value in kwargs.items())
+            ).replace("|", r"\|")
 
 
 def unlike(things: Iterable[Any]) -> list[str]:
@@ -125,8 +126,8 @@ def versions() -> dict[str, str]:
 def rows(heading: str) -> list[tuple[str, ...]]:
     """The rows of the table under a heading of the page, cell by cell."""
     section = PAGE.read_text().partition(f"\n{heading}\n")[2].partition("\n#")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]) for line in lines[2:]]
 
 
 def _mpe(name: str, agents: int, **options: Any) -> Played:
@@ -182,7 +183,8 @@ PLAYED = (
     _robot("Swimmer", "2x1", 2),
     _robot("Ant", "4x2", 4),
     _robot("Humanoid", "9|8", 2),
-    _robot("ManySegmentSwimmer", "5x1", 5),
+    _robot("ManySegmentSwimmer", "5x1", 5, together=False,
+           needs="one process: it writes files into its package"),
     _magent("battle_v4", 12, {"map_size": 16}),
     _magent("combined_arms_v6", 12, {"map_size": 16}),
     _magent("adversarial_pursuit_v4", 9, {"map_size": 16}),
@@ -194,16 +196,17 @@ PLAYED = (
     _momaland("item_gathering.moitem_gathering_v0", 2, [0.5, 0.3, 0.2], soon={"num_timesteps": 5}),
     _momaland("multiwalker_stability.momultiwalker_stability_v0", 3, [0.5, 0.5], soon={"max_cycles": 5},
               needs="; box2d"),
-    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo", "mappo")),
+    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo")),
     Played("DSSE", "DSSE:DroneSwarmSearch", 2, {"drone_amount": 2}, {"timestep_limit": 5}, state=False),
     Played("frondori-kitchen", "frondori_kitchen.env:KitchenEnv", 2, soon={"max_steps": 5}, state=False),
     Played("frondori-football", "frondori_football.env:FootballEnv", 2, soon={"max_ticks": 5}, state=False),
     Played("PyFlyt", "PyFlyt.pz_envs:MAQuadXHoverEnv", 4, soon={"max_duration_seconds": 0.2}, state=False),
     Played("pypzbattlesnake", "pypzbattlesnake.env:BattleSnake", 4,
-           {"teams_count": 2, "team_snakes_count": 2, "size": [5, 5]}, state=False, repeats=False),
+           {"teams_count": 2, "team_snakes_count": 2, "size": [5, 5]}, state=False, together=False,
+           needs="no seeds: games do not repeat"),
     Played("pymapf", "wrapped:mapf", 6, {"scenario": "random_obstacles"}, {"max_steps": 5}),
     Played("mosaic_multigrid", "wrapped:mosaic", 4, {"name": "SoccerGame4HIndAgObsEnv16x11N2"}, {"max_steps": 5}),
-    Played("dm-control", "wrapped:soccer", 2, {"team_size": 1}, {"time_limit": 0.1}, needs="shimmy"),
+    Played("dm-control", "wrapped:soccer", 2, {"team_size": 1}, {"time_limit": 0.1}, state=False, needs="shimmy"),
     Played("sumo-rl", "wrapped:traffic", 4, {"net": "2x2grid"}, {"num_seconds": 30}, algorithms=("iac", "mappo"),
            needs="eclipse-sumo"),
 )
