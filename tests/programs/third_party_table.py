@@ -13,13 +13,13 @@ import statistics
 import sys
 from pathlib import Path
 
-os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.third_party import PLAYED, PROGRAMS, Played
 
 import netac
 from netac.experiment.make_env import make_environment
 from netac.utils.plugins import Factory
-from support.third_party import PLAYED, PROGRAMS, Played
 
 ROLLOUT, LEAST, MOST = 100, 0.8, 64       # steps of an iteration; CPU seconds to measure; iterations
 
@@ -47,12 +47,13 @@ def speed(case: Played) -> int:
 
 
 def seconds(case: Played, iterations: int) -> float:
-    """CPU seconds of MAPPO (IPPO where that does not run) with one game, a network of two layers of 64 and one pass over the samples."""
+    """CPU seconds of MAPPO (IPPO where that does not run), one game, two layers of 64 and one pass over the samples."""
+    trainer = "mappo" if "mappo" in case.algorithms else "ippo"
     env = {"factory": case.factory, "kwargs": dict(case.kwargs), "folder": PROGRAMS}
     before = os.times()
     netac.run({"agents": case.agents, "iterations": iterations, "log_every": 1000, "env": env,
                "policy": {"name": "mlp", "hidden": [64, 64]},
-               "algorithm": {"name": "mappo" if "mappo" in case.algorithms else "ippo", "rollout": ROLLOUT, "epochs": 1, "critic_epochs": 1}})
+               "algorithm": {"name": trainer, "rollout": ROLLOUT, "epochs": 1, "critic_epochs": 1}})
     return sum(os.times()[:4]) - sum(before[:4])
 
 

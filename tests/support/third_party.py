@@ -196,7 +196,8 @@ PLAYED = (
     _momaland("item_gathering.moitem_gathering_v0", 2, [0.5, 0.3, 0.2], soon={"num_timesteps": 5}),
     _momaland("multiwalker_stability.momultiwalker_stability_v0", 3, [0.5, 0.5], soon={"max_cycles": 5},
               needs="; box2d"),
-    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo")),
+    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo"),
+              needs="; no critic of the state, which is empty where an episode ends"),
     Played("DSSE", "DSSE:DroneSwarmSearch", 2, {"drone_amount": 2}, {"timestep_limit": 5}, state=False),
     Played("frondori-kitchen", "frondori_kitchen.env:KitchenEnv", 2, soon={"max_steps": 5}, state=False),
     Played("frondori-football", "frondori_football.env:FootballEnv", 2, soon={"max_ticks": 5}, state=False),
@@ -207,8 +208,8 @@ PLAYED = (
     Played("pymapf", "wrapped:mapf", 6, {"scenario": "random_obstacles"}, {"max_steps": 5}),
     Played("mosaic_multigrid", "wrapped:mosaic", 4, {"name": "SoccerGame4HIndAgObsEnv16x11N2"}, {"max_steps": 5}),
     Played("dm-control", "wrapped:soccer", 2, {"team_size": 1}, {"time_limit": 0.1}, state=False, needs="shimmy"),
-    Played("sumo-rl", "wrapped:traffic", 4, {"net": "2x2grid"}, {"num_seconds": 30}, algorithms=("iac", "mappo"),
-           needs="eclipse-sumo"),
+    Played("sumo-rl", "wrapped:traffic", 4, {"net": "2x2grid"}, {"num_seconds": 30},
+           algorithms=("iac", "ippo", "mappo"), state=False, needs="eclipse-sumo"),
 )
 
 _LISTS = "act and see in lists"
