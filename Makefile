@@ -37,8 +37,8 @@ pytest := $(activate) $(bin)/python -m pytest
 # beside them.  With PYTEST_ARGS one worker does it all.
 test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
 ifeq ($(strip $(PYTEST_ARGS)),)
-	$(pytest) -n 2 --dist loadfile -m "not mpi and not long" || failed=yes; \
-	$(pytest) -m "mpi and not long" && test -z "$$failed"
+	$(pytest) -n 2 --dist loadfile -m "not mpi and not long and not third_party" || failed=yes; \
+	$(pytest) -m "mpi and not long and not third_party" && test -z "$$failed"
 else
 	$(pytest) $(PYTEST_ARGS)
 endif
