@@ -12,6 +12,8 @@ import pytest
 import tomli_w
 from support.launching import environment
 
+from netac import cli
+
 pytest.importorskip("torch")
 pytest.importorskip("pettingzoo")
 
@@ -155,44 +157,51 @@ def failing(tmp_path):
     return write
 
 
-def netac(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "netac", *map(str, arguments)], env=environment(), capture_output=True,
-                          text=True, timeout=100)
+@pytest.fixture
+def netac(monkeypatch, capfd):
+    """`netac(*arguments)`: exit status of the command in this process, and what it told."""
+    monkeypatch.setenv("NETAC_TRACEBACK", "")
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["netac", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capfd.readouterr().err
+
+    return run
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_line_of_the_users_code_is_named(name, failing, tmp_path):
+def test_the_line_of_the_users_code_is_named(name, failing, netac, tmp_path):
     file, status, place = failing(name)
-    done = netac("run", file, "--out", tmp_path / "out")
-    told = done.stderr.partition("netac: error: ")[2]
-    assert done.returncode == status and told.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
+    ended, all_told = netac("run", file, "--out", tmp_path / "out")
+    told = all_told.partition("netac: error: ")[2]
+    assert ended == status and told.count("\n") == 1 and "Traceback" not in all_told, all_told
     assert re.search(place, told) and told.endswith("; --traceback shows the whole\n"), told
 
 
 @pytest.mark.parametrize("where", [("--traceback", "run"), ("run", "--traceback")])
 @pytest.mark.parametrize("name", ["zoo late", "topology graph"])
-def test_the_whole_traceback_is_shown_where_it_is_asked_for(name, where, failing, tmp_path):
+def test_the_whole_traceback_is_shown_where_it_is_asked_for(name, where, failing, netac, tmp_path):
     file, status, place = failing(name)
-    done = netac(*where, file, "--out", tmp_path / "out")
-    before, _, told = done.stderr.partition("netac: error: ")
-    assert done.returncode == status and re.search(place, told) and "--traceback" not in told, done.stderr
+    ended, all_told = netac(*where, file, "--out", tmp_path / "out")
+    before, _, told = all_told.partition("netac: error: ")
+    assert ended == status and re.search(place, told) and "--traceback" not in told, all_told
     assert "Traceback (most recent call last)" in before and 'raise KeyError("oops")' in before
 
 
-def test_what_is_not_the_users_code_has_no_hint(tmp_path):
-    done = netac("run", tmp_path / "missing.toml")
-    assert done.returncode == 2 and "--traceback" not in done.stderr
+def test_what_is_not_the_users_code_has_no_hint(netac, tmp_path):
+    ended, told = netac("run", tmp_path / "missing.toml")
+    assert ended == 2 and "--traceback" not in told
 
 
-def test_under_mpirun_and_in_comparisons_too(failing, run_mpi, tmp_path):
+def test_under_mpirun_and_in_comparisons_too(failing, netac, run_mpi, tmp_path):
     file, status, place = failing("zoo late")
     done = run_mpi("-n", 2, file, "--out", tmp_path / "out", "--traceback")
     assert done.returncode == status and re.search(place, done.stderr), done.stderr
     assert 'raise KeyError("oops")' in done.stderr
-    done = run_mpi("-n", 2, file, "--out", tmp_path / "again")
-    assert re.search(place, done.stderr) and "Traceback" not in done.stderr
-    done = netac("compare", file, "--algorithms", "iac", "--seeds", 1, "--out", tmp_path / "compared")
-    assert done.returncode == 1 and re.search(place, done.stderr), done.stderr
+    ended, told = netac("compare", file, "--algorithms", "iac", "--seeds", 1, "--out", tmp_path / "compared")
+    assert ended == 1 and re.search(place, told), told
 
 
 LARGE = GAMES | {"agents": 300, "env": "spread", "envs": 100_000}
