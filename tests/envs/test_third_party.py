@@ -74,7 +74,7 @@ def test_two_processes_give_the_same_bits(case, mpirun):
                f"print(name, netac.run(table).summary['parameters_sha256'], flush=True)")
     alone = {name: netac.run(table).summary["parameters_sha256"] for name, table in tables.items()}
     done = mpirun(2, [sys.executable, "-c", program])
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     for name, found in alone.items():
         assert f"{name} {found}" in done.stdout
 
