@@ -196,7 +196,7 @@ PLAYED = (
     _momaland("item_gathering.moitem_gathering_v0", 2, [0.5, 0.3, 0.2], soon={"num_timesteps": 5}),
     _momaland("multiwalker_stability.momultiwalker_stability_v0", 3, [0.5, 0.5], soon={"max_cycles": 5},
               needs="; box2d"),
-    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo")),
+    _momaland("beach.mobeach_v0", 100, [0.5, 0.5], algorithms=("iac", "ippo", "mappo")),
     Played("DSSE", "DSSE:DroneSwarmSearch", 2, {"drone_amount": 2}, {"timestep_limit": 5}, state=False),
     Played("frondori-kitchen", "frondori_kitchen.env:KitchenEnv", 2, soon={"max_steps": 5}, state=False),
     Played("frondori-football", "frondori_football.env:FootballEnv", 2, soon={"max_ticks": 5}, state=False),
