@@ -30,7 +30,7 @@ def loaded(where: Path, name: str) -> object:
     return plugins.import_path(Factory(factory=f"{name}:make", folder=str(where)), "env")()
 
 
-@pytest.mark.parametrize("name", ["test", "random", "types", "numpy", "html", "queue", "yaml"])
+@pytest.mark.parametrize("name", ["test", "random", "types", "numpy", "html", "queue", "networkx"])
 def test_the_folder_comes_before_what_python_and_packages_call_so(name, tmp_path):
     before = {each: sys.modules[each] for each in sys.modules if each.partition(".")[0] == name}
     mine = folder(tmp_path / "mine", **{name: FACTORY.format("mine")})
