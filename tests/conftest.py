@@ -32,6 +32,12 @@ VERSIONS = {
 LAUNCHING = {"mpi", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
 
 
+def pytest_configure() -> None:
+    """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them.
 
