@@ -10,6 +10,7 @@ import click
 
 from netac.comm.launch import TRACEBACK
 from netac.utils.errors import InputError
+from netac.utils.progress import note
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
@@ -120,7 +121,7 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
     out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
     unused = config.ignored_options(source) if comm is None or comm.rank == 0 else []
     if unused:
-        click.echo(f"netac: note: this algorithm has no use for {', '.join(unused)}", err=True)
+        note(f"this algorithm has no use for {', '.join(unused)}")
     result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose)
     if comm is None or comm.rank == 0:
         shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
@@ -187,7 +188,6 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
-    from netac.utils.progress import note
     folder, allowed, options = None, False, _overrides(sets)
     table: str | dict = spec
     if spec.endswith(".toml"):
@@ -206,7 +206,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
     if plot is not None:
         from netac.topology.drawing import draw
-        draw(loaded, plot, steps)
+        draw(loaded, plot, steps, certificate)
         click.echo(f"written: {plot}")
     failures = certificate.problems + ([certificate.disconnected] if certificate.disconnected and not allowed else [])
     if failures:
@@ -245,8 +245,8 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
         atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if found.ended is not None and steps is None and not found.ended.all():
-            click.echo(f"netac: note: {(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, "
-                       "at which they were cut; --steps allows more", err=True)
+            note(f"{(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which they were "
+                 "cut; --steps allows more")
         if render is not None:
             length = found.lengths[0]
             if found.frames:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
-from netac.utils.progress import Progress
+from netac.utils.progress import Progress, note
 from netac.utils.spaces import joint_space
 
 if TYPE_CHECKING:                # loads torch
@@ -260,8 +259,8 @@ def _draw_actions(n_actions: int) -> None:
     if not n_actions:
         raise InputError("the environment has no pictures, and action vectors cannot be drawn", key="env",
                          valid='one with render(game), or of PettingZoo one that takes render_mode = "rgb_array"')
-    print('netac: note: the environment has no pictures (it takes no render_mode = "rgb_array", or has no '
-          "render(game)): the picture shows who takes which action", file=sys.stderr, flush=True)
+    note('the environment has no pictures (it takes no render_mode = "rgb_array", or has no '
+         "render(game)): the picture shows who takes which action")
 
 
 def _draws(environment: BatchedEnvironment) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.certificate import LARGEST_SPECTRUM
+from netac.topology.certificate import LARGEST_SPECTRUM, Certificate
 from netac.topology.edges import rows_of
 from netac.topology.mixing import TARGET, Mixing, Product, mixing, worst_case
 from netac.topology.sequence import Topology
@@ -32,7 +32,7 @@ MOST_WORK = 4e9
 INK, BLUE, ORANGE, PALE = "#33383f", "#2a6fbb", "#d9822b", "#9aa4b1"
 
 
-def draw(topology: Topology, file: Path, steps: int | None = None) -> None:
+def draw(topology: Topology, file: Path, steps: int | None = None, certificate: Certificate | None = None) -> None:
     """Draws the distinct graphs of the sequence and, below, the disagreement against rounds, into `file`.
 
     Args:
@@ -40,15 +40,16 @@ def draw(topology: Topology, file: Path, steps: int | None = None) -> None:
         file: where to; the suffix (.png, .pdf, .svg) says the format.
         steps: rounds of the curve, and iterations whose graphs are drawn where there is no period; by default as many
             rounds as it takes to come near 1e-6, at most 400.
+        certificate: the topology's, if it is known: how fast it mixes is then not computed again.
 
     Raises:
         InputError: the suffix is no format.
         RunError: the file cannot be written.
     """
-    save_figure(lambda: figure_of(topology, steps), file)
+    save_figure(lambda: figure_of(topology, steps, certificate), file)
 
 
-def figure_of(topology: Topology, steps: int | None = None) -> Figure:
+def figure_of(topology: Topology, steps: int | None = None, certificate: Certificate | None = None) -> Figure:
     """The figure of `draw`."""
     from matplotlib.figure import Figure
     panels = distinct_graphs(topology, steps)
@@ -64,7 +65,7 @@ def figure_of(topology: Topology, steps: int | None = None) -> Figure:
         _draw_graph(axes, W)
         every = f" (mod {topology.period})" if topology.period and topology.period > 1 else ""
         axes.set_title("every t" if topology.period == 1 else f"t = {ranges(times)}{every}", fontsize=10, color=INK)
-    _draw_disagreement(bottom.subplots(), topology, steps)
+    _draw_disagreement(bottom.subplots(), topology, steps, _mixing(topology, steps, certificate))
     return figure
 
 
@@ -137,9 +138,8 @@ def _draw_graph(axes: Axes, W: csr_array) -> None:
         axes.text(0, 0, "no edges", ha="center", va="center", color=PALE)
 
 
-def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> None:
+def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found: Mixing | None) -> None:
     """Largest and mean disagreement over the random starts, that of the worst start, and its slope in the long run."""
-    found = _mixing(topology, steps)
     whole_periods = 2 * (topology.period or 0)
     rounds = steps or min(400, max(10, whole_periods, round(1.15 * ((found and found.rounds) or 100))))
     curves = np.maximum(disagreement(topology, rounds), FLOOR)
@@ -159,12 +159,14 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None) -> Non
     axes.legend(frameon=False, fontsize=9, loc="best")
 
 
-def _mixing(topology: Topology, steps: int | None) -> Mixing | None:
+def _mixing(topology: Topology, steps: int | None, certificate: Certificate | None) -> Mixing | None:
     """How fast disagreement shrinks, as far as one period (or 100 iterations) tells; None for too many agents."""
     if topology.agents > LARGEST_SPECTRUM:
         return None
-    matrix = partial(topology.matrix, checked=False)
     looked_at = topology.period or min(steps or 100, 100)
+    if certificate and certificate.mixing and certificate.steps == looked_at:
+        return certificate.mixing
+    matrix = partial(topology.matrix, checked=False)
     return mixing(Product(topology.agents, map(matrix, range(looked_at))), matrix, topology.period is not None)
 
 

@@ -140,9 +140,7 @@ def read_text(path: str | Path, torn: bool = False) -> str:
     Raises:
         InputError: there is no such file, it cannot be read or it is not UTF-8 text.
     """
-    held = read_bytes(path)
-    if encoding := _wide_encoding(held):
-        raise InputError(f"is {encoding} text", file=path, valid="the same text saved as UTF-8")
+    held = _narrow_bytes(path)
     try:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(held, final=not torn)
     except UnicodeDecodeError as error:
@@ -153,8 +151,7 @@ def read_text(path: str | Path, torn: bool = False) -> str:
 def refuse_wide_text(path: str | Path) -> None:
     """InputError where a file that Python itself is to read (its encoding may be declared in it) is UTF-16 or UTF-32.
     """
-    if encoding := _wide_encoding(read_bytes(path)):
-        raise InputError(f"is {encoding} text", file=path, valid="the same text saved as UTF-8")
+    _narrow_bytes(path)
 
 
 def make_run_folder(path: str | Path) -> Path:
@@ -189,6 +186,14 @@ def clear_temporaries(folder: Path) -> None:
 
 def _is_gzipped(path: str | Path) -> bool:
     return str(path).lower().endswith(".gz")
+
+
+def _narrow_bytes(path: str | Path) -> bytes:
+    """What a file of text holds; InputError where that is UTF-16 or UTF-32."""
+    held = read_bytes(path)
+    if encoding := _wide_encoding(held):
+        raise InputError(f"is {encoding} text", file=path, valid="the same text saved as UTF-8")
+    return held
 
 
 def _wide_encoding(held: bytes) -> str | None:

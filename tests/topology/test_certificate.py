@@ -198,3 +198,18 @@ def test_drawing_groups_equal_graphs_and_writes_a_picture(tmp_path):
         file = tmp_path / f"{number}.png"
         draw(load(spec, n), file, steps=12)
         assert file.read_bytes()[:4] == b"\x89PNG" and file.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("spec", "steps"), [("gossip", None), ("gossip", 150), ("alternating", None), ("ring", 7)])
+def test_a_certificate_spares_the_drawing_its_work_and_changes_nothing(spec, steps, tmp_path):
+    topology = load(spec, 6)
+    draw(topology, tmp_path / "alone.png", steps)
+    draw(topology, tmp_path / "with.png", steps, certify(topology, steps))
+    assert (tmp_path / "alone.png").read_bytes() == (tmp_path / "with.png").read_bytes()
+
+
+def test_how_fast_a_topology_mixes_is_computed_once_for_table_and_picture(monkeypatch, tmp_path):
+    topology = load("gossip", 6)
+    certificate = certify(topology)
+    monkeypatch.setattr("netac.topology.drawing.mixing", None)
+    draw(topology, tmp_path / "drawn.png", certificate=certificate)
