@@ -33,12 +33,12 @@ demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MD
 
 pytest := $(activate) $(bin)/python -m pytest
 
-# Two workers share the tests that launch nothing; those that launch processes of their own come after, with no others
-# beside them.  With PYTEST_ARGS one worker does it all.
+# Two workers share the tests; those that measure how soon something happens come after, with no others beside them.
+# With PYTEST_ARGS one worker does it all.
 test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
 ifeq ($(strip $(PYTEST_ARGS)),)
-	$(pytest) -n 2 --dist loadfile -m "not mpi and not long and not third_party" || failed=yes; \
-	$(pytest) -m "mpi and not long and not third_party" && test -z "$$failed"
+	$(pytest) -n 2 --dist loadfile -m "not alone and not long and not third_party" || failed=yes; \
+	$(pytest) -m "alone and not long and not third_party" && test -z "$$failed"
 else
 	$(pytest) $(PYTEST_ARGS)
 endif

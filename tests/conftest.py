@@ -29,24 +29,10 @@ VERSIONS = {
 }
 
 
-LAUNCHING = {"mpi", "mpi_start", "mpirun", "run_mpi"}     # fixtures that start several processes
-
-
 def pytest_configure() -> None:
     """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that launch programs under MPI as `mpi`: they want all cores, so nothing may run beside them.
-
-    Those with a `fake_mpirun` launch none.
-    """
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if LAUNCHING & fixtures and "fake_mpirun" not in fixtures:
-            item.add_marker(pytest.mark.mpi)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from support.launching import ROOT, environment
 
 from netac.comm import checkpoints
 
+pytestmark = pytest.mark.alone
+
 PROGRAMS = Path(__file__).parents[1] / "programs"
 HERE = socket.gethostname()
 FAULT = 'env={{factory="faulty:make",kwargs={{how="{}",agent=3,iteration=17}}}}'

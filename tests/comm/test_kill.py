@@ -18,6 +18,8 @@ from support.variants import fingerprint
 
 import netac
 
+pytestmark = pytest.mark.alone
+
 AGENTS, ITERATIONS = 5, 6000
 EXPERIMENT = f"""\
 agents = {AGENTS}

@@ -152,6 +152,8 @@ def test_the_ranks_learn_how_wide_the_terminal_is(fake_mpirun, two_agents):
 RANKS = """\
 import os, signal, sys, time
 from mpi4py import MPI
+
+pytestmark = pytest.mark.alone
 world = MPI.COMM_WORLD
 pids = world.gather(os.getpid())
 if world.rank == 0:

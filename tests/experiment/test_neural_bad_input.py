@@ -189,6 +189,7 @@ def test_what_goes_wrong_later_names_agent_and_iteration(fault, prepared, netac,
     assert not (tmp_path / "out" / "summary.json").exists()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["nan", "raise", "zoo-nan"])
 def test_the_whole_launch_ends_within_seconds(fault, mpi_start, tmp_path):
     env, says = FAULTS[fault]

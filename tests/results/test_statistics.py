@@ -80,6 +80,7 @@ def test_bootstrap_is_deterministic_and_agrees_with_resampling_literally():
     np.testing.assert_allclose([interval.low, interval.high], literal, atol=0.03)
 
 
+@pytest.mark.alone
 def test_bootstrap_covers_the_truth_and_is_fast():
     x = np.random.default_rng(1).normal(size=(100, 300))  # 300 repetitions of an experiment with 100 seeds; truth 0
     start = time.perf_counter()

@@ -77,6 +77,7 @@ torch.tanh = lambda x: torch.nextafter(tanh(x), torch.full_like(x, 2.0))
     assert told(code + TELL)["torch"] != told("import torch; torch.set_num_threads(1);" + TELL)["torch"]
 
 
+@pytest.mark.alone
 def test_it_takes_milliseconds():
     kernels.fingerprint()                      # with what numpy and torch set up at their first call
     taken = []
