@@ -118,11 +118,17 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
     from netac.experiment import config, run, run_folder
     comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
+    named = out is not None
     out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
     unused = config.ignored_options(source) if comm is None or comm.rank == 0 else []
     if unused:
         note(f"this algorithm has no use for {', '.join(unused)}")
-    result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose)
+    try:
+        result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose)
+    except BaseException:
+        if not named and not launch.is_follower():
+            run_folder.give_back(out)
+        raise
     if comm is None or comm.rank == 0:
         shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
                  "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
@@ -228,21 +234,28 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
 @click.option("--render", type=click.Path(path_type=Path), metavar="FILE.gif",
               help="Draw the first episode: as the environment draws itself; where it does not, who takes which "
                    "action, and a note says so.")
-def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None) -> None:
-    """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json."""
+@click.option("--trust", is_flag=True,
+              help="Run the code that the folder names, although this machine has not run it before.")
+def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None,
+                     trust: bool) -> None:
+    """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json.
+
+    A folder from elsewhere may name code, which is run only with --trust.
+    """
     import json
 
     from netac.comm import launch
     from netac.experiment.evaluate import evaluate
-    from netac.utils.files import atomic_write
-    comm = launch.communicator()
+    from netac.utils.files import atomic_write, refuse_link
+    comm, written = launch.communicator(), run_dir / "evaluation.json"
+    launch.agree(comm, lambda: refuse_link(written))
     if render is not None:
         from netac.results import animation
         launch.agree(comm, lambda: animation.check_place(render))
-    found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True, which=which)
+    found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True, which=which,
+                     trust=trust)
     if comm is None or comm.rank == 0:
         summary = found.summary()
-        atomic_write(run_dir / "evaluation.json", json.dumps(summary, indent=1) + "\n")
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if found.ended is not None and steps is None and not found.ended.all():
             note(f"{(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which they were "
@@ -255,6 +268,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
                 animation.animate(found.actions[0, :length], found.n_actions, found.rewards[0, :length], render)
             shown = len(found.frames) or min(length, animation.FRAMES)
             click.echo(f"written: {render}" + (f" (the first {shown} of {length} steps)" if shown < length else ""))
+        atomic_write(written, json.dumps(summary, indent=1) + "\n")
 
 
 @cli.command("plot")

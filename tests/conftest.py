@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,12 @@ VERSIONS = {
 }
 
 
-def pytest_configure() -> None:
-    """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise, and
+    keeps the key that seals run folders out of the user's home."""
+    state = tempfile.TemporaryDirectory(prefix="netac-state.")
+    config.add_cleanup(state.cleanup)
+    os.environ["XDG_STATE_HOME"] = state.name
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from click.testing import CliRunner
 from support.launching import environment
 
 from netac import cli, topology
-from netac.experiment import config, linear_agents
+from netac.experiment import config, linear_agents, run_folder
 from netac.utils import plugins
+from netac.utils.errors import InputError
 
 EXPERIMENT = """\
 agents = 4
@@ -83,6 +85,20 @@ def test_default_folders_are_numbered_and_resume_takes_the_newest(here):
     netac("run", "game.toml", "--set", "seed=4", "--set", "algorithm=iac")
     assert sorted(path.name for path in (here / "runs").iterdir()) == [
         "game-cac-seed0", "game-cac-seed0-2", "game-cac-seed0-3", "game-iac-seed4"]
+
+
+def test_starts_at_the_same_time_each_have_a_folder_of_their_own(here):
+    source = config.read("game.toml")
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(lambda _: run_folder.default_folder(source, False), range(8)))
+    assert len(set(places)) == 8 and all(place.is_dir() for place in places)
+    assert run_folder.default_folder(source, True) == Path("runs/game-cac-seed0-8")
+
+
+def test_a_folder_that_nothing_is_written_into_is_given_back(here):
+    with pytest.raises(InputError, match="topology"):
+        CliRunner().invoke(cli.cli, ["run", "game.toml", "--set", "topology=disconnected"], catch_exceptions=False)
+    assert [path.name for path in here.iterdir()] == ["game.toml"]
 
 
 @pytest.mark.parametrize(("sets", "expected"), [

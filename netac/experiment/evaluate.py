@@ -12,12 +12,13 @@ import numpy as np
 from netac.comm import checkpoints, launch
 from netac.envs import BatchedEnvironment, TabularEnvironment
 from netac.experiment import config
+from netac.experiment import trust as trusting
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, as_games, make_environment
 from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
-from netac.results.records import EXPERIMENT, load_run
+from netac.results.records import EXPERIMENT, RunRecord, load_run
 from netac.sampling.chains import Chain
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
@@ -94,7 +95,8 @@ def standard_error(x: np.ndarray) -> float:
 
 
 def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, frames: bool = False,
-             greedy: bool = False, progress: bool = False, which: str = "last") -> Evaluation:
+             greedy: bool = False, progress: bool = False, which: str = "last",
+             trust: bool = False) -> Evaluation:
     """Play the agents of a finished run for `episodes` episodes, each from the initial distribution.
 
     Under mpirun every process plays its own agents and gets the same answer; equal calls give equal numbers.
@@ -108,16 +110,19 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         progress: show progress on process 0 of a terminal.
         which: "last", the policies that training ended with, or "best", those that did best in an evaluation during
             training.
+        trust: run whatever code the folder names; by default only what `netac.experiment.trust` knows.
 
     Raises:
-        InputError: `run_dir` is not the folder of a finished run, it has not kept the best policies, or neither its
-            environment nor its actions can be drawn.
+        InputError: `run_dir` is not the folder of a finished run, it names code that this machine does not know, it has
+            not kept the best policies, or neither its environment nor its actions can be drawn.
         RunError: the environment fails.
         KeyboardInterrupt: under mpirun it ends the whole launch, whichever process it reached.
     """
     comm = launch.communicator()
     try:
-        return _evaluate(run_dir, Wanted(episodes, steps, greedy, frames), which, progress, comm)
+        record, gate = launch.agree(comm, lambda: _opened(run_dir, trust))
+        with gate.asked():
+            return _evaluate(record, Wanted(episodes, steps, greedy, frames), which, progress, comm)
     except SystemExit as error:      # of a user's environment
         raise RunError(f"the environment fails: SystemExit: {error}") from error
     except KeyboardInterrupt as error:
@@ -126,9 +131,14 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         raise
 
 
-def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool,
+def _opened(run_dir: str | Path, trust: bool) -> tuple[RunRecord, trusting.Gate]:
+    """A run folder, and what of the code that it names may be run."""
+    record = load_run(run_dir)
+    return record, trusting.gate(record.folder, record.experiment, trust)
+
+
+def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
               comm: MPI.Intracomm | None) -> Evaluation:
-    record = launch.agree(comm, lambda: load_run(run_dir))
     setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(

@@ -129,7 +129,7 @@ def _located(name: str, places: list[str]) -> dict[str, Path]:
         first = _source(base / parts[0])
         if first is None and not (base / parts[0]).is_dir():
             continue
-        if _is_installed(base) or parts[0] == "netac":
+        if is_installed(base) or parts[0] == "netac":
             return {}
         sources = {".".join(parts[:k + 1]): _source(base.joinpath(*parts[:k + 1])) for k in range(len(parts))}
         if found := {module: path for module, path in sources.items() if path is not None}:
@@ -143,7 +143,8 @@ def _source(stem: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _is_installed(folder: Path) -> bool:
+def is_installed(folder: Path) -> bool:
+    """Whether a file or folder is part of what is installed: a package, or the standard library."""
     library = os.path.realpath(sysconfig.get_paths()["stdlib"])
     real = os.path.realpath(folder)
     return bool({"site-packages", "dist-packages"} & set(Path(real).parts)) or (real + os.sep).startswith(

@@ -20,6 +20,7 @@ import numpy as np
 from netac.agents.normalisation import ObservationNormaliser
 from netac.comm import checkpoints
 from netac.experiment import config
+from netac.experiment import trust as trusting
 from netac.experiment.build import prepare
 from netac.experiment.description import Description, Interface, columns_of
 from netac.results.records import CHECKPOINTS, EXPERIMENT, RunRecord, load_run
@@ -118,7 +119,8 @@ class TrainedPolicies:
         return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
 
 
-def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last") -> TrainedPolicies:
+def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str = "last",
+         trust: bool = False) -> TrainedPolicies:
     """The trained agents of a finished run, to act in a PettingZoo environment or any other with the same agents.
 
     Args:
@@ -126,9 +128,11 @@ def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str
         greedy: the most probable action, or the mean of action vectors, instead of a draw.
         seed: of the random numbers with which actions are drawn.
         which: "last", as training left them, or "best", as they did best in an evaluation during training.
+        trust: run whatever code the folder names; by default only what `netac.experiment.trust` knows.
 
     Raises:
-        InputError: it is not the folder of a finished run, its agents are linear, or it has not kept the best.
+        InputError: it is not the folder of a finished run, its agents are linear, it has not kept the best, or it names
+            code that this machine does not know.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError("should be a whole number", key="seed", found=seed, valid="0, 1, 2, ...")
@@ -137,13 +141,17 @@ def load(run_dir: str | Path, *, greedy: bool = False, seed: int = 0, which: str
     kept = checkpoints.policies(place, record.iterations, which)
     description = Description.read(kept, place)
     interface, columns = (description.interface, description.columns) if description else (None, None)
+    gate = trusting.gate(record.folder, record.experiment, trust)
     if interface is None and (description is None or description.networks):
-        interface, columns = _made(record)
+        with gate.asked():
+            interface, columns = _made(record)
     if interface is None or columns is None:
         raise InputError("the agents of this run are linear: they act in states, not on observations",
                          file=record.folder, valid="a run of networks; netac.evaluate plays linear agents, "
                                                    "netac.load_result has their parameters")
-    return TrainedPolicies(interface, _policy(record, interface), kept["parameters"][:, columns["theta"]],
+    with gate.asked():
+        policy = _policy(record, interface)
+    return TrainedPolicies(interface, policy, kept["parameters"][:, columns["theta"]],
                            kept.get("rows_observation_statistics"), greedy, seed)
 
 

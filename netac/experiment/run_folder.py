@@ -18,9 +18,10 @@ from netac.comm import checkpoints, launch
 from netac.experiment import config
 from netac.experiment.build import Setting
 from netac.experiment.schema import without_none
+from netac.experiment.trust import seal
 from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
 from netac.utils.errors import InputError
-from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder
+from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder, refuse_link
 from netac.utils.progress import note
 
 LENGTH = "iterations"     # may grow when a run goes on
@@ -30,17 +31,43 @@ LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def default_folder(source: config.Source, resume: bool) -> Path:
-    """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one."""
+    """runs/FILE-ALGORITHM-seedS: the newest one to resume, else the first free one.
+
+    A free one is made at once, so that of several runs that start together each has its own; one that comes to nothing
+    is to be given back (`give_back`).
+    """
     experiment = source.experiment()
     stem = source.file.stem if source.file else "experiment"
     first = Path("runs") / f"{stem}-{experiment.algorithm.name}-seed{experiment.seed}"
-    taken = first if first.exists() else None
-    for number in range(2, 100_000):
-        following = first.with_name(f"{first.name}-{number}") if taken else first
+    taken = None
+    for number in range(1, 100_000):
+        following = first.with_name(f"{first.name}-{number}") if number > 1 else first
         if not following.exists():
-            return taken if resume and taken else following
+            if resume and taken:
+                return taken
+            if _made(following):
+                return following
         taken = following
     raise InputError("too many runs of this name", file=first, valid="--out DIR")
+
+
+def _made(folder: Path) -> bool:
+    """Whether the folder is ours to use: made now, or it cannot be made at all, of which `open_folder` tells."""
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir()
+    except FileExistsError:
+        return not folder.is_dir()
+    except OSError:
+        return True
+    return True
+
+
+def give_back(folder: Path) -> None:
+    """Remove a folder that `default_folder` has made and nothing was written into."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -> bool:
@@ -70,6 +97,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
     atomic_write(folder / EXPERIMENT, _toml(mine))
+    seal(folder, mine)
     make_run_folder(folder / CHECKPOINTS)
     with suppress(InputError):       # a finished run whose last checkpoint is damaged goes on from the one before
         return (folder / SUMMARY).exists() and bool(
@@ -131,7 +159,8 @@ class RunLock:
     system knows no locks the run goes on with a warning.
 
     Raises:
-        InputError: on entering, another process holds the lock.
+        InputError: on entering, another process holds the lock, or a file of the folder is a link, through which
+            something else would be overwritten.
     """
 
     def __init__(self, folder: str | Path):
@@ -143,7 +172,10 @@ class RunLock:
         with ExitStack() as undo:
             undo.callback(self.__exit__)
             try:
-                self._descriptor = descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                for path in (*self.folder.iterdir(), *(self.folder / CHECKPOINTS).glob("*")):
+                    refuse_link(path)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = descriptor = os.open(file, flags, 0o666)
                 self._take(descriptor)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -59,13 +59,15 @@ def read_result(folder: Path, columns: Mapping[str, slice] | None = None) -> Run
 
 def _columns_of_old(record: RunRecord) -> dict[str, slice]:
     """The columns of a checkpoint of format 0: the experiment's parts tell, unless some of them are a user's code."""
-    for key in ("env", "policy", "critic", "reward_model", "topology"):
-        table = record.experiment.get(key)
-        if isinstance(table, dict) and ("factory" in table or str(table.get("path", "")).endswith(".py")):
-            raise InputError(
-                "an older netac wrote this run, and only the code that it names tells what its numbers are",
-                file=record.folder / CHECKPOINTS, key=key, found=table.get("factory", table.get("path")),
-                valid=f'netac.run("{record.folder / EXPERIMENT}", out="{record.folder}", resume=True), which runs it')
     from netac.experiment import config
     from netac.experiment.build import prepare
-    return columns_of(prepare(config.read(record.folder / EXPERIMENT).experiment()).layout)
+    from netac.utils.plugins import Factory, asking
+
+    def refuse(key: str, code: Factory | Path) -> None:
+        raise InputError(
+            "an older netac wrote this run, and only the code that it names tells what its numbers are",
+            file=record.folder / CHECKPOINTS, key=key, found=code.factory if isinstance(code, Factory) else str(code),
+            valid=f'netac.run("{record.folder / EXPERIMENT}", out="{record.folder}", resume=True), which runs it')
+
+    with asking(refuse):
+        return columns_of(prepare(config.read(record.folder / EXPERIMENT).experiment()).layout)

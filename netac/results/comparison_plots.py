@@ -10,7 +10,7 @@ import numpy as np
 
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, SECONDS, thin
-from netac.results.panels import LABELS, colours, counted, draw_band, finish, panels
+from netac.results.panels import LABELS, as_label, colours, counted, draw_band, finish, panels
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
 
@@ -65,7 +65,7 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     tints = colours(shown.curves)
     drawn = [float(curve["env_steps"][-1]) for curve in shown.curves.values()]
     for name, curve in shown.curves.items():
-        label = f"{name.upper()} ({counted(len(curve['reward']), 'seed')})"
+        label = f"{as_label(name.upper())} ({counted(len(curve['reward']), 'seed')})"
         for axis, panel in axes.items():
             if axis not in (*AXES, BYTES, SECONDS):
                 continue
@@ -97,5 +97,6 @@ def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], tints: Mapping
     panel.bar(range(len(names)), heights, color=[tints.get(name, "#777777") for name in names], width=0.62)
     panel.errorbar(range(len(names)), heights, yerr=whiskers, fmt="none", color="#222222", linewidth=1.1, capsize=4)
     panel.set(ylim=(0, 1.04), ylabel="share of efficient runs", xticks=range(len(names)),
-              xticklabels=[f"{name.upper()}\n{int(np.sum(efficient[name]))}/{len(efficient[name])}" for name in names])
+              xticklabels=[f"{as_label(name.upper())}\n{int(np.sum(efficient[name]))}/{len(efficient[name])}"
+                           for name in names])
     panel.grid(False, axis="x")

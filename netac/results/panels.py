@@ -24,6 +24,7 @@ LABELS = {
     "critic_error": "critic error",
     "consensus_error": "consensus error",
 }
+LONGEST = 60              # characters of a name in a picture
 HEIGHT, WIDTH = 3.6, 4.3  # of a panel, inches
 
 
@@ -43,7 +44,7 @@ def panels(counts: Sequence[int], titles: Sequence[str | None]) -> tuple[Figure,
     parts = [figure] if len(counts) == 1 else list(figure.subfigures(len(counts), 1, squeeze=False)[:, 0])
     for part, title in zip(parts, titles, strict=True):
         if title:
-            part.suptitle(title, fontsize=11)
+            part.suptitle(as_label(title), fontsize=11)
     return figure, [[part.add_subplot(high, wide, k + 1) for k in range(count)]
                     for part, count in zip(parts, counts, strict=True)]
 
@@ -66,7 +67,7 @@ def finish(panel: Axes, x_label: str, column: str, whole: bool = True) -> None:
     """Names of the axes, x from 0 on; `whole`: numbers along x are."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    panel.set(xlabel=x_label, ylabel=LABELS.get(column, column.replace("_", " ")))
+    panel.set(xlabel=x_label, ylabel=LABELS.get(column, as_label(column.replace("_", " "))))
     panel.set_xlim(left=0)
     if not whole:
         return
@@ -80,6 +81,13 @@ def colours(algorithms: Iterable[str]) -> dict[str, str]:
     names = list(algorithms)
     free = itertools.cycle([*PALETTE[len(KNOWN):], *(colour for name, colour in known.items() if name not in names)])
     return {name: known.get(name) or next(free) for name in names}
+
+
+def as_label(text: str) -> str:
+    """A name from a file as a picture can show it: its end, where it is long, and as it is, where it looks like a
+    formula."""
+    cut = text if len(text) <= LONGEST else "..." + text[3 - LONGEST:]
+    return "".join(char if char.isprintable() else "?" for char in cut).replace("$", r"\$")
 
 
 def counted(number: int, what: str) -> str:

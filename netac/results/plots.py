@@ -12,7 +12,7 @@ import numpy as np
 
 from netac.results.comparison import evaluation_curve
 from netac.results.curves import AXES, Curve, stack_curves, thin
-from netac.results.panels import LABELS, colours, counted, draw_band, finish, panels
+from netac.results.panels import LABELS, as_label, colours, counted, draw_band, finish, panels
 from netac.results.records import EXPERIMENT, RunRecord
 from netac.utils.errors import InputError, did_you_mean
 from netac.utils.pictures import PALETTE, STYLE, save_figure
@@ -110,22 +110,23 @@ def _grouped(records: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
         groups.setdefault(json.dumps(settings, sort_keys=True, default=str), []).append(record)
     several_envs = len({_env(record) for record in records}) > 1
     names = [_algorithm(runs[0]) + (f" on {_env(runs[0])}" if several_envs else "") for runs in groups.values()]
-    labelled = {}
+    labelled: dict[str, list[RunRecord]] = {}
     for name, runs in zip(names, groups.values(), strict=True):
         size = f" ({counted(len(runs), 'seed')})" if len(runs) > 1 else ""
-        place = f", {runs[0].folder}" if names.count(name) > 1 else ""
-        labelled[name + place + size] = runs
+        place = f", {as_label(str(runs[0].folder))}" if names.count(name) > 1 else ""
+        label = name + place + size
+        labelled[label if label not in labelled else f"{label} #{len(labelled) + 1}"] = runs
     return labelled
 
 
 def _algorithm(record: RunRecord) -> str:
     if "algorithm" not in record.summary:
         raise InputError("has no algorithm", file=record.folder / "summary.json", valid=f"as in {EXPERIMENT}")
-    return str(record.summary["algorithm"]).upper()
+    return as_label(str(record.summary["algorithm"])).upper()
 
 
 def _env(record: RunRecord) -> str:
-    return str(record.summary.get("env", "?"))
+    return as_label(str(record.summary.get("env", "?")))
 
 
 def _stackable(curves: Sequence[Curve], column: str) -> list[Sequence[Curve]]:

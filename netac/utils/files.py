@@ -164,8 +164,10 @@ def make_run_folder(path: str | Path) -> Path:
     valid = "a folder that can be created and written, e.g. --out runs/first"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError, RecursionError) as error:  # a zero byte in the name; thousands of folders
         reason = os_words(error) if isinstance(error, OSError) else str(error)
+        if isinstance(error, RecursionError):
+            reason = "too many folders, each in the other"
         raise InputError(f"cannot create this folder: {reason}", file=path, valid=valid) from error
     probe = _temporary_beside(folder / "probe")
     try:
@@ -176,6 +178,13 @@ def make_run_folder(path: str | Path) -> Path:
         with contextlib.suppress(OSError):
             probe.unlink()
     return folder
+
+
+def refuse_link(path: Path) -> None:
+    """InputError where a file of a run folder is a link: what is written there would go somewhere else."""
+    if path.is_symlink() and not path.is_dir():
+        raise InputError("is a link, and netac writes through none in a run folder", file=path,
+                         found=os.readlink(path), valid="a file, or none: remove the link")
 
 
 def clear_temporaries(folder: Path) -> None:

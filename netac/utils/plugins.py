@@ -16,6 +16,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -29,6 +30,26 @@ from netac.utils.files import refuse_wide_text
 from netac.utils.options import Options, checked
 
 SettingsT = TypeVar("SettingsT", bound=Options)
+
+
+Ask = Callable[[str, "Factory | Path"], None]
+_ask: ContextVar[Ask | None] = ContextVar("ask", default=None)
+
+
+@contextmanager
+def asking(ask: Ask) -> Iterator[None]:
+    """Within it, whatever would run code of a user's calls ask(key, code) first, which raises where that must not be:
+    `code` is the table of an import path, or the path of a topology's file."""
+    before = _ask.set(ask)
+    try:
+        yield
+    finally:
+        _ask.reset(before)
+
+
+def _asked(key: str, code: Factory | Path) -> None:
+    if ask := _ask.get():
+        ask(key, code)
 
 
 @dataclass(frozen=True)
@@ -149,6 +170,7 @@ def user_module(path: Path) -> ModuleType:
     Raises:
         InputError: it fails, which names file and line.
     """
+    _asked("topology", path)
     spec = importlib.util.spec_from_file_location(f"netac_user_topology_{path.stem}", path)
     if spec is None or spec.loader is None:      # the ending is none of Python's
         raise InputError("is not a Python file", file=path, valid="a file whose name ends in .py")
@@ -174,6 +196,7 @@ def import_path(factory: Factory, key: str) -> Any:
     Raises:
         InputError: it cannot be imported.
     """
+    _asked(key, factory)
     name, _, attribute = factory.factory.partition(":")
     key = f"{key}.factory"
     try:

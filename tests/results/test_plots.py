@@ -9,10 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import netac
 from netac.results.animation import animate
+from netac.results.plots import draw_runs
+from netac.results.records import load_run
 from netac.topology import load
 from netac.topology.drawing import draw
 from netac.utils.errors import InputError, RunError
+from netac.utils.pictures import save_figure
 
 WRITERS = {
     "topology.png": lambda file: draw(load("ring", 5), file, steps=5),
@@ -56,3 +60,17 @@ def test_endings_that_are_no_format(tmp_path):
     with pytest.raises(InputError, match=r"should be a \.gif file"):
         WRITERS["episode.gif"](tmp_path / "episode.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x" * 200 + "/" + "y" * 200, r"run $\frac", "a\nb\x07"])
+def test_names_that_a_picture_cannot_show_as_they_are(tmp_path, name):
+    runs = []
+    for k in range(2):
+        folder = tmp_path / str(k) / name
+        netac.run({"agents": 2, "iterations": 2 + k, "env": "coordination", "topology": "complete", "algorithm": "iac"},
+                  out=folder)
+        runs.append(load_run(folder))
+    figure = draw_runs(runs)
+    save_figure(lambda: figure, tmp_path / "curves.png", {})
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(set(labels)) == 2 and max(map(len, labels)) < 90
