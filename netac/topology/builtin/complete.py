@@ -20,3 +20,8 @@ def graph(t: int, n: int) -> nx.Graph:
         raise InputError("a complete graph of so many agents would not fit into memory", key="name", found=n,
                          valid=f"at most {LARGEST:,} agents, or a sparse topology such as ring")
     return nx.complete_graph(n)
+
+
+def edges(n: int) -> float:
+    """How many edges there are."""
+    return n * (n - 1) / 2
