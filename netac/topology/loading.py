@@ -65,7 +65,9 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     try:
         return _load(_table(spec), agents, folder)
     except InputError as error:
-        raise error if error.key == "agents" else error.located(key=key) from error
+        if error.key == "agents":
+            raise
+        raise error.located(key=key) from error
     except RunError as error:
         raise as_input_error(error, key) from error
 
