@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netac.experiment.schema import Experiment
 from netac.topology import Topology
@@ -19,9 +19,6 @@ from netac.utils import memory
 from netac.utils.errors import InputError
 from netac.utils.plugins import BuiltIn
 from netac.utils.progress import note
-
-if TYPE_CHECKING:
-    from netac.experiment.make_env import Environment
 
 Sizes = dict[str, int]      # bytes by what they are for
 NUMBER = 8
@@ -74,7 +71,7 @@ def fits(games: Any) -> bool:
     return not memory.room().lacks(games_nbytes(games, games.games))
 
 
-def weigh(experiment: Experiment, environment: Environment, model: Any, share: Share,
+def weigh(experiment: Experiment, environment: Any, model: Any, share: Share,
           topology: Topology | None = None) -> Sizes:
     """Bytes that a run takes on this host.
 
@@ -189,35 +186,36 @@ def _activations(networks: Any) -> int:
     return max((kept[1] - kept[0]) // 2, prod(networks.inputs[0]))
 
 
-def refuse(experiment: Experiment, sizes: Sizes, share: Share, again: Callable[[Experiment], Sizes]) -> None:
-    """Refuse an experiment that takes more than there could be; a note where it takes more than there is just now.
+def refuse(experiment: Experiment, share: Share, again: Callable[[Experiment, Share], Sizes]) -> Sizes:
+    """What an experiment takes; refused where that is more than there could be.
 
     Args:
-        sizes: what it takes.
-        again: what one with other numbers takes.
+        again: what an experiment takes, this one or one with other numbers.
 
     Raises:
         InputError: its key is the number that is furthest from what is usual, and it says up to where it would do.
     """
-    there, total = memory.room(), sum(sizes.values())
-    if not there.lacks(total, share.here):
-        return
-    if share.here > 1 and max(sizes, key=lambda part: sizes[part]) == "the program":
-        memory.refuse(sizes, "processes", share.here, lambda: memory.largest(
-            lambda p: p * total // share.here < there.total, share.here), share.here)
-    key, value = min(_numbers(experiment), key=lambda pair: USUAL.get(pair[0].rpartition(".")[2], 1) / pair[1])
+    there, sizes = memory.room(), again(experiment, share)
+    if not there.lacks(sum(sizes.values()), share.here):
+        return sizes
 
-    def fits(number: int) -> bool:
-        return not there.lacks(sum(again(with_number(experiment, key, number)).values()), share.here)
+    def fits(other: Experiment, share: Share = share) -> bool:
+        return not there.lacks(sum(again(other, share).values()), share.here)
+
+    if share.here > 1 and fits(experiment, Share()):
+        memory.refuse(sizes, "processes", share.here, lambda: memory.largest(
+            lambda p: fits(experiment, Share(max(p, share.processes * p // share.here), p)), share.here), share.here)
+    key, value = min(_numbers(experiment), key=lambda pair: USUAL.get(pair[0].rpartition(".")[2], 1) / pair[1])
 
     def most() -> int | None:
         try:
-            return memory.largest(fits, value)
+            return memory.largest(lambda number: fits(with_number(experiment, key, number)), value)
         except InputError:           # there is no such experiment
             return None
 
     asked = isinstance(experiment.env, BuiltIn) or key != "agents"     # a user's function is not called to try it out
     memory.refuse(sizes, key, value, most if asked else None, share.here)
+    return sizes
 
 
 def refuse_played(environment: Any, endless: bool, episodes: int, steps: int, keys: tuple[str, str]) -> None:

@@ -163,10 +163,11 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     Raises:
         InputError: for whatever in the experiment cannot be made, or would not fit into memory.
     """
-    share = budget.Share.of(processes)
+    share, loaded = budget.Share.of(processes), None
 
-    def again(other: Experiment) -> budget.Sizes:
-        return budget.weigh(other, *_of_agents(other)[:2], share)
+    def taken(other: Experiment, share: budget.Share) -> budget.Sizes:
+        made = (environment, model) if other is experiment else _of_agents(other)[:2]
+        return budget.weigh(other, *made, share, loaded)
 
     with doing(f"making the environment and what {experiment.agents:,} agents are made of"):
         environment, model, networks = _of_agents(experiment)
@@ -175,11 +176,10 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
         raise InputError(f"each agent would hold {size:,} parameters", key="policy" if networks else "env.features",
                          valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller '
                                "networks")
-    budget.refuse(experiment, budget.weigh(experiment, environment, model, share), share, again)
+    budget.refuse(experiment, share, taken)
     with doing(f"loading the topology of {experiment.agents:,} agents"):
         loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
-    sizes = budget.weigh(experiment, environment, model, share, loaded)
-    budget.refuse(experiment, sizes, share, lambda other: budget.weigh(other, *_of_agents(other)[:2], share, loaded))
+    sizes = budget.refuse(experiment, share, taken)
     complete = experiment.model_copy(update={
         "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),
         **{key: part.table() for key, part in model.parts.items()}})

@@ -25,7 +25,7 @@ from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
-from netac.utils.progress import Progress, doing, note, telling
+from netac.utils.progress import Progress, doing, note, telling, told_at_first
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -89,7 +89,8 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
             introduce(setting)
-        result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+        with telling(progress and root):
+            result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
     return result if comm is None else comm.bcast(result, root=0)
 
 
@@ -136,6 +137,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
              "one")
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
+    step = told_at_first(step, "the first iteration")
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents

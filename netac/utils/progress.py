@@ -55,6 +55,14 @@ def doing(what: str) -> Iterator[None]:
         _doing.pop()
 
 
+def told_at_first(work: Iterator[None], what: str) -> Iterator[None]:
+    """The iterator `work`, whose first step is told if it takes long."""
+    with doing(what):
+        next(work)
+    yield
+    yield from work
+
+
 class Progress:
     """`with Progress(total, wanted) as bar: bar.show(done, "reward 3.1")`; silent unless wanted and on a terminal."""
 
