@@ -13,8 +13,7 @@ from math import prod
 from typing import Any
 
 from netac.experiment.schema import Experiment
-from netac.topology import Topology
-from netac.topology.size import nbytes
+from netac.topology.size import Edges, nbytes
 from netac.utils import memory
 from netac.utils.errors import InputError
 from netac.utils.plugins import BuiltIn
@@ -72,19 +71,18 @@ def fits(games: Any) -> bool:
 
 
 def weigh(experiment: Experiment, environment: Any, model: Any, share: Share,
-          topology: Topology | None = None) -> Sizes:
+          edges: Edges) -> Sizes:
     """Bytes that a run takes on this host.
 
     Args:
         experiment: its settings.
         environment: made; of games the probe.
         model: what its agents are made of.
-        topology: loaded; None: as small as one can be.
+        edges: of the topology's largest graph.
     """
     N, here = experiment.agents, share.here
     sizes = {"the program": here * (WITH_TORCH if model.plays_games else PROGRAM),
-             "the topology": 0 if model.has_trainer else here * (
-                 nbytes(N, 0) if topology is None else nbytes(N, topology.edges(N)))}
+             "the topology": 0 if model.has_trainer else here * nbytes(N, edges(N))}
     sizes |= _playing(experiment, model, share) if model.plays_games else _linear(environment, model, share, N)
     return sizes
 
@@ -207,14 +205,20 @@ def refuse(experiment: Experiment, share: Share, again: Callable[[Experiment, Sh
             lambda p: fits(experiment, Share(max(p, share.processes * p // share.here), p)), share.here), share.here)
     key, value = min(_numbers(experiment), key=lambda pair: USUAL.get(pair[0].rpartition(".")[2], 1) / pair[1])
 
-    def most() -> int | None:
+    def may(number: int, unknown: bool = True) -> bool:
         try:
-            return memory.largest(lambda number: fits(with_number(experiment, key, number)), value)
-        except InputError:           # there is no such experiment
-            return None
+            return fits(with_number(experiment, key, number))
+        except InputError:           # there is no such experiment, for another reason
+            return unknown
+
+    def most() -> int | None:
+        found = memory.largest(may, value)
+        return found if found and may(found, False) else None
 
     asked = isinstance(experiment.env, BuiltIn) or key != "agents"     # a user's function is not called to try it out
-    memory.refuse(sizes, key, value, most if asked else None, share.here)
+    largest = max(sizes, key=lambda part: sizes[part])
+    memory.refuse(sizes, key, value, most if asked else None, share.here,
+                  "a sparse topology such as ring" if largest == "the topology" else "")
     return sizes
 
 

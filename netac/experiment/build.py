@@ -163,11 +163,11 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     Raises:
         InputError: for whatever in the experiment cannot be made, or would not fit into memory.
     """
-    share, loaded = budget.Share.of(processes), None
+    share, edges = budget.Share.of(processes), topology.expected_edges(experiment.topology)
 
     def taken(other: Experiment, share: budget.Share) -> budget.Sizes:
         made = (environment, model) if other is experiment else _of_agents(other)[:2]
-        return budget.weigh(other, *made, share, loaded)
+        return budget.weigh(other, *made, share, edges)
 
     with doing(f"making the environment and what {experiment.agents:,} agents are made of"):
         environment, model, networks = _of_agents(experiment)
@@ -179,6 +179,7 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     budget.refuse(experiment, share, taken)
     with doing(f"loading the topology of {experiment.agents:,} agents"):
         loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
+    edges = loaded.edges
     sizes = budget.refuse(experiment, share, taken)
     complete = experiment.model_copy(update={
         "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),

@@ -72,6 +72,25 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
         raise as_input_error(error, key) from error
 
 
+def expected_edges(spec: str | dict) -> size.Edges:
+    """n -> edges of the largest graph that `spec` describes, about; nothing is loaded, and no user's file is run.
+
+    One an agent where that cannot be told, and where the specification does not hold.
+    """
+    try:
+        table = _table(spec)
+        if "path" in table:
+            return float
+        family = _module_family(_builtin(table["name"]), table["name"])
+        options = {name: table.get(name, default) for name, (_, default) in family.options.items()}
+        named = options[family.parts] if family.parts else []
+        check(options, family.options)
+        parts = [named] if isinstance(named, str) else named
+        return _edges(family, options, [expected_edges(part) for part in parts])
+    except InputError:
+        return float
+
+
 def names() -> list[str]:
     """The built-in topologies."""
     return plugins.module_names(GRAPHS)
@@ -149,6 +168,8 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
 
     in_file = source(0) if family.weights is None else nx.Graph()
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
+    if family.weights is None:
+        edges = partial(_constant, in_file.number_of_edges())
     rule = _rule(weights).weights
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
@@ -173,6 +194,11 @@ def _edges(family: Family, options: dict, parts: list[size.Edges]) -> size.Edges
     if family.edges is not None:
         return partial(family.edges, **chosen(family.edges, 1, options))
     return partial(size.together, parts) if parts else float
+
+
+def _constant(edges: float, n: int) -> float:
+    """The edges of the one graph of a file."""
+    return edges
 
 
 def _listed(parts: Part | list[Part]) -> list[Part]:

@@ -37,7 +37,7 @@ def refuse(agents: int, edges: Edges, name: str) -> None:
         return not memory.room().lacks(taken(n))
 
     memory.refuse({f"the topology {name}, {edges(agents):,.0f} edges": taken(agents)}, "agents", agents,
-                  partial(memory.largest, fits, agents), advice="a topology with fewer edges")
+                  partial(memory.largest, fits, agents), advice="a sparse topology such as ring")
 
 
 def refuse_text(path: Path) -> None:
