@@ -10,7 +10,7 @@ import click
 
 from netac.comm.launch import TRACEBACK
 from netac.utils.errors import InputError
-from netac.utils.progress import note
+from netac.utils.progress import doing, note, telling
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
@@ -205,14 +205,17 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
         raise InputError("how many agents?", key="--agents", valid="--agents N")
     if options:
         table = spelled_out(spec) | options
-    loaded = topology.load(table, agents, folder=folder)
+    with telling(), doing(f"loading the topology of {agents:,} agents"):
+        loaded = topology.load(table, agents, folder=folder)
     for text in loaded.notes:
         note(text)
-    certificate = topology.certify(loaded, steps)
+    with telling(), doing("certifying the topology"):
+        certificate = topology.certify(loaded, steps)
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
     if plot is not None:
         from netac.topology.drawing import draw
-        draw(loaded, plot, steps, certificate)
+        with telling(), doing("drawing the topology"):
+            draw(loaded, plot, steps, certificate)
         click.echo(f"written: {plot}")
     failures = certificate.problems + ([certificate.disconnected] if certificate.disconnected and not allowed else [])
     if failures:

@@ -105,6 +105,9 @@ class Pursuit:
     Args:
         settings, ground: what is played, and where.
         agents, games: pursuers N of each of E games.
+
+    Attributes:
+        nbytes: what the games take of memory, from `begin` on.
     """
 
     gamma = None
@@ -117,6 +120,13 @@ class Pursuit:
         self.actions = (ActionSpace(n_actions=ACTIONS),) * agents
         self.state_shape = (settings.y_size, settings.x_size, CHANNELS)
         self._settings, self._map = settings, ground
+        self.nbytes = games * (4 * CHANNELS * ground.cells + 8 * (8 * agents + 6 * settings.n_evaders)
+                               + 8 * agents * settings.obs_range**2 * CHANNELS)
+        self._ready = False
+
+    def _make_ready(self) -> None:
+        """Make the arrays, which games that are only asked for their spaces do without."""
+        settings, ground, agents, games, self._ready = self._settings, self._map, self.agents, self.games, True
         rows = ground.cells // ground.width
         self._grid = np.zeros((games, rows, ground.width, CHANNELS), dtype=np.float32)
         self._grid[..., 0] = ~ground.free.reshape(rows, ground.width)
@@ -137,6 +147,8 @@ class Pursuit:
 
     def begin(self, seed: int, chain: int) -> None:
         """Begin all games anew, with the random streams of the run's seed and of chain `chain`."""
+        if not self._ready:
+            self._make_ready()
         self._key = seed, chain
         self._uniforms = Stream(seed, Purpose.ENVIRONMENT, chain, range(self.games))
         self._episodes[:] = -1

@@ -71,6 +71,9 @@ class Spread:
     Args:
         settings: what is played.
         agents, games: N of each of E games.
+
+    Attributes:
+        nbytes: what the games take of memory, from `begin` on.
     """
 
     gamma = None
@@ -86,12 +89,22 @@ class Spread:
                         else ActionSpace(n_actions=len(MOVES)),) * agents
         self.state_shape = (agents * numbers,)
         self._settings = settings
-        self._seen = np.zeros((agents, numbers, games))
+        things = 2 * agents - 1                              # landmarks, then the other agents by number
+        limited = bool(settings.num_landmark_neighbors or settings.num_agent_neighbors)
+        self.nbytes = games * agents * (8 * numbers + (40 + 16 * limited) * things + 16 * agents + 24 * agents
+                                        + 32 * BLOCK) + 24 * agents**2
+        self._ready = False
+
+    def _make_ready(self) -> None:
+        """Make the arrays, which games that are only asked for their spaces do without."""
+        settings, agents, games, self._ready = self._settings, self.agents, self.games, True
+        landmarks, others = settings.num_landmark_neighbors or agents, settings.num_agent_neighbors or agents - 1
+        self._seen = np.zeros((agents, *self.observations[0], games))
         self._velocities, self._positions = self._seen[:, :2], self._seen[:, 2:4]        # (N, 2, E) views
         shown = self._seen[:, 4:].reshape(agents, -1, 2, games, copy=False).swapaxes(0, 1)
         self._parts = ((slice(agents), settings.num_landmark_neighbors, shown[:landmarks]),
                        (slice(agents, None), settings.num_agent_neighbors, shown[landmarks:landmarks + others]))
-        things = 2 * agents - 1                              # landmarks, then the other agents by number
+        things = 2 * agents - 1
         self._limited = any(limit for _, limit, _ in self._parts)
         self._targets = np.zeros((things, agents, 2, games))                             # positions, once per agent
         self._relative = np.empty_like(self._targets) if self._limited else shown[:things]
@@ -107,6 +120,8 @@ class Spread:
 
     def begin(self, seed: int, chain: int) -> None:
         """Begin all games anew, with the random streams of the run's seed and of chain `chain`."""
+        if not self._ready:
+            self._make_ready()
         self._starts = Starts(seed, chain, self.games, 4 * self.agents)
         self._episodes[:] = -1
         self.restart(np.ones(self.games, dtype=bool))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,11 +19,13 @@ from netac.comm.network import Network
 from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
+from netac.experiment import budget
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
 from netac.utils import plugins
 from netac.utils.errors import InputError, did_you_mean
+from netac.utils.progress import doing
 
 if TYPE_CHECKING:                # loads torch, MPI, and algorithms that are not asked for
     from mpi4py import MPI
@@ -86,6 +88,7 @@ class Setting:
         model: what agents are made of.
         topology: loaded.
         mdp: the whole model, where exact quantities of the agents can be computed from it: those of linear agents.
+        sizes: bytes that a run takes on this host, by what they are for.
     """
 
     experiment: Experiment
@@ -93,6 +96,7 @@ class Setting:
     model: Model
     topology: topology.Topology
     mdp: FiniteMDP | None
+    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def settings(self) -> Any:
@@ -148,16 +152,45 @@ class Setting:
         return experiment.defaults() | {key: part.defaults() for key, part in (parts | self.model.parts).items()}
 
 
-def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
+def prepare(experiment: Experiment, folder: Path | None = None, processes: int = 1) -> Setting:
     """Make the environment, load the topology and fill in what depends on them; nothing is written.
 
     Args:
         experiment: as read from a file.
         folder: where relative paths of the topology start.
+        processes: of the launch.
 
     Raises:
-        InputError: for whatever in the experiment cannot be made.
+        InputError: for whatever in the experiment cannot be made, or would not fit into memory.
     """
+    share, edges = budget.Share.of(processes), topology.expected_edges(experiment.topology)
+
+    def taken(other: Experiment, share: budget.Share) -> budget.Sizes:
+        made = (environment, model) if other is experiment else _of_agents(other)[:2]
+        return budget.weigh(other, *made, share, edges)
+
+    with doing(f"making the environment and what {experiment.agents:,} agents are made of"):
+        environment, model, networks = _of_agents(experiment)
+    size = model.layout.total
+    if size > LARGEST_AGENT:
+        raise InputError(f"each agent would hold {size:,} parameters", key="policy" if networks else "env.features",
+                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller '
+                               "networks")
+    budget.refuse(experiment, share, taken)
+    with doing(f"loading the topology of {experiment.agents:,} agents"):
+        loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
+    edges = loaded.edges
+    sizes = budget.refuse(experiment, share, taken)
+    complete = experiment.model_copy(update={
+        "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),
+        **{key: part.table() for key, part in model.parts.items()}})
+    mdp = None if model.plays_games else environment.mdp
+    return Setting(complete, environment, model, loaded,
+                   None if mdp is None else replace(mdp, gamma=model.settings.discount), sizes)
+
+
+def _of_agents(experiment: Experiment) -> tuple[Environment, Model, bool]:
+    """The environment, what the agents in it are made of, and whether they are networks."""
     environment = make_environment(experiment.env, experiment.agents, experiment.envs)
     chosen: Common = experiment.algorithm.settings
     needs = experiment.algorithm.module.requirements(chosen)
@@ -165,19 +198,7 @@ def prepare(experiment: Experiment, folder: Path | None = None) -> Setting:
     networks = for_linear is None or _networks_wanted(experiment, environment)
     settings = chosen.settled(environment.gamma, networks)
     builder = import_module(f"netac.experiment.{for_networks if networks else for_linear}")
-    model: Model = builder.make(experiment, environment, needs, settings)
-    size = model.layout.total
-    if size > LARGEST_AGENT:
-        raise InputError(f"each agent would hold {size:,} parameters", key="policy" if networks else "env.features",
-                         valid=f'at most {LARGEST_AGENT:,}; features = "histogram", features of your own, smaller '
-                               "networks")
-    loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
-    complete = experiment.model_copy(update={
-        "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),
-        **{key: part.table() for key, part in model.parts.items()}})
-    mdp = None if model.plays_games else environment.mdp
-    return Setting(complete, environment, model, loaded,
-                   None if mdp is None else replace(mdp, gamma=model.settings.discount))
+    return environment, builder.make(experiment, environment, needs, settings), networks
 
 
 def _networks_wanted(experiment: Experiment, environment: Environment) -> bool:

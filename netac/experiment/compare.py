@@ -21,10 +21,13 @@ from netac.experiment import config
 from netac.experiment.run import checked_setting, run
 from netac.results.comparison import RUNS, Comparison, SeedResult, Shown, compare_results
 from netac.results.records import load_run
+from netac.utils import memory
 from netac.utils.errors import InputError, NetacError
 from netac.utils.files import make_run_folder
-from netac.utils.progress import Progress, note
+from netac.utils.progress import Progress, doing, note, telling
 from netac.utils.workers import Workers, children, cores
+
+MOST_RUNS = 100_000      # of a comparison, whose results are held together
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Job:
     experiment: dict[str, Any]
     folder: Path
     processes: int = 1
+    nbytes: int = 0        # of memory, about
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
         todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes, progress))
-        work = map(_perform, todo) if comm is not None else _in_parallel(todo, max(1, jobs or cores() // processes))
+        work = map(_perform, todo) if comm is not None else _in_parallel(todo, _side_by_side(todo, jobs, processes))
         with Progress(len(todo), progress, "runs") as bar:
             results = []
             for result in work:
@@ -115,13 +119,18 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
     twice = [name for name in algorithms if list(algorithms).count(name) > 1]
     if twice:
         raise InputError("is named twice", key="--algorithms", found=twice[0])
+    if len(algorithms) * seeds > MOST_RUNS:
+        raise InputError("would be too many runs", key="--seeds", found=seeds, valid=(
+            f"at most {MOST_RUNS // len(algorithms):,} of each algorithm, {MOST_RUNS:,} runs in all"))
     found, notes = [], dict[str, list[str]]()
     for name in algorithms:
-        setting = checked_setting(source, algorithm=name, compared=algorithms)
+        with telling(tell):
+            setting = checked_setting(source, algorithm=name, compared=algorithms, processes=processes)
         first = setting.experiment
         for text in setting.notes:
             notes.setdefault(text, []).append(name)
-        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes)
+        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes,
+                      sum(setting.sizes.values()))
                   for seed in range(first.seed, first.seed + seeds)]
     if processes > 1:
         Placement(first.agents, processes)
@@ -129,9 +138,25 @@ def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: P
     for text, names in notes.items() if tell else ():
         note(text if len(names) == len(algorithms) else f"{', '.join(names)}: {text}")
     make_run_folder(folder)
-    for job in found:
-        make_run_folder(job.folder)
+    with telling(tell), doing(f"making the folders of {len(found):,} runs"):
+        for job in found:
+            make_run_folder(job.folder)
     return sorted(found, key=lambda job: job.seed)
+
+
+def _side_by_side(todo: Sequence[Job], jobs: int | None, processes: int) -> int:
+    """How many runs at a time: `jobs`, or by default one per core, but no more than fit into memory together.
+
+    Raises:
+        InputError: so many jobs would not fit.
+    """
+    each = max(1, *(job.nbytes for job in todo))
+    fit = max(1, memory.room().total // each)
+    if jobs is None:
+        return max(1, min(cores() // processes, fit, len(todo)))
+    number = min(jobs, len(todo))
+    memory.refuse({f"{number:,} runs at a time": number * each}, "--jobs", jobs, lambda: fit)
+    return number
 
 
 def _perform(job: Job) -> SeedResult:

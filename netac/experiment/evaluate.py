@@ -11,7 +11,7 @@ import numpy as np
 
 from netac.comm import checkpoints, launch
 from netac.envs import BatchedEnvironment, TabularEnvironment
-from netac.experiment import config
+from netac.experiment import budget, config
 from netac.experiment import trust as trusting
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.load import Greedy
@@ -20,9 +20,10 @@ from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, RunRecord, load_run
 from netac.sampling.chains import Chain
+from netac.utils import memory
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
-from netac.utils.progress import Progress, note
+from netac.utils.progress import Progress, note, telling
 from netac.utils.spaces import joint_space
 
 if TYPE_CHECKING:                # loads torch
@@ -139,7 +140,10 @@ def _opened(run_dir: str | Path, trust: bool) -> tuple[RunRecord, trusting.Gate]
 
 def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
               comm: MPI.Intracomm | None) -> Evaluation:
-    setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
+    root = comm is None or comm.rank == 0
+    with telling(progress and root):
+        setting = prepare(config.read(record.folder / EXPERIMENT).experiment(), processes=comm.size if comm else 1)
+    mixed = compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
@@ -160,6 +164,7 @@ class Wanted:
 
     Attributes:
         streams: the first chain index of the random streams.
+        keys: what the numbers of episodes and steps are called in messages.
     """
 
     episodes: int
@@ -167,6 +172,7 @@ class Wanted:
     greedy: bool = False
     frames: bool = False
     streams: int = STREAMS
+    keys: tuple[str, str] = ("--episodes", "--steps")
 
 
 class Stage:
@@ -187,6 +193,7 @@ class Stage:
 
     def __init__(self, setting: Setting, wanted: Wanted, comm: MPI.Intracomm | None):
         self._wanted, self._play = wanted, _play_chain
+        refuse_long(setting, wanted)
         if setting.plays_games:
             self._play = _play_games
             rounds = -(-wanted.episodes // AT_ONCE)
@@ -217,6 +224,18 @@ class Stage:
         self._parts.sampler.close()
 
 
+def refuse_long(setting: Setting, wanted: Wanted) -> None:
+    """Refuse to play more than would fit into memory.
+
+    Raises:
+        InputError: `episodes` or `steps` would have to be smaller.
+    """
+    games = setting.plays_games
+    endless = not games or _ground(setting).endless
+    played = _ground(setting).probe if games else setting.environment
+    budget.refuse_played(played, endless, wanted.episodes, wanted.steps or STEPS, wanted.keys)
+
+
 def _play_chain(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     sampler, setting = cast("TabularSampler", parts.sampler), parts.setting
     env, steps = cast(TabularEnvironment, setting.environment), wanted.steps or STEPS
@@ -237,7 +256,8 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
     sampler, episodes, endless = parts.sampler, wanted.episodes, _ground(parts.setting).endless
     n_actions = _most_actions(parts)
     longest = wanted.steps or (STEPS if endless else LONGEST)
-    played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games)
+    played = [_play_together(parts, wanted.streams + k, longest, wanted.frames and not k, bar, k * sampler.games,
+                             wanted.keys[1])
               for k in range(-(-episodes // AT_ONCE))]
     steps = max(len(each.rewards) for each in played)
     rewards, actions = (np.concatenate([_filled(getattr(each, name), steps) for each in played], axis=1).swapaxes(0, 1)
@@ -288,8 +308,9 @@ class _Round:
     pictures: list[np.ndarray]
 
 
-def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int) -> _Round:
-    """One episode of each game, at most `steps` long; `before`: how many were played already."""
+def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int,
+                   key: str) -> _Round:
+    """One episode of each game, at most `steps` long, which `key` says; `before`: how many were played already."""
     sampler = _games(parts)
     environment = sampler.environment
     feed = sampler.feed(chain, environment)
@@ -299,6 +320,9 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
     pictures: list[np.ndarray] = []
     draw = frames and _draws(environment) and parts.placement.rank == 0
     while bootstrap_mask.any() and len(rewards) < steps:
+        if len(rewards).bit_count() == 1:               # twice as many would then be kept
+            kept = 6 * len(rewards) * (rewards[0].nbytes + actions[0].nbytes)
+            memory.refuse({"what is played": kept}, key, steps)
         if draw and bootstrap_mask[0] and len(pictures) < FRAMES:
             pictures.append(environment.render(0))
         joint, outcome = sampler.play(parts.agents.parameters.theta, feed)

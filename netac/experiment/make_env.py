@@ -12,6 +12,7 @@ from typing import Any
 
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
 from netac.envs._tabular_games import TabularGames
+from netac.experiment.budget import refuse_games
 from netac.experiment.schema import UserEnvironment
 from netac.utils import plugins
 from netac.utils.errors import InputError, raised
@@ -67,6 +68,7 @@ def as_games(environment: Environment, games: int) -> GamesSource:
     """Where networks play: an environment with finitely many states is played as games that show them one-hot."""
     if isinstance(environment, GamesSource):
         return environment
+    refuse_games(environment.agents, games)
     several: Callable[[int], Any] = partial(TabularGames, environment)          # which do not draw
     return GamesSource(several, games, several(games), replicated=True, endless=True)
 
@@ -91,6 +93,7 @@ def make_environment(env: BuiltIn | Factory, agents: int, games: int) -> Environ
     try:
         if not is_batched(module):
             return check(module.make(settings, agents), agents, env.name)
+        refuse_games(agents, games)
         several = partial(module.make, settings, agents)
         return GamesSource(several, games, several(games), getattr(module, "REPLICATED", True))
     except InputError as error:

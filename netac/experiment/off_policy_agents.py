@@ -19,10 +19,8 @@ from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_train
 from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import state_shape
-from netac.sampling.replay import Replay, nbytes
+from netac.sampling.replay import Replay
 from netac.utils.errors import InputError
-
-LARGEST_REPLAY = 2**33           # bytes
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     """The agents that the tables [policy] and [critic] describe, each kind of network tried out once.
 
     Raises:
-        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too small
-            or too large.
+        InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too
+            small.
     """
     ground = as_games(environment, experiment.envs)
     games = ground.probe
@@ -68,9 +66,6 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     if settings.buffer < settings.batch:
         raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,
                          valid=f"at least algorithm.batch = {settings.batch}")
-    if (size := settings.buffer * nbytes(games)) > LARGEST_REPLAY:
-        raise InputError(f"the replay would take {size / 2**30:.0f} GiB", key="algorithm.buffer", found=settings.buffer,
-                         valid=f"at most {LARGEST_REPLAY // nbytes(games)}")
     policy = read_policy(experiment, games.observations[0])
     policy = replace(policy, options=policy.options.model_copy(update={"shared": [], "entropy": 0.0}))
     initial, seen = policy.options.initial, (state_shape(games),) * (games.agents if needs.every else 1)

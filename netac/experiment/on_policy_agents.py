@@ -21,6 +21,7 @@ from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequi
 from netac.algorithms.centralized._options import OffPolicy, OnPolicy, Shareable
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.experiment.budget import fits
 from netac.experiment.make_env import Environment, GamesSource, as_games, closed
 from netac.experiment.neural_agents import NetworkTable, PlayingAgents, read_part, read_policy, value_name
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy
@@ -194,6 +195,8 @@ def _refuse_chunks(games: int, settings: OnPolicy) -> None:
 
 def _rewards_differ(ground: GamesSource) -> bool:
     """Whether agents' rewards were seen to differ in a few steps of random play."""
+    if not fits(ground.probe):
+        return False
     games, rng = ground.make(), np.random.default_rng(0)
     joint = joint_space(games.actions)
     games.begin(0, 0)

@@ -23,6 +23,7 @@ from netac.comm import checkpoints
 from netac.comm.gathering import Gathering
 from netac.experiment.build import Parts
 from netac.experiment.evaluate import Evaluation, Stage, Wanted, standard_error
+from netac.experiment.schema import Experiment
 from netac.experiment.writers import Arrays, TableWriter
 from netac.results.records import EVALUATIONS
 from netac.results.statistics import mean_interval
@@ -32,8 +33,15 @@ from netac.utils.progress import Progress
 STREAMS = 10**8     # the first chain index of these evaluations' random streams
 COLUMNS = ("iteration", "env_steps", "episodes", "reward", "episode_return", "episode_return_stderr",
            "episode_return_low", "episode_return_high", "episode_length", "seconds", "evaluation_seconds")
+KEYS = ("evaluate_episodes", "evaluate_steps")
 TIMES = ("seconds", "evaluation_seconds")
 PREFIX = "best_"    # of what a checkpoint keeps of the best policies
+
+
+def wanted(experiment: Experiment) -> Wanted:
+    """What an evaluation of this experiment plays."""
+    return Wanted(experiment.evaluate_episodes, experiment.evaluate_steps, experiment.evaluate_greedy, streams=STREAMS,
+                  keys=KEYS)
 
 
 class PeriodicEvaluation:
@@ -49,10 +57,8 @@ class PeriodicEvaluation:
     def __init__(self, parts: Parts):
         experiment = parts.setting.experiment
         self._parts, self._gathering = parts, Gathering(parts.placement, parts.comm)
-        wanted = Wanted(experiment.evaluate_episodes, experiment.evaluate_steps, experiment.evaluate_greedy,
-                        streams=STREAMS)
         with _undisturbed():
-            self._stage = Stage(parts.setting, wanted, parts.comm)
+            self._stage = Stage(parts.setting, wanted(experiment), parts.comm)
         self.policies: dict[str, np.ndarray] = {}
 
     def play(self, iteration: int, seconds: float, flat: np.ndarray | None) -> Row | None:

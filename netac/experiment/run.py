@@ -12,18 +12,20 @@ import numpy as np
 
 from netac.comm import launch
 from netac.comm.placement import Placement
-from netac.experiment import config
+from netac.experiment import budget, config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
+from netac.experiment.evaluate import refuse_long
 from netac.experiment.measures import refuse_bad_numbers
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
+from netac.experiment.periodic_evaluation import wanted
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
-from netac.utils.progress import Progress, note
+from netac.utils.progress import Progress, doing, note, telling, told_at_first
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -75,17 +77,20 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
             known.append(setting)
             return setting.experiment, folder is not None and open_folder(folder, setting, resume, held)
 
-        complete, done = launch.agree(comm, begin)
-        setting = known[0] if known else prepare(complete)
+        with telling(progress and root):
+            complete, done = launch.agree(comm, begin)
+        setting = known[0] if known else prepare(complete, processes=comm.size if comm else 1)
         if done:
             return launch.agree(comm, lambda: read_result(cast(Path, folder), columns_of(setting.layout)))
         if setting.plays_games:
             compare_networks(comm)
-        parts = assemble(setting, comm)
+        with telling(progress and root), doing(f"making {complete.agents:,} agents"):
+            parts = assemble(setting, comm)
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
             introduce(setting)
-        result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+        with telling(progress and root):
+            result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
     return result if comm is None else comm.bcast(result, root=0)
 
 
@@ -93,20 +98,24 @@ def introduce(setting: Setting) -> None:
     """Tell on standard error what the agents are made of, and what there is to know of the experiment."""
     for text in setting.notes:
         note(text)
+    budget.warn(setting.sizes)
     if made_of := setting.model.describe():
         print(made_of, file=sys.stderr, flush=True)
 
 
 def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, algorithm: str | None = None,
-                    compared: Sequence[str] = ()) -> Setting:
+                    compared: Sequence[str] = (), processes: int = 1) -> Setting:
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
     experiment = source.experiment(algorithm, compared)
     try:
         if experiment.tensorboard:
             tensorboard.require()
-        setting = prepare(experiment, source.folder)
-        Placement(experiment.agents, comm.size if comm else 1)
-        certificate = certify(setting.topology, spectrum=False)
+        Placement(experiment.agents, comm.size if comm else processes)
+        setting = prepare(experiment, source.folder, comm.size if comm else processes)
+        if experiment.evaluate_every:
+            refuse_long(setting, wanted(experiment))
+        with doing("certifying the topology"):
+            certificate = certify(setting.topology, spectrum=False)
         if certificate.problems:
             raise InputError("the topology does not hold: " + "; ".join(certificate.problems), key="topology",
                              valid=certificate.remedy)
@@ -128,6 +137,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
              "one")
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
+    step = told_at_first(step, "the first iteration")
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents

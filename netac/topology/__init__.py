@@ -6,8 +6,17 @@
 """
 
 from netac.topology.certificate import Certificate, certify
-from netac.topology.loading import describe, describe_weights, load, names, options, weight_names, weight_options
+from netac.topology.loading import (
+    describe,
+    describe_weights,
+    expected_edges,
+    load,
+    names,
+    options,
+    weight_names,
+    weight_options,
+)
 from netac.topology.sequence import Topology
 
-__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "load", "names", "options",
-           "weight_names", "weight_options"]
+__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "expected_edges", "load", "names",
+           "options", "weight_names", "weight_options"]

@@ -21,6 +21,7 @@ from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
 from netac.topology.stochastic import KINDS, Soundness, soundness
 from netac.topology.weights import file
+from netac.utils import memory
 from netac.utils.errors import InputError, RunError
 
 LARGEST_SPECTRUM = 2000
@@ -28,6 +29,8 @@ LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000
 """A period is looked at whole up to the first, and up to the second divided by agents + 100."""
 LONGEST_LOOK = 100
 """Iterations looked at where no period is known and the user names no number."""
+OF_LOOK = 1000
+"""Bytes that are kept of an iteration, at least."""
 SECOND_LOOKS = 200_000
 """Graphs are asked for a second time while agents times t is less."""
 
@@ -139,6 +142,8 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     whole = period if period and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100)) else None
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
+    memory.refuse({f"{window:,} iterations of the topology": window * OF_LOOK}, "--steps", window, lambda: (
+        memory.largest(lambda t: not memory.room().lacks(t * OF_LOOK), window)))
     product = Product(n) if spectrum and n <= LARGEST_SPECTRUM else None
     looks: list[Look] = []
     try:

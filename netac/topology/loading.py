@@ -10,6 +10,7 @@ from types import ModuleType
 
 import networkx as nx
 
+from netac.topology import size
 from netac.topology.files import SUFFIXES, reader_of, suffix_of
 from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
@@ -32,7 +33,7 @@ class Family:
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
     None where the graph itself tells; `parts` is the option that names other topologies, if there is one, and
-    `handed` whether graph wants them loaded.
+    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Family:
     weights: str | None
     parts: str | None = None
     handed: bool = False
+    edges: Callable[..., float] | None = None
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
@@ -63,9 +65,30 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     try:
         return _load(_table(spec), agents, folder)
     except InputError as error:
+        if error.key == "agents":
+            raise
         raise error.located(key=key) from error
     except RunError as error:
         raise as_input_error(error, key) from error
+
+
+def expected_edges(spec: str | dict) -> size.Edges:
+    """n -> edges of the largest graph that `spec` describes, about; nothing is loaded, and no user's file is run.
+
+    One an agent where that cannot be told, and where the specification does not hold.
+    """
+    try:
+        table = _table(spec)
+        if "path" in table:
+            return float
+        family = _module_family(_builtin(table["name"]), table["name"])
+        options = {name: table.get(name, default) for name, (_, default) in family.options.items()}
+        named = options[family.parts] if family.parts else []
+        check(options, family.options)
+        parts = [named] if isinstance(named, str) else named
+        return _edges(family, options, [expected_edges(part) for part in parts])
+    except InputError:
+        return float
 
 
 def names() -> list[str]:
@@ -138,11 +161,15 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
         for_graph[family.parts] = parts
     within += (str(path),) if path else ()
     loaded = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
+    edges = _edges(family, options, [part.topology.edges for part in _listed(loaded.get(LOADED, []))])
+    size.refuse(agents, edges, family.name)
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
     in_file = source(0) if family.weights is None else nx.Graph()
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
+    if family.weights is None:
+        edges = partial(_constant, in_file.number_of_edges())
     rule = _rule(weights).weights
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
@@ -152,7 +179,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
     notes = dict.fromkeys([*notes_of(in_file), *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels_of(in_file) or _common_labels(handed), tuple(notes))
+                        labels_of(in_file) or _common_labels(handed), tuple(notes), edges)
     topology.matrix(0, checked=False)
     return topology
 
@@ -160,6 +187,18 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
 def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) -> nx.Graph:
     """A family's graph(t, n, options) with everything but t bound."""
     return graph(t, agents, **options)
+
+
+def _edges(family: Family, options: dict, parts: list[size.Edges]) -> size.Edges:
+    """n -> edges of the largest graph: what the family, or the topologies it is made of, tell; else one an agent."""
+    if family.edges is not None:
+        return partial(family.edges, **chosen(family.edges, 1, options))
+    return partial(size.together, parts) if parts else float
+
+
+def _constant(edges: float, n: int) -> float:
+    """The edges of the one graph of a file."""
+    return edges
 
 
 def _listed(parts: Part | list[Part]) -> list[Part]:
@@ -249,6 +288,7 @@ def _file_family(path: Path) -> Family:
     def graph(t: int, n: int, **options: object) -> nx.Graph:
         wanted = tuple(options.items())
         if wanted not in cache:
+            size.refuse_text(path)
             cache[wanted] = nx.freeze(read(path, **options))
         found = cache[wanted]
         if len(found) != n:
@@ -287,7 +327,8 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
                          valid=", ".join(options))
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
-    return Family(name, options, graph, period, weights, parts, handed)
+    edges = getattr(module, "edges", None) if file is None else None
+    return Family(name, options, graph, period, weights, parts, handed, edges)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:

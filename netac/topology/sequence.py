@@ -33,6 +33,7 @@ class Topology:
         foreign: whether a user's code or file takes part, be it as a part of a built-in topology.
         labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
         notes: what the user should know of how its files were read.
+        edges: n -> edges of its largest graph on n agents, about.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Topology:
     foreign: bool = True
     labels: Labels = ()
     notes: tuple[str, ...] = ()
+    edges: Callable[[int], float] = field(default=float, repr=False, compare=False)
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property

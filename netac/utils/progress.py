@@ -1,15 +1,66 @@
-"""What is told on standard error while netac works: notes, and a progress bar with an estimate on a terminal."""
+"""What is told on standard error while netac works: notes, what takes long, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def note(text: str) -> None:
     """One line of what the user should know, though nothing is wrong enough to stop."""
     print(f"netac: note: {text}", file=sys.stderr, flush=True)
+
+
+SLOW = 2.0       # seconds after which it is told what takes so long
+_doing: list[str] = []
+_told = threading.Event()       # set while slow work is to be told
+
+
+@contextmanager
+def telling(wanted: bool = True) -> Iterator[None]:
+    """Within it, `doing` that takes over two seconds is told on standard error."""
+    before = _told.is_set()
+    if wanted:
+        _told.set()
+    try:
+        yield
+    finally:
+        if not before:
+            _told.clear()
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Work that may take long, in words such as "loading the topology"; of work within work the inner is told."""
+    if not _told.is_set():
+        yield
+        return
+    _doing.append(what)
+
+    def tell() -> None:
+        if _doing[-1:] == [what]:
+            note(f"{what} ...")
+
+    timer = threading.Timer(SLOW, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _doing.pop()
+
+
+def told_at_first(work: Iterator[None], what: str) -> Iterator[None]:
+    """The iterator `work`, whose first step is told if it takes long."""
+    with doing(what):
+        next(work)
+    yield
+    yield from work
 
 
 class Progress:

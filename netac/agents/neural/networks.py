@@ -71,7 +71,7 @@ class Networks:
         return Modules([copy.deepcopy(made[kinds[agent]]) for agent in self.agents],
                        [self.tensors[agent] for agent in self.agents], self.size)
 
-    @property
+    @cached_property
     def _kinds(self) -> list[tuple]:
         return list(zip(self.inputs, self.outputs, strict=True))
 
@@ -129,16 +129,18 @@ def networks(key: str, spec: dict[str, Any] | Network, inputs: Sequence[tuple[in
     kinds = list(zip(inputs, outputs, besides or [{}] * len(names), strict=True))
     shapes: list[dict[str, tuple[int, ...]]] = []
     memories: set[int] = set()
-    for agent, kind in enumerate(kinds):
-        if kind in kinds[:agent]:
-            shapes.append(shapes[kinds.index(kind)])
+    known: dict[tuple, dict[str, tuple[int, ...]]] = {}
+    for kind in kinds:
+        if (alike := (*kind[:2], tuple(kind[2].items()))) in known:
+            shapes.append(known[alike])
             continue
         refuse_large(made_of, *kind[:2], key=key, joint=joint)
         module = make_module(made_of, *kind[:2], key=key, joint=joint, gain=gain)
         memories.add(memory_size(module))
         _refuse_memories(memories, made_of, key)
         try_out(module, made_of, *kind[:2], key=key, joint=joint)
-        shapes.append({name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2])
+        known[alike] = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()} | kind[2]
+        shapes.append(known[alike])
     tensors = arrange(shapes, shared, names, "policy.shared" if key == "policy" else key)
     return Networks(key, made_of, tuple(inputs), tuple(outputs), joint, gain, tuple(tensors), initial,
                     range(len(tensors)), memories.pop())

@@ -21,3 +21,8 @@ def graph(t: int, n: int, *, probability: Annotated[float, Field(gt=0, le=1)] = 
     """
     return connected_draw(lambda stream: nx.fast_gnp_random_graph(n, probability, seed=stream), seed,
                           f"a larger probability than {probability}")
+
+
+def edges(n: int, *, probability: float) -> float:
+    """How many edges are expected."""
+    return probability * n * (n - 1) / 2

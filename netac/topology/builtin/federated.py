@@ -8,7 +8,7 @@ from netac.topology.builtin import periodic_complete
 
 WEIGHTS = "uniform"
 
-period = periodic_complete.period
+period, edges = periodic_complete.period, periodic_complete.edges
 
 
 def graph(t: int, n: int, *, period: periodic_complete.Period = 5) -> nx.Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import networkx as nx
@@ -21,3 +22,8 @@ def graph(t: int, n: int, *, radius: Annotated[float, Field(gt=0)] = 0.4,
     """
     return connected_draw(lambda stream: nx.random_geometric_graph(n, radius, seed=stream), seed,
                           f"a larger radius than {radius}")
+
+
+def edges(n: int, *, radius: float) -> float:
+    """About how many edges are expected."""
+    return min(1.0, math.pi * radius**2) * n * (n - 1) / 2

@@ -25,6 +25,11 @@ def graph(t: int, n: int, *, rows: Annotated[int, Field(ge=0)] = 0) -> nx.Graph:
     return from_edges(n, (i[:, :-1].ravel(), i[:, 1:].ravel()), (i[:-1].ravel(), i[1:].ravel()))
 
 
+def edges(n: int) -> float:
+    """How many edges there are, at most."""
+    return 2.0 * n
+
+
 def sides(n: int, rows: int, family: str) -> tuple[int, int]:
     """(rows, columns) of the rectangle with n places.
 

@@ -21,3 +21,8 @@ def graph(t: int, n: int) -> nx.Graph:
         raise InputError(f"a hypercube does not exist for {n} agents", valid="a power of two: 1, 2, 4, 8, ...")
     i = np.arange(n)
     return from_edges(n, *((i, i ^ (1 << bit)) for bit in range(n.bit_length() - 1)))
+
+
+def edges(n: int) -> float:
+    """How many edges there are."""
+    return n * (n.bit_length() - 1) / 2

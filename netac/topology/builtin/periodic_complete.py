@@ -17,6 +17,11 @@ def graph(t: int, n: int, *, period: Period = 5) -> nx.Graph:
     return complete.graph(t, n) if t % period == period - 1 else nx.empty_graph(n)
 
 
+def edges(n: int) -> float:
+    """How many edges there are in the iterations that have any."""
+    return complete.edges(n)
+
+
 def period(n: int, *, period: int) -> int:
     """The option itself."""
     return period

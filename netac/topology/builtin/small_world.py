@@ -24,3 +24,8 @@ def graph(t: int, n: int, *, neighbours: Annotated[int, Field(ge=2, multiple_of=
         return nx.complete_graph(n)
     return connected_draw(lambda stream: nx.watts_strogatz_graph(n, neighbours, rewire, seed=stream), seed,
                           f"more neighbours than {neighbours}")
+
+
+def edges(n: int, *, neighbours: int) -> float:
+    """How many edges there are."""
+    return n * min(neighbours, n - 1) / 2

@@ -22,3 +22,8 @@ def graph(t: int, n: int, *, rows: Annotated[int, Field(ge=0)] = 0) -> nx.Graph:
     """
     i = np.arange(n).reshape(sides(n, rows, "torus"))
     return from_edges(n, *((i.ravel(), np.roll(i, -1, axis).ravel()) for axis in (0, 1)))
+
+
+def edges(n: int) -> float:
+    """How many edges there are, at most."""
+    return 2.0 * n

@@ -1,0 +1,63 @@
+"""How much memory a topology's graphs take, told before one of them is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from netac.utils import memory
+
+NODE, EDGE = 600, 560
+"""Bytes of an agent and of an edge: in the graph, its weight matrix, and what the certificate makes of both."""
+OF_TEXT = {".graphml": 20, ".gexf": 20, ".gml": 30, ".edgelist": 80, ".csv": 60, ".adjlist": 80, ".net": 80}
+"""Bytes of memory for a byte of a file with a graph, at least."""
+
+GZIP = ".gz"
+Edges = Callable[[int], float]
+"""n -> edges of the largest graph on n agents, about."""
+
+
+def nbytes(agents: int, edges: float) -> int:
+    """Bytes that a graph takes."""
+    return int(NODE * agents + EDGE * edges)
+
+
+def refuse(agents: int, edges: Edges, name: str) -> None:
+    """Refuse a topology whose largest graph would not fit.
+
+    Raises:
+        InputError: its key is "agents".
+    """
+    def taken(n: int) -> int:
+        return nbytes(n, edges(n))
+
+    def fits(n: int) -> bool:
+        return not memory.room().lacks(taken(n))
+
+    memory.refuse({f"the topology {name}, {edges(agents):,.0f} edges": taken(agents)}, "agents", agents,
+                  partial(memory.largest, fits, agents), advice="a sparse topology such as ring")
+
+
+def refuse_text(path: Path) -> None:
+    """Refuse a file with a graph that would not fit once it is read; of a compressed one, as large as it says it is.
+
+    Raises:
+        InputError: its key is "path".
+    """
+    with suppress(OSError):        # which the reader tells
+        length, suffixes = path.stat().st_size, [suffix.lower() for suffix in path.suffixes]
+        if suffixes[-1:] == [GZIP]:
+            with path.open("rb") as file:
+                file.seek(max(0, length - 4))
+                length = max(length, int.from_bytes(file.read(4), "little"))
+            suffixes.pop()
+        of_byte = OF_TEXT.get(suffixes[-1] if suffixes else "", 1)
+        memory.refuse({"the graph in this file": length * of_byte}, "path", str(path), advice=(
+            "a smaller graph, or a topology of Python, which makes its graphs when they are asked for"))
+
+
+def together(parts: Sequence[Edges], n: int) -> float:
+    """Edges of the largest graph of several topologies."""
+    return max((edges(n) for edges in parts), default=0.0)
