@@ -69,8 +69,8 @@ def explain(reports: str, status: int, title: str, placement: str = "", said: bo
     if found := _LEFT.search(text):
         return None if said else Ending(f"{who(found[1])} ended before the run did", resumable=True)
     if found := _BADLY.search(text):
-        at = _RAN_AT.search(text)
-        dead = next((who(rank) for rank, (pid, host, _) in placed.items() if at and at.groups() == (pid, host)), None)
+        at = _RAN_AT.search(text) if int(found[1]) != signal.SIGKILL else None     # Hydra ends the others with SIGKILL
+        dead = next((who(rank) for rank, place in placed.items() if at and at.groups() == place[:2]), None)
         unknown = "" if dead else f" ({title} does not say which)"
         return Ending(f"{dead or 'a rank'} was killed by signal {found[1]}{unknown}{_behind(found[1])}", resumable=True)
     if status > 2 and (found := _PEER.search(text)):
@@ -83,7 +83,7 @@ def _unexplained(status: int, title: str) -> str:
     """What can be said of a launch that nobody has explained."""
     if not status:
         return f"process 0 ended before the run was finished, and {title} does not say why"
-    if status > 128:
+    if status - 128 in set(signal.Signals):
         return f"the launcher was killed by signal {status - 128}"
     return f"the launcher ended with status {status} before the run was finished"
 

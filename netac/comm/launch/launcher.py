@@ -181,11 +181,14 @@ def _show(process: subprocess.Popen[bytes], kind: type[Tee], hearing: Hearing) -
 
 
 def _read(pipe: int, hearing: Hearing | None) -> tuple[bytes, bool]:
-    """What has arrived, less what `hearing` takes out, and whether it was the last."""
+    """What has arrived, less what `hearing` takes out, and whether it was the last.
+
+    Open MPI strews NULs where hosts are several, which `hearing` need not see either.
+    """
     data = os.read(pipe, 65536)
     if hearing is None:
         return data, not data
-    return (hearing.feed(data), False) if data else (hearing.end(), True)
+    return (hearing.feed(data.replace(b"\0", b"")), False) if data else (hearing.end(), True)
 
 
 def _write(out: int, data: bytes) -> OSError | None:

@@ -35,7 +35,8 @@ def main() -> None:
         raise
     except Exception as error:
         trace = error.__traceback__
-        sys.excepthook(type(error), error, trace.tb_next if trace else None)
+        error = error.with_traceback(trace.tb_next if trace else None)
+        sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)
     finished()
 
