@@ -59,9 +59,9 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
         print(shlex.join(shown))
         return 0
     if not request.hostfile:
-        make_room(request.processes)
         if mpi.family in HYDRA:
             refuse_too_small(request.processes)
+        make_room(request.processes)
     place = f"{cores} cores" if cores else f"the hosts of {request.hostfile}"
     _say(f"{mpi.title}, {request.processes} processes on {place}: {shlex.join(shown)}")
     return _launch(mpi, request, cores, again)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from netac.comm.launch import notices
-from netac.comm.launch.small_shm import in_words, number, parameters, refuse_too_small
+from netac.comm.launch.small_shm import in_words, number, parameters, refuse_too_small, taken
 from netac.utils.errors import InputError, NetacError, out_of_memory, raised, users_line
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _prepare() -> None:
         InputError: there is too little of it.
     """
     if not is_follower():
-        refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"))      # which Hydra sets
+        refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"), taken())      # which Hydra sets
     chosen = parameters(os.environ)
     os.environ.update(chosen)
     if (told := in_words(chosen)) and not is_follower():
