@@ -368,6 +368,7 @@ def main() -> None:
     """Entry point: one message and a meaningful exit status for every failure."""
     from netac.comm import launch
     launch.ready()
+    launch.begin()
     try:
         status = cli(standalone_mode=False) or 0
     except click.ClickException as error:
@@ -382,4 +383,7 @@ def main() -> None:
         status = ended.code
     except Exception as error:
         status = launch.end(error)
-    sys.exit(status if launch.printed("netac: error") else status or 1)
+    status = status if launch.printed("netac: error") else status or 1
+    if not status:
+        launch.finished()
+    sys.exit(status)

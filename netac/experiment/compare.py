@@ -16,6 +16,8 @@ from netac.comm import launch
 from netac.comm.launch.command import command, netac_run
 from netac.comm.launch.explain import failure
 from netac.comm.launch.family import Mpi, own_mpi
+from netac.comm.launch.guard import guarded
+from netac.comm.launch.notices import MARK, Hearing, new_mark
 from netac.comm.placement import Placement
 from netac.experiment import config
 from netac.experiment.run import checked_setting, run
@@ -25,7 +27,7 @@ from netac.utils import memory
 from netac.utils.errors import InputError, NetacError
 from netac.utils.files import make_run_folder
 from netac.utils.progress import Progress, doing, note, telling
-from netac.utils.workers import Workers, children, cores
+from netac.utils.workers import Workers, cores
 
 MOST_RUNS = 100_000      # of a comparison, whose results are held together
 
@@ -178,18 +180,20 @@ def _launch(job: Job) -> None:
     import tomli_w
     mpi = _mpi()
     with TemporaryDirectory() as temporary:
-        file, placement = Path(temporary) / "experiment.toml", Path(temporary) / "placement"
+        file, mark = Path(temporary) / "experiment.toml", new_mark()
         file.write_text(tomli_w.dumps(job.experiment))
         argv, environment = command(mpi, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
-                                    variables={"NETAC_PLACEMENT_FILE": str(placement)})
+                                    variables={MARK: mark})
         launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, text=True, errors="replace")
-        children.append(launched)
-        printed, told = launched.communicate()
-        children.remove(launched)
-        placed = placement.read_text() if placement.is_file() else ""
-    if launched.returncode:
-        raise NetacError(failure(told, printed, launched.returncode, mpi.title, placed))
+                                    stderr=subprocess.PIPE, process_group=0)
+        with guarded(launched):
+            printed, told = launched.communicate()
+    hearing = Hearing(mark)
+    told = hearing.feed(told) + hearing.end()
+    status = launched.returncode
+    if status or not hearing.done:
+        raise NetacError(failure(told.decode(errors="replace"), printed.decode(errors="replace"),
+                                 128 - status if status < 0 else status, mpi.title, hearing.placement, hearing.said))
 
 
 def _mpi() -> Mpi:

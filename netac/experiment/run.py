@@ -52,6 +52,7 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     comm = launch.communicator()
     folder = Path(out) if out is not None else None
     try:
+        launch.clear_claim(comm, folder)
         return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm)
     except (Exception, KeyboardInterrupt, SystemExit) as caught:
         error = RunError(raised(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment

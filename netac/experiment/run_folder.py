@@ -79,7 +79,6 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     """
     make_run_folder(folder)
     held.enter_context(RunLock(folder))
-    (folder / launch.CLAIM).unlink(missing_ok=True)
     mine = setting.experiment.tables()
     if (folder / EXPERIMENT).exists():
         theirs = _filled(config.read(folder / EXPERIMENT).tables, mine, without_none(setting.defaults()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -13,8 +12,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # how many share the machine: seconds mean little where several do
-
-children: list[subprocess.Popen[str]] = []  # what a worker has started, and ends with it
 
 
 def cores() -> int:
@@ -70,6 +67,4 @@ def _begin(parent: Connection, number: int) -> None:
 
 def _end_with(parent: Connection) -> None:
     parent.poll(None)
-    for child in children:
-        child.terminate()
     os._exit(1)

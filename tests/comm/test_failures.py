@@ -16,6 +16,7 @@ import pytest
 from support.launching import ROOT, environment
 
 from netac.comm import checkpoints
+from netac.comm.launch.notices import MARK
 
 pytestmark = pytest.mark.alone
 
@@ -109,12 +110,12 @@ def test_an_environment_that_exits(netac, out):
 @pytest.mark.parametrize("reached", [(1,), (0, 1, 2)])
 def test_an_interrupt_of_any_process_ends_the_launch(file, out, mpi_start, tmp_path, reached):
     process = mpi_start(3, [sys.executable, "-m", "netac", "run", file, "--out", out, "--set", "iterations=10000000"],
-                        env={"NETAC_PLACEMENT_FILE": str(tmp_path / "placement")})
+                        env={MARK: "m"})
     until = time.monotonic() + 60
     while not list(out.glob("checkpoints/*.npz")):
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.05)
-    pids = [int(line.split()[4]) for line in (tmp_path / "placement").read_text().splitlines()]
+    pids = [int(process.stderr.readline().split()[5]) for _ in range(3)]
     for rank in reached:
         os.kill(pids[rank], signal.SIGINT)
     told = process.communicate(timeout=15)[1]

@@ -18,11 +18,13 @@ KILLED = "prterun noticed that process rank 1 with PID 101 on node h exited on\n
     ("Process name: [[12345,1],1]\n  Exit code:    2", 2, None),                # bad input: netac has said it
     ("BAD TERMINATION OF ...\nKILLED BY SIGNAL: 9", 9,
      Ending("a rank was killed by signal 9 (MPICH does not say which)", resumable=True)),
-    ("", 77, Ending("the launcher ended with status 77")),
+    ("BAD TERMINATION OF ...\nPID 101 RUNNING AT h ... EXIT STRING: Terminated (signal 15)", 15,
+     Ending("rank 1 (agents 3-4) was killed by signal 15", resumable=True)),
+    ("", 77, None),
     ("", 1, None),
 ])
 def test_endings(reports, status, expected):
-    assert explain(reports, status, "MPICH", PLACEMENT) == expected
+    assert explain(reports, status, "MPICH", PLACEMENT, said=True) == expected
 
 
 def test_without_a_placement_the_rank_is_named():
@@ -35,7 +37,7 @@ def test_without_a_placement_the_rank_is_named():
     (KILLED, "", 137, "rank 1 (agents 3-4) was killed by signal 9"),
     ("", "BAD TERMINATION\nEXIT STRING: Killed (signal 9)", 9,
      "a rank was killed by signal 9 (MPICH does not say which)"),
-    ("Traceback ...", "", 1, "the launch ended with status 1"),
+    ("Traceback ...", "", 1, "the launcher ended with status 1 before the run was finished"),
 ])
 def test_a_failed_run_has_one_cause(told, printed, status, expected):
     assert failure(told, printed, status, "MPICH", PLACEMENT) == expected

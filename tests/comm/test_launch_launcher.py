@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.launching import ROOT, SCRIPT, environment
+from support.launching import DONE, ROOT, SCRIPT, environment
 
 
 def test_it_imports_no_more_than_it_needs():
@@ -26,12 +26,14 @@ def test_it_imports_no_more_than_it_needs():
 
 
 def test_python_m_does_the_same(fake_mpirun, two_agents):
-    mpirun = fake_mpirun("mpich", "echo 'Abort(1) on node 0 (rank 0 in comm 0): ...' >&2; kill -9 $$")
+    mpirun = fake_mpirun("mpich", "echo netac: error: it >&2\necho 'Abort(1) on node 0 (rank 0 in comm 0): ...' >&2\n"
+                         "kill -9 $$")
     commands = [[str(SCRIPT)], [sys.executable, "-m", "netac.comm.launch"]]
     said = [subprocess.run([*command, "-n", "2", two_agents], env=environment(mpirun), cwd=ROOT, capture_output=True,
                            text=True, timeout=60) for command in commands]
     assert said[0].returncode == said[1].returncode == 128 + signal.SIGKILL
-    assert said[0].stderr.splitlines()[1:] == said[1].stderr.splitlines()[1:] == ["run_mpi.sh: rank 0 ended the launch"]
+    expected = ["netac: error: it", "run_mpi.sh: rank 0 ended the launch"]
+    assert said[0].stderr.splitlines()[1:] == said[1].stderr.splitlines()[1:] == expected
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_the_python_of_the_environment_is_used_though_another_lies_beside_mpirun
 
 
 def test_the_launch_survives_the_end_of_a_terminal_under_nohup(fake_mpirun, two_agents):
-    mpirun = fake_mpirun("open-mpi-5", "echo started; sleep 0.5; echo ended")
+    mpirun = fake_mpirun("open-mpi-5", "echo started; sleep 0.5; echo ended; " + DONE)
     command = ["nohup", str(SCRIPT), "-n", "2", str(two_agents)]
     with subprocess.Popen(command, env=environment(mpirun), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as process:

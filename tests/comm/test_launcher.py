@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from support.launching import ROOT, SCRIPT, environment
+from support.launching import DONE, ROOT, SCRIPT, environment
 
 from netac.comm.launch.command import THREADS
 
@@ -107,7 +107,7 @@ def test_pythonpath_travels(run_mpi, fake_mpirun, two_agents):
 
 
 def test_it_says_what_it_runs(run_mpi, fake_mpirun, two_agents):
-    mpirun = fake_mpirun("open-mpi-5")
+    mpirun = fake_mpirun("open-mpi-5", DONE)
     result = run_mpi("-n", "5000", two_agents, "--resume", mpirun=mpirun)
     assert result.returncode == 0
     said, = result.stderr.splitlines()
@@ -122,7 +122,8 @@ def test_verbose_is_passed_on(run_mpi, fake_mpirun, two_agents):
 
 @pytest.mark.parametrize("status", [0, 1, 2, 77])
 def test_the_exit_status_is_passed_on(run_mpi, fake_mpirun, two_agents, status):
-    assert run_mpi("-n", "2", two_agents, mpirun=fake_mpirun("open-mpi-5", f"exit {status}")).returncode == status
+    mpirun = fake_mpirun("open-mpi-5", f"{DONE}; exit {status}")
+    assert run_mpi("-n", "2", two_agents, mpirun=mpirun).returncode == status
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

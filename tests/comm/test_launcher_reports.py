@@ -19,13 +19,14 @@ from support.launching import SCRIPT, environment
 
 from netac.comm.launch.family import Mpi
 
+pytestmark = pytest.mark.alone
+
 RULE = "-" * 74
 PLACEMENT = """\
-cat > "$NETAC_PLACEMENT_FILE" <<'END'
-netac: rank 0 pid 100 host h agents 0-2
-netac: rank 1 pid 101 host h agents 3-4
-END
+printf '\\x1e%s netac: rank %s host h agents %s\\n' "$NETAC_LAUNCH_MARK" '0 pid 100' 0-2 \\
+    "$NETAC_LAUNCH_MARK" '1 pid 101' 3-4 >&2
 """
+SAID = "netac: error: agent 3, iteration 17: the reward is nan"
 KILLED_4 = "mpirun noticed that process rank 1 with PID 0 on node h exited on signal 9 (Killed)."
 KILLED_5 = "prterun noticed that process rank 1 with PID 101 on node h exited on\nsignal 9 (Killed)."
 ABORT_4 = "MPI_ABORT was invoked on rank 1 in communicator MPI_COMM_WORLD\nwith errorcode 1.\n\nNOTE: ..."
@@ -36,6 +37,12 @@ STATUS_4 = ("mpirun detected that one or more processes exited with non-zero sta
 STATUS_5 = ("prterun detected that one or more processes exited with non-zero status,\n"
             "thus causing the job to be terminated. The first process to do so was:\n\n"
             "   Process name: [prterun-h-4161@1,1]\n   Exit code:    STATUS")
+
+LEFT_5 = "prterun has exited due to process rank 1 with PID 101 on node h exiting\nimproperly. There are ..."
+LOST_5 = ("PRTE has lost communication with a remote daemon.\n\n  HNP daemon   : [prterun-a-1@0,0] on node a\n"
+          "  Remote daemon: [prterun-a-1@0,1] on node h\n\nThis is usually due to ...")
+PEER_5 = ("An MPI communication peer process has unexpectedly disconnected.  This\nusually indicates ...\n"
+          "  Local host: a\n  Local PID:  7\n  Peer host:  h")
 
 
 def banner(*texts: str) -> str:
@@ -80,25 +87,46 @@ def test_without_a_placement_the_rank_is_named(launch):
     ("open-mpi-5", ABORT_5, 1, ["run_mpi.sh: rank 1 (agents 3-4) ended the launch"]),
     ("open-mpi-4", STATUS_4, 1, ["run_mpi.sh: rank 1 (agents 3-4) ended with status 1"]),
     ("open-mpi-5", STATUS_5, 1, ["run_mpi.sh: rank 1 (agents 3-4) ended with status 1"]),
-    ("open-mpi-5", STATUS_5, 2, []),    # bad input: netac has said what is wrong
+    ("open-mpi-5", STATUS_5, 2, []),    # bad input
+    ("mpich", "another block", 1, [RULE, "another block", RULE]),
 ])
 def test_banners_become_one_line(launch, mpi, text, status, expected):
     report = banner(text.replace("STATUS", str(status)))
-    result = launch(mpi, f"{PLACEMENT}echo netac said it >&2\n{report}exit {status}")
+    result = launch(mpi, f"{PLACEMENT}echo '{SAID}' >&2\n{report}exit {status}")
     assert result.returncode == status
-    assert said_after(result) == ["netac said it", *expected]
+    assert said_after(result) == [SAID, *expected]
+
+
+@pytest.mark.parametrize(("body", "status", "expected"), [
+    (banner(ABORT_5) + "exit 1", 1, "rank 1 (agents 3-4) ended the launch"),
+    (banner(STATUS_5.replace("STATUS", "3")) + "exit 3", 3, "rank 1 (agents 3-4) ended with status 3"),
+    (banner(LEFT_5) + "exit 1", 1, "rank 1 (agents 3-4) ended before the run did"),
+    (banner(LOST_5) + "exit 0", 1, "the connection to h, which has rank 0 (agents 0-2), rank 1 (agents 3-4), was lost"),
+    (banner(PEER_5) + "exit 14", 14, "a process on h ended: rank 0 (agents 0-2), rank 1 (agents 3-4)"),
+    ("echo '[h:00000] *** An error occurred in Socket closed' >&2; exit 1", 1,
+     "the launcher ended with status 1 before the run was finished"),
+    ("exit 0", 1, "process 0 ended before the run was finished, and Open MPI 5.0.11 does not say why"),
+    ("kill -9 $$", 137, "the launcher was killed by signal 9"),
+])
+def test_what_netac_has_not_said_is_told_in_one_line_with_the_way_on(launch, body, status, expected):
+    result = launch("open-mpi-5", PLACEMENT + body)
+    assert result.returncode == status
+    said, = said_after(result)
+    assert said.startswith(f"run_mpi.sh: {expected}; resume with: ") and said.endswith(" --resume")
 
 
 def test_two_banners_of_one_abort_become_one_line(launch):
     second = 'prterun has exited due to process rank 1 with PID 0 on node h calling\n"abort". This may have caused ...'
     result = launch("open-mpi-5", f"{banner(ABORT_5, second)}exit 1")
-    assert said_after(result) == ["run_mpi.sh: rank 1 ended the launch"]
+    said, = said_after(result)
+    assert said.startswith("run_mpi.sh: rank 1 ended the launch; resume with: ")
 
 
 def test_other_blocks_are_left_alone(launch):
     text = "There are not enough slots available in the system to satisfy the 3\nslots that were requested"
     result = launch("open-mpi-5", f"{banner(text)}exit 1")
-    assert said_after(result) == [RULE, *text.splitlines(), RULE]
+    assert said_after(result)[:-1] == [RULE, *text.splitlines(), RULE]
+    assert said_after(result)[-1].startswith("run_mpi.sh: the launcher ended with status 1 before the run was finished")
 
 
 def test_verbose_leaves_the_banner_and_still_explains(run_mpi, fake_mpirun, two_agents):
@@ -126,7 +154,7 @@ def test_hydra_reports_on_standard_output(launch, mpi, report, name):
 def test_an_abort_under_hydra_names_its_rank(launch, mpi):
     line = "Abort(1) on node 1 (rank 1 in comm 0): application called MPI_Abort(MPI_COMM_WORLD, 1) - process 1"
     result = launch(mpi, f"{PLACEMENT}echo '{line}' >&2\nexit 1")
-    assert said_after(result) == ["run_mpi.sh: rank 1 (agents 3-4) ended the launch"]
+    assert said_after(result)[0].startswith("run_mpi.sh: rank 1 (agents 3-4) ended the launch; resume with: ")
 
 
 def test_an_unfinished_line_is_shown_at_once(fake_mpirun, two_agents):
@@ -152,14 +180,15 @@ def test_the_ranks_learn_how_wide_the_terminal_is(fake_mpirun, two_agents):
 RANKS = """\
 import os, signal, sys, time
 from mpi4py import MPI
-
-pytestmark = pytest.mark.alone
 world = MPI.COMM_WORLD
+from netac.comm import launch
+launch.announce(world, str, False)
 pids = world.gather(os.getpid())
 if world.rank == 0:
-    with open(os.environ["NETAC_PLACEMENT_FILE"], "w") as file:
-        file.writelines(f"netac: rank {r} pid {p} host h agents {r}\\n" for r, p in enumerate(pids))
     print(*pids, os.environ["OMP_NUM_THREADS"], os.environ["NETAC_MPI"], flush=True)
+    if sys.argv[1:] > ["sleep"]:
+        with open(sys.argv[2], "w") as file:
+            print(*pids, file=file)
 world.Barrier()
 if sys.argv[1] == "kill" and world.rank == 1:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -223,16 +252,16 @@ def test_signals_end_every_rank(ranks, number):
 
 
 def test_the_mpirun_fixture_gives_status_and_output(mpirun, ranks, tmp_path):
-    result = mpirun(3, [sys.executable, ranks, "exit", "2"], env={"NETAC_PLACEMENT_FILE": str(tmp_path / "placement")})
+    result = mpirun(3, [sys.executable, ranks, "exit", "2"])
     assert result.returncode == 2
     assert result.stdout.split()[3:] == ["1", "1"]
 
 
 def test_the_mpirun_fixture_ends_what_takes_too_long(mpirun, ranks, tmp_path):
-    placement = tmp_path / "placement"
+    pids = tmp_path / "pids"
     with pytest.raises(pytest.fail.Exception, match="3 processes did not end within 3 s"):
-        mpirun(3, [sys.executable, ranks, "sleep"], timeout=3, env={"NETAC_PLACEMENT_FILE": str(placement)})
-    assert running([int(line.split()[4]) for line in placement.read_text().splitlines()]) == []
+        mpirun(3, [sys.executable, ranks, "sleep", pids], timeout=3)
+    assert running([int(pid) for pid in pids.read_text().split()]) == []
 
 
 @pytest.mark.parametrize("processes", [1, 2])

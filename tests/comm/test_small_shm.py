@@ -27,6 +27,7 @@ FIVE = {"OMPI_COMM_WORLD_LOCAL_SIZE": "5", "OMPI_COMM_WORLD_SIZE": "5"}
 def free(monkeypatch) -> Callable[[float], None]:
     """`free(megabytes)`: so much is free in /dev/shm."""
     def be(megabytes: float) -> None:
+        monkeypatch.setattr(small_shm, "taken", lambda: 0)
         monkeypatch.setattr(small_shm.shutil, "disk_usage", lambda _: SimpleNamespace(free=int(megabytes * MB)))
 
     return be
@@ -58,6 +59,20 @@ def test_mpich_is_not_started_where_it_would_be_killed(free):
     refuse_too_small(5)
     with pytest.raises(InputError, match=r"^/dev/shm: too little memory .* \(found '5.4 MB free'; valid: 6.4 MB or mo"):
         refuse_too_small(6)
+
+
+def test_what_the_launch_itself_has_taken_counts_as_free(free, monkeypatch, tmp_path):
+    free(5.4)
+    refuse_too_small(6, taken=MB)
+    monkeypatch.undo()
+    monkeypatch.setattr(small_shm, "PLACE", str(tmp_path))
+    (tmp_path / "sm_segment.old").write_bytes(bytes(MB))
+    assert 0 <= small_shm.taken() <= MB
+    monkeypatch.setattr(small_shm.os, "getppid", lambda: os.getpid())
+    before = small_shm.taken()
+    (tmp_path / "mpich_shm_1").write_bytes(bytes(2 * MB))
+    (tmp_path / "others").write_bytes(bytes(MB))
+    assert small_shm.taken() - before == 2 * MB
 
 
 def test_run_mpi_says_so_before_it_starts_mpich(fake_mpirun, two_agents):

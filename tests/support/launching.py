@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "run_mpi.sh"
+DONE = r"""printf '\x1e%s done\n' "$NETAC_LAUNCH_MARK" >&2"""     # how a fake mpirun says that process 0 is done
 
 
 def environment(mpirun: Path | None = None, **variables: str) -> dict[str, str]:

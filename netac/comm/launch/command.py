@@ -16,6 +16,8 @@ from netac.utils.errors import InputError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
            "NUMEXPR_NUM_THREADS")
+KEEP_ALIVE = {"time": "5", "intvl": "2", "probes": "3"}     # a host that is lost is missed after 5 + 3 x 2 seconds
+ABORT_DELAY = {"OMPI_MCA_opal_abort_delay": "1"}            # see `patience`
 TEMPORARY = ("TMPDIR", "TMP", "TEMP")       # name a folder for temporary files, the first that is set: Open MPI's order
 
 
@@ -58,6 +60,19 @@ def passing(family: str, variables: Mapping[str, str]) -> list[str]:
     return []
 
 
+def patience(family: str, hostfile: str | None) -> dict[str, str]:
+    """What an MPI is to know, as environment variables, of hosts that vanish and processes that die.
+
+    Open MPI misses a host after eight minutes only.  On several hosts the end of a process is noticed by its peers,
+    too, which then abort; they wait for a second, so that the one that really died is reported.
+    """
+    if family not in OPEN_MPI:
+        return {}
+    prefix = "PRTE" if family == OPEN_MPI_5 else "OMPI"
+    alive = {f"{prefix}_MCA_oob_tcp_keepalive_{name}": value for name, value in KEEP_ALIVE.items()}
+    return alive | (ABORT_DELAY if hostfile else {})
+
+
 def command(mpi: Mpi, processes: int, program: Sequence[str], *, cores: int = 0, hostfile: str | None = None,
             variables: Mapping[str, str] | None = None,
             environ: Mapping[str, str] = os.environ) -> tuple[list[str], dict[str, str]]:
@@ -77,7 +92,7 @@ def command(mpi: Mpi, processes: int, program: Sequence[str], *, cores: int = 0,
     passed = rank_variables(environ) | dict(variables or {})
     argv = [mpi.mpirun, *flags(mpi.family, processes, cores=cores, hostfile=hostfile, root=is_root()),
             *passing(mpi.family, passed), *program]
-    return argv, with_parts(mpi.mpirun, environ) | passed
+    return argv, patience(mpi.family, hostfile) | with_parts(mpi.mpirun, environ) | passed
 
 
 def check_folders(environ: Mapping[str, str]) -> None:

@@ -15,8 +15,12 @@ ERROR = "netac: error: "
 _KILLED = re.compile(r"rank ([0-9]+) with PID [0-9]+ on node [^ ]+ exited on signal ([0-9]+)")
 _ABORTED = re.compile(r"(?:MPI_ABORT was invoked on rank|Abort\([0-9]+\) on node [0-9]+ \(rank) ([0-9]+)")
 _QUIT = re.compile(r"Process name: \[+[^ ]*,([0-9]+)\] Exit code: ([0-9]+)")
+_LEFT = re.compile(r"has exited due to process rank ([0-9]+) with PID [0-9]+ on node [^ ]+ exiting improperly")
 _BADLY = re.compile(r"BAD TERMINATION.*(?:EXIT STRING: [^(]*\(signal |KILLED BY SIGNAL: )([0-9]+)")
-_PLACED = re.compile(r"^netac: rank ([0-9]+) .* agents (.*)$", re.MULTILINE)
+_RAN_AT = re.compile(r"PID ([0-9]+) RUNNING AT ([^ ]+)")
+_LOST = re.compile(r"lost communication with a remote daemon.*?Remote daemon: [^ ]+ on node ([^ ]+)")
+_PEER = re.compile(r"peer process has unexpectedly disconnected.*?Peer host: ([^ ]+)")
+_PLACED = re.compile(r"^netac: rank ([0-9]+) pid ([0-9]+) host ([^ ]+) agents (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -32,31 +36,56 @@ class Ending:
     resumable: bool = False
 
 
-def explain(reports: str, status: int, title: str, placement: str = "") -> Ending | None:
-    """Which agents ended a launch; None where the run has said what there is to say.
+def explain(reports: str, status: int, title: str, placement: str = "", said: bool = False) -> Ending | None:
+    """Which agents ended a launch that is not finished; None where the run has said what there is to say.
 
     Args:
         reports: what the launcher said of it, among other things.
-        status: the launcher's exit status.
+        status: the launcher's exit status, as a shell tells it.
         title: what the MPI is called.
-        placement: what process 0 wrote to the placement file; without it the rank is named alone.
+        placement: what process 0 told of it (`announce`); without it the rank is named alone.
+        said: whether the run has told of an error itself.
     """
     text = " ".join(reports.split())
-    agents = {int(rank): f" (agents {held})" for rank, held in reversed(_PLACED.findall(placement))}
+    placed = {int(rank): (pid, host, held) for rank, pid, host, held in reversed(_PLACED.findall(placement))}
 
-    def who(rank: str) -> str:
-        return f"rank {rank}{agents.get(int(rank), '')}"
+    def who(rank: str | int) -> str:
+        return f"rank {rank}" + (f" (agents {placed[int(rank)][2]})" if int(rank) in placed else "")
+
+    def on(host: str) -> str:
+        return ", ".join(who(rank) for rank, (_, where, _) in sorted(placed.items()) if where == host)
 
     if found := _KILLED.search(text):
         return Ending(f"{who(found[1])} was killed by signal {found[2]}{_behind(found[2])}", resumable=True)
     if found := _ABORTED.search(text):
-        return Ending(f"{who(found[1])} ended the launch")
+        return Ending(f"{who(found[1])} ended the launch", resumable=not said)
+    if found := _LOST.search(text):
+        held = f", which has {there}," if (there := on(found[1])) else ""
+        return Ending(f"the connection to {found[1]}{held} was lost", resumable=True)
     if found := _QUIT.search(text):
-        return None if found[2] == "2" else Ending(f"{who(found[1])} ended with status {found[2]}")
+        if said and found[2] == "2":
+            return None
+        return Ending(f"{who(found[1])} ended with status {found[2]}", resumable=not said)
+    if found := _LEFT.search(text):
+        return None if said else Ending(f"{who(found[1])} ended before the run did", resumable=True)
     if found := _BADLY.search(text):
-        return Ending(f"a rank was killed by signal {found[1]} ({title} does not say which){_behind(found[1])}",
-                      resumable=True)
-    return Ending(f"the launcher ended with status {status}") if status > 2 else None
+        at = _RAN_AT.search(text) if int(found[1]) != signal.SIGKILL else None     # Hydra ends the others with SIGKILL
+        dead = next((who(rank) for rank, place in placed.items() if at and at.groups() == place[:2]), None)
+        unknown = "" if dead else f" ({title} does not say which)"
+        return Ending(f"{dead or 'a rank'} was killed by signal {found[1]}{unknown}{_behind(found[1])}", resumable=True)
+    if status > 2 and (found := _PEER.search(text)):
+        there = f": {there}" if (there := on(found[1])) else ""
+        return Ending(f"a process on {found[1]} ended{there}", resumable=True)
+    return None if said else Ending(_unexplained(status, title), resumable=True)
+
+
+def _unexplained(status: int, title: str) -> str:
+    """What can be said of a launch that nobody has explained."""
+    if not status:
+        return f"process 0 ended before the run was finished, and {title} does not say why"
+    if status - 128 in set(signal.Signals):
+        return f"the launcher was killed by signal {status - 128}"
+    return f"the launcher ended with status {status} before the run was finished"
 
 
 def _behind(number: str) -> str:
@@ -64,17 +93,17 @@ def _behind(number: str) -> str:
     return f": a bus error, {PLACE} may be full ({MORE})" if int(number) == signal.SIGBUS else ""
 
 
-def failure(told: str, printed: str, status: int, title: str, placement: str = "") -> str:
+def failure(told: str, printed: str, status: int, title: str, placement: str = "", said: bool = False) -> str:
     """Why a launch of `netac run` failed, in one line: its own message if it left one, else what `explain` finds.
 
     Args:
         told: what the launch wrote to standard error.
         printed: what it wrote to standard output.
-        status, title, placement: as in `explain`.
+        status, title, placement, said: as in `explain`.
     """
-    said = next((line.removeprefix(ERROR) for line in told.splitlines() if line.startswith(ERROR)), None)
-    ending = explain(told + printed, status, title, placement)
-    return said or (ending.cause if ending else f"the launch ended with status {status}")
+    own = next((line.removeprefix(ERROR) for line in told.splitlines() if line.startswith(ERROR)), None)
+    ending = explain(told + printed, status, title, placement, said)
+    return own or (ending.cause if ending else f"the launch ended with status {status}")
 
 
 def resume_command(script: Sequence[str], processes: int, hostfile: str | None, file: str,

@@ -12,14 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import FrameType
 
 from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.command_line import USAGE, Request, parse
 from netac.comm.launch.explain import explain, resume_command
 from netac.comm.launch.family import HYDRA, Mpi, find_mpi
+from netac.comm.launch.guard import guarded
+from netac.comm.launch.notices import MARK, Hearing, new_mark
+from netac.comm.launch.open_files import make_room
 from netac.comm.launch.outputs import cannot_print
 from netac.comm.launch.sieve import PAUSE, Sieve, Tee
 from netac.comm.launch.small_shm import refuse_too_small
@@ -57,8 +58,10 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
     if request.dry_run:
         print(shlex.join(shown))
         return 0
-    if mpi.family in HYDRA and not request.hostfile:
-        refuse_too_small(request.processes)
+    if not request.hostfile:
+        if mpi.family in HYDRA:
+            refuse_too_small(request.processes)
+        make_room(request.processes)
     place = f"{cores} cores" if cores else f"the hosts of {request.hostfile}"
     _say(f"{mpi.title}, {request.processes} processes on {place}: {shlex.join(shown)}")
     return _launch(mpi, request, cores, again)
@@ -67,7 +70,7 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
 def _command(mpi: Mpi, request: Request, cores: int,
              variables: Mapping[str, str] | None = None) -> tuple[list[str], dict[str, str]]:
     if request.is_script:
-        program = [sys.executable, request.file, *request.arguments]
+        program = [sys.executable, "-m", "netac.comm.launch.script", request.file, *request.arguments]
     else:
         program = netac_run(request.file, *request.arguments, *(["--verbose"] if request.verbose else []))
     return command(mpi, request.processes, program, cores=cores, hostfile=request.hostfile, variables=variables)
@@ -79,30 +82,31 @@ def _launch(mpi: Mpi, request: Request, cores: int, again: Sequence[str]) -> int
     Args:
         again: the words that started this program, for the command that resumes.
     """
-    with TemporaryDirectory(prefix="netac-launch.") as scratch, _Signals() as signals:
-        placement = Path(scratch) / "placement"
-        argv, environment = _command(mpi, request, cores, {"NETAC_PLACEMENT_FILE": str(placement)} | _terminal())
+    with _Signals() as signals:
+        mark = new_mark()
+        hearing = Hearing(mark)
+        argv, environment = _command(mpi, request, cores, {MARK: mark} | _terminal())
         try:    # a process group of its own: some launchers are scripts, and a signal must reach what they started
             process = subprocess.Popen(argv, env=environment, process_group=0, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
             raise InputError(f"cannot run {mpi.mpirun}: {error.strerror}") from None
-        signals.end_with(process)
-        reports, lost = _show(process, Tee if request.verbose else Sieve)
-        status = process.wait()
+        with guarded(process):
+            signals.end_with(process)
+            reports, lost = _show(process, Tee if request.verbose else Sieve, hearing)
+            status = process.wait()
         status = 128 - status if status < 0 else status
-        placed = placement.read_text() if placement.is_file() else ""
     resume = resume_command(again, request.processes, request.hostfile, request.file, request.arguments)
     hint = f"; resume with: {resume}" if resume else ""
     if signals.caught:
         _say(f"stopped by {signals.caught.name}{hint}")
         return 128 + signals.caught
-    ending = explain(reports, status, mpi.title, placed) if status else None
-    if ending:
+    unfinished = status or not hearing.done
+    if unfinished and (ending := explain(reports, status, mpi.title, hearing.placement, hearing.said)):
         _say(ending.cause + (hint if ending.resumable else ""))
     if lost is not None:
         _say(cannot_print(lost))
-    return status or int(lost is not None)
+    return status or int(unfinished or lost is not None)
 
 
 def _terminal() -> dict[str, str]:
@@ -146,10 +150,10 @@ class _Signals:
                 os.killpg(self._process.pid, signal.SIGTERM)
 
 
-def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> tuple[str, OSError | None]:
-    """Shows what the process writes into its pipes until they are closed.
+def _show(process: subprocess.Popen[bytes], kind: type[Tee], hearing: Hearing) -> tuple[str, OSError | None]:
+    """Shows what the process writes into its pipes until they are closed, but for what `hearing` takes out.
 
-    A pipe is closed where nobody reads what it shows any more; what cannot be written, as on a full disk, is left out.
+    Standard output is closed where nobody reads it any more; what cannot be written, as on a full disk, is left out.
 
     Returns:
         What was kept of it for `explain`, and why standard output is not whole, if it is not.
@@ -165,15 +169,26 @@ def _show(process: subprocess.Popen[bytes], kind: type[Tee]) -> tuple[str, OSErr
                 pipe, out, sieve = key.data
                 now, shown, ended = time.monotonic(), b"", False
                 if key.fd in arrived:
-                    data = os.read(key.fd, 65536)
-                    shown, ended = (sieve.feed(data, now), False) if data else (sieve.end(), True)
+                    data, ended = _read(key.fd, hearing if out == 2 else None)
+                    shown = sieve.feed(data, now) + (sieve.end() if ended else b"")
                 error = _write(out, shown + sieve.tick(now))
                 if error and out == 1 and not isinstance(error, BrokenPipeError):
                     lost = error
-                if ended or isinstance(error, BrokenPipeError):
+                if ended or (out == 1 and isinstance(error, BrokenPipeError)):
                     selector.unregister(pipe)
                     pipe.close()
     return "".join(sieve.kept.decode(errors="replace") for _, _, sieve in pipes), lost
+
+
+def _read(pipe: int, hearing: Hearing | None) -> tuple[bytes, bool]:
+    """What has arrived, less what `hearing` takes out, and whether it was the last.
+
+    Open MPI strews NULs where hosts are several, which `hearing` need not see either.
+    """
+    data = os.read(pipe, 65536)
+    if hearing is None:
+        return data, not data
+    return (hearing.feed(data.replace(b"\0", b"")), False) if data else (hearing.end(), True)
 
 
 def _write(out: int, data: bytes) -> OSError | None:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from netac.comm.launch.small_shm import in_words, number, parameters, refuse_too_small
+from netac.comm.launch import notices
+from netac.comm.launch.small_shm import in_words, number, parameters, refuse_too_small, taken
 from netac.utils.errors import InputError, NetacError, out_of_memory, raised, users_line
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _prepare() -> None:
         InputError: there is too little of it.
     """
     if not is_follower():
-        refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"))      # which Hydra sets
+        refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"), taken())      # which Hydra sets
     chosen = parameters(os.environ)
     os.environ.update(chosen)
     if (told := in_words(chosen)) and not is_follower():
@@ -136,6 +137,22 @@ def end(error: Exception) -> int:
     return exit_status(error)
 
 
+def finished() -> None:
+    """Tell the launcher that all is done, from process 0, where everything else is; to be called at the very end."""
+    if not is_follower():
+        notices.tell(notices.DONE)
+
+
+def clear_claim(comm: MPI.Intracomm | None, folder: Path | None) -> None:
+    """Let none but this launch's processes have claimed in `folder` that they were the first to fail."""
+    def clear() -> None:
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                (folder / CLAIM).unlink()
+
+    agree(comm, clear)
+
+
 def exit_status(error: BaseException) -> int:
     """What the command line ends with after this error."""
     if isinstance(error, KeyboardInterrupt):
@@ -189,15 +206,13 @@ def _first_to_fail(folder: Path | None) -> bool:
 
 
 def announce(comm: MPI.Intracomm | None, describe: Callable[[int], str], show: bool) -> None:
-    """Say which process holds which agents: to standard error (`show`), and to the file run_mpi.sh asks for."""
+    """Say which process holds which agents: to standard error (`show`), and to a launcher that wants to know."""
     line = f"{os.getpid()} host {socket.gethostname()}"
     lines = [line] if comm is None else comm.gather(line, root=0)
     if lines is None:
         return
     text = "".join(f"netac: rank {rank} pid {line} {describe(rank)}\n" for rank, line in enumerate(lines))
-    wanted = os.environ.get("NETAC_PLACEMENT_FILE")
-    if wanted:
-        with contextlib.suppress(OSError):
-            Path(wanted).write_text(text)
+    for line in text.splitlines():
+        notices.tell(line)
     if show:
         print(text, end="", file=sys.stderr, flush=True)

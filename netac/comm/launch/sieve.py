@@ -11,8 +11,10 @@ LONGEST = 20_000                        # bytes that are kept for `explain`
 _RULE = re.compile(rb"-{60,}|={60,}")   # stands before and after a launcher's reports
 _BEGUN = re.compile(rb"[-=]+")          # may become one
 _DEAD_RANK = re.compile(rb"exited on.*signal|MPI_ABORT was invoked|exited due to process rank|non-zero status"
-                        rb"|non-zero exit code|BAD TERMINATION", re.DOTALL)
-_TOLD = re.compile(rb"YOUR APPLICATION TERMINATED WITH|Abort\(.*\) on node ")
+                        rb"|non-zero exit code|BAD TERMINATION|exiting.improperly|lost communication with a remote"
+                        rb"|peer process has unexpectedly disconnected", re.DOTALL)
+_TOLD = re.compile(rb"YOUR APPLICATION TERMINATED WITH|Abort\(.*\) on node |\[[^ ]+:[0-9]+\] (?:\*\*\* |Delaying for )"
+                   rb"|\[warn\] Epoll ")
 _ADVICE = (b"This typically refers to a problem with your application.",
            b"Please see the FAQ page for debugging suggestions")
 

@@ -6,14 +6,18 @@ missing kills the process (SIGBUS).  It gets half of what is free; the other hal
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from netac.utils.errors import InputError
 
 PLACE = "/dev/shm"
 USUAL, LEAST = 16 << 20, 2 << 20      # bytes a process: what Open MPI takes, and what it takes at least
 MPICH = 17 << 16                      # what MPICH takes when it starts: 1.03 MB a process were measured
+SEGMENTS = ("mpich_shm_*", "sm_segment.*", "vader_segment.*")
 MORE = "a container gets more with docker run --shm-size=1g"
 
 
@@ -23,7 +27,7 @@ def parameters(environ: Mapping[str, str]) -> dict[str, str]:
     here = number(environ, "OMPI_COMM_WORLD_LOCAL_SIZE")
     if not here or any(name.startswith("OMPI_MCA_btl") for name in environ):
         return {}
-    each = _free() // 2 // here
+    each = (_free() + taken()) // 2 // here
     if each >= USUAL:
         return {}
     if each >= LEAST:
@@ -40,17 +44,32 @@ def in_words(chosen: Mapping[str, str]) -> str | None:
             f"slower ({MORE})")
 
 
-def refuse_too_small(processes: int) -> None:
+def refuse_too_small(processes: int, taken: int = 0) -> None:
     """Where MPICH is to start so many processes on this host, before it takes its memory.
+
+    Args:
+        taken: bytes that it has taken all the same.
 
     Raises:
         InputError: there is less than that, and a process would be killed.
     """
-    needed, free = MPICH * processes, _free()
+    needed, free = MPICH * processes, _free() + taken
     if free < needed:
         raise InputError("too little memory that processes can share for this MPI to start", key=PLACE,
                          found=f"{free / 2**20:.1f} MB free",
                          valid=f"{needed / 2**20:.1f} MB or more: {MORE}; or fewer processes")
+
+
+def taken() -> int:
+    """Bytes that processes of this launch have taken already, so that all see alike what was free when it began."""
+    found = 0
+    with suppress(OSError):
+        began = os.stat(f"/proc/{os.getppid()}").st_ctime
+        for path in (path for kind in SEGMENTS for path in Path(PLACE).glob(kind)):
+            with suppress(OSError):
+                segment = path.stat()
+                found += segment.st_blocks * 512 if segment.st_ctime >= began else 0
+    return found
 
 
 def _free() -> int:
