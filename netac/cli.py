@@ -363,6 +363,6 @@ def main() -> None:
         status = 130
     except SystemExit as ended:
         status = ended.code
-    except Exception as error:
+    except BaseException as error:
         status = launch.end(error)
     sys.exit(status if launch.printed("netac: error") else status or 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from netac.comm import checkpoints, launch
+from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.envs import BatchedEnvironment, TabularEnvironment
 from netac.experiment import config
 from netac.experiment.build import Parts, Setting, assemble, prepare
@@ -19,7 +20,7 @@ from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, load_run
 from netac.sampling.chains import Chain
-from netac.utils.errors import InputError, RunError
+from netac.utils.errors import InputError, RunError, raised
 from netac.utils.plugins import Factory
 from netac.utils.progress import Progress, note
 from netac.utils.spaces import joint_space
@@ -117,19 +118,27 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
     """
     comm = launch.communicator()
     try:
-        return _evaluate(run_dir, Wanted(episodes, steps, greedy, frames), which, progress, comm)
-    except SystemExit as error:      # of a user's environment
-        raise RunError(f"the environment fails: SystemExit: {error}") from error
+        with watched(comm) as dog:
+            return _evaluate(run_dir, Wanted(episodes, steps, greedy, frames), which, progress, comm, dog)
+    except Stalled as error:
+        raise RunError(str(error)) from error
+    except Exception:
+        raise
     except KeyboardInterrupt as error:
         if comm is not None:
             launch.abort(error, comm, None)
         raise
+    except BaseException as error:      # of a user's environment
+        raise RunError(f"the environment fails: {raised(error)}") from error
 
 
 def _evaluate(run_dir: str | Path, wanted: Wanted, which: str, progress: bool,
-              comm: MPI.Intracomm | None) -> Evaluation:
+              comm: MPI.Intracomm | None, dog: Watchdog) -> Evaluation:
     record = launch.agree(comm, lambda: load_run(run_dir))
-    setting, mixed = prepare(config.read(record.folder / EXPERIMENT).experiment()), compare_hosts(comm)
+    experiment = config.read(record.folder / EXPERIMENT).experiment()
+    if experiment.patience is not None:
+        dog.patience = experiment.patience
+    setting, mixed = prepare(experiment), compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
