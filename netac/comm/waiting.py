@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -18,22 +18,17 @@ from netac.utils.pulse import pulse
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-ALONE, SHARING = 200, 5000     # tests at once, and with the processor offered to others in between
+AT_ONCE = 200                  # tests, before the processor is offered to others in between
 LEAST, MOST = 1e-4, 1e-2       # seconds of a pause
 SOON = 0.02                    # seconds without pauses
 
 
 def until(test: Callable[[], bool]) -> None:
     """Wait until a request's `Test` says that it is complete."""
-    for _ in repeat(None, ALONE):
+    for _ in repeat(None, AT_ONCE):
         if test():
             pulse.beats += 1
             return
-    for _ in repeat(None, SHARING):
-        if test():
-            pulse.beats += 1
-            return
-        os.sched_yield()
     _in_sight(test, SOON)
 
 
@@ -55,9 +50,13 @@ def _in_sight(test: Callable[[], bool], soon: float) -> None:
     pulse.beats += 1
 
 
-@cache
 def patient(comm: MPI.Intracomm) -> MPI.Intracomm:
     """The communicator, whose blocking calls wait as `until` does."""
+    return _patient()(comm)
+
+
+@cache
+def _patient() -> type[MPI.Intracomm]:
     from mpi4py import MPI
 
     class Patient(MPI.Intracomm):
@@ -93,20 +92,19 @@ def patient(comm: MPI.Intracomm) -> MPI.Intracomm:
             self._meet()
             return super().allgather(sendobj)
 
-        def allreduce(self, sendobj: Any, op: MPI.Op = MPI.SUM) -> Any:
+        def allreduce(self, sendobj: Any, op: Any = MPI.SUM) -> Any:
             self._meet()
             return super().allreduce(sendobj, op)
 
-        def Split_type(self, *arguments: Any) -> MPI.Intracomm:  # noqa: N802  # type: ignore[override]
+        def Split_type(self, *arguments: Any) -> Any:  # noqa: N802
             self._meet()
             return super().Split_type(*arguments)
 
-        def Create_dist_graph_adjacent(self, sources: Sequence[int], destinations: Sequence[int],  # noqa: N802
-                                       **options: Any) -> MPI.Distgraphcomm:
+        def Create_dist_graph_adjacent(self, *arguments: Any, **options: Any) -> MPI.Distgraphcomm:  # noqa: N802
             self._meet()
-            return super().Create_dist_graph_adjacent(sources, destinations, **options)
+            return super().Create_dist_graph_adjacent(*arguments, **options)
 
         def _meet(self) -> None:
             until(self.Ibarrier().Test)
 
-    return Patient(comm)
+    return Patient

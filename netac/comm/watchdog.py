@@ -94,9 +94,9 @@ class Watchdog:
         self._size, self._rank = (comm.size, comm.rank) if comm else (1, 0)
         self._mesh: Mesh | None = None
         self._main, self._over = threading.get_ident(), threading.Event()
-        self._seen, self._still, self._told, self._notice = (-1, None), 0.0, False, NOTICE
+        self._seen: tuple[int, int | None] = (-1, None)
+        self._still, self._told, self._notice = 0.0, False, NOTICE
         self._others: dict[int, tuple[State, float]] = {}       # what was heard last, and seconds since
-        self.verdict = ""
         self._thread = threading.Thread(target=self._watch, name="netac watchdog", daemon=True)
 
     def start(self, comm: MPI.Intracomm | None) -> None:
@@ -152,9 +152,9 @@ class Watchdog:
             self._told, self._notice = True, 2 * self._notice       # who is always slow is not told of it every time
             if speaks:
                 end = f"; after {self.patience:g} s of it all ends (patience)" if self.patience else ""
-                note(f"waiting {still:.0f} s {self._cause(states)}{end}")
+                note(f"waiting {still:.0f} s{self._cause(states)}{end}")
         if self.patience and still >= self.patience:
-            text = (f"no progress for {still:.0f} s (patience = {self.patience:g}; 0: none), waiting "
+            text = (f"no progress for {still:.0f} s (patience = {self.patience:g}; 0: none), waiting"
                     f"{self._cause(states)}; netac run goes on with --resume")
             self._end(text) if speaks else self._over.wait(GRACE) or os._exit(1)
 
@@ -164,11 +164,12 @@ class Watchdog:
                  if state is not None and state.iteration is not None and (rank in ranks or rank == self._rank)]
         when = f"iteration {known[0]}" if known else "outside of the iterations"
         if self._size == 1:
-            return f"in {when}: {how}"
+            return f", {when}: {how}"
         if not ranks:
-            return f"for one another, {when}: {how}"
-        held = f" ({', '.join(map(self.describe, ranks))})" if self.describe else ""
-        return f"for {ranks_in_words(ranks)}{held}, {when}: {how}"
+            return f" for one another, {when}: {how}"
+        held = ", ".join(self.describe(rank).removeprefix("agents ") for rank in ranks) if self.describe else ""
+        held = f" (agents {held})" if held else ""
+        return f" for {ranks_in_words(ranks)}{held}, {when}: {how}"
 
     def _end(self, text: str) -> None:
         """End this process, and with it the launch; the main thread of a single process is asked to, first."""
