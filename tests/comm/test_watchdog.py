@@ -84,7 +84,7 @@ def test_a_stalled_process_of_a_launch_is_named_and_all_ends(how, rank, place, m
     assert re.match(rf"netac: note: waiting \d s for rank {rank}{re.escape(held)}, {when}: {place}", told[0]), told
     assert told[1].startswith("netac: error: no progress for ") and f"rank {rank}{held}" in told[1]
     if how == "stop" and rank == 2:
-        whole = netac.run(GAME | {"env": "coordination"})
+        whole = netac.run(GAME | {"env": stalling("none", rank)})
         text = (out / "experiment.toml").read_text().replace('how = "stop"', 'how = "none"')
         (out / "experiment.toml").write_text(text)
         resumed = netac.run(GAME | {"env": stalling("none", rank)}, out=out, resume=True)
