@@ -7,7 +7,9 @@ def main() -> None:
     """Entry point: the command line, once it can be imported."""
     try:
         from netac import cli
-    except Exception as error:        # a package that is missing, or not what it should be
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:    # a package that is missing, or not what it should be
         from netac.comm import launch
         sys.exit(launch.end(error))
     cli.main()

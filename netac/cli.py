@@ -381,7 +381,7 @@ def main() -> None:
         status = 130
     except SystemExit as ended:
         status = ended.code
-    except Exception as error:
+    except BaseException as error:
         status = launch.end(error)
     status = status if launch.printed("netac: error") else status or 1
     if not status:

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 
 from netac.agents.parameters import Layout
+from netac.utils.pulse import pulse
 
 PARTS = ("omega", "lam", "theta")
 Direction = Callable[[np.ndarray], np.ndarray]      # (n, size) gradients -> (n, size) directions
@@ -70,6 +71,7 @@ class Optimizer:
         return Directions(*(partial(self._direction, k, samples) for k in range(len(PARTS))))
 
     def _direction(self, k: int, samples: int, gradient: np.ndarray) -> np.ndarray:
+        pulse.beats += 1
         scale = np.array(1.0 / samples, gradient.dtype)
         if self._clip is not None:
             norm = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / samples

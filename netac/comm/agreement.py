@@ -67,11 +67,11 @@ def differing(comm: MPI.Intracomm | None, what: str) -> str | None:
         value, _, host = line.tobytes().decode(errors="replace").strip().partition(" ")
         said.setdefault(value, {}).setdefault(host, []).append(rank)
     return None if len(said) == 1 else ", ".join(
-        f"{value} on {_ranks(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})"
+        f"{value} on {ranks_in_words(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})"
         for value, hosts in said.items())
 
 
-def _ranks(ranks: list[int]) -> str:
+def ranks_in_words(ranks: list[int]) -> str:
     """"rank 4", "ranks 0-3" or "ranks 0, 2, 5"."""
     if len(ranks) == 1:
         return f"rank {ranks[0]}"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
+from netac.comm.waiting import patient, until
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -51,7 +52,7 @@ class Repeated:
 
     def wait(self) -> None:
         """Until all has come and gone."""
-        self._request.Wait()
+        until(self._request.Test)
 
     def free(self) -> None:
         """Nothing is held between calls."""
@@ -64,7 +65,7 @@ def persistent() -> bool:
     A process that alone went without would be in another collective than its neighbours, and all would wait for ever.
     """
     from mpi4py import MPI
-    return MPI.COMM_WORLD.allreduce(_offers_persistent(MPI.COMM_SELF), MPI.LAND)
+    return patient(MPI.COMM_WORLD).allreduce(_offers_persistent(MPI.COMM_SELF), MPI.LAND)
 
 
 def _offers_persistent(alone: MPI.Intracomm) -> bool:
@@ -96,7 +97,7 @@ def collective(lasting: Callable, once: Callable, sent: MPIBuffer, received: MPI
         repeated = Repeated(lambda: once(sent, received))
         return Collective(repeated.start, repeated.wait, repeated.free)
     request = lasting(sent, received)
-    return Collective(request.Start, request.Wait, request.Free)
+    return Collective(request.Start, partial(until, request.Test), request.Free)
 
 
 class Everyone:
@@ -239,7 +240,7 @@ class PointToPoint(Buffered):
     def __init__(self, plan: Plan, width: int, dtype: np.dtype, comm: MPI.Intracomm):
         super().__init__(plan, width, dtype)
         from mpi4py import MPI
-        self._comm, self._all = comm, MPI.Request.Waitall
+        self._comm, self._all = comm, MPI.Request.Testall
         self._requests: list = []
 
     def _start(self) -> None:
@@ -251,7 +252,7 @@ class PointToPoint(Buffered):
                            in zip(self.plan.targets, self._send_starts, self._send_counts, strict=True)]
 
     def _wait(self) -> None:
-        self._all(self._requests)
+        until(partial(self._all, self._requests))
 
 
 class Neighbourhood(Buffered):

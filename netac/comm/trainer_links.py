@@ -6,7 +6,6 @@ Numbers travel, and are rounded, in single precision for every placement.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,12 +13,12 @@ import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.comm.waiting import asleep
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 TAG = 11
-PAUSE = 1e-4     # seconds between looks at what takes long: who waits in MPI would keep a core from those who work
 WIRE = np.dtype("f4")
 
 
@@ -144,13 +143,13 @@ class TrainerLinks:
         request = self._comm.Irecv(received, source=source, tag=TAG)
         if self.is_trainer and meanwhile is not None:
             meanwhile()
-        _wait_asleep(request)
+        asleep(request.Test)
         return received
 
     def meet(self) -> None:
         """Wait until all processes are here."""
         if self._comm is not None:
-            _wait_asleep(self._comm.Ibarrier())
+            asleep(self._comm.Ibarrier().Test)
 
     rows: ClassVar[dict[str, np.ndarray]] = {}      # what agents keep for the links
 
@@ -166,9 +165,3 @@ class TrainerLinks:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _wait_asleep(request: MPI.Request) -> None:
-    """Wait for a request without keeping a core busy."""
-    while not request.Test():
-        time.sleep(PAUSE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ from netac.envs._batched import Step
 from netac.envs._pettingzoo_check import as_parallel, empty, examine, given_back, key_of, plain
 from netac.envs._pettingzoo_game import Game
 from netac.envs._pettingzoo_spaces import ApiError, of_state
-from netac.utils.errors import InputError, NetacError, RunError, raised
+from netac.utils.errors import InputError, NetacError, RunError, quietly, raised
 from netac.utils.progress import note
 from netac.utils.streams import Purpose
 
@@ -140,7 +139,9 @@ class ParallelGames:
         row = np.zeros_like(self._states[e])
         try:
             self._state.write(self._envs[e].state(), row)
-        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:     # what a user's environment raises may be anything
             problem = of_state(error.problem) if isinstance(error, ApiError) else f"state() failed: {raised(error)}"
             if self.active[:, e].any():
                 raise self._failure(e, ApiError(problem, getattr(error, "mend", ""))) from error
@@ -210,7 +211,9 @@ class ParallelGames:
             raise
         except ApiError as error:
             raise self._failure(game, error) from error
-        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:     # what a user's environment raises may be anything
             problem = f"{what} failed: {raised(error)}"
             raise self._failure(game, ApiError(problem, "")) from error
 
@@ -240,8 +243,7 @@ class ParallelGames:
     def close(self) -> None:
         """Close all copies; failures to close are ignored."""
         for env in self._envs:
-            with suppress(Exception, SystemExit):
-                env.close()
+            quietly(env.close)
 
 
 def _state_of(env: Any) -> dict[str, np.ndarray]:

@@ -171,7 +171,9 @@ def _seats(env: Any) -> Seats:
 def _space(env: Any, what: str, agent: Any, i: int) -> Any:
     try:
         return getattr(env, what)(agent)
-    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:     # what a user's environment raises may be anything
         raise ApiError(f"{what}({agent!r}) failed: {raised(error)}",
                        f"a method {what}(agent) that returns the space of any of possible_agents", i) from error
 
@@ -264,7 +266,9 @@ def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
         state = env.state()
     except (NotImplementedError, AttributeError):
         return None
-    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:     # what a user's environment raises may be anything
         warnings["state"] = f"state() failed, so there is no global state: {raised(error)}"
         return None
     space = getattr(env, "state_space", None)
@@ -303,7 +307,9 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
             return True
         problem = ("after set_state other steps followed than after get_state; "
                    "all that an episode's reset draws is part of it")
-    except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:     # what a user's environment raises may be anything
         problem = getattr(error, "problem", None) or raised(error)
     warnings["resumption"] = ("get_state and set_state cannot be used, so that resumed runs begin new episodes: "
                               f"{problem}")

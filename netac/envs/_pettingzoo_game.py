@@ -10,6 +10,7 @@ import numpy as np
 
 from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
 from netac.utils.errors import InputError, NetacError, raised, short
+from netac.utils.pulse import pulse
 
 OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
 OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
@@ -141,10 +142,12 @@ class Game:
 
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         try:
-            return getattr(self.env, name)(*arguments, **keywords)
-        except NetacError:
+            answer = getattr(self.env, name)(*arguments, **keywords)
+            pulse.beats += 1
+            return answer
+        except (NetacError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:     # what a user's environment raises may be anything
+        except BaseException as error:     # what a user's environment raises may be anything
             if isinstance(error, TypeError) and "seed" in str(error):
                 raise ApiError(f"reset takes no seed: {error}", "def reset(self, seed=None, options=None)") from error
             raise ApiError(f"{name} failed: {raised(error)}", RUNS) from error

@@ -169,9 +169,9 @@ def _perform(job: Job) -> SeedResult:
         else:
             run(job.experiment, out=job.folder, resume=True)
         return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder)))
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         return SeedResult(job.algorithm, job.seed, "failed", error=str(error))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from netac.comm import checkpoints, launch
+from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.envs import BatchedEnvironment, TabularEnvironment
 from netac.experiment import budget, config
 from netac.experiment import trust as trusting
@@ -21,7 +22,7 @@ from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, RunRecord, load_run
 from netac.sampling.chains import Chain
 from netac.utils import memory
-from netac.utils.errors import InputError, RunError
+from netac.utils.errors import InputError, RunError, raised
 from netac.utils.plugins import Factory
 from netac.utils.progress import Progress, note, telling
 from netac.utils.spaces import joint_space
@@ -122,14 +123,18 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
     comm = launch.communicator()
     try:
         record, gate = launch.agree(comm, lambda: _opened(run_dir, trust))
-        with gate.asked():
-            return _evaluate(record, Wanted(episodes, steps, greedy, frames), which, progress, comm)
-    except SystemExit as error:      # of a user's environment
-        raise RunError(f"the environment fails: SystemExit: {error}") from error
+        with gate.asked(), watched(comm) as dog:
+            return _evaluate(record, Wanted(episodes, steps, greedy, frames), which, progress, comm, dog)
+    except Stalled as error:
+        raise RunError(str(error)) from error
+    except Exception:
+        raise
     except KeyboardInterrupt as error:
         if comm is not None:
             launch.abort(error, comm, None)
         raise
+    except BaseException as error:      # of a user's environment
+        raise RunError(f"the environment fails: {raised(error)}") from error
 
 
 def _opened(run_dir: str | Path, trust: bool) -> tuple[RunRecord, trusting.Gate]:
@@ -139,10 +144,13 @@ def _opened(run_dir: str | Path, trust: bool) -> tuple[RunRecord, trusting.Gate]
 
 
 def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
-              comm: MPI.Intracomm | None) -> Evaluation:
+              comm: MPI.Intracomm | None, dog: Watchdog) -> Evaluation:
     root = comm is None or comm.rank == 0
+    experiment = config.read(record.folder / EXPERIMENT).experiment()
+    if experiment.patience is not None:
+        dog.patience = experiment.patience
     with telling(progress and root):
-        setting = prepare(config.read(record.folder / EXPERIMENT).experiment(), processes=comm.size if comm else 1)
+        setting = prepare(experiment, processes=comm.size if comm else 1)
     mixed = compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -15,7 +14,7 @@ from netac.envs._tabular_games import TabularGames
 from netac.experiment.budget import refuse_games
 from netac.experiment.schema import UserEnvironment
 from netac.utils import plugins
-from netac.utils.errors import InputError, raised
+from netac.utils.errors import InputError, quietly, raised
 from netac.utils.plugins import BuiltIn, Factory
 
 KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a "
@@ -121,9 +120,9 @@ def _from_factory(factory: Factory, agents: int, games: int) -> Environment:
         if hasattr(made, "reset"):
             return _from_pettingzoo(several, made, agents, games, source, strict)
         return check(made, agents, source)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:     # what a user's function gives may be anything
+    except BaseException as error:     # what a user's function gives may be anything
         raise InputError(f"what it gives fails as an environment: {raised(error)}", key="env.factory",
                          found=source, valid=KINDS) from error
 
@@ -145,6 +144,5 @@ def _from_pettingzoo(several: Callable[[int], object], made: object, agents: int
 
 def closed(games: BatchedEnvironment) -> BatchedEnvironment:
     """The games, closed, so that only their spaces are read on; a missing or failing `close` of a user's is ignored."""
-    with suppress(Exception, SystemExit):
-        games.close()
+    quietly(lambda: games.close())
     return games

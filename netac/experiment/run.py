@@ -12,6 +12,7 @@ import numpy as np
 
 from netac.comm import launch
 from netac.comm.placement import Placement
+from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.experiment import budget, config
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
@@ -26,6 +27,7 @@ from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, doing, note, telling, told_at_first
+from netac.utils.pulse import pulse
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -53,9 +55,10 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     folder = Path(out) if out is not None else None
     try:
         launch.clear_claim(comm, folder)
-        return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm)
-    except (Exception, KeyboardInterrupt, SystemExit) as caught:
-        error = RunError(raised(caught)) if isinstance(caught, SystemExit) else caught      # of a user's environment
+        with watched(comm) as dog:
+            return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm, dog)
+    except BaseException as caught:
+        error = in_words_of_run(caught)
         if comm is not None and not getattr(error, "told_by_root", False):
             launch.abort(error, comm, folder if folder and folder.is_dir() else None,
                          patience=0.5 if getattr(error, "hearsay", False) else 0.0)
@@ -64,8 +67,16 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         raise error from caught
 
 
+def in_words_of_run(caught: BaseException) -> BaseException:
+    """What a run ends with: what was raised, or a RunError where a user's code raised what is no error, as SystemExit,
+    or patience was over."""
+    if isinstance(caught, Stalled):
+        return RunError(str(caught))
+    return caught if isinstance(caught, Exception | KeyboardInterrupt) else RunError(raised(caught))
+
+
 def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: dict, folder: Path | None, resume: bool,
-         progress: bool, verbose: bool, comm: MPI.Intracomm | None) -> RunResult:
+         progress: bool, verbose: bool, comm: MPI.Intracomm | None, dog: Watchdog) -> RunResult:
     root = comm is None or comm.rank == 0
     mixed = compare_hosts(comm)
     with ExitStack() as held:
@@ -73,6 +84,8 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
 
         def begin() -> tuple[config.Experiment, bool]:
             source = experiment if isinstance(experiment, config.Source) else config.read(experiment, overrides)
+            if (patience := source.experiment().patience) is not None:
+                dog.patience = patience                      # before users' code runs
             setting = checked_setting(source, comm)
             permit(setting, mixed)
             known.append(setting)
@@ -80,6 +93,8 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
 
         with telling(progress and root):
             complete, done = launch.agree(comm, begin)
+        if complete.patience is not None:
+            dog.patience = complete.patience
         setting = known[0] if known else prepare(complete, processes=comm.size if comm else 1)
         if done:
             return launch.agree(comm, lambda: read_result(cast(Path, folder), columns_of(setting.layout)))
@@ -87,6 +102,7 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
             compare_networks(comm)
         with telling(progress and root), doing(f"making {complete.agents:,} agents"):
             parts = assemble(setting, comm)
+        dog.describe = parts.placement.describe
         launch.announce(comm, parts.placement.describe, verbose)
         if progress and root:
             introduce(setting)
@@ -150,6 +166,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             if start == 0:
                 recorder.evaluate(0)
             for t in range(start, T):
+                pulse.iteration = t
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
                 recorder.add(t)
@@ -166,7 +183,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             raise RunError(error.cause, agent=who if error.agent is None else error.agent, iteration=t) from error
         except (NetacError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:     # a user's environment may do anything
+        except BaseException as error:     # a user's environment may do anything
             cause = error.__cause__ if isinstance(error.__cause__, StopIteration) else error      # from the generator
             raise RunError(out_of_memory(cause) or raised(cause), agent=who, iteration=t) from cause
         parts.network.close()

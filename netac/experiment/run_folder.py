@@ -25,7 +25,7 @@ from netac.utils.files import atomic_write, cannot_write, clear_temporaries, mak
 from netac.utils.progress import note
 
 LENGTH = "iterations"     # may grow when a run goes on
-FREE = ("tensorboard", "allow_mixed_hosts")     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts", "patience")     # keys that may change when a run goes on
 FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 

@@ -119,6 +119,9 @@ class Experiment(Options):
         "the most steps of an evaluation's episode; without it all it has, 200 where the environment has no end"))
     tensorboard: bool = Field(False, description=(
         "true: TensorBoard event files in the run folder's tensorboard/, too"))
+    patience: int | None = Field(None, ge=0, le=10**9, description=(
+        "seconds without any progress after which the launch ends, with status 1; 0: never; without it 600 in a batch "
+        "job (Slurm, PBS, LSF and others), else 0"))
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
     allow_mixed_hosts: bool = Field(False, description=(
         "true: run although hosts compute with different numeric kernels, so that processes may differ in last bits"))

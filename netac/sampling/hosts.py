@@ -15,6 +15,8 @@ import numpy as np
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import BatchedEnvironment, Step
+from netac.utils.errors import quietly
+from netac.utils.pulse import pulse
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -227,6 +229,7 @@ def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, 
     """One joint step, and for whom s' has a value, (N, E)."""
     before = environment.active.copy()
     step = environment.step(actions)
+    pulse.beats += 1
     return step, environment.active | (before & ~step.terminated)
 
 
@@ -236,9 +239,9 @@ def _saved(environment: BatchedEnvironment) -> dict[str, np.ndarray]:
 
 
 def _close(environment: BatchedEnvironment) -> None:
-    """Close the games, where the environment has `close`."""
+    """Close the games, where the environment has `close`, which may fail."""
     if hasattr(environment, "close"):
-        environment.close()
+        quietly(environment.close)
 
 
 def _padded(nbytes: bytes) -> bytes:

@@ -335,9 +335,9 @@ def _period(family: Family, agents: int, options: dict) -> int | None:
     """The family's period for these options: a positive integer, or None."""
     try:
         period = family.period(agents, **chosen(family.period, 1, options))
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise InputError(f"{family.name}: period(n={agents}) raised {raised(error)}") from error
     if period is not None and (isinstance(period, bool) or not isinstance(period, int) or period < 1):
         raise InputError(f"{family.name}: the period must be a positive integer or None", found=period)

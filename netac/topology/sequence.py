@@ -67,7 +67,9 @@ class Topology:
             raise
         except InputError as error:
             raise RunError(f"{self.where}: graph(t={t}): {error}") from error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise RunError(f"{self.where}: graph(t={t}) raised {raised(error)}") from error
         problem = graph_problem(graph, self.agents)
         if problem:

@@ -33,7 +33,9 @@ def parameters(function: Callable, leading: int) -> Parameters:
         raise InputError(f"{function.__name__}(...) takes too few arguments", found=str(inspect.signature(function)))
     try:
         hints = typing.get_type_hints(function, include_extras=True)
-    except (Exception, SystemExit) as error:     # annotations are code
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:     # annotations are code
         raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {raised(error)}") from error
     return {p.name: (hints.get(p.name, object if p.default is p.empty else type(p.default)), p.default)
             for p in named[leading:]}

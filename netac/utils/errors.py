@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import traceback
 
 _NOTHING = ...      # stays itself when an error travels between processes
 
@@ -88,6 +92,16 @@ def raised(error: BaseException) -> str:
     return f"{text} ({place})" if place else text
 
 
+def quietly(work: Callable[[], object]) -> None:
+    """Do what may fail in any way without harm, as the `close` of a user's environment; an interrupt goes through."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        pass
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What an exception says of memory that cannot be had; None where it is about something else."""
     text = " ".join(str(error).split())
@@ -106,8 +120,32 @@ def users_line(error: BaseException) -> str | None:
 
 def _innermost(error: BaseException, without: set[str]) -> str | None:
     """The innermost line that an exception went through, without those of "netac", or of what is "installed"."""
-    import sysconfig
     import traceback
+    frames = list(traceback.extract_tb(error.__traceback__))
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append(traceback.FrameSummary(error.filename, error.lineno or 0, "<module>", line=""))
+    return _innermost_of(frames, without)
+
+
+def where_now(thread: int) -> str:
+    """The line a thread is at, chosen as `raised` does, of what netac calls: "file, line 3, in function"."""
+    import sys
+    import traceback
+    stack = traceback.walk_stack(sys._current_frames().get(thread))
+    frames = list(traceback.StackSummary.extract(stack, lookup_lines=False))[::-1]
+    own = os.path.realpath(Path(__file__).parents[1]) + os.sep
+    first = next((k for k, frame in enumerate(frames) if os.path.realpath(frame.filename).startswith(own)), 0)
+    called = frames[first:]
+    waiting = [frame for frame in called if not frame.filename.endswith("netac/comm/waiting.py")]
+    if len(waiting) < len(called):
+        return _innermost_of(waiting, {"installed"}) or "?"
+    return next(filter(None, (_innermost_of(called, without) for without in ({"netac", "installed"}, {"installed"},
+                                                                             set()))), "?")
+
+
+def _innermost_of(frames: list[traceback.FrameSummary], without: set[str]) -> str | None:
+    """The innermost of the frames without those of some kinds, as `_innermost`."""
+    import sysconfig
     own, library = (os.path.realpath(folder) + os.sep for folder in (
         Path(__file__).parents[1], sysconfig.get_paths()["stdlib"]))
 
@@ -117,9 +155,6 @@ def _innermost(error: BaseException, without: set[str]) -> str | None:
         kind = "netac" if file.startswith(own) else "installed" if installed else "user's"
         return not frame.filename.startswith("<") and kind not in without
 
-    frames = list(traceback.extract_tb(error.__traceback__))
-    if isinstance(error, SyntaxError) and error.filename:
-        frames.append(traceback.FrameSummary(error.filename, error.lineno or 0, "<module>", line=""))
     frame = next(filter(counts, reversed(frames)), None)
     if frame is None:
         return None

@@ -184,7 +184,9 @@ def user_module(path: Path) -> ModuleType:
     except SyntaxError as error:
         file = error.filename or path
         raise InputError(f"is not valid Python: {error.msg}, line {error.lineno}", file=file) from error
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         about, valid = _remedy(error, "")
         raise InputError(f"failed when loaded: {about or raised(error)}", file=path, valid=valid) from error
     return loaded
@@ -202,7 +204,9 @@ def import_path(factory: Factory, key: str) -> Any:
     try:
         with found_first(factory.folder, name):
             module = importlib.import_module(name)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         source = Path(factory.folder or "", *name.split(".")).with_suffix(".py")
         if source.is_file():
             refuse_wide_text(source)
@@ -211,7 +215,9 @@ def import_path(factory: Factory, key: str) -> Any:
                          valid=valid or 'an importable "package.module:function"') from error
     try:
         return operator.attrgetter(attribute)(module)
-    except (Exception, SystemExit) as error:     # a module may compute its attributes
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:     # a module may compute its attributes
         origin = getattr(module, "__file__", None)
         names = [each for each in vars(module) if not each.startswith("_") and callable(getattr(module, each, None))]
         raise InputError(f"cannot be imported: {raised(error)}{did_you_mean(attribute, names)}" + (
@@ -305,9 +311,9 @@ def call(function: Callable, factory: Factory, key: str, **offered: Any) -> Any:
                                "function that names them") from None
     try:
         return function(**kwargs)
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         about, valid = _remedy(error, factory.factory)
         raise InputError(f"failed: {about or raised(error)}", key=f"{key}.factory", found=factory.factory,
                          valid=valid) from error

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from netac.utils.pulse import pulse
+
 
 def note(text: str) -> None:
     """One line of what the user should know, though nothing is wrong enough to stop."""
@@ -89,6 +91,7 @@ class Progress:
 
     def show(self, done: int, note: str = "") -> None:
         """`done` of the total; drawn at most ten times a second."""
+        pulse.beats += 1
         if self._bar is not None and (time.monotonic() >= self._next or done == self._total):
             self._next = time.monotonic() + 0.1
             self._bar.update(self._task, completed=done, note=note)

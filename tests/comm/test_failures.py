@@ -107,6 +107,13 @@ def test_an_environment_that_exits(netac, out):
     assert status == 1 and message.startswith("agents 2-3, iteration 17: SystemExit: 0 (")
 
 
+@pytest.mark.parametrize("processes", [1, 3])
+def test_an_environment_that_raises_what_is_no_exception(netac, out, processes):
+    status, message = netac(processes, "--out", out, "--set",
+                            'env={factory="stalling:make",kwargs={how="cancel",rank=0}}')
+    assert status == 1 and "iteration 40: CancelledError: not now (" in message and "programs/stalling.py" in message
+
+
 @pytest.mark.parametrize("reached", [(1,), (0, 1, 2)])
 def test_an_interrupt_of_any_process_ends_the_launch(file, out, mpi_start, tmp_path, reached):
     process = mpi_start(3, [sys.executable, "-m", "netac", "run", file, "--out", out, "--set", "iterations=10000000"],

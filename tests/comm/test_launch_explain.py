@@ -14,7 +14,7 @@ KILLED = "prterun noticed that process rank 1 with PID 101 on node h exited on\n
     (KILLED, 137, Ending("rank 1 (agents 3-4) was killed by signal 9", resumable=True)),
     ("MPI_ABORT was invoked on rank 0 in ...", 1, Ending("rank 0 (agents 0-2) ended the launch")),
     ("Abort(1) on node 1 (rank 1 in comm 0): ...", 1, Ending("rank 1 (agents 3-4) ended the launch")),
-    ("Process name: [prterun-h-4161@1,7] Exit code: 1", 1, Ending("rank 7 ended with status 1")),
+    ("Process name: [prterun-h-4161@1,7] Exit code: 1", 1, None),
     ("Process name: [[12345,1],1]\n  Exit code:    2", 2, None),                # bad input: netac has said it
     ("BAD TERMINATION OF ...\nKILLED BY SIGNAL: 9", 9,
      Ending("a rank was killed by signal 9 (MPICH does not say which)", resumable=True)),

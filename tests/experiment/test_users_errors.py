@@ -180,6 +180,26 @@ def test_the_line_of_the_users_code_is_named(name, failing, netac, tmp_path):
     assert re.search(place, told) and told.endswith("; --traceback shows the whole\n"), told
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_no_exception_is_told_in_the_same_way(name, failing, netac, tmp_path):
+    file, status, _ = failing(name)
+    code = tmp_path / "mine.py"
+    text = re.sub(r"(KeyError|StopIteration)\(", "Mine_(", code.read_text())
+    code.write_text(f"class Mine_(BaseException):\n    pass\n\n\n{text}")
+    ended, all_told = netac("run", file, "--out", tmp_path / "out")
+    told = all_told.partition("netac: error: ")[2]
+    assert ended == status and told.count("\n") == 1 and "Traceback" not in all_told, all_told
+    assert "Mine_: oops (" in told
+
+
+def test_a_comparison_counts_what_is_no_exception_as_a_failed_run(failing, netac, tmp_path):
+    file, _, _ = failing("tabular rewards")
+    code = tmp_path / "mine.py"
+    code.write_text("import asyncio\n" + code.read_text().replace('KeyError("oops")', 'asyncio.CancelledError("oops")'))
+    ended, told = netac("compare", file, "--algorithms", "cac", "--seeds", 2, "--out", tmp_path / "compared")
+    assert ended == 1 and told.count("CancelledError: oops") == 2 and "Traceback" not in told, told
+
+
 @pytest.mark.parametrize("where", [("--traceback", "run"), ("run", "--traceback")])
 @pytest.mark.parametrize("name", ["zoo late", "topology graph"])
 def test_the_whole_traceback_is_shown_where_it_is_asked_for(name, where, failing, netac, tmp_path):

@@ -108,7 +108,9 @@ def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, .
     _inspect(module, refuse)
     try:
         module = copy.deepcopy(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise refuse(f"the module cannot be copied, as netac does for every agent: {raised(error)}",
                      "tensors computed from parameters made in forward, not kept as attributes; weight_norm and "
                      "spectral_norm from torch.nn.utils.parametrizations, not from torch.nn.utils") from error
@@ -155,7 +157,9 @@ def _forward(module: torch.nn.Module, taken: list[torch.Tensor], outputs: int, r
     shapes = " and ".join(str(tuple(each.shape)) for each in taken)
     try:
         output = module(*given)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise refuse(f"forward fails on a batch of {wanted[0]}: {raised(error)}",
                      f"a module that takes {shapes} and gives {wanted}, and so for any number of samples") from error
     if memory := memory_size(module):
@@ -203,7 +207,9 @@ def _try_outputs(module: torch.nn.Module, taken: list[torch.Tensor], outputs: in
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     try:
         gradients = torch.autograd.grad(output.sum(), list(trained.values()), allow_unused=True)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise refuse(f"the backward pass fails: {raised(error)}",
                      "operations that torch can differentiate") from error
     idle = [name for name, gradient in zip(trained, gradients, strict=True) if gradient is None]

@@ -63,9 +63,7 @@ def explain(reports: str, status: int, title: str, placement: str = "", said: bo
         held = f", which has {there}," if (there := on(found[1])) else ""
         return Ending(f"the connection to {found[1]}{held} was lost", resumable=True)
     if found := _QUIT.search(text):
-        if said and found[2] == "2":
-            return None
-        return Ending(f"{who(found[1])} ended with status {found[2]}", resumable=not said)
+        return None if said else Ending(f"{who(found[1])} ended with status {found[2]}", resumable=True)
     if found := _LEFT.search(text):
         return None if said else Ending(f"{who(found[1])} ended before the run did", resumable=True)
     if found := _BADLY.search(text):

@@ -60,7 +60,8 @@ def communicator() -> MPI.Intracomm | None:
         raise InputError(
             f"this is an MPI launch, but mpi4py cannot be used on {socket.gethostname()}: {error}",
             valid='pip install "netac[mpi]", or NETAC_MPI=0 for independent single processes') from None
-    return MPI.COMM_WORLD if MPI.COMM_WORLD.size > 1 else None
+    from netac.comm.waiting import patient
+    return patient(MPI.COMM_WORLD) if MPI.COMM_WORLD.size > 1 else None
 
 
 def _prepare() -> None:
@@ -121,7 +122,7 @@ def abort(error: BaseException, comm: MPI.Intracomm, folder: Path | None, patien
     comm.Abort(status)
 
 
-def end(error: Exception) -> int:
+def end(error: BaseException) -> int:
     """The exit status for an error nobody has dealt with, after telling the user of it (under MPI: once per launch)."""
     if isinstance(error, NetacError) and error.told_by_root:
         if is_follower():
