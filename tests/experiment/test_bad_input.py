@@ -200,7 +200,7 @@ def test_two_overrides_that_cannot_both_be(refused):
 @pytest.mark.parametrize(("change", "says"), [
     ({"agents": 10**7}, "each agent would hold 80,000,0"),
     ({"agents": 200_000, "topology": "complete", "env": {"name": "coordination", "features": "histogram"}},
-     "the topology complete"),
+     "most of it for the topology"),
     ({"env": {"name": "finite-mdp", "seed": 1, "states": 10_000, "actions": 1000}}, "would not fit into memory"),
     ({"env": {"name": "finite-mdp"}}, "needs either `path`"),
     ({"env": {"name": "finite-mdp", "path": str(SHARED), "seed": 1}}, "not both"),
