@@ -1,4 +1,4 @@
-"""Files that are always whole: atomic writes, arrays and text read with checks, folders that can be written."""
+"""Files that are always whole: atomic writes, arrays, text, JSON and TOML read with checks, folders to write into."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ import contextlib
 import errno
 import gzip
 import io
+import json
+import math
 import os
 import secrets
 import stat
+import tomllib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from netac.utils.errors import InputError, RunError
+
+Text = TypeVar("Text", str, bytes)
 
 _TEMPORARY = ".netac-tmp"  # ending of the temporary files, which start with a dot
 _WORDS = {
@@ -77,17 +82,29 @@ def atomic_savez(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+def load_npz(path: str | Path, stored: bool = False) -> dict[str, np.ndarray]:
     """The arrays of an `.npz` file, all read and their checksums verified; pickled objects are refused.
+
+    Before memory is taken for an array, its shape is compared with the size that the file's directory gives it.
+
+    Args:
+        stored: whether arrays must lie in it as they are, not compressed, as `atomic_savez` writes them: then they
+            take no more memory than the file.
 
     Raises:
         InputError: there is no such file, or it is not a whole `.npz` file.
     """
-    with _reading(path, ".npz", "arrays saved with numpy.savez, without Python objects"):
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        if _entries_promised(path) not in (None, len(arrays)):
-            raise ValueError("its directory has lost entries")
+    with _reading(path, ".npz", "arrays saved with numpy.savez, without Python objects"), zipfile.ZipFile(path) as held:
+        members = held.infolist()
+        names = [member.filename.removesuffix(".npy") for member in members]
+        if len(set(names)) < len(names) or _entries_promised(path) not in (None, len(names)):
+            raise ValueError("its directory has lost entries, or names one twice")
+        if stored and (packed := [name for name, member in zip(names, members, strict=True)
+                                  if member.compress_type != zipfile.ZIP_STORED]):
+            raise ValueError(f"{packed[0]} is compressed, as netac does not write it")
+        if stored and sum(member.file_size for member in members) > Path(path).stat().st_size:
+            raise ValueError("its arrays are larger than the file")
+        arrays = {name: _member(held, member) for name, member in zip(names, members, strict=True)}
     if not arrays:
         raise InputError("holds no arrays", file=path, valid="arrays saved with numpy.savez")
     return arrays
@@ -106,6 +123,39 @@ def load_npy(path: str | Path) -> np.ndarray:
             return np.lib.format.read_array(held, allow_pickle=False)
     with _reading(path, ".npy", valid), open(path, "rb") as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def load_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: there is no such file, or it is not JSON that can be read.
+    """
+    return parsed(json.loads, read_text(path), "JSON", path)
+
+
+def load_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: there is no such file, or it is not TOML that can be read.
+    """
+    return parsed(tomllib.loads, read_text(path), "TOML", path)
+
+
+def parsed(parse: Callable[[Text], Any], text: Text, kind: str, file: str | Path | None = None,
+           key: str | None = None) -> Any:
+    """What `parse` makes of a text of JSON or TOML (`kind`).
+
+    Raises:
+        InputError: it is none, is nested thousands of levels deep, or has a number of thousands of digits.
+    """
+    try:
+        return parse(text)
+    except RecursionError:
+        raise InputError(f"is not {kind} that can be read: it is nested too deeply", file=file, key=key) from None
+    except ValueError as error:      # json's, tomllib's, and int's, which takes 4,300 digits at most
+        raise InputError(f"is not valid {kind}: {error}", file=file, key=key) from error
 
 
 def finite_numbers(array: np.ndarray) -> bool:
@@ -191,6 +241,18 @@ def clear_temporaries(folder: Path) -> None:
     """Remove what `atomic_write` and `atomic_savez` have left in a folder when they were killed."""
     for leftover in folder.glob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """One array of a `.npz` file; ValueError where its header promises more or less than there is."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell() and not dtype.hasobject:
+            raise ValueError(f"{member.filename} says that it is {dtype} {shape}, and has another size")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _is_gzipped(path: str | Path) -> bool:

@@ -228,20 +228,40 @@ LARGE = GAMES | {"agents": 300, "env": "spread", "envs": 100_000}
 LONG = GAMES | {"agents": 3, "env": "spread", "envs": 1000, "algorithm": {"name": "mappo", "rollout": 10**6}}
 
 
-@pytest.mark.parametrize(("tables", "status"), [(LARGE, 1), (LONG, 1)], ids=["games", "rollout"])
-def test_memory_that_cannot_be_had_is_told_with_what_needs_less(tables, status, tmp_path):
+GREEDY = """\
+import numpy as np
+import mpe2.simple_spread_v3
+
+def make():
+    env = mpe2.simple_spread_v3.parallel_env(N=3)
+    step, steps = env.step, []
+    def greedy(actions):
+        steps.append(actions)
+        return step(actions) if len(steps) < 500 else np.empty(2**50)
+    env.step = greedy
+    return env
+"""
+GROWS = GAMES | {"iterations": 1000, "agents": 3, "env": {"factory": "greedy:make"}}
+TOO_LARGE, NOT_ENOUGH = "of memory, most of it for", "not enough memory: Unable to allocate"
+
+
+@pytest.mark.parametrize(("tables", "status", "says"), [
+    (LARGE, 2, TOO_LARGE), (LONG, 2, TOO_LARGE), (GROWS, 1, NOT_ENOUGH)], ids=["games", "rollout", "user's"])
+def test_memory_that_cannot_be_had_is_told_with_what_needs_less(tables, status, says, tmp_path):
     file = tmp_path / "large.toml"
     file.write_text(tomli_w.dumps(tables))
+    (tmp_path / "greedy.py").write_text(GREEDY)
     done = subprocess.run([sys.executable, "-m", "netac", "run", file, "--out", tmp_path / "out"], env=environment(),
                           capture_output=True, text=True, timeout=100,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2))
     told = done.stderr.partition("netac: error: ")[2]
     assert done.returncode == status and told.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
-    assert "not enough memory: Unable to allocate" in told and "fewer games (envs)" in told
+    assert says in told and ("valid: at most" if status == 2 else "fewer games (envs)") in told
 
 
 def test_memory_that_cannot_be_had_ends_all_processes(run_mpi, tmp_path):
     file = tmp_path / "large.toml"
-    file.write_text(tomli_w.dumps(LONG))
+    file.write_text(tomli_w.dumps(GROWS))
+    (tmp_path / "greedy.py").write_text(GREEDY)
     done = run_mpi("-n", 2, file, "--out", tmp_path / "out")
     assert done.returncode == 1 and done.stderr.count("not enough memory") == 1, done.stderr
