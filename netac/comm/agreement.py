@@ -6,7 +6,8 @@ A user's graph that is no function of t and n would leave them waiting for ever.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,31 @@ def differing(comm: MPI.Intracomm | None, what: str) -> str | None:
     return None if len(said) == 1 else ", ".join(
         f"{value} on {ranks_in_words(sorted(chain.from_iterable(hosts.values())))} ({', '.join(hosts)})"
         for value, hosts in said.items())
+
+
+def unlike(comm: MPI.Intracomm, held: Mapping[str, bytes]) -> tuple[int, list[str]] | None:
+    """The first process that holds something else than process 0, and what, on every process; None if all are alike.
+
+    One small Allgather; another one where they differ.
+
+    Args:
+        held: what is to be the same everywhere, by name.
+    """
+    def digest_of(parts: Iterable[bytes]) -> bytes:
+        hashed = blake2b(digest_size=16)
+        for part in parts:
+            hashed.update(len(part).to_bytes(8, "little") + part)
+        return hashed.digest()
+
+    whole = digest_of(part for name in sorted(held) for part in (name.encode(), held[name]))
+    told = np.empty((comm.size, 2), dtype=np.uint64)
+    comm.Allgather(np.frombuffer(whole, dtype=np.uint64), told)
+    others = np.flatnonzero((told != told[0]).any(axis=1)).tolist()
+    if not others:
+        return None
+    each = comm.allgather({name: digest_of([part]) for name, part in held.items()})
+    first, other = each[0], each[others[0]]
+    return others[0], sorted(name for name in first.keys() | other.keys() if first.get(name) != other.get(name))
 
 
 def ranks_in_words(ranks: list[int]) -> str:

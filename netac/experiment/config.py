@@ -19,7 +19,7 @@ from netac.experiment.algorithm_options import algorithm_options, of_length
 from netac.experiment.schema import ALGORITHMS, ENVIRONMENTS, PARTS, Experiment, UserEnvironment, as_table
 from netac.utils import plugins
 from netac.utils.errors import InputError
-from netac.utils.files import read_text
+from netac.utils.files import load_toml
 from netac.utils.options import checked, spelled_out
 from netac.utils.plugins import BuiltIn, Factory
 
@@ -144,10 +144,7 @@ def read(experiment: str | Path | Mapping[str, Any], overrides: Mapping[str, Any
     if isinstance(experiment, Mapping):
         return Source(None, deepcopy(dict(experiment)), nested)
     path = Path(experiment)
-    try:
-        return Source(path, tomllib.loads(read_text(path)), nested)
-    except (ValueError, RecursionError) as error:      # RecursionError: thousands of nested brackets
-        raise error if isinstance(error, InputError) else InputError(f"not a TOML file: {error}", file=path) from None
+    return Source(path, load_toml(path), nested)
 
 
 def parse_set(text: str) -> tuple[str, Any]:

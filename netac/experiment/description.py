@@ -148,7 +148,7 @@ def _told(file: Path) -> Iterator[None]:
     """Makes an InputError of whatever a damaged description raises."""
     try:
         yield
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f"does not say what its numbers are: {type(error).__name__}: {error}", file=file,
                          key=ENTRY) from error
 

@@ -1,4 +1,6 @@
-"""The user's own files that an experiment depends on, and their digests.  They are read, and nothing is imported.
+"""What the numbers of a run depend on besides its experiment: versions, kernels, and the user's own files.
+
+The user's files are told by their digests.  They are read, and nothing is imported.
 
 A module counts with the modules that it, or what it imports, imports from the same folder: import statements are read
 from its text, so that what it loads in other ways, or the files it opens by itself, are not known here.  What is
@@ -9,16 +11,26 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from netac.comm.agreement import unlike
+from netac.utils import kernels
 from netac.utils.errors import InputError
-from netac.utils.files import os_words
+from netac.utils.files import os_words, parsed
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+ENTRY = "fingerprint"          # of a checkpoint
+VERSIONS = ("netac", "numpy", "scipy", "torch")
 
 FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand
 DATA = ("path", "features")                                  # keys of theirs that may name a file
@@ -51,6 +63,66 @@ class UserFile:
     def label(self) -> str:
         """Key and name, which are the same wherever it lies."""
         return f"{self.key} {self.name}"
+
+
+def of(tables: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprint of a run, by what each part of it is of: files, versions, kernels.
+
+    Args:
+        tables: as `user_files` takes them.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    files = {file.label: file.sha256 for file in user_files(tables) if f".{GIVEN}" not in file.key}
+    loaded = [name for name in VERSIONS if name in sys.modules]
+    return (files | {f"version of {name}": version(name) for name in loaded}
+            | {f"kernels of {name}": found for name, found in kernels.fingerprint().items()})
+
+
+def compare_processes(comm: MPI.Intracomm | None, marks: Mapping[str, str], describe: Callable[[int], str]) -> None:
+    """Compare the fingerprints of all processes.
+
+    Args:
+        describe: rank -> which agents it holds.
+
+    Raises:
+        InputError: on every process: a file or a version is not the same on one of them as on process 0.  Kernels that
+            differ are `netac.experiment.mixed_hosts`' business.
+    """
+    if comm is None:
+        return
+    checked = {name: mark.encode() for name, mark in marks.items() if not name.startswith("kernels")}
+    if differs := unlike(comm, checked):
+        rank, names = differs
+        told = comm.allgather(marks.get(names[0], "none"))
+        error = InputError(f"is not the same on rank {rank} ({describe(rank)}) as on rank 0", key=names[0],
+                           found=told[rank][:12], valid=f"{told[0][:12]}, as on rank 0")
+        error.told_by_root = True
+        raise error
+
+
+def compare_earlier(kept: Mapping[str, Any], marks: Mapping[str, str], folder: Path) -> str | None:
+    """Compare a run's fingerprint with that of the checkpoint that it goes on from.
+
+    Returns:
+        What differs and may change the last bits of its numbers (versions, kernels), in words.
+
+    Raises:
+        InputError: a file of the user's was changed.
+    """
+    if ENTRY not in kept:
+        return None
+    before = parsed(json.loads, kept[ENTRY].tobytes(), "JSON", folder, ENTRY)
+    if not isinstance(before, dict):
+        raise InputError("is no table of a fingerprint", file=folder, key=ENTRY, found=before)
+    differs = [name for name in marks if name in before and before[name] != marks[name]]
+    for name in differs:
+        if not name.startswith(("version of", "kernels of")):
+            raise InputError("was changed since the run in this folder began", file=folder, key=name,
+                             found=marks[name][:12], valid=f"the file as it was ({str(before[name])[:12]}...), or "
+                                                           "another --out")
+    return ", ".join(f"{name} {before[name]} then, {marks[name]} now" for name in differs) or None
 
 
 def user_files(tables: Mapping[str, Any]) -> list[UserFile]:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from netac.comm import checkpoints
+from netac.comm import checkpoints, launch
+from netac.comm.agreement import unlike
 from netac.comm.gathering import Gathering
-from netac.experiment import diagnostics, periodic_evaluation
+from netac.experiment import diagnostics, fingerprint, periodic_evaluation
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.description import Interface, by_name, columns_of, describe
@@ -31,6 +32,7 @@ from netac.experiment.summary import summarize
 from netac.experiment.writers import RowWriter, TableWriter, TensorBoardWriter
 from netac.results.records import CHECKPOINTS, DIAGNOSTICS, EVALUATIONS, METRICS, TENSORBOARD, write_summary
 from netac.results.tables import Row
+from netac.utils.errors import RunError
 
 
 class Stopwatch:
@@ -69,18 +71,22 @@ class Recorder:
     Args:
         parts: what is trained.
         folder: the run folder; None where nothing is written: on other processes, or without one.
+        marks: the run's fingerprint, which checkpoints keep.
 
     Attributes:
         shown: what a progress bar tells.
     """
 
-    def __init__(self, parts: Parts, folder: Path | None):
+    def __init__(self, parts: Parts, folder: Path | None, marks: Mapping[str, str] | None = None):
         setting, experiment = parts.setting, parts.setting.experiment
         self.parts, self.folder, self.shown = parts, folder, ""
         self._gathering = Gathering(parts.placement, parts.comm)
         window = setting.efficient_over if getattr(setting.environment, "efficient", None) else 0
         self._averages = RunAverages(parts.sampler, experiment.iterations, window)
         self._description = describe(setting.layout, Interface.of(setting.model) if setting.plays_games else None)
+        if marks is not None:
+            self._description |= {fingerprint.ENTRY: checkpoints.as_entry(marks)}
+        self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         self._metrics = TableWriter(
             METRICS, COLUMNS + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
@@ -108,15 +114,20 @@ class Recorder:
         """Take up a checkpoint; the number of iterations done."""
         if checkpoint is None:
             return 0
-        self.parts.restore(checkpoint)
-        self._averages.restore(checkpoint)
+        fresh, place = self._state(0), (self.folder or Path()) / CHECKPOINTS
+        launch.agree(self.parts.comm, lambda: checkpoints.fit(checkpoint, fresh or {}, place))
+        with checkpoints.taken_up(place):
+            self.parts.restore(checkpoint)
+            self._averages.restore(checkpoint)
         self._resumed, self._earlier_wire = checkpoint, checkpoint["wire"]
         self._watch = Stopwatch(float(checkpoint["seconds"]))
-        return int(checkpoint["progress"][0])
+        self._compared = int(checkpoint["progress"].flat[0])
+        return self._compared
 
     def __enter__(self) -> Recorder:
-        for writer in self._writers:
-            writer.open(self._resumed)
+        with checkpoints.taken_up((self.folder or Path()) / CHECKPOINTS):
+            for writer in self._writers:
+                writer.open(self._resumed)
         self._resumed = {}
         self._watch.start()
         return self
@@ -169,18 +180,45 @@ class Recorder:
             writer.write(table, row)
 
     def checkpoint(self, iteration: int) -> None:
-        """Everything needed to go on from here."""
-        flat, wire, parts = self._parameters(), self._wire(), self.parts
-        rows = {f"rows_{name}": self._gathering.rows(own) for name, own in parts.rows.items()}
-        if self.folder is None or flat is None:
+        """Everything needed to go on from here.
+
+        Raises:
+            RunError: what every process keeps by itself, and should be the same, is not.
+        """
+        self._compare(iteration)
+        state = self._state(iteration)
+        if self.folder is None or state is None:
             return
         for writer in self._writers:
             writer.sync()
-        checkpoints.save(self.folder / CHECKPOINTS, iteration, {
-            **self._description, "progress": np.array([iteration]), "parameters": flat,
-            **{name: whole for name, whole in rows.items() if whole is not None},
-            **self._averages.state(), "seconds": np.array(self._watch.seconds), "wire": wire,
-            **{name: array for writer in self._writers for name, array in writer.state().items()}, **parts.state()})
+        checkpoints.save(self.folder / CHECKPOINTS, iteration, state | {
+            name: array for writer in self._writers for name, array in writer.state().items()})
+
+    def _state(self, iteration: int) -> dict[str, np.ndarray] | None:
+        """All that a checkpoint keeps but what the writers keep, on process 0; None elsewhere."""
+        flat, wire, parts = self._parameters(), self._wire(), self.parts
+        rows = {f"rows_{name}": self._gathering.rows(own) for name, own in parts.rows.items()}
+        if flat is None:
+            return None
+        return {**self._description, "progress": np.array([iteration]), "parameters": flat,
+                **{name: whole for name, whole in rows.items() if whole is not None},
+                **self._averages.state(), "seconds": np.array(self._watch.seconds), "wire": wire, **parts.state()}
+
+    def _compare(self, iteration: int) -> None:
+        """Compare what every process keeps of games that all of them step: streams, chains, games, rewards."""
+        comm, sampler = self.parts.comm, self.parts.sampler
+        if comm is None or not self.parts.setting.replicated:
+            return
+        own = sampler.state() | self._averages.state()
+        differs = unlike(comm, {name: array.tobytes() for name, array in own.items()})
+        if differs:
+            rank, names = differs
+            raise RunError(f"{self.parts.setting.experiment.env.called}: the environment, which every process steps by "
+                           f"itself, went another way on rank {rank} than on rank 0 since iteration {self._compared} "
+                           f"({', '.join(names)}): it must be a function of states, actions and the random numbers it "
+                           "is given, and its files the same everywhere",
+                           agent=self.parts.placement.block(rank), iteration=iteration)
+        self._compared = iteration
 
     def result(self) -> RunResult | None:
         """The finished run, None on other processes; writes summary.json."""

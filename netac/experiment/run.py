@@ -13,7 +13,7 @@ import numpy as np
 from netac.comm import launch
 from netac.comm.placement import Placement
 from netac.comm.watchdog import Stalled, Watchdog, watched
-from netac.experiment import budget, config
+from netac.experiment import budget, config, fingerprint
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
 from netac.experiment.evaluate import refuse_long
@@ -148,8 +148,10 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
     setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
     experiment, T = setting.experiment, setting.experiment.iterations
-    recorder = Recorder(parts, folder if root else None)
-    start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
+    marks = fingerprint.of(experiment.tables())
+    fingerprint.compare_processes(comm, marks, parts.placement.describe)
+    recorder = Recorder(parts, folder if root else None, marks)
+    start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting, marks)))
     if start and root and not parts.sampler.resumable:
         note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
              "one")

@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from netac.agents.steps import TDependent
 from netac.comm import checkpoints, launch
-from netac.experiment import config
+from netac.experiment import config, fingerprint
 from netac.experiment.build import Setting
 from netac.experiment.schema import without_none
 from netac.experiment.trust import seal
@@ -98,10 +99,12 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     atomic_write(folder / EXPERIMENT, _toml(mine))
     seal(folder, mine)
     make_run_folder(folder / CHECKPOINTS)
-    with suppress(InputError):       # a finished run whose last checkpoint is damaged goes on from the one before
-        return (folder / SUMMARY).exists() and bool(
-            checkpoints.final(folder / CHECKPOINTS, setting.experiment.iterations))
-    return False
+    kept = checkpoints.newest(folder / CHECKPOINTS)
+    if kept is None:
+        return False
+    fingerprint.compare_earlier(kept, fingerprint.of(mine), folder)
+    # a finished run whose last checkpoint is damaged goes on from the one before
+    return (folder / SUMMARY).exists() and kept["progress"].flat[0] == setting.experiment.iterations
 
 
 def _asked_for(key: str, mine: dict[str, Any], theirs: dict[str, Any]) -> str:
@@ -131,17 +134,27 @@ def _lengthen(folder: Path, setting: Setting, before: int) -> None:
     (folder / SUMMARY).unlink(missing_ok=True)
 
 
-def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:
+def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting,
+                         marks: Mapping[str, str]) -> dict[str, np.ndarray] | None:
     """The checkpoint a run goes on from; None: from the start.
+
+    Args:
+        marks: the run's fingerprint.
 
     Raises:
         InputError: it is of another experiment or of a format that cannot be gone on from.
     """
     if folder is None or not resume:
         return None
-    found = checkpoints.newest(folder / CHECKPOINTS)
+    found = checkpoints.newest(folder / CHECKPOINTS, note)
     if found is None:
         return None
+    if found["progress"].flat[0] > setting.experiment.iterations:
+        raise InputError("the checkpoint is of more iterations than the run", file=folder / CHECKPOINTS, key="progress",
+                         found=int(found["progress"].flat[0]), valid=f"at most {setting.experiment.iterations}")
+    if differs := fingerprint.compare_earlier(found, marks, folder):
+        note(f"the run in {folder} goes on under other conditions ({differs}): its numbers may differ in their last "
+             "digits from those of an uninterrupted one")
     if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):
         raise InputError("the checkpoint does not fit the experiment", file=folder / CHECKPOINTS)
     if checkpoints.version(found) == 0 and not found.keys() >= FORMAT_0:

@@ -11,7 +11,8 @@ import numpy as np
 
 from netac.comm import checkpoints
 from netac.experiment.description import Description, by_name, columns_of
-from netac.results.records import CHECKPOINTS, EXPERIMENT, RunRecord, load_run
+from netac.results.records import CHECKPOINTS, DIAGNOSTICS, EVALUATIONS, EXPERIMENT, METRICS, RunRecord, load_run
+from netac.results.tables import check_rows
 from netac.utils.errors import InputError
 
 
@@ -52,6 +53,10 @@ def read_result(folder: Path, columns: Mapping[str, slice] | None = None) -> Run
     """
     record = load_run(folder)
     kept = checkpoints.final(folder / CHECKPOINTS, record.iterations)
+    for name in (METRICS, EVALUATIONS, DIAGNOSTICS):
+        count, digest = (kept.get(f"{Path(name).stem}{end}") for end in ("", "_sha256"))
+        if count is not None and digest is not None:
+            check_rows(folder / name, int(count), digest.tobytes())
     description = Description.read(kept, folder / CHECKPOINTS)
     columns = description.columns if description else columns or _columns_of_old(record)
     return RunResult(folder, record.summary, record.metrics, by_name(kept["parameters"], columns), record.evaluations)

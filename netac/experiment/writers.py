@@ -66,7 +66,9 @@ class TableWriter:
         """Begin the file, or go on after the rows that a checkpoint counts."""
         if self._file is None:
             return
-        self._csv = CsvWriter(self._file, self.columns, int(checkpoint.get(self._count, 0)))
+        digest = checkpoint.get(f"{self._count}_sha256")
+        self._csv = CsvWriter(self._file, self.columns, int(checkpoint.get(self._count, 0)),
+                              None if digest is None else digest.tobytes())
         if self._remember:
             table = read_metrics(self._file)
             cells = zip(*(column.tolist() for column in table.values()), strict=True)
@@ -87,8 +89,9 @@ class TableWriter:
             self._csv.sync()
 
     def state(self) -> dict[str, np.ndarray]:
-        """How many rows there are."""
-        return {} if self._csv is None else {self._count: np.array(self._csv.rows)}
+        """How many rows there are, and their digest."""
+        return {} if self._csv is None else {self._count: np.array(self._csv.rows),
+                                             f"{self._count}_sha256": np.frombuffer(self._csv.digest, np.uint8)}
 
     def close(self) -> None:
         """Close the file."""

@@ -112,9 +112,13 @@ class Shown:
         known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
         evaluated = [(name, [result.evaluations for result in group if result.evaluations])
                      for name, group in succeeded]
-        return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
-                   {name: np.array([result.efficient for result in group]) for name, group in known if group},
-                   {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title)
+        try:
+            return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
+                       {name: np.array([result.efficient for result in group]) for name, group in known if group},
+                       {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title)
+        except ValueError as error:
+            raise InputError(f"the runs cannot be put together: {error}", key="metrics.csv",
+                             valid="runs of one comparison, with rewards and iterations that they share") from error
 
 
 def load_comparison(folder: str | Path) -> Shown:

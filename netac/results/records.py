@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +12,22 @@ import numpy as np
 
 from netac.results.tables import read_metrics
 from netac.utils.errors import InputError
-from netac.utils.files import atomic_write, read_text
+from netac.utils.files import atomic_write, load_json, load_toml
 
 EXPERIMENT, METRICS, SUMMARY = "experiment.toml", "metrics.csv", "summary.json"
 EVALUATIONS = "evaluations.csv"      # of a run that was evaluated while it trained
 DIAGNOSTICS = "diagnostics.csv"      # of a run with a central trainer
 CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"      # folders
+
+
+LARGEST = 2**63 - 1
+_TEXT, _WHOLE, _NUMBER = ((str,), "a text"), ((int,), "a whole number"), ((int, float), "a number")
+_SUMMARY: dict[str, tuple[tuple[type, ...], str]] = {     # what summary.json says, where it says it
+    **dict.fromkeys(("algorithm", "env", "parameters_sha256"), _TEXT),
+    **dict.fromkeys(("agents", "processes", "seed", "iterations", "runs_at_a_time"), _WHOLE),
+    **dict.fromkeys(("env_steps", "final_reward", "consensus_error", "messages_per_agent", "bytes_per_agent",
+                     "wall_seconds", "iterations_per_second", "J", "episode_return"), _NUMBER),
+    "efficient": ((bool,), "true or false"), "versions": ((dict,), "a table"), "kernels": ((dict,), "a table")}
 
 
 @dataclass(frozen=True)
@@ -64,11 +73,8 @@ def load_run(folder: str | Path) -> RunRecord:
         problem = "the run has not finished" if missing == [SUMMARY] else "is not the folder of a run"
         raise InputError(f"{problem}: {', '.join(missing)} missing", file=folder,
                          valid=f"a folder with {EXPERIMENT}, {METRICS} and {SUMMARY}")
-    try:
-        experiment = tomllib.loads(read_text(folder / EXPERIMENT))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"is not valid TOML: {error}", file=folder / EXPERIMENT) from error
-    return RunRecord(folder, load_summary(folder), read_metrics(folder / METRICS), experiment, load_evaluations(folder))
+    metrics = _with_columns(folder / METRICS, ("iteration", "env_steps", "reward"))
+    return RunRecord(folder, load_summary(folder), metrics, load_toml(folder / EXPERIMENT), load_evaluations(folder))
 
 
 def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:
@@ -78,7 +84,21 @@ def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:
         InputError: the file is damaged.
     """
     file = Path(folder) / EVALUATIONS
-    return read_metrics(file) if file.exists() else {}
+    return _with_columns(file, ("iteration", "env_steps", "episode_return")) if file.exists() else {}
+
+
+def _with_columns(file: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
+    """The columns of a table of numbers; InputError where one of `needed` is missing, or iterations do not grow."""
+    table = read_metrics(file)
+    if missing := [name for name in needed if name not in table]:
+        raise InputError("has columns missing", file=file, key=missing[0], found=", ".join(table),
+                         valid=f"at least {', '.join(needed)}")
+    for name in ("iteration", "env_steps"):
+        column = table[name]
+        if len(column) and (column.dtype.kind != "i" or (np.diff(column) < 0).any() or column[0] < 0):
+            raise InputError("should be whole numbers that grow", file=file, key=name, found=column[:8].tolist(),
+                             valid="a CSV file written by netac run")
+    return table
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, object]) -> None:
@@ -98,12 +118,16 @@ def load_summary(folder: str | Path) -> dict:
         InputError: it is missing, not JSON or not a JSON object.
     """
     file = Path(folder) / SUMMARY
-    try:
-        summary = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
-        raise InputError(f"is not valid JSON: {error}", file=file) from error
+    summary = load_json(file)
     if not isinstance(summary, dict):
         raise InputError("is not a JSON object", file=file, found=summary)
+    for key, (kinds, valid) in _SUMMARY.items():
+        if key not in summary or (summary[key] is None and (float in kinds or bool in kinds)):
+            continue
+        value = summary[key]
+        if (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+                or (isinstance(value, int) and abs(value) > LARGEST)):
+            raise InputError("is damaged", file=file, key=key, found=value, valid=f"{valid}, as netac run wrote it")
     return summary
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,17 +51,21 @@ class CsvWriter:
         path: the file; made new unless `rows` > 0.
         columns: the header.
         rows: a resumed run keeps the first `rows` rows of the file; later ones, and a row torn by a kill, go.
+        digest: the `digest` that there was after these rows; None where it is not known.
 
     Raises:
-        InputError: the file to go on with is missing, has other columns or fewer rows.
+        InputError: the file to go on with is missing, has other columns or fewer rows, or its rows were changed.
         RunError: the file cannot be written (also by `write`, which then leaves no torn row behind).
     """
 
-    def __init__(self, path: str | Path, columns: Sequence[str], rows: int = 0):
+    def __init__(self, path: str | Path, columns: Sequence[str], rows: int = 0, digest: bytes | None = None):
         if unfit := [name for name in columns if not name or set(name) & set(',"\r\n')]:
             raise ValueError(f"column names {unfit} do not fit a CSV header")
         self.path, self.columns, self.rows = Path(path), tuple(columns), rows
         kept = _first_rows(self.path, self.columns, rows) if rows else csv_text(self.columns, ())
+        self._hashed = hashlib.sha256(kept.encode())
+        if digest is not None:
+            _check_digest(self.path, rows, self.digest, digest)
         atomic_write(self.path, kept)
         try:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
@@ -80,7 +85,13 @@ class CsvWriter:
                 os.ftruncate(self._descriptor, self._size)
             raise cannot_write(self.path, error) from error
         self._size += len(line)
+        self._hashed.update(line)
         self.rows += 1
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the file: of its header and rows."""
+        return self._hashed.digest()
 
     def sync(self) -> None:
         """Force all rows to the disk; call it before a checkpoint that counts on them."""
@@ -100,6 +111,20 @@ class CsvWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def check_rows(path: str | Path, rows: int, digest: bytes) -> None:
+    """InputError unless a CSV file begins with so many rows, which have (with the header) this SHA-256 digest."""
+    records = _records(path, text := read_text(path, torn=True))
+    kept = text[:records[rows].end] if rows < len(records) else ""
+    _check_digest(Path(path), rows, hashlib.sha256(kept.encode()).digest(), digest)
+
+
+def _check_digest(path: Path, rows: int, found: bytes, digest: bytes) -> None:
+    if found != digest:
+        raise InputError(f"its first {rows} rows are not those that the run wrote", file=path, found=found.hex()[:8],
+                         valid=f"SHA-256 {digest.hex()[:8]}...; or remove the folder's checkpoints, after which "
+                               "--resume begins the run anew")
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

@@ -281,6 +281,8 @@ class TabularSampler:
         """Take up the positions of a checkpoint."""
         for k, feed in enumerate(self.feeds):
             where, environment, actions, noise, privacy = state[f"chain{k}"].tolist()
+            if not 0 <= where < self.environment.states:
+                raise ValueError(f"state {where} is none of the environment's {self.environment.states}")
             feed.chain.state = where
             feed.chain.stream.seek(environment)
             feed.actions.seek(actions)
