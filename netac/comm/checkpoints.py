@@ -136,6 +136,8 @@ def fit(kept: Arrays, fresh: Arrays, file: Path) -> None:
         if _COUNTS.match(name) and (array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array >= 0)).all()):
             raise InputError("the checkpoint does not fit the experiment: counts should not be negative", file=file,
                              key=name, found=array.tolist())
+    if "best_parameters" in kept and kept["best_parameters"].shape != kept["parameters"].shape:
+        raise _unfit(file, "best_parameters", "is of another kind", kept["best_parameters"], kept["parameters"])
     if not np.isfinite(kept["parameters"]).all():
         raise InputError("the checkpoint does not fit the experiment: not all are numbers", file=file, key="parameters")
 

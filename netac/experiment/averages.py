@@ -77,6 +77,9 @@ class RunAverages:
         sampler: where they come from.
         iterations: T.
         window: how many last iterations decide what is efficient; 0: none do.
+
+    Attributes:
+        total: sum of all team-mean rewards that this process has seen.
     """
 
     def __init__(self, sampler: Sampler, iterations: int, window: int):
@@ -84,10 +87,13 @@ class RunAverages:
         self.rewards = Average(iterations, window)
         self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
+        self.total = 0.0
 
     def add(self, t: int) -> None:
         """What iteration t brought."""
-        self.rewards.add(t, *self._tally.take())
+        team, samples = self._tally.take()
+        self.total += team
+        self.rewards.add(t, team, samples)
         if self._episodes is not None:
             finished, returns, lengths = self._episodes.take()
             self._returns.add(t, returns, finished)

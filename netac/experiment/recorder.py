@@ -209,7 +209,7 @@ class Recorder:
         comm, sampler = self.parts.comm, self.parts.sampler
         if comm is None or not self.parts.setting.replicated:
             return
-        own = sampler.state() | self._averages.state()
+        own = sampler.state() | {"rewards": np.array(self._averages.total)}
         differs = unlike(comm, {name: array.tobytes() for name, array in own.items()})
         if differs:
             rank, names = differs
