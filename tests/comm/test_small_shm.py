@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -148,3 +150,16 @@ def test_a_bus_error_is_explained(fake_mpirun, run_mpi, two_agents):
     report = f"{rule}\nprterun noticed that process rank 1 with PID 9 on node h exited on signal 7.\n{rule}"
     done = run_mpi("-n", "2", two_agents, mpirun=fake_mpirun("open-mpi-5", f"echo '{report}' >&2; exit 135"))
     assert "rank 1 was killed by signal 7: a bus error, /dev/shm may be full (a container gets more " in done.stderr
+
+
+def test_segments_that_killed_launches_left_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(small_shm, "PLACE", str(tmp_path))
+    left, mapped, young = (tmp_path / f"sm_segment.host.{name}" for name in ("left", "mapped", "young"))
+    other = tmp_path / "somebody's"
+    for file in (left, mapped, young, other):
+        file.write_bytes(bytes(4096))
+        if file is not young:
+            os.utime(file, (time.time() - 100,) * 2)
+    with mapped.open("r+b") as held, mmap.mmap(held.fileno(), 4096):
+        small_shm.clear_leftovers()
+        assert sorted(tmp_path.iterdir()) == sorted([mapped, young, other])

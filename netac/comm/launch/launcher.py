@@ -23,7 +23,7 @@ from netac.comm.launch.notices import MARK, Hearing, new_mark
 from netac.comm.launch.open_files import make_room
 from netac.comm.launch.outputs import cannot_print
 from netac.comm.launch.sieve import PAUSE, Sieve, Tee
-from netac.comm.launch.small_shm import refuse_too_small
+from netac.comm.launch.small_shm import clear_leftovers, refuse_too_small
 from netac.utils.errors import InputError
 
 ME = "run_mpi.sh"
@@ -59,6 +59,7 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
         print(shlex.join(shown))
         return 0
     if not request.hostfile:
+        clear_leftovers()
         if mpi.family in HYDRA:
             refuse_too_small(request.processes)
         make_room(request.processes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ PLACE = "/dev/shm"
 USUAL, LEAST = 16 << 20, 2 << 20      # bytes a process: what Open MPI takes, and what it takes at least
 MPICH = 17 << 16                      # what MPICH takes when it starts: 1.03 MB a process were measured
 SEGMENTS = ("mpich_shm_*", "sm_segment.*", "vader_segment.*")
+LEFT = 60                             # seconds after which a segment may count as left over
 MORE = "a container gets more with docker run --shm-size=1g"
 
 
@@ -70,6 +72,35 @@ def taken() -> int:
                 segment = path.stat()
                 found += segment.st_blocks * 512 if segment.st_ctime >= began else 0
     return found
+
+
+def clear_leftovers() -> None:
+    """Remove what launches that were killed have left: segments of this user that no process has mapped, a minute old.
+
+    Processes that start just now may not have mapped theirs yet; those that have keep them without the name.
+    """
+    with suppress(OSError):
+        old = [path for kind in SEGMENTS for path in Path(PLACE).glob(kind) if _is_left(path)]
+        mapped = _mapped() if old else ""
+        for path in old:
+            if str(path) not in mapped:
+                path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    with suppress(OSError):
+        found = path.lstat()
+        return found.st_uid == os.geteuid() and time.time() - found.st_mtime > LEFT
+    return False
+
+
+def _mapped() -> str:
+    """What the processes that can be seen have mapped."""
+    found = []
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            found.append(maps.read_text(errors="replace"))
+    return "".join(found)
 
 
 def _free() -> int:
