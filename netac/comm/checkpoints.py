@@ -124,6 +124,8 @@ def fit(kept: Arrays, fresh: Arrays, file: Path) -> None:
     for name, own in fresh.items():
         array = kept.get(name)
         living = bool(_LIVING.match(name))
+        if name == "progress" and version(kept) == 0:
+            continue
         if array is None and (living or version(kept) < FORMAT):
             continue
         if array is None:
@@ -202,8 +204,13 @@ def version(arrays: Arrays) -> int:
 
 
 def _write(file: Path, arrays: Arrays) -> None:
-    whole = {"format": np.asarray(FORMAT, dtype=np.int64), **{name: np.asarray(each) for name, each in arrays.items()}}
-    atomic_savez(file, whole | {MANIFEST: as_entry(_manifest(whole))})
+    atomic_savez(file, sealed({"format": np.asarray(FORMAT, dtype=np.int64), **arrays}))
+
+
+def sealed(arrays: Arrays) -> dict[str, np.ndarray]:
+    """The arrays of a checkpoint with their manifest."""
+    whole = {name: np.asarray(each) for name, each in arrays.items()}
+    return whole | {MANIFEST: as_entry(_manifest(whole))}
 
 
 def as_entry(table: Mapping[str, object]) -> np.ndarray:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 ENTRY = "fingerprint"          # of a checkpoint
-VERSIONS = ("netac", "numpy", "scipy", "torch")
+VERSIONS, TORCH = ("netac", "numpy", "scipy"), "torch"
 
 FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand
 DATA = ("path", "features")                                  # keys of theirs that may name a file
@@ -65,19 +65,21 @@ class UserFile:
         return f"{self.key} {self.name}"
 
 
-def of(tables: Mapping[str, Any]) -> dict[str, str]:
+def of(tables: Mapping[str, Any], networks: bool) -> dict[str, str]:
     """The fingerprint of a run, by what each part of it is of: files, versions, kernels.
 
     Args:
         tables: as `user_files` takes them.
+        networks: whether PyTorch computes them; else it does not matter, even if it is loaded.
 
     Raises:
         InputError: a file cannot be read.
     """
     files = {file.label: file.sha256 for file in user_files(tables) if f".{GIVEN}" not in file.key}
-    loaded = [name for name in VERSIONS if name in sys.modules]
-    return (files | {f"version of {name}": version(name) for name in loaded}
-            | {f"kernels of {name}": found for name, found in kernels.fingerprint().items()})
+    used = VERSIONS + (TORCH,) * networks
+    found = (files | {f"version of {name}": version(name) for name in used}
+             | {f"kernels of {name}": digits for name, digits in kernels.fingerprint().items() if name in used})
+    return dict(sorted(found.items()))
 
 
 def compare_processes(comm: MPI.Intracomm | None, marks: Mapping[str, str], describe: Callable[[int], str]) -> None:
@@ -102,11 +104,15 @@ def compare_processes(comm: MPI.Intracomm | None, marks: Mapping[str, str], desc
         raise error
 
 
-def compare_earlier(kept: Mapping[str, Any], marks: Mapping[str, str], folder: Path) -> str | None:
+def compare_earlier(kept: Mapping[str, Any], marks: Mapping[str, str], folder: Path,
+                    changed: bool = False) -> str | None:
     """Compare a run's fingerprint with that of the checkpoint that it goes on from.
 
+    Args:
+        changed: whether files of the user's may have changed.
+
     Returns:
-        What differs and may change the last bits of its numbers (versions, kernels), in words.
+        What differs and may change its numbers (versions, kernels, files that may have changed), in words.
 
     Raises:
         InputError: a file of the user's was changed.
@@ -118,11 +124,11 @@ def compare_earlier(kept: Mapping[str, Any], marks: Mapping[str, str], folder: P
         raise InputError("is no table of a fingerprint", file=folder, key=ENTRY, found=before)
     differs = [name for name in marks if name in before and before[name] != marks[name]]
     for name in differs:
-        if not name.startswith(("version of", "kernels of")):
+        if not changed and not name.startswith(("version of", "kernels of")):
             raise InputError("was changed since the run in this folder began", file=folder, key=name,
-                             found=marks[name][:12], valid=f"the file as it was ({str(before[name])[:12]}...), or "
-                                                           "another --out")
-    return ", ".join(f"{name} {before[name]} then, {marks[name]} now" for name in differs) or None
+                             found=marks[name][:12], valid=f"the file as it was ({str(before[name])[:12]}...), another "
+                                                           "--out, or allow_changed_files = true if it may differ")
+    return ", ".join(f"{name} {str(before[name])[:12]} then, {marks[name][:12]} now" for name in differs) or None
 
 
 def user_files(tables: Mapping[str, Any]) -> list[UserFile]:

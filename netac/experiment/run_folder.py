@@ -20,13 +20,13 @@ from netac.experiment import config, fingerprint
 from netac.experiment.build import Setting
 from netac.experiment.schema import without_none
 from netac.experiment.trust import seal
-from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY
+from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY, load_summary
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder, refuse_link
 from netac.utils.progress import note
 
 LENGTH = "iterations"     # may grow when a run goes on
-FREE = ("tensorboard", "allow_mixed_hosts", "patience")     # keys that may change when a run goes on
+FREE = ("tensorboard", "allow_mixed_hosts", "allow_changed_files", "patience")     # may change when it goes on
 FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
@@ -87,7 +87,8 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
             raise InputError("this folder holds a run", file=folder,
                              valid="another --out, or --resume to go on with it")
         keys = [key for key in _differing(mine, theirs) if key not in FREE]
-        longer = LENGTH in keys and theirs[LENGTH] < mine[LENGTH]
+        before = theirs.get(LENGTH)
+        longer = LENGTH in keys and type(before) is int and before < mine[LENGTH]
         if keys and not (longer and keys == [LENGTH]):
             raise InputError(f"the run in this folder is of another experiment, which differs in {', '.join(keys)}",
                              file=folder / EXPERIMENT, key=keys[0], found=_at(theirs, keys[0]),
@@ -97,14 +98,23 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
     atomic_write(folder / EXPERIMENT, _toml(mine))
-    seal(folder, mine)
     make_run_folder(folder / CHECKPOINTS)
     kept = checkpoints.newest(folder / CHECKPOINTS)
+    if kept is not None:
+        marks = fingerprint.of(mine, setting.plays_games)
+        fingerprint.compare_earlier(kept, marks, folder, setting.experiment.allow_changed_files)
+    seal(folder, mine)
     if kept is None:
         return False
-    fingerprint.compare_earlier(kept, fingerprint.of(mine), folder)
-    # a finished run whose last checkpoint is damaged goes on from the one before
-    return (folder / SUMMARY).exists() and kept["progress"].flat[0] == setting.experiment.iterations
+    # a finished run whose last checkpoint or summary is damaged goes on from the one before
+    return kept["progress"].flat[0] == setting.experiment.iterations and _is_summarised(folder)
+
+
+def _is_summarised(folder: Path) -> bool:
+    """Whether there is the summary of a finished run."""
+    with suppress(InputError):
+        return {"algorithm", "iterations", "parameters_sha256"} <= load_summary(folder).keys()
+    return False
 
 
 def _asked_for(key: str, mine: dict[str, Any], theirs: dict[str, Any]) -> str:
@@ -152,9 +162,9 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting,
     if found["progress"].flat[0] > setting.experiment.iterations:
         raise InputError("the checkpoint is of more iterations than the run", file=folder / CHECKPOINTS, key="progress",
                          found=int(found["progress"].flat[0]), valid=f"at most {setting.experiment.iterations}")
-    if differs := fingerprint.compare_earlier(found, marks, folder):
-        note(f"the run in {folder} goes on under other conditions ({differs}): its numbers may differ in their last "
-             "digits from those of an uninterrupted one")
+    if differs := fingerprint.compare_earlier(found, marks, folder, setting.experiment.allow_changed_files):
+        note(f"the run in {folder} goes on under other conditions ({differs}): its numbers may differ from those of "
+             "an uninterrupted one")
     if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):
         raise InputError("the checkpoint does not fit the experiment", file=folder / CHECKPOINTS)
     if checkpoints.version(found) == 0 and not found.keys() >= FORMAT_0:

@@ -125,6 +125,8 @@ class Experiment(Options):
     allow_disconnected: bool = Field(False, description="true: run although the graphs never connect the agents")
     allow_mixed_hosts: bool = Field(False, description=(
         "true: run although hosts compute with different numeric kernels, so that processes may differ in last bits"))
+    allow_changed_files: bool = Field(False, description=(
+        "true: go on with a run although files of yours that the experiment names have changed since it began"))
 
     def tables(self) -> dict[str, Any]:
         """The experiment as plain tables, as a TOML file holds them: what is not set is left out."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
-from netac.results.records import SUMMARY, RunRecord, load_run
+from netac.results.records import METRICS, SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
 from netac.results.tables import Cell, csv_text, read_rows
 from netac.utils.errors import InputError
@@ -65,6 +65,8 @@ class SeedResult:
         summary, needed = record.summary, ("final_reward", *_COSTS)
         if missing := {"algorithm", "seed", *needed} - set(summary):
             raise InputError(f"has no {', '.join(sorted(missing))}", file=record.folder / SUMMARY)
+        if "env_steps" not in record.metrics:
+            raise InputError("has columns missing", file=record.folder / METRICS, key="env_steps")
         numbers: dict[str, Any] = {name: math.nan if summary[name] is None else summary[name] for name in needed}
         shared = summary.get("runs_at_a_time", 1) > 1
         curve = ({name: column for name, column in record.metrics.items() if name != SECONDS} if shared

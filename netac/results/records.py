@@ -73,8 +73,9 @@ def load_run(folder: str | Path) -> RunRecord:
         problem = "the run has not finished" if missing == [SUMMARY] else "is not the folder of a run"
         raise InputError(f"{problem}: {', '.join(missing)} missing", file=folder,
                          valid=f"a folder with {EXPERIMENT}, {METRICS} and {SUMMARY}")
-    metrics = _with_columns(folder / METRICS, ("iteration", "env_steps", "reward"))
-    return RunRecord(folder, load_summary(folder), metrics, load_toml(folder / EXPERIMENT), load_evaluations(folder))
+    experiment, summary = load_toml(folder / EXPERIMENT), load_summary(folder)
+    metrics = _with_columns(folder / METRICS, ("iteration", "reward"))
+    return RunRecord(folder, summary, metrics, experiment, load_evaluations(folder))
 
 
 def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:
@@ -94,7 +95,7 @@ def _with_columns(file: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
         raise InputError("has columns missing", file=file, key=missing[0], found=", ".join(table),
                          valid=f"at least {', '.join(needed)}")
     for name in ("iteration", "env_steps"):
-        column = table[name]
+        column = table.get(name, np.zeros(0, int))
         if len(column) and (column.dtype.kind != "i" or (np.diff(column) < 0).any() or column[0] < 0):
             raise InputError("should be whole numbers that grow", file=file, key=name, found=column[:8].tolist(),
                              valid="a CSV file written by netac run")

@@ -40,6 +40,9 @@ def refuse(agents: int, edges: Edges, name: str) -> None:
                   partial(memory.largest, fits, agents), advice="a sparse topology such as ring")
 
 
+MOST_PACKED = 1032      # bytes that gzip makes one of, at most
+
+
 def refuse_text(path: Path) -> None:
     """Refuse a file with a graph that would not fit once it is read; of a compressed one, as large as it says it is.
 
@@ -51,7 +54,8 @@ def refuse_text(path: Path) -> None:
         if suffixes[-1:] == [GZIP]:
             with path.open("rb") as file:
                 file.seek(max(0, length - 4))
-                length = max(length, int.from_bytes(file.read(4), "little"))
+                told = int.from_bytes(file.read(4), "little")
+            length = max(length, told if told <= MOST_PACKED * length else 0)      # else it is not whole
             suffixes.pop()
         of_byte = OF_TEXT.get(suffixes[-1] if suffixes else "", 1)
         memory.refuse({"the graph in this file": length * of_byte}, "path", str(path), advice=(

@@ -21,7 +21,7 @@ from netac.utils.errors import InputError
 SHARED = Path(__file__).parents[2] / "examples" / "data" / "networked_mdp_6x5.npz"
 COORDINATION = {
     "agents": 4, "iterations": 5, "seed": 0, "log_every": 10, "checkpoint_every": 1000, "allow_disconnected": False,
-    "allow_mixed_hosts": False, "patience": 0,
+    "allow_mixed_hosts": False, "allow_changed_files": False, "patience": 0,
     "stagger": 0, "tensorboard": False, "envs": 1, "critic": {}, "reward_model": {},
     "evaluate_every": 0, "evaluate_episodes": 32, "evaluate_greedy": False, "evaluate_steps": 10,
     "normalise": {"observations": False, "rewards": False},

@@ -48,6 +48,7 @@ evaluate_greedy = false
 tensorboard = false
 allow_disconnected = false
 allow_mixed_hosts = false
+allow_changed_files = false
 
 [env]
 name = "coordination"

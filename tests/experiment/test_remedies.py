@@ -24,7 +24,7 @@ CHECKING = ("agents", "algorithms", "envs", "exact/mdp.py", "experiment", "topol
             "utils/plugins.py")
 ELSEWHERE = {           # what is not said when an experiment is checked
     "experiment/compare.py", "experiment/evaluate.py", "experiment/load.py", "experiment/mixed_hosts.py",
-    "experiment/run_folder.py", "experiment/run_result.py"}
+    "experiment/run_folder.py", "experiment/run_result.py", "experiment/fingerprint.py", "experiment/trust.py"}
 CODE, PACKAGE, CALLER = "other code of the user's", "a package", "other arguments in Python, or another --set"
 ASKS_FOR = {            # by file and function: what the remedy is, where it is no change of the experiment
     "agents/parameters.py _refuse_unless": CODE, "agents/networks/_factory.py refuse": CODE,

@@ -127,9 +127,9 @@ def test_a_checkpoint_that_does_not_say_how_long_its_run_was_is_not_made_longer(
     tables = experiment("dac-state_value-average")
     netac.run(tables, out=tmp_path)
     for path in checkpoints.existing(tmp_path / "checkpoints"):
-        kept = dict(np.load(path))
-        del kept["iterations"]
-        np.savez(path, **kept)
+        kept = {name: array for name, array in np.load(path).items()
+                if name not in ("iterations", checkpoints.MANIFEST)}
+        np.savez(path, **kept | {"format": np.int64(1)})
     with pytest.raises(InputError, match=r"iterations: the checkpoint was written by an older.*found 50; valid: 40"):
         netac.run(tables | {"iterations": 50}, out=tmp_path, resume=True)
     assert netac.run(tables, out=tmp_path, resume=True).summary["iterations"] == 40
@@ -224,9 +224,10 @@ def test_a_torn_row_goes(tmp_path):
 @pytest.mark.parametrize(("spoil", "says"), [
     (lambda folder: (folder / "metrics.csv").unlink(), "there is no such file"),
     (lambda folder: (folder / "metrics.csv").write_text("a,b\n"), "has other columns than this run"),
-    (lambda folder: np.savez(folder / "checkpoints" / f"{39:012d}.npz", a=np.ones(3)), "does not fit the experiment"),
+    (lambda folder: np.savez(folder / "checkpoints" / f"{39:012d}.npz", progress=np.array([39]), a=np.ones(3)),
+     "does not fit the experiment"),
     (lambda folder: shutil.rmtree(folder / "checkpoints") or (folder / "checkpoints").write_text(""), "checkpoints"),
-    (lambda folder: (folder / "experiment.toml").write_text("agents = ["), "experiment.toml: not a TOML file"),
+    (lambda folder: (folder / "experiment.toml").write_text("agents = ["), "experiment.toml: is not valid TOML"),
 ])
 def test_what_cannot_be_resumed_is_said(spoil, says, tmp_path):
     stopped(tmp_path)

@@ -170,7 +170,8 @@ def rewrite(file: Path, change: Callable[[dict], None]) -> None:
     """Change the arrays of a checkpoint."""
     arrays = load_npz(file)
     change(arrays)
-    np.savez(file, **arrays)
+    arrays.pop(checkpoints.MANIFEST)
+    np.savez(file, **(checkpoints.sealed(arrays) if arrays.get("format") == checkpoints.FORMAT else arrays))
 
 
 def as_before_versions(arrays: dict) -> None:
@@ -217,13 +218,13 @@ def test_folders_of_before_versions_run_no_code_to_be_read(tmp_path):
     assert without_time(netac.run(tables, out=tmp_path / "run", resume=True)) == whole
 
 
-@pytest.mark.parametrize("found", [np.int64(2), np.int64(-1), np.float64(1.0), np.array([1]), np.array("1")])
+@pytest.mark.parametrize("found", [np.int64(3), np.int64(-1), np.float64(1.0), np.array([1]), np.array("1")])
 def test_a_format_that_is_not_known_is_refused(found, tmp_path):
     tables = {"agents": 2, "iterations": 4, "env": "coordination", "algorithm": "cac", "evaluate_every": 2}
     netac.run(tables, out=tmp_path)
     for file in (tmp_path / "checkpoints").iterdir():
         rewrite(file, lambda arrays: arrays.update(format=found))
-    says = r"0{11}4\.npz: format: the checkpoint is of a format .*\(found .*; valid: a format up to 1: another --out"
+    says = r"0{11}4\.npz: format: the checkpoint is of a format .*\(found .*; valid: a format up to 2: another --out"
     for read in (netac.load_result, netac.evaluate, lambda run: netac.run(tables, out=run, resume=True)):
         with pytest.raises(InputError, match=says) as caught:
             read(tmp_path)

@@ -181,8 +181,25 @@ def test_a_topology_that_was_edited_is_refused(tmp_path, finished):
     (tmp_path / "mine.py").write_text(GRAPH.format("complete"))
     with pytest.raises(netac.InputError, match=r"topology\.path mine\.py: was changed since the run"):
         netac.run(tables, out=folder, resume=True)
-    (tmp_path / "mine.py").write_text(GRAPH.format("cycle"))
-    netac.run(tables, out=folder, resume=True)
+    netac.run(tables | {"allow_changed_files": True}, out=folder, resume=True)
+    (tmp_path / "mine.py").write_text(GRAPH.format("path"))
+    with pytest.raises(netac.InputError, match="allow_changed_files = true"):
+        netac.run(tables, out=folder, resume=True)
+
+
+@pytest.mark.parametrize("text", ["", "iterations = []\n", "iterations = 1.5\n", 'iterations = "x"\n'])
+def test_experiments_of_a_folder_that_say_nothing_of_their_length(runs, tmp_path, text):
+    shutil.copytree(runs["linear"], tmp_path / "run")
+    (tmp_path / "run" / "experiment.toml").write_text(text)
+    assert resumed(tmp_path / "run", LINEAR) is None
+
+
+@pytest.mark.parametrize("text", ["{}", '{"algorithm": []}', "["])
+def test_a_summary_that_was_changed_is_made_again(runs, tmp_path, text):
+    shutil.copytree(runs["linear"], tmp_path / "run")
+    (tmp_path / "run" / "summary.json").write_text(text)
+    found = netac.run(LINEAR, out=tmp_path / "run", resume=True)
+    assert found.summary["parameters_sha256"] == netac.load_result(runs["linear"]).summary["parameters_sha256"]
 
 
 def test_other_versions_are_noted(runs, tmp_path, capsys, monkeypatch):
@@ -247,7 +264,7 @@ def test_wrong_values_in_a_table(compared, table):
             refused_or_read(compared)
         without = [",".join(line.split(",")[:k] + line.split(",")[k + 1:]) for line in (header, *rows)]
         (compared / table).write_text("\n".join(without) + "\n")
-        assert refused_or_read(compared) >= (name in ("iteration", "env_steps"))
+        assert refused_or_read(compared) >= (name == "iteration")
     for text in ("", "\n", header + "\n", f"{header}\n{rows[0]}", "\0", "a,a\n1,2\n"):
         (compared / table).write_text(text)
         refused_or_read(compared)

@@ -144,7 +144,7 @@ def test_files_that_changed_since_are_refused_and_named(mine, tmp_path):
     (tmp_path / "own_sizes.py").write_text("STATES = 2     # edited\n")
     assert "own_sizes.py changed since" in refused(mine)
     netac.evaluate(mine, episodes=1, steps=1, trust=True)
-    netac.run(tmp_path / "own.toml", out=mine, resume=True)
+    netac.run(tmp_path / "own.toml", out=mine, resume=True, set={"allow_changed_files": True})
     netac.evaluate(mine, episodes=1, steps=1)
 
 

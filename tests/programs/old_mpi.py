@@ -2,6 +2,8 @@
 
 from mpi4py import MPI
 
+from netac.comm.waiting import patient
+
 
 def missing(*arguments):
     """What mpi4py does when it was compiled with an older MPI."""
@@ -14,7 +16,7 @@ class OldGraph(MPI.Distgraphcomm):
     Neighbor_allgather_init = Neighbor_allgatherv_init = Neighbor_alltoallv_init = missing
 
 
-class OldComm(MPI.Intracomm):
+class OldComm(type(patient(MPI.COMM_SELF))):
     """A communicator without persistent collectives."""
 
     Allgather_init = Allgatherv_init = missing
