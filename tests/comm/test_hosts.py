@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from support.variants import fingerprint
 import netac
 from netac.comm.launch.family import Mpi
 
-pytestmark = [pytest.mark.alone, pytest.mark.skipif(not hosts.possible(), reason="only root can make hosts")]
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(not hosts.possible(), reason="only root can make hosts"),
+              pytest.mark.skipif(" " in sys.prefix, reason="an MPI in a path with a space starts no daemons on other hosts")]
 
 EXPERIMENT = """\
 agents = 6
