@@ -20,7 +20,7 @@ import netac
 from netac.comm.launch.family import Mpi
 
 pytestmark = [pytest.mark.alone, pytest.mark.skipif(not hosts.possible(), reason="only root can make hosts"),
-              pytest.mark.skipif(" " in sys.prefix, reason="an MPI in a path with a space starts no daemons on other hosts")]
+              pytest.mark.skipif(" " in sys.prefix, reason="the path of the MPI has a space")]
 
 EXPERIMENT = """\
 agents = 6
