@@ -57,12 +57,10 @@ def refuse_games(agents: int, games: int) -> None:
     Raises:
         InputError: its key is "agents" or "envs".
     """
-    size = {f"{agents:,} agents in {games:,} games": LEAST * agents * games}
+    what = f"{agents:,} agents in {games:,} games"
     if games > agents:
-        memory.refuse(size, "envs", games, lambda: memory.largest(
-            lambda e: not memory.room().lacks(LEAST * agents * e), games))
-    memory.refuse(size, "agents", agents, lambda: memory.largest(
-        lambda n: not memory.room().lacks(LEAST * n * games), agents))
+        memory.refuse_number(what, "envs", games, lambda e: LEAST * agents * e)
+    memory.refuse_number(what, "agents", agents, lambda n: LEAST * n * games)
 
 
 def fits(games: Any) -> bool:
@@ -242,13 +240,9 @@ def refuse_played(environment: Any, endless: bool, episodes: int, steps: int, ke
         length = steps if endless else 1
         return episodes * (length * 3 * NUMBER * (N + 1) + 200) + at_once * length
 
-    def most(number: int, taken: Callable[[int], int]) -> Callable[[], int | None]:
-        return lambda: memory.largest(lambda n: not memory.room().lacks(taken(n)), number)
-
-    sizes = {"what is played": size(episodes, steps)}
     if endless and steps > episodes:
-        memory.refuse(sizes, keys[1], steps, most(steps, lambda n: size(episodes, n)))
-    memory.refuse(sizes, keys[0], episodes, most(episodes, lambda n: size(n, steps)))
+        memory.refuse_number("what is played", keys[1], steps, lambda n: size(episodes, n))
+    memory.refuse_number("what is played", keys[0], episodes, lambda n: size(n, steps))
 
 
 def warn(sizes: Sizes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,7 +20,7 @@ from netac.comm.network import Network
 from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
-from netac.experiment import budget
+from netac.experiment import budget, fingerprint
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
@@ -138,6 +139,11 @@ class Setting:
         if self.trains_centrally:
             wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
         return min(self.experiment.iterations, wanted)
+
+    @cached_property
+    def marks(self) -> dict[str, str]:
+        """What its numbers depend on besides (`netac.experiment.fingerprint.of`), as it was when first asked for."""
+        return fingerprint.of(self.experiment.tables(), self.plays_games)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,13 +47,16 @@ class UserFile:
         key: the dotted key of the experiment that leads to it, e.g. "env.factory".
         name: what it is called there: a module's dotted name, or the name of the file.
         path: where it lies on this machine.
-        sha256: of what it holds, in hexadecimal digits.
     """
 
     key: str
     name: str
     path: Path
-    sha256: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of what it holds, in hexadecimal digits; InputError where it cannot be read."""
+        return sha256(self.path, self.key)
 
     @property
     def is_code(self) -> bool:
@@ -136,12 +140,9 @@ def user_files(tables: Mapping[str, Any]) -> list[UserFile]:
 
     Args:
         tables: a complete experiment, as `experiment.toml` of a run folder holds it: paths are absolute.
-
-    Raises:
-        InputError: one of them cannot be read.
     """
     found = {(key, name): path for key, name, path in _named(tables)}
-    return [UserFile(key, name, path, sha256(path, key)) for (key, name), path in found.items()]
+    return [UserFile(key, name, path) for (key, name), path in found.items()]
 
 
 def sha256(path: Path, key: str | None = None) -> str:

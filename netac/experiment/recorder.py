@@ -71,21 +71,20 @@ class Recorder:
     Args:
         parts: what is trained.
         folder: the run folder; None where nothing is written: on other processes, or without one.
-        marks: the run's fingerprint, which checkpoints keep.
 
     Attributes:
         shown: what a progress bar tells.
     """
 
-    def __init__(self, parts: Parts, folder: Path | None, marks: Mapping[str, str] | None = None):
+    def __init__(self, parts: Parts, folder: Path | None):
         setting, experiment = parts.setting, parts.setting.experiment
         self.parts, self.folder, self.shown = parts, folder, ""
         self._gathering = Gathering(parts.placement, parts.comm)
         window = setting.efficient_over if getattr(setting.environment, "efficient", None) else 0
         self._averages = RunAverages(parts.sampler, experiment.iterations, window)
         self._description = describe(setting.layout, Interface.of(setting.model) if setting.plays_games else None)
-        if marks is not None:
-            self._description |= {fingerprint.ENTRY: checkpoints.as_entry(marks)}
+        if folder is not None:
+            self._description |= {fingerprint.ENTRY: checkpoints.as_entry(setting.marks)}
         self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         self._metrics = TableWriter(

@@ -148,10 +148,9 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
     setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
     experiment, T = setting.experiment, setting.experiment.iterations
-    marks = fingerprint.of(experiment.tables(), setting.plays_games)
-    fingerprint.compare_processes(comm, marks, parts.placement.describe)
-    recorder = Recorder(parts, folder if root else None, marks)
-    start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting, marks)))
+    fingerprint.compare_processes(comm, setting.marks, parts.placement.describe)
+    recorder = Recorder(parts, folder if root else None)
+    start = recorder.restore(launch.agree(comm, lambda: checkpoint_to_resume(folder, resume, setting)))
     if start and root and not parts.sampler.resumable:
         note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
              "one")

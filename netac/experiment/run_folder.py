@@ -7,7 +7,6 @@ import fcntl
 import os
 import socket
 import warnings
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     make_run_folder(folder / CHECKPOINTS)
     kept = checkpoints.newest(folder / CHECKPOINTS)
     if kept is not None:
-        marks = fingerprint.of(mine, setting.plays_games)
-        fingerprint.compare_earlier(kept, marks, folder, setting.experiment.allow_changed_files)
+        fingerprint.compare_earlier(kept, setting.marks, folder, setting.experiment.allow_changed_files)
     seal(folder, mine)
     if kept is None:
         return False
@@ -144,12 +142,8 @@ def _lengthen(folder: Path, setting: Setting, before: int) -> None:
     (folder / SUMMARY).unlink(missing_ok=True)
 
 
-def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting,
-                         marks: Mapping[str, str]) -> dict[str, np.ndarray] | None:
+def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) -> dict[str, np.ndarray] | None:
     """The checkpoint a run goes on from; None: from the start.
-
-    Args:
-        marks: the run's fingerprint.
 
     Raises:
         InputError: it is of another experiment or of a format that cannot be gone on from.
@@ -162,7 +156,7 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting,
     if found["progress"].flat[0] > setting.experiment.iterations:
         raise InputError("the checkpoint is of more iterations than the run", file=folder / CHECKPOINTS, key="progress",
                          found=int(found["progress"].flat[0]), valid=f"at most {setting.experiment.iterations}")
-    if differs := fingerprint.compare_earlier(found, marks, folder, setting.experiment.allow_changed_files):
+    if differs := fingerprint.compare_earlier(found, setting.marks, folder, setting.experiment.allow_changed_files):
         note(f"the run in {folder} goes on under other conditions ({differs}): its numbers may differ from those of "
              "an uninterrupted one")
     if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):

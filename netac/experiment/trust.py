@@ -85,11 +85,11 @@ def gate(folder: Path, tables: Mapping[str, Any], trust: bool) -> Gate:
     if known is None:
         return Gate(folder)
     try:
-        files = [file for file in user_files(tables) if file.is_code]
+        changed = {str(file.path) for file in user_files(tables)
+                   if file.is_code and known.get(file.label) != file.sha256}
     except InputError as error:
-        return Gate(folder, sealed=True, changed=(str(error.file),))
-    return Gate(folder, sealed=True, changed=tuple(sorted(
-        {str(file.path) for file in files if known.get(file.label) != file.sha256})))
+        changed = {str(error.file)}
+    return Gate(folder, sealed=True, changed=tuple(sorted(changed)))
 
 
 def seal(folder: Path, tables: Mapping[str, Any]) -> None:

@@ -142,8 +142,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     whole = period if period and period <= max(steps or 0, LONGEST_PERIOD, MOST_LOOKS // (n + 100)) else None
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
-    memory.refuse({f"{window:,} iterations of the topology": window * OF_LOOK}, "--steps", window, lambda: (
-        memory.largest(lambda t: not memory.room().lacks(t * OF_LOOK), window)))
+    memory.refuse_number(f"{window:,} iterations of the topology", "--steps", window, lambda t: t * OF_LOOK)
     product = Product(n) if spectrum and n <= LARGEST_SPECTRUM else None
     looks: list[Look] = []
     try:

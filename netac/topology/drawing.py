@@ -143,9 +143,7 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found:
     """Largest and mean disagreement over the random starts, that of the worst start, and its slope in the long run."""
     whole_periods = 2 * (topology.period or 0)
     rounds = steps or min(400, max(10, whole_periods, round(1.15 * ((found and found.rounds) or 100))))
-    of_round = 4 * 8 * STARTS
-    memory.refuse({f"{rounds:,} rounds of averaging": rounds * of_round}, "--steps", rounds, lambda: memory.largest(
-        lambda t: not memory.room().lacks(t * of_round), rounds))
+    memory.refuse_number(f"{rounds:,} rounds of averaging", "--steps", rounds, lambda t: t * 4 * 8 * STARTS)
     curves = np.maximum(disagreement(topology, rounds), FLOOR)
     t = np.arange(rounds + 1)
     axes.semilogy(t, curves.max(axis=1), color=BLUE, linewidth=2, label=f"largest of {STARTS} random starts")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
+from netac.topology.files import GZIP, suffix_of
 from netac.utils import memory
 
 NODE, EDGE = 600, 560
 """Bytes of an agent and of an edge: in the graph, its weight matrix, and what the certificate makes of both."""
 OF_TEXT = {".graphml": 20, ".gexf": 20, ".gml": 30, ".edgelist": 80, ".csv": 60, ".adjlist": 80, ".net": 80}
 """Bytes of memory for a byte of a file with a graph, at least."""
+MOST_PACKED = 1032      # bytes that gzip makes one of, at most
 
-GZIP = ".gz"
 Edges = Callable[[int], float]
 """n -> edges of the largest graph on n agents, about."""
 
@@ -30,17 +30,8 @@ def refuse(agents: int, edges: Edges, name: str) -> None:
     Raises:
         InputError: its key is "agents".
     """
-    def taken(n: int) -> int:
-        return nbytes(n, edges(n))
-
-    def fits(n: int) -> bool:
-        return not memory.room().lacks(taken(n))
-
-    memory.refuse({f"the topology {name}, {edges(agents):,.0f} edges": taken(agents)}, "agents", agents,
-                  partial(memory.largest, fits, agents), advice="a sparse topology such as ring")
-
-
-MOST_PACKED = 1032      # bytes that gzip makes one of, at most
+    memory.refuse_number(f"the topology {name}, {edges(agents):,.0f} edges", "agents", agents,
+                         lambda n: nbytes(n, edges(n)), advice="a sparse topology such as ring")
 
 
 def refuse_text(path: Path) -> None:
@@ -50,14 +41,13 @@ def refuse_text(path: Path) -> None:
         InputError: its key is "path".
     """
     with suppress(OSError):        # which the reader tells
-        length, suffixes = path.stat().st_size, [suffix.lower() for suffix in path.suffixes]
-        if suffixes[-1:] == [GZIP]:
+        length, suffix = path.stat().st_size, suffix_of(path)
+        if suffix.endswith(GZIP):
             with path.open("rb") as file:
                 file.seek(max(0, length - 4))
                 told = int.from_bytes(file.read(4), "little")
             length = max(length, told if told <= MOST_PACKED * length else 0)      # else it is not whole
-            suffixes.pop()
-        of_byte = OF_TEXT.get(suffixes[-1] if suffixes else "", 1)
+        of_byte = OF_TEXT.get(suffix.removesuffix(GZIP), 1)
         memory.refuse({"the graph in this file": length * of_byte}, "path", str(path), advice=(
             "a smaller graph, or a topology of Python, which makes its graphs when they are asked for"))
 

@@ -89,6 +89,22 @@ def refuse(sizes: Mapping[str, int], key: str, found: object, most: Callable[[],
                      valid=f"{less}, within the {there.in_words(processes)}{'; ' * bool(advice)}{advice}")
 
 
+def refuse_number(what: str, key: str, number: int, taken: Callable[[int], int], advice: str = "") -> None:
+    """Refuse a number with which something would take more memory than there could be.
+
+    Args:
+        what: it is for, with this number.
+        key: of the number.
+        taken: bytes with any number.
+        advice: what else would be valid.
+
+    Raises:
+        InputError: as `refuse`, with the largest number that would be taken.
+    """
+    refuse({what: taken(number)}, key, number, lambda: largest(lambda n: not room().lacks(taken(n)), number),
+           advice=advice)
+
+
 def largest(fits: Callable[[int], bool], below: int = MOST) -> int | None:
     """The largest number of at most two digits and zeros, smaller than `below`, that fits; None where not even 1 does.
 
