@@ -142,7 +142,7 @@ TABLES = {
     "options of networks": Case(LINEAR, {"envs": 4}, 'policy.name = "mlp"', {"policy": "mlp"}),
     "or without the option": Case(LINEAR, {"critic": {"hidden": [3]}}, "without it", {"critic": REMOVED}),
     "a network too large": Case(GAMES, {"policy.hidden": [60_000, 60_000]}, "at most", {"policy.hidden": [10]}),
-    "agents too large": Case(GAMES, {"policy.hidden": [4000, 4000], "critic": {"hidden": [5000, 5000]}},
+    "agents too large": Case(GAMES, {"policy.hidden": [65536, 64] * 4, "critic": {"hidden": [65536, 64] * 4}},
                              "smaller networks", {"policy.hidden": [10], "critic": {"hidden": [10]}}),
     "no features": Case(MDP, {"policy": {"name": "log-linear"}}, 'an .npz file with name = "log-linear"',
                         {"policy.features": f"{HERE}/x.npz"}),
