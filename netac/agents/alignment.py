@@ -26,6 +26,11 @@ def is_aligned(rows: np.ndarray) -> bool:
             and (len(rows) == 1 or rows.strides[0] % BOUNDARY == 0))
 
 
+def is_ready(array: np.ndarray) -> bool:
+    """Whether an array is single precision without gaps and begins at a multiple of 64 bytes."""
+    return array.dtype == np.float32 and array.flags.c_contiguous and address(array) % BOUNDARY == 0
+
+
 def same_storage(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays that both exist are the same numbers in memory."""
     return one is other or (address(one) == address(other) and one.strides == other.strides and one.shape == other.shape

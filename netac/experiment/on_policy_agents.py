@@ -10,8 +10,8 @@ import numpy as np
 from netac.agents.alignment import aligned
 from netac.agents.networks._factory import feed_forward
 from netac.agents.neural.critics import NeuralActionValue, NeuralStateValue, neural_critic
-from netac.agents.neural.modules import UnlikeAgentsError
 from netac.agents.neural.policies import NeuralPolicy, neural_policy
+from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.centralized._critics import Critics

@@ -16,6 +16,7 @@ from support import user_networks
 from netac.agents.alignment import aligned
 from netac.agents.networks import cnn, mlp
 from netac.agents.networks._factory import make_module, read_network, try_out
+from netac.agents.networks._images import Images, after
 from netac.agents.neural.critics import neural_critic
 from netac.agents.neural.policies import neural_policy
 from netac.agents.transitions import Transitions
@@ -306,7 +307,8 @@ def test_a_convolution_is_torchs(seed, height, width, depth, kernel, stride, pad
     if min(height, width) + 2 * padding < kernel:
         return
     torch.manual_seed(seed)
-    layer = cnn.Convolution(depth, 3, (height, width), kernel, stride, padding)
+    sizes = ((height, width), after((height, width), kernel, stride, padding))
+    layer = cnn.Convolution(depth, 3, Images((height, width, depth), False, sizes, kernel, stride, padding), 0)
     torch.nn.init.normal_(layer.weight)
     torch.nn.init.normal_(layer.bias)
     x = torch.randn(depth, height, width, 2, requires_grad=True)

@@ -211,9 +211,6 @@ def test_parameters_are_views_of_the_callers_buffer(N):
     assert is_aligned(omega)
     b = samples(rng, make_policy(N), rows_of(make_policy(N), N), [VECTOR] * N, 2)
     before = V(omega, b)
-    bounds = [(row.__array_interface__["data"][0], row.nbytes) for row in omega]
-    for module, (first, size) in zip(V.networks.modules._modules, bounds, strict=True):
-        assert all(first <= p.data_ptr() < first + size for p in module.parameters())
     omega[:, V.networks.tensors[0].places["output.bias"]] += 2.0
     np.testing.assert_allclose(V(omega, b), before + 2.0, atol=1e-5)
     assert not np.allclose(V.gradient(omega, b, b.r), 0.0)

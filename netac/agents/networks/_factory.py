@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from netac.agents.networks._kernel import Kernel
 from netac.agents.networks._torch import torch
 from netac.utils import plugins
 from netac.utils.errors import InputError, raised
@@ -77,6 +78,13 @@ def make_module(network: Network, observation: tuple[int, ...], outputs: int, *,
             return network.module.make(network.settings, observation, outputs, joint, gain)
         except InputError as error:
             raise error.located(key=key) from error.__cause__
+
+
+def make_kernel(network: Network, observation: tuple[int, ...], outputs: int, *, joint: int = 0) -> Kernel | None:
+    """What computes the passes of such a module without torch; None: nothing does, and the module is asked."""
+    if isinstance(network, Factory) or not hasattr(network.module, "kernel"):
+        return None
+    return network.module.kernel(network.settings, observation, outputs, joint)
 
 
 def refuse_large(network: Network, observation: tuple[int, ...], outputs: int, *, key: str, joint: int = 0) -> None:

@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from netac.agents.networks._images import ImageKernel, Images, after
+from netac.agents.networks._kernel import ACTIVATIONS
 from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense, gain_of, started
 from netac.agents.networks._torch import torch
 from netac.utils.errors import InputError
@@ -38,6 +40,23 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
     Raises:
         InputError: the observation is no image, or too small for the convolutions.
     """
+    return Cnn(settings, _images(settings, observation), outputs, joint, gain)
+
+
+def kernel(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0) -> ImageKernel | None:
+    """The same without torch, for tanh, relu and elu."""
+    if settings.activation not in ACTIVATIONS:
+        return None
+    return ImageKernel(_images(settings, observation), tuple(settings.channels), joint, tuple(settings.hidden), outputs,
+                       settings.activation)
+
+
+def _images(settings: Settings, observation: tuple[int, ...]) -> Images:
+    """What the convolutions are shown.
+
+    Raises:
+        InputError: the observation is no image, or too small for the convolutions.
+    """
     if len(observation) not in (2, 3):
         raise InputError("cnn needs an image", found=f"observations of shape {observation}",
                          valid='shapes (H, W), (H, W, C) or (C, H, W); "mlp" for vectors')
@@ -46,18 +65,12 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
     shape = (*observation[1:], observation[0]) if first else (*observation, 1)[:3]
     sizes = [(shape[0], shape[1])]
     for _ in settings.channels:
-        sizes.append(_after(sizes[-1], settings.kernel, settings.stride, settings.padding))
+        sizes.append(after(sizes[-1], settings.kernel, settings.stride, settings.padding))
         if min(sizes[-1]) < 1:
             raise InputError(f"the image is too small for convolution {len(sizes) - 1}, which gets {sizes[-2][0]} x "
                              f"{sizes[-2][1]} pixels",
                              valid="fewer `channels`, a smaller `kernel` or `stride`, more `padding`")
-    return Cnn(settings, shape, first, sizes, outputs, joint, gain)
-
-
-def _after(size: tuple[int, int], kernel: int, stride: int, padding: int) -> tuple[int, int]:
-    """Height and width of what a convolution gives."""
-    height, width = ((side + 2 * padding - kernel) // stride + 1 for side in size)
-    return height, width
+    return Images(shape, first, tuple(sizes), settings.kernel, settings.stride, settings.padding)
 
 
 # Why not torch.nn.Conv2d: forwards and backwards through [16, 32] channels and the output layer, one thread, 1 / 16 /
@@ -67,15 +80,15 @@ class Convolution(torch.nn.Module):
     """A convolution of images with `before` channels: weights (channels, before kernel kernel), bias (channels, 1).
 
     Args:
-        size: height and width of the images.
+        number: which of the images' convolutions it is, from 0 on.
     """
 
-    def __init__(self, before: int, channels: int, size: tuple[int, int], kernel: int, stride: int, padding: int):
+    def __init__(self, before: int, channels: int, images: Images, number: int):
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.empty(channels, before * kernel * kernel))
+        self.weight = torch.nn.Parameter(torch.empty(channels, before * images.kernel**2))
         self.bias = torch.nn.Parameter(torch.empty(channels, 1))
-        self.before, self._size, self._after = before, size, _after(size, kernel, stride, padding)
-        self._kernel, self._stride, self._padding = kernel, stride, padding
+        self.before, self._size, self._after = before, *images.sizes[number:number + 2]
+        self._kernel, self._stride, self._padding = images.kernel, images.stride, images.padding
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(before, H W M) -> (channels, H' W' M)."""
@@ -94,28 +107,23 @@ class Cnn(torch.nn.Module):
     """Convolutions "conv1", ..., then dense layers of what they give and the joint action.
 
     Args:
-        shape: (H, W, C) of an observation.
-        first: whether observations come as (C, H, W).
-        sizes: height and width of the image and of what every convolution gives.
         outputs, gain: of the last layer.
     """
 
-    def __init__(self, settings: Settings, shape: tuple[int, ...], first: bool, sizes: list[tuple[int, int]],
-                 outputs: int, joint: int, gain: float):
+    def __init__(self, settings: Settings, images: Images, outputs: int, joint: int, gain: float):
         super().__init__()
-        self._shape = (shape[2], *shape[:2]) if first else shape
-        self._innermost = (1, 2, 3, 0) if first else (3, 1, 2, 0)
-        self._between, name, convolutions = activation(settings.activation), settings.activation, []
-        for k, (before, after) in enumerate(pairwise([shape[2], *settings.channels])):
-            layer = Convolution(before, after, sizes[k], settings.kernel, settings.stride, settings.padding)
+        self._images, convolutions = images, []
+        self._between, name = activation(settings.activation), settings.activation
+        for k, (before, channels) in enumerate(pairwise([images.shape[2], *settings.channels])):
+            layer = Convolution(before, channels, images, k)
             self.add_module(f"conv{k + 1}", started(layer, gain_of(name)))
             convolutions.append(layer)
-        self._convolutions, self._flat = tuple(convolutions), settings.channels[-1] * sizes[-1][0] * sizes[-1][1]
+        self._convolutions, self._flat = tuple(convolutions), settings.channels[-1] * images.pixels[-1]
         self._layers = add_dense(self, self._flat + joint, settings.hidden, outputs, name, gain)
 
     def forward(self, observation: torch.Tensor, joint: torch.Tensor | None = None) -> torch.Tensor:
         """(M, *shape), (M, joint) -> (M, outputs)."""
-        x = observation.view(-1, *self._shape).permute(self._innermost).contiguous()
+        x = observation.view(-1, *self._images.taken).permute(self._images.innermost).contiguous()
         x = x.view(self._convolutions[0].before, -1)
         for layer in self._convolutions:
             x = self._between(layer.forward(x))

@@ -6,6 +6,7 @@ from math import prod
 
 from pydantic import Field
 
+from netac.agents.networks._kernel import ACTIVATIONS, DenseKernel
 from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense
 from netac.agents.networks._torch import torch
 from netac.utils.options import Options
@@ -21,6 +22,13 @@ class Settings(Options):
 def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0, gain: float = 1.0) -> Mlp:
     """The module: parameters dense1.weight, dense1.bias, ..., output.weight, output.bias."""
     return Mlp(prod(observation) + joint, settings.hidden, outputs, settings.activation, gain)
+
+
+def kernel(settings: Settings, observation: tuple[int, ...], outputs: int, joint: int = 0) -> DenseKernel | None:
+    """The same without torch, for tanh, relu and elu."""
+    if settings.activation not in ACTIVATIONS:
+        return None
+    return DenseKernel(prod(observation), joint, tuple(settings.hidden), outputs, settings.activation)
 
 
 class Mlp(torch.nn.Module):

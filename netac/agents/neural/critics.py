@@ -1,4 +1,4 @@
-"""Critics that are torch modules, for all agents of a process; methods as those of the linear ones.
+"""Critics that are networks, for all agents of a process; methods as those of the linear ones.
 
 Parameters are rows (n, width), single precision: the shared tensors, the personal ones, and zeros where another agent
 has more.  Values are (n, M), double; gradients are (n, width), single precision, in memory that the next gradient of
@@ -19,9 +19,9 @@ from typing import Any, Literal, Self, overload
 import numpy as np
 
 from netac.agents.networks._factory import Network
-from netac.agents.networks._torch import torch
-from netac.agents.neural.modules import describe
 from netac.agents.neural.networks import Initial, Networks, networks
+from netac.agents.neural.passes import Seen
+from netac.agents.neural.tensors import describe
 from netac.agents.transitions import Transitions
 
 ValueName = Literal["state_value", "action_value"]
@@ -32,7 +32,7 @@ class _Critic:
     """What the three critics have in common.
 
     Attributes:
-        networks: modules that give one number per sample.
+        networks: those that give one number per sample.
     """
 
     networks: Networks
@@ -56,9 +56,9 @@ class _Critic:
 
     def _gradient(self, rows: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray] | None,
                   sample_weight: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
-        modules = self.networks.modules
-        pulls = (weights if sample_weight is None else weights * sample_weight).astype(np.float32)[:, :, None]
-        return modules.backward(modules.outputs(rows, seen, joint), list(pulls))
+        passes = self.networks.passes
+        pulls = (weights if sample_weight is None else weights * sample_weight)[:, :, None]
+        return passes.backward(passes.outputs(rows, Seen(seen, joint)), list(pulls))
 
 
 class NeuralStateValue(_Critic):
@@ -66,11 +66,11 @@ class NeuralStateValue(_Critic):
 
     def __call__(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """V_i(s), (n, M)."""
-        return _values(self.networks.modules.forward(omega, b.seen, keep=True))
+        return _values(self.networks.passes.forward(omega, Seen(b.seen), keep=True))
 
     def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """V_i(s'), 0 where the agent terminated, (n, M)."""
-        values = _values(self.networks.modules.forward(omega, b.next_seen))
+        values = _values(self.networks.passes.forward(omega, Seen(b.next_seen)))
         return values if b.bootstrap_mask is None else values * b.bootstrap_mask
 
     def gradient(self, omega: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
@@ -83,7 +83,7 @@ class NeuralRewardModel(_Critic):
 
     def __call__(self, lam: np.ndarray, b: Transitions) -> np.ndarray:
         """R_i(s,a), (n, M)."""
-        return _values(self.networks.modules.forward(lam, b.seen, b.joint, keep=True))
+        return _values(self.networks.passes.forward(lam, Seen(b.seen, b.joint), keep=True))
 
     def gradient(self, lam: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
         """sum_e sample_weight[i, e] weights[i, e] grad R_i(s_e, a_e), (n, L)."""
@@ -95,12 +95,12 @@ class NeuralActionValue(NeuralRewardModel):
 
     def next(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """Q_i(s',a'), 0 where the agent terminated, (n, M)."""
-        values = _values(self.networks.modules.forward(omega, b.next_seen, b.next_joint))
+        values = _values(self.networks.passes.forward(omega, Seen(b.next_seen, b.next_joint)))
         return values if b.bootstrap_mask is None else values * b.bootstrap_mask
 
     def slopes(self, omega: np.ndarray, seen: list[np.ndarray], joint: list[np.ndarray]) -> list[np.ndarray]:
         """d Q_i(s,a) / d a for joint actions (M, F) as numbers: (n) arrays (M, F)."""
-        return self.networks.modules.slopes(omega, seen, joint)
+        return self.networks.passes.slopes(omega, Seen(seen, joint))
 
     def expected(self, omega: np.ndarray, b: Transitions) -> np.ndarray:
         """sum_b pi_i(b|o) Q_i(s, b, a_-i), (n, M): what agent i expects over its own action alone."""
@@ -112,8 +112,8 @@ class NeuralActionValue(NeuralRewardModel):
         """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
         repeated = [np.repeat(own, others.shape[1], axis=0) for own, others in zip(seen, alternatives, strict=True)]
         joint = [others.reshape(-1, others.shape[2]) for others in alternatives]
-        values = self.networks.modules.forward(omega, repeated, joint)
-        return [value.detach().numpy().reshape(others.shape[:2]).astype(float)
+        values = self.networks.passes.forward(omega, Seen(repeated, joint))
+        return [value.reshape(others.shape[:2]).astype(float)
                 for value, others in zip(values, alternatives, strict=True)]
 
 
@@ -150,6 +150,9 @@ def neural_critic(what: ValueName | Literal["reward_model"], spec: dict[str, Any
     return kinds[what](made)
 
 
-def _values(outputs: list[torch.Tensor]) -> np.ndarray:
+def _values(outputs: list[np.ndarray]) -> np.ndarray:
     """(n) outputs (M, 1) -> (n, M), double."""
-    return np.stack([output.detach().numpy()[:, 0] for output in outputs]).astype(float)
+    values = np.empty((len(outputs), len(outputs[0])))
+    for row, output in zip(values, outputs, strict=True):
+        row[:] = output[:, 0]
+    return values

@@ -10,9 +10,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netac.agents.networks._factory import Network, make_module, memory_size, read_network, refuse_large, try_out
+from netac.agents.networks._factory import (
+    Network,
+    make_kernel,
+    make_module,
+    memory_size,
+    read_network,
+    refuse_large,
+    try_out,
+)
+from netac.agents.networks._kernel import Kernel
 from netac.agents.networks._torch import torch
-from netac.agents.neural.modules import Modules, Tensors, arrange
+from netac.agents.neural.flat import Flat
+from netac.agents.neural.modules import Modules
+from netac.agents.neural.passes import Engine, Passes
+from netac.agents.neural.tensors import Tensors, arrange
 from netac.utils.errors import InputError
 from netac.utils.streams import Purpose
 
@@ -64,12 +76,25 @@ class Networks:
                            joint=self.joint, gain=self.gain)
 
     @cached_property
+    def passes(self) -> Passes:
+        """Passes through the networks of `agents`: by kernels where the network has them, else by its modules."""
+        tensors = [self.tensors[agent] for agent in self.agents]
+        kernels = [self._kernels[self._kinds[agent]] for agent in self.agents]
+        own = [kernel for kernel in kernels if kernel is not None]
+        engine: Engine = Flat(own, tensors) if len(own) == len(kernels) else self.modules()
+        return Passes(engine, len(tensors), self.size)
+
     def modules(self) -> Modules:
         """The modules of `agents`; what they hold besides parameters is that of a module made with seed 0."""
         kinds = self._kinds
         made = {kind: self.make(agent, 0) for kind, agent in {kinds[agent]: agent for agent in self.agents}.items()}
         return Modules([copy.deepcopy(made[kinds[agent]]) for agent in self.agents],
-                       [self.tensors[agent] for agent in self.agents], self.size)
+                       [self.tensors[agent] for agent in self.agents])
+
+    @cached_property
+    def _kernels(self) -> dict[tuple, Kernel | None]:
+        return {kind: make_kernel(self.network, *kind, joint=self.joint)
+                for kind in dict.fromkeys(self._kinds[agent] for agent in self.agents)}
 
     @cached_property
     def _kinds(self) -> list[tuple]:

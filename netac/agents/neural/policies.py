@@ -1,4 +1,4 @@
-"""Policies that are torch modules, for all agents of a process; methods as those of the linear ones.
+"""Policies that are networks, for all agents of a process; methods as those of the linear ones.
 
 Parameters are rows (n, d), single precision: the shared tensors, the personal ones, and zeros where another agent has
 more.  Numbers that come back are double but for gradients, (n, d) single precision, in memory that the next gradient of
@@ -23,11 +23,10 @@ import numpy as np
 
 from netac.agents.distributions import Distribution, DistributionFamily, distribution_of, relaxation_of
 from netac.agents.networks._factory import Network
-from netac.agents.networks._torch import torch
-from netac.agents.neural.modules import Tensors, describe
 from netac.agents.neural.networks import Initial, Networks, networks
+from netac.agents.neural.passes import Pass, Seen
+from netac.agents.neural.tensors import Tensors, describe
 from netac.agents.relaxations import Relaxation
-from netac.agents.sequences import Sequences
 from netac.agents.transitions import Transitions
 from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
@@ -84,9 +83,12 @@ class PolicyNetworks:
         return list(groups.items())
 
 
-def _stacked(outputs: list[torch.Tensor], rows: list[int]) -> np.ndarray:
+def _stacked(outputs: list[np.ndarray], rows: list[int]) -> np.ndarray:
     """The outputs of a group of agents side by side, (g, M, outputs), double."""
-    return np.stack([outputs[row].detach().numpy() for row in rows]).astype(float)
+    stacked = np.empty((len(rows), *outputs[rows[0]].shape))
+    for one, row in zip(stacked, rows, strict=True):
+        one[:] = outputs[row]
+    return stacked
 
 
 def _dealt(groups: Iterable[tuple[list[int], Sequence[Any] | np.ndarray | None]], agents: int) -> list:
@@ -135,8 +137,7 @@ class NeuralPolicy(PolicyNetworks):
         Returns:
             (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
         """
-        modules = self.networks.modules
-        outputs = modules.forward(theta, obs, keep=keep) if memory is None else modules.step(theta, obs, memory)
+        outputs = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
         for _, rows, pi in self._distributions(theta, outputs):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(uniforms[rows])))
@@ -150,7 +151,7 @@ class NeuralPolicy(PolicyNetworks):
             keep: whether a gradient for these observations will be asked for.
         """
         found = np.empty((len(b.obs), len(b.own[0])))
-        outputs = self.networks.modules.forward(theta, b.obs, keep=keep, sequences=self._sequences(b))
+        outputs = self.networks.passes.forward(theta, self._seen(b), keep=keep)
         for _, rows, pi in self._distributions(theta, outputs):
             found[rows] = pi.log_prob(np.stack([b.own[row] for row in rows]))
         return found
@@ -158,7 +159,7 @@ class NeuralPolicy(PolicyNetworks):
     def distributions(self, theta: np.ndarray, b: Transitions) -> list[Distribution]:
         """What agents draw from in every sample, (n) distributions of (M,) actions."""
         found: list = [None] * len(b.obs)
-        outputs = self.networks.modules.forward(theta, b.obs, sequences=self._sequences(b))
+        outputs = self.networks.passes.forward(theta, self._seen(b))
         for family, rows in self._groups:
             values, log_std = _stacked(outputs, rows), self._log_std(theta, family, rows)
             for k, row in enumerate(rows):
@@ -167,23 +168,22 @@ class NeuralPolicy(PolicyNetworks):
 
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
         """sum_e sample_weight[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
-        outputs = self.networks.modules.outputs(theta, b.obs, sequences=self._sequences(b))
+        done = self.networks.passes.outputs(theta, self._seen(b))
         sample_weight, bonus, pulls = b.sample_weight, None, []
         if self.entropy:
             bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
         weights = weights if sample_weight is None else weights * sample_weight
-        for _, rows, pi in self._distributions(theta, outputs):
+        for _, rows, pi in self._distributions(theta, done.outputs):
             own = np.stack([b.own[row] for row in rows])
             pulls.append((rows, *pi.pull(own, weights[rows, :, None], None if bonus is None else bonus[rows, :, None])))
-        return self._backward(outputs, pulls)
+        return self._backward(done, pulls)
 
     def score_products(self, theta: np.ndarray, b: Transitions, h: np.ndarray) -> np.ndarray:
         """grad log pi_i(a_e|o_e)'h_i for every sample e, times active, (n, M)."""
-        modules, sequences = self.networks.modules, self._sequences(b)
-        moved = modules.tangents(theta, b.obs, h, sequences)
+        passes, seen = self.networks.passes, self._seen(b)
+        moved = passes.tangents(theta, seen, h)
         products = np.empty((len(moved), len(moved[0])))
-        outputs = modules.outputs(theta, b.obs, last=False, sequences=sequences)
-        for _, rows, pi in self._distributions(theta, outputs):
+        for _, rows, pi in self._distributions(theta, passes.outputs(theta, seen, last=False).outputs):
             score, beside = pi.score(np.stack([b.own[row] for row in rows]))
             products[rows] = np.vecdot(score, np.stack([moved[row] for row in rows]))
             if beside is not None:
@@ -192,35 +192,35 @@ class NeuralPolicy(PolicyNetworks):
 
     def fisher_product(self, theta: np.ndarray, b: Transitions, v: np.ndarray) -> np.ndarray:
         """sum_e sample_weight[i, e] H_e v_i, (n, d), H_e the Hessian of KL(pi_i(.|o_e) || .) at theta_i."""
-        modules, sequences, pulls = self.networks.modules, self._sequences(b), []
-        moved = modules.tangents(theta, b.obs, v, sequences)
-        outputs = modules.outputs(theta, b.obs, sequences=sequences)
-        sample_weight = np.ones((len(outputs), len(moved[0]))) if b.sample_weight is None else b.sample_weight
-        for family, rows, pi in self._distributions(theta, outputs):
+        passes, seen, pulls = self.networks.passes, self._seen(b), []
+        moved = passes.tangents(theta, seen, v)
+        done = passes.outputs(theta, seen)
+        sample_weight = np.ones((len(moved), len(moved[0]))) if b.sample_weight is None else b.sample_weight
+        for family, rows, pi in self._distributions(theta, done.outputs):
             weight = sample_weight[rows, :, None]
             bent, beside = pi.fisher(np.stack([moved[row] for row in rows]), self._log_std(v, family, rows))
             pulls.append((rows, weight * bent, None if beside is None else weight.sum(axis=1, keepdims=True) * beside))
-        return self._backward(outputs, pulls)
+        return self._backward(done, pulls)
 
     def _distributions(self, theta: np.ndarray,
-                       outputs: list[torch.Tensor]) -> Iterator[tuple[DistributionFamily, list[int], Distribution]]:
+                       outputs: list[np.ndarray]) -> Iterator[tuple[DistributionFamily, list[int], Distribution]]:
         """Of each group of agents: the family, their rows, and what they draw (g, M) actions from."""
         for family, rows in self._groups:
             yield family, rows, family(_stacked(outputs, rows), self._log_std(theta, family, rows))
 
-    def _backward(self, outputs: list[torch.Tensor],
+    def _backward(self, done: Pass,
                   pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
         """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside, (g, M, ...)."""
-        gradient = self.networks.modules.backward(
-            outputs, _dealt(((rows, pull.astype(np.float32)) for rows, pull, _ in pulls), len(outputs)))
+        gradient = self.networks.passes.backward(done, _dealt(((rows, pull) for rows, pull, _ in pulls),
+                                                              len(done.outputs)))
         for rows, _, beside in pulls:
             if beside is not None:
                 for row, each in zip(rows, beside, strict=True):
                     gradient[row, self._tensors(row).places[LOG_STD]] = each.sum(axis=0)
         return gradient
 
-    def _sequences(self, b: Transitions) -> Sequences | None:
-        return b.sequences if self.memory else None
+    def _seen(self, b: Transitions) -> Seen:
+        return Seen(b.obs, sequences=b.sequences if self.memory else None)
 
     def _tensors(self, row: int) -> Tensors:
         return self.networks.tensors[self.networks.agents[row]]
@@ -271,7 +271,7 @@ class ReparametrisedPolicy(PolicyNetworks):
             memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions for the games, with exploration; arguments and results as those of `NeuralPolicy.act`."""
         drawn, chances = [], []
-        for rows, relaxed, values in self._relaxed(self.networks.modules.forward(theta, obs)):
+        for rows, relaxed, values in self._relaxed(self.networks.passes.forward(theta, Seen(obs))):
             actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
             drawn.append((rows, actions))
             chances.append((rows, pi))
@@ -287,7 +287,7 @@ class ReparametrisedPolicy(PolicyNetworks):
         Args:
             keep: whether `gradient` will be asked for these observations at these parameters.
         """
-        outputs = self.networks.modules.forward(theta, obs, keep=keep)
+        outputs = self.networks.passes.forward(theta, Seen(obs), keep=keep)
         return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
                        for rows, relaxed, values in self._relaxed(outputs)), len(obs))
 
@@ -300,15 +300,15 @@ class ReparametrisedPolicy(PolicyNetworks):
             slopes: (n) dQ/da (M, outputs_i).
             sample_weight: (n, M); None: ones.
         """
-        modules, pulls = self.networks.modules, []
-        outputs = modules.outputs(theta, obs)
-        for rows, relaxed, values in self._relaxed(outputs):
+        passes, pulls = self.networks.passes, []
+        done = passes.outputs(theta, Seen(obs))
+        for rows, relaxed, values in self._relaxed(done.outputs):
             pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
             pull -= 2.0 * self.penalty / values.shape[-1] * values
             if sample_weight is not None:
                 pull *= sample_weight[rows, :, None]
-            pulls.append((rows, pull.astype(np.float32)))
-        return modules.backward(outputs, _dealt(pulls, len(obs)))
+            pulls.append((rows, pull))
+        return passes.backward(done, _dealt(pulls, len(obs)))
 
     @cached_property
     def _relaxations(self) -> list[Relaxation]:
@@ -323,7 +323,7 @@ class ReparametrisedPolicy(PolicyNetworks):
         groups = zip(self._groups, self._relaxations, strict=True)
         return _dealt(((rows, [relaxed] * len(rows)) for (_, rows), relaxed in groups), len(self.networks.agents))
 
-    def _relaxed(self, outputs: list[torch.Tensor]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
+    def _relaxed(self, outputs: list[np.ndarray]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
         """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
         for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
             yield rows, relaxed, _stacked(outputs, rows)
