@@ -8,8 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from netac.utils.spaces import one_hot
-
 Parts = tuple[np.ndarray, np.ndarray | None]     # of the outputs, and of log standard deviations beside them
 
 
@@ -67,6 +65,13 @@ def product_tv(tvs: np.ndarray, kl: np.ndarray) -> np.ndarray:
     return np.minimum(1.0 - np.prod(1.0 - tvs, axis=-1), np.sqrt(0.5 * kl))
 
 
+def _taken(actions: np.ndarray, n_actions: int) -> np.ndarray:
+    """(...) -> (..., A) bool, true where the action was taken; in memory A numbers of all samples after each other."""
+    if not actions.ndim:
+        return actions == np.arange(n_actions)
+    return (actions[..., None, :] == np.arange(n_actions)[:, None]).swapaxes(-1, -2)
+
+
 @dataclass(frozen=True)
 class Categorical:
     """pi(a) proportional to exp(logits[a]); see `netac.agents.distributions`.
@@ -90,22 +95,37 @@ class Categorical:
         return Categorical(np.where(allowed, self.logits, -np.inf), allowed)
 
     @cached_property
-    def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _cumulated(self.logits)
+    def _shifted(self) -> np.ndarray:
+        return self.logits - self.logits.max(axis=-1, keepdims=True)
 
-    @property
+    @cached_property
+    def _mass(self) -> np.ndarray:
+        return np.exp(self._shifted)
+
+    @cached_property
+    def _total(self) -> np.ndarray:
+        return self._mass.sum(axis=-1, keepdims=True)
+
+    @cached_property
     def probabilities(self) -> np.ndarray:
         """(..., A)."""
-        return self._table[0]
+        return self._mass / self._total
 
     @cached_property
     def log_probabilities(self) -> np.ndarray:
         """(..., A)."""
-        return log_softmax(self.logits)
+        return self._shifted - np.log(self._total)
+
+    @property
+    def _finite_logs(self) -> np.ndarray:
+        """`log_probabilities`, 0 of actions that are never taken."""
+        log_p = self.log_probabilities
+        return log_p if self.allowed is None else np.where(self.allowed, log_p, 0.0)
 
     def sample(self, uniforms: np.ndarray) -> np.ndarray:
         """(..., 1 or more) in [0, 1), of which the first is used -> (...,)."""
-        return _inverted(*self._table[1:], uniforms[..., :1])[..., 0]
+        below = np.add.accumulate(self._mass, axis=-1)
+        return _inverted(below, below[..., -1:], uniforms[..., :1])[..., 0]
 
     def mode(self) -> np.ndarray:
         """(...,): the first of the most probable actions."""
@@ -117,52 +137,48 @@ class Categorical:
 
     def entropy(self) -> np.ndarray:
         """(...,), exact."""
-        log_p = self.log_probabilities
-        p = np.exp(log_p)
-        return -(p * np.where(p > 0, log_p, 0.0)).sum(axis=-1)
+        return -(self.probabilities * self._finite_logs).sum(axis=-1)
 
     def kl(self, other: Categorical) -> np.ndarray:
         """sum_a p_a (log p_a - log q_a), exact; infinite where the other never does what this one may do."""
-        log_p, log_q = self.log_probabilities, other.log_probabilities
-        p = np.exp(log_p)
-        difference = np.zeros(np.broadcast_shapes(log_p.shape, log_q.shape))
-        np.subtract(log_p, log_q, out=difference, where=p > 0)
+        p, log_p, log_q = self.probabilities, self.log_probabilities, other.log_probabilities
+        with np.errstate(invalid="ignore"):                 # of two actions that are never taken
+            difference = np.where(p > 0, log_p - log_q, 0.0)
         return np.maximum((p * difference).sum(axis=-1), 0.0)
 
     def tv(self, other: Categorical) -> np.ndarray:
         """sum_a |p_a - q_a| / 2, exact (that of paper 002, proposition 3)."""
-        p, q = np.exp(self.log_probabilities), np.exp(other.log_probabilities)
-        return np.minimum(0.5 * np.abs(p - q).sum(axis=-1), 1.0)
+        return np.minimum(0.5 * np.abs(self.probabilities - other.probabilities).sum(axis=-1), 1.0)
 
     def score(self, actions: np.ndarray) -> Parts:
         """d log pi(a) / d logits = 1[a = b] - pi(b), (..., A)."""
-        found = one_hot(actions, self.logits.shape[-1]) - self.probabilities
+        found = -self.probabilities
+        found += _taken(np.asarray(actions), self.logits.shape[-1])
         return found if self.allowed is None else np.where(self.allowed, found, 0.0), None
 
     def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts:
         """The gradient in the logits, (..., A)."""
         pull = weights * self.score(actions)[0]
         if bonus is not None:
-            pi = self.probabilities
-            log_pi = np.log(np.maximum(pi, np.finfo(float).tiny))
-            pull -= bonus * pi * (log_pi - np.vecdot(pi, log_pi)[..., None])
+            pi, log_pi = self.probabilities, self._finite_logs
+            pull -= bonus * pi * (log_pi - (pi * log_pi).sum(axis=-1, keepdims=True))
         return pull, None
 
     def fisher(self, v: np.ndarray, v_log_std: np.ndarray | None = None) -> Parts:
         """(diag(pi) - pi pi') v, (..., A)."""
         pi = self.probabilities
-        return pi * (v - np.vecdot(pi, v)[..., None]), None
+        return pi * (v - (pi * v).sum(axis=-1, keepdims=True)), None
 
     def own_actions(self, noise: None) -> None:
         """None: all A actions count, and none is drawn."""
 
     def own_weights(self, number: int) -> np.ndarray:
         """(..., A): how much each of the agent's own actions counts in a mean over them."""
-        return np.exp(self.log_probabilities)
+        return self.probabilities
 
     def own_score_norms(self, noise: None) -> np.ndarray:
         """(..., A) squared norms of the scores of all actions."""
-        return logit_score_norms(np.exp(self.log_probabilities))
+        return logit_score_norms(self.probabilities)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Rollouts:
         seen = self._states if central else self._obs
         own: list[list[np.ndarray]] = [[] for _ in theta]
         finals: list[list[np.ndarray]] = [[] for _ in seen]
-        active, done, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], np.empty((T, E))
+        active, done, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], []
         r, everyone, worthless, part, left, memories, joint, foreseen = [], [], [], [], [], [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
@@ -139,7 +139,8 @@ class Rollouts:
                 block[now] = shown
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
-            active[:, t], done[t], present[t] = step.active, step.again, step.view.active.mean(axis=0)
+            active[:, t], done[t] = step.active, step.again
+            present.append(step.view.active)
             r.append(step.r)
             if trainer:
                 assert step.outcome.everyone is not None, "the trainer steps the games"
@@ -175,7 +176,7 @@ class Rollouts:
             sequences=self._sequences(memories, done) if memories else None,
             joint=[np.concatenate(joint)] if joint else [],
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
-            present=None if (present == 1.0).all() else present.ravel())
+            present=None if np.all(present) else np.mean(present, axis=1).ravel())
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
         """A joint action in s', (E, F), of the agents that go on or, where the game ended, that were truncated with

@@ -60,7 +60,8 @@ def test_kernels_are_the_modules(spec, alike, M, joint, together, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "TOGETHER", together)
         for keep in (False, True):
-            for one, two in zip(fast.forward(rows, seen, keep), slow.forward(rows, seen, keep), strict=True):
+            for one, two in zip(fast.forward(rows, seen, keep).outputs, slow.forward(rows, seen, keep).outputs,
+                                strict=True):
                 np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
         other = seen_by(rng, shapes, M + 1, joint)
         fast.forward(rows, other)                                   # leaves what is kept alone
@@ -68,7 +69,7 @@ def test_kernels_are_the_modules(spec, alike, M, joint, together, seed):
             for one, two in zip(fast.tangents(rows, seen, direction), slow.tangents(rows, seen, direction),
                                 strict=True):
                 np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
-        found = [passes.backward(passes.outputs(rows, seen), pulls).copy() for passes in (fast, slow)]
+        found = [passes.backward(passes.again(rows, seen), pulls).copy() for passes in (fast, slow)]
         np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-4)
         if joint and set(outputs) == {1}:
             for one, two in zip(fast.slopes(rows, seen), slow.slopes(rows, seen), strict=True):
@@ -86,8 +87,8 @@ def test_an_agents_bits_do_not_depend_on_who_is_beside_it(spec, N, M, seed, join
     rows = aligned(N, made.size)
     rows[:] = made.rows(1, made.agents) + 0.3 * rng.standard_normal(rows.shape)
     seen, pulls = seen_by(rng, [shape] * N, M, joint), list(rng.standard_normal((N, M, outputs)))
-    whole = [own.copy() for own in made.passes.forward(rows, seen, keep=True)]
-    gradient = made.passes.backward(made.passes.outputs(rows, seen), pulls).copy()
+    whole = [own.copy() for own in made.passes.forward(rows, seen, keep=True).outputs]
+    gradient = made.passes.backward(made.passes.again(rows, seen), pulls).copy()
     for agent in range(N):
         alone = replace(made, agents=range(agent, agent + 1)).passes
         elsewhere = np.empty(seen.observations[agent].size + 3, np.float32)[3:].reshape(M, *shape)
@@ -95,8 +96,8 @@ def test_an_agents_bits_do_not_depend_on_who_is_beside_it(spec, N, M, seed, join
         own = Seen([elsewhere], seen.joint and seen.joint[agent:agent + 1])
         row = aligned(1, made.size)
         row[:] = rows[agent]
-        np.testing.assert_array_equal(alone.forward(row, own, keep=True)[0], whole[agent])
-        np.testing.assert_array_equal(alone.backward(alone.outputs(row, own), pulls[agent:agent + 1])[0],
+        np.testing.assert_array_equal(alone.forward(row, own, keep=True).outputs[0], whole[agent])
+        np.testing.assert_array_equal(alone.backward(alone.again(row, own), pulls[agent:agent + 1])[0],
                                       gradient[agent])
 
 
@@ -110,11 +111,11 @@ def test_bits_at_the_sizes_of_the_examples(spec, M):
     rows[:] = made.rows(1, made.agents)
     seen, pulls = seen_by(rng, [(18,)] * N, M, 0), list(rng.standard_normal((N, M, 5)))
     made.passes.forward(rows, seen, keep=True)
-    gradient = made.passes.backward(made.passes.outputs(rows, seen), pulls).copy()
+    gradient = made.passes.backward(made.passes.again(rows, seen), pulls).copy()
     for agent in range(N):
         alone = replace(made, agents=range(agent, agent + 1)).passes
         own = Seen(seen.observations[agent:agent + 1])
-        one = alone.backward(alone.outputs(rows[agent:agent + 1], own), pulls[agent:agent + 1])
+        one = alone.backward(alone.again(rows[agent:agent + 1], own), pulls[agent:agent + 1])
         np.testing.assert_array_equal(one[0], gradient[agent])
 
 
@@ -128,9 +129,9 @@ def test_parameters_are_read_where_they_lie():
     made = networks("critic", {"name": "mlp", "hidden": [4]}, [(3,)] * 2, [1] * 2, ["a", "b"])
     rows, seen = aligned(2, made.size), Seen([np.ones((2, 3), np.float32)] * 2)
     rows[:] = made.rows(0, range(2))
-    before = [own.copy() for own in made.passes.forward(rows, seen)]
+    before = [own.copy() for own in made.passes.forward(rows, seen).outputs]
     rows[:, made.tensors[0].places["output.bias"]] += 1.0
-    for one, two in zip(made.passes.forward(rows, seen), before, strict=True):
+    for one, two in zip(made.passes.forward(rows, seen).outputs, before, strict=True):
         np.testing.assert_allclose(one, two + 1.0, rtol=1e-6)
 
 

@@ -165,7 +165,7 @@ def test_the_gradient_is_that_of_the_linearised_objective():
     sample_weight = np.array([[2.0, 0.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
 
     def objective(row, rows):
-        outputs = made.networks.passes.forward(rows, Seen([OBS] * 2))[row].astype(float)
+        outputs = made.networks.passes.forward(rows, Seen([OBS] * 2)).outputs[row].astype(float)
         actions = made.numbers(rows, [OBS] * 2, [None, None])[row]
         return (sample_weight[row] * ((slopes[row] * actions).sum(axis=1) - 0.3 * (outputs**2).mean(axis=1))).sum()
 

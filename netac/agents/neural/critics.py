@@ -20,7 +20,7 @@ import numpy as np
 
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial, Networks, networks
-from netac.agents.neural.passes import Seen
+from netac.agents.neural.passes import Pass, Seen
 from netac.agents.neural.tensors import describe
 from netac.agents.transitions import Transitions
 
@@ -58,7 +58,7 @@ class _Critic:
                   sample_weight: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
         passes = self.networks.passes
         pulls = (weights if sample_weight is None else weights * sample_weight)[:, :, None]
-        return passes.backward(passes.outputs(rows, Seen(seen, joint)), list(pulls))
+        return passes.backward(passes.again(rows, Seen(seen, joint)), list(pulls))
 
 
 class NeuralStateValue(_Critic):
@@ -112,7 +112,7 @@ class NeuralActionValue(NeuralRewardModel):
         """Q_i(s, .) of several joint actions for each s, (n) arrays (M, A_i, F) -> (n) arrays (M, A_i), double."""
         repeated = [np.repeat(own, others.shape[1], axis=0) for own, others in zip(seen, alternatives, strict=True)]
         joint = [others.reshape(-1, others.shape[2]) for others in alternatives]
-        values = self.networks.passes.forward(omega, Seen(repeated, joint))
+        values = self.networks.passes.forward(omega, Seen(repeated, joint)).outputs
         return [value.reshape(others.shape[:2]).astype(float)
                 for value, others in zip(values, alternatives, strict=True)]
 
@@ -150,9 +150,9 @@ def neural_critic(what: ValueName | Literal["reward_model"], spec: dict[str, Any
     return kinds[what](made)
 
 
-def _values(outputs: list[np.ndarray]) -> np.ndarray:
-    """(n) outputs (M, 1) -> (n, M), double."""
-    values = np.empty((len(outputs), len(outputs[0])))
-    for row, output in zip(values, outputs, strict=True):
+def _values(done: Pass) -> np.ndarray:
+    """Outputs (M, 1) of n critics: (n, M), double."""
+    values = np.empty((len(done.outputs), len(done.outputs[0])))
+    for row, output in zip(values, done.outputs, strict=True):
         row[:] = output[:, 0]
     return values

@@ -5,7 +5,7 @@ Every agent has passes of its own: no result depends on which agents are togethe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,10 +43,12 @@ class Pass:
     Attributes:
         outputs: (n) arrays (M, outputs_i), single precision, valid until the next pass.
         inner: what its engine keeps of it for a backward pass.
+        known: what was computed from the outputs, by name, and need not be computed again.
     """
 
     outputs: list[np.ndarray]
     inner: Any
+    known: dict[str, Any] = field(default_factory=dict)
 
 
 class Engine(Protocol):
@@ -99,8 +101,8 @@ class Passes:
         if not same_storage(self._bound, self._source):
             self._bound[:] = rows
 
-    def forward(self, rows: np.ndarray, seen: Seen, keep: bool = False) -> list[np.ndarray]:
-        """Every agent's output for its own observations, (M, outputs_i); kept for `outputs` if `keep`.
+    def forward(self, rows: np.ndarray, seen: Seen, keep: bool = False) -> Pass:
+        """Every agent's output for its own observations; kept for `again` if `keep`.
 
         Args:
             rows: (n, width) the parameters.
@@ -109,9 +111,9 @@ class Passes:
         done = self._engine.forward(seen, keep)
         if keep:
             self._kept = seen, done
-        return done.outputs
+        return done
 
-    def outputs(self, rows: np.ndarray, seen: Seen, last: bool = True) -> Pass:
+    def again(self, rows: np.ndarray, seen: Seen, last: bool = True) -> Pass:
         """As `forward`, for passes back: the one kept for the same arrays if there is one.
 
         Args:
@@ -142,7 +144,7 @@ class Passes:
 
     def tangents(self, rows: np.ndarray, seen: Seen, direction: np.ndarray) -> list[np.ndarray]:
         """The derivative of every agent's outputs along its row of `direction` (n, width): (M, outputs_i), double."""
-        done = self.outputs(rows, seen, last=False)
+        done = self.again(rows, seen, last=False)
         along = aligned(*self.gradient.shape)
         along[:] = direction
         return [found.astype(float) for found in self._engine.tangents(done, along)]

@@ -84,8 +84,12 @@ class PolicyNetworks:
 
 
 def _stacked(outputs: list[np.ndarray], rows: list[int]) -> np.ndarray:
-    """The outputs of a group of agents side by side, (g, M, outputs), double."""
-    stacked = np.empty((len(rows), *outputs[rows[0]].shape))
+    """The outputs of a group of agents side by side, (g, M, outputs), double.
+
+    In memory samples come after each other, since NumPy is slow at sums over an innermost axis of few numbers.
+    """
+    samples, size = outputs[rows[0]].shape
+    stacked = np.empty((len(rows), size, samples)).swapaxes(1, 2)
     for one, row in zip(stacked, rows, strict=True):
         one[:] = outputs[row]
     return stacked
@@ -137,9 +141,9 @@ class NeuralPolicy(PolicyNetworks):
         Returns:
             (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
         """
-        outputs = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
+        done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
-        for _, rows, pi in self._distributions(theta, outputs):
+        for rows, pi in self._distributions(theta, done):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(uniforms[rows])))
             chances.append((rows, pi.probabilities))
         return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
@@ -151,29 +155,29 @@ class NeuralPolicy(PolicyNetworks):
             keep: whether a gradient for these observations will be asked for.
         """
         found = np.empty((len(b.obs), len(b.own[0])))
-        outputs = self.networks.passes.forward(theta, self._seen(b), keep=keep)
-        for _, rows, pi in self._distributions(theta, outputs):
+        done = self.networks.passes.forward(theta, self._seen(b), keep=keep)
+        for rows, pi in self._distributions(theta, done):
             found[rows] = pi.log_prob(np.stack([b.own[row] for row in rows]))
         return found
 
     def distributions(self, theta: np.ndarray, b: Transitions) -> list[Distribution]:
         """What agents draw from in every sample, (n) distributions of (M,) actions."""
         found: list = [None] * len(b.obs)
-        outputs = self.networks.passes.forward(theta, self._seen(b))
+        done = self.networks.passes.forward(theta, self._seen(b))
         for family, rows in self._groups:
-            values, log_std = _stacked(outputs, rows), self._log_std(theta, family, rows)
+            values, log_std = _stacked(done.outputs, rows), self._log_std(theta, family, rows)
             for k, row in enumerate(rows):
                 found[row] = family(values[k], None if log_std is None else log_std[k])
         return found
 
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
         """sum_e sample_weight[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
-        done = self.networks.passes.outputs(theta, self._seen(b))
+        done = self.networks.passes.again(theta, self._seen(b))
         sample_weight, bonus, pulls = b.sample_weight, None, []
         if self.entropy:
             bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
         weights = weights if sample_weight is None else weights * sample_weight
-        for _, rows, pi in self._distributions(theta, done.outputs):
+        for rows, pi in self._distributions(theta, done):
             own = np.stack([b.own[row] for row in rows])
             pulls.append((rows, *pi.pull(own, weights[rows, :, None], None if bonus is None else bonus[rows, :, None])))
         return self._backward(done, pulls)
@@ -183,7 +187,7 @@ class NeuralPolicy(PolicyNetworks):
         passes, seen = self.networks.passes, self._seen(b)
         moved = passes.tangents(theta, seen, h)
         products = np.empty((len(moved), len(moved[0])))
-        for _, rows, pi in self._distributions(theta, passes.outputs(theta, seen, last=False).outputs):
+        for rows, pi in self._distributions(theta, passes.again(theta, seen, last=False)):
             score, beside = pi.score(np.stack([b.own[row] for row in rows]))
             products[rows] = np.vecdot(score, np.stack([moved[row] for row in rows]))
             if beside is not None:
@@ -194,19 +198,21 @@ class NeuralPolicy(PolicyNetworks):
         """sum_e sample_weight[i, e] H_e v_i, (n, d), H_e the Hessian of KL(pi_i(.|o_e) || .) at theta_i."""
         passes, seen, pulls = self.networks.passes, self._seen(b), []
         moved = passes.tangents(theta, seen, v)
-        done = passes.outputs(theta, seen)
+        done = passes.again(theta, seen)
         sample_weight = np.ones((len(moved), len(moved[0]))) if b.sample_weight is None else b.sample_weight
-        for family, rows, pi in self._distributions(theta, done.outputs):
+        for (family, _), (rows, pi) in zip(self._groups, self._distributions(theta, done), strict=True):
             weight = sample_weight[rows, :, None]
             bent, beside = pi.fisher(np.stack([moved[row] for row in rows]), self._log_std(v, family, rows))
             pulls.append((rows, weight * bent, None if beside is None else weight.sum(axis=1, keepdims=True) * beside))
         return self._backward(done, pulls)
 
-    def _distributions(self, theta: np.ndarray,
-                       outputs: list[np.ndarray]) -> Iterator[tuple[DistributionFamily, list[int], Distribution]]:
-        """Of each group of agents: the family, their rows, and what they draw (g, M) actions from."""
-        for family, rows in self._groups:
-            yield family, rows, family(_stacked(outputs, rows), self._log_std(theta, family, rows))
+    def _distributions(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
+        """Of each group of agents: their rows, and what they draw (g, M) actions from."""
+        if "distributions" not in done.known:
+            done.known["distributions"] = [
+                (rows, family(_stacked(done.outputs, rows), self._log_std(theta, family, rows)))
+                for family, rows in self._groups]
+        return done.known["distributions"]
 
     def _backward(self, done: Pass,
                   pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
@@ -271,7 +277,7 @@ class ReparametrisedPolicy(PolicyNetworks):
             memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions for the games, with exploration; arguments and results as those of `NeuralPolicy.act`."""
         drawn, chances = [], []
-        for rows, relaxed, values in self._relaxed(self.networks.passes.forward(theta, Seen(obs))):
+        for rows, relaxed, values in self._relaxed(self.networks.passes.forward(theta, Seen(obs)).outputs):
             actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
             drawn.append((rows, actions))
             chances.append((rows, pi))
@@ -287,7 +293,7 @@ class ReparametrisedPolicy(PolicyNetworks):
         Args:
             keep: whether `gradient` will be asked for these observations at these parameters.
         """
-        outputs = self.networks.passes.forward(theta, Seen(obs), keep=keep)
+        outputs = self.networks.passes.forward(theta, Seen(obs), keep=keep).outputs
         return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
                        for rows, relaxed, values in self._relaxed(outputs)), len(obs))
 
@@ -301,7 +307,7 @@ class ReparametrisedPolicy(PolicyNetworks):
             sample_weight: (n, M); None: ones.
         """
         passes, pulls = self.networks.passes, []
-        done = passes.outputs(theta, Seen(obs))
+        done = passes.again(theta, Seen(obs))
         for rows, relaxed, values in self._relaxed(done.outputs):
             pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
             pull -= 2.0 * self.penalty / values.shape[-1] * values
