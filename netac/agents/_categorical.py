@@ -158,10 +158,15 @@ class Categorical:
 
     def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts:
         """The gradient in the logits, (..., A)."""
-        pull = weights * self.score(actions)[0]
+        pull, _ = self.score(actions)
+        pull *= weights
         if bonus is not None:
             pi, log_pi = self.probabilities, self._finite_logs
-            pull -= bonus * pi * (log_pi - (pi * log_pi).sum(axis=-1, keepdims=True))
+            held = pi * log_pi
+            np.subtract(log_pi, held.sum(axis=-1, keepdims=True), out=held)
+            held *= pi
+            held *= bonus
+            pull -= held
         return pull, None
 
     def fisher(self, v: np.ndarray, v_log_std: np.ndarray | None = None) -> Parts:

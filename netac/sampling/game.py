@@ -74,6 +74,7 @@ class GameSampler:
         own_critics = 0 if state else len(shapes)              # they learn from the agents' rewards
         self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # what a trainer sends all agents of a game
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
+        self._staggered = stagger > 0
         self._cuts = stagger * np.arange(self.games) // self.games   # the step after which a game is cut short; 0: none
         self.learning = learning
         self.episodes = Episodes(np.zeros(self.games), np.zeros(self.games, dtype=np.int64))
@@ -141,17 +142,18 @@ class GameSampler:
         outcome = source.host.step(played)
         self.ledger.samples += self.games
         self._count(self.games)
-        after = self._seen(outcome.view, running, outcome.valued.any(axis=0))
+        learn = running and self._observations is not None
+        after = self._seen(outcome.view, running, not learn or outcome.valued.any(axis=0))
         source.steps += 1
-        cut = (self._cuts == source.steps) & ~outcome.done
-        again = outcome.done | cut
+        again = outcome.done | (self._cuts == source.steps) if self._staggered else outcome.done.copy()
         r = outcome.r if self._rewards is None else self._rewards.apply(
             outcome.r, again, active, learn=running and self.learning)
         if running:
             self.tally.team += float(outcome.team.sum())
             self.tally.samples += self.games
             self.episodes.add(outcome.team, outcome.done)
-            self.episodes.forget(cut)
+            if self._staggered:
+                self.episodes.forget(again & ~outcome.done)
         return Advance(view, own, pi, joint, active, r, outcome, after, again)
 
     def renew(self, step: Advance, source: GameFeed, running: bool = True) -> None:

@@ -13,7 +13,7 @@ from netac.agents.networks._kernel import Kernel, Tensor, Workspace
 from netac.agents.neural.passes import Pass, Seen
 from netac.agents.neural.tensors import Tensors
 
-TOGETHER = 2**17      # numbers in an agent's widest layer up to which alike agents are computed with one call
+TOGETHER = 2**18      # numbers in an agent's widest layer up to which alike agents are computed with one call
 
 
 @dataclass(slots=True, eq=False)

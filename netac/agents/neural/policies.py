@@ -139,13 +139,14 @@ class NeuralPolicy(PolicyNetworks):
             memory: (n, M, H) what policies with memory remember, changed in place.
 
         Returns:
-            (n) actions, (M,) whole numbers or (M, d_i) doubles, and (n) probabilities (M, A_i), None for vectors.
+            (n) actions, (M,) whole numbers or (M, d_i) doubles, and, with `keep`, (n) probabilities (M, A_i), None
+            for vectors.
         """
         done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
         for rows, pi in self._distributions(theta, done):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(uniforms[rows])))
-            chances.append((rows, pi.probabilities))
+            chances.append((rows, pi.probabilities if keep else None))
         return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
 
     def log_prob(self, theta: np.ndarray, b: Transitions, keep: bool = True) -> np.ndarray:
@@ -160,10 +161,14 @@ class NeuralPolicy(PolicyNetworks):
             found[rows] = pi.log_prob(np.stack([b.own[row] for row in rows]))
         return found
 
-    def distributions(self, theta: np.ndarray, b: Transitions) -> list[Distribution]:
-        """What agents draw from in every sample, (n) distributions of (M,) actions."""
+    def distributions(self, theta: np.ndarray, b: Transitions, keep: bool = False) -> list[Distribution]:
+        """What agents draw from in every sample, (n) distributions of (M,) actions.
+
+        Args:
+            keep: whether a gradient for these observations will be asked for.
+        """
         found: list = [None] * len(b.obs)
-        done = self.networks.passes.forward(theta, self._seen(b))
+        done = self.networks.passes.forward(theta, self._seen(b), keep)
         for family, rows in self._groups:
             values, log_std = _stacked(done.outputs, rows), self._log_std(theta, family, rows)
             for k, row in enumerate(rows):

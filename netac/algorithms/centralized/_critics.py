@@ -70,8 +70,8 @@ class Critics:
         """
         if not len(self.omega):
             return Judgement(*(np.empty((0, *shape)) for shape in (b.done.shape, (b.done.size,), (b.done.size,))))
-        values, settings = self.V(self.omega, Transitions(seen=b.seen, joint=b.joint)), self.settings
-        final = self.V(self.omega, Transitions(seen=b.final_obs, joint=b.final_joint))
+        settings, final = self.settings, self.V(self.omega, Transitions(seen=b.final_obs, joint=b.final_joint))
+        values = self.V(self.omega, Transitions(seen=b.seen, joint=b.joint))
         v, v_final = self._returns(values), self._returns(final)
         together = len(r) != len(b.bootstrap_mask)                   # one critic of all agents
         bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
@@ -95,7 +95,7 @@ class Critics:
         return np.stack([each.denormalise(row) for each, row in zip(self.normalisers, values, strict=True)])
 
     def fit(self, b: Rollout, judged: Judgement, beta: np.ndarray, t: int, mean: Mean | None = None) -> None:
-        """Regress V on the targets; critics of one process learn side by side.
+        """Regress V, which has judged with the same parameters, on the targets; critics of a process learn side by side.
 
         Args:
             mean: averages gradients and statistics of values over the critics, if they share parameters.
@@ -115,10 +115,11 @@ class Critics:
                           "own" if mean is None else "all")
         size = b.done.size // settings.critic_minibatches
         omega, direction = self.omega, self.optimizer.over(size).omega
-        for part in self._parts(b.done.size, t):
+        for step, part in enumerate(self._parts(b.done.size, t)):
             here, target, old = (samples, targets, judged.values) if part is None else (
                 samples.take(part), targets[:, part], judged.values[:, part])
-            pulls, _ = value_loss(self.V(omega, here), target, old, settings.value_clip, settings.huber, here.active)
+            values = old if part is None and not step else self.V(omega, here)
+            pulls, _ = value_loss(values, target, old, settings.value_clip, settings.huber, here.active)
             gradient = self.V.gradient(omega, here, pulls)
             omega += beta * direction(gradient if mean is None else mean(gradient))
 

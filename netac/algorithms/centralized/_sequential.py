@@ -40,7 +40,7 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
     def learn(i: int, load: np.ndarray) -> np.ndarray:
         row, learner, (log_factor, A) = agents.local.index(i), apart[i], load
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
-        before = policy.distributions(theta, own)[0]
+        before = policy.distributions(theta, own, keep=True)[0]
         old = before.log_prob(own.own[0])[None]
         worth, (scale,) = own_advantages(A[None], own.active, settings)
         M = ratios(log_factor) * worth                                                                # eq. 10

@@ -33,7 +33,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     shared = settings.parameters != "separate"
     A, scales = own_advantages(_told(session, links), b.active, settings)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
-    before = together.policy.distributions(together.theta, own)
+    before = together.policy.distributions(together.theta, own, keep=True)
     old = _log_densities(before, b.own)
     parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, links.placement.agents + 1,
                  chunks=own.chunks)

@@ -49,15 +49,16 @@ def ascend(learner: Learner[NeuralPolicy], b: Transitions, old: np.ndarray, M: n
     The weights w are those of `weigh(log ratios, M, active)` at the parameters before the step.
 
     Args:
-        old: (n, M) log probabilities at the old policy.
+        old: (n, M) log probabilities at the old policy, which is the one at the parameters as they are.
         M: (n, M) what the ratios are multiplied with.
         parts: the samples of each step; None: all.
         size: how many samples a step has.
         whole: applied to the gradients (n, d) before a step, e.g. their mean over all agents.
     """
     policy, theta, direction = learner.policy, learner.theta, learner.direction(size)
-    for part in parts:
+    for step, part in enumerate(parts):
         here, then, worth = (b, old, M) if part is None else (b.take(part), old[:, part], M[:, part])
-        surrogate = weigh(policy.log_prob(theta, here) - then, worth, here.active)
+        now = old if part is None and not step else policy.log_prob(theta, here)
+        surrogate = weigh(now - then, worth, here.active)
         gradient = policy.gradient(theta, here, surrogate.weights)
         theta += alpha * direction(gradient if whole is None else whole(gradient))
