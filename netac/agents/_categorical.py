@@ -96,7 +96,7 @@ class Categorical:
 
     @cached_property
     def _shifted(self) -> np.ndarray:
-        return self.logits - self.logits.max(axis=-1, keepdims=True)
+        return self.logits - np.maximum.reduce(self.logits, axis=-1, keepdims=True)
 
     @cached_property
     def _mass(self) -> np.ndarray:
@@ -104,7 +104,7 @@ class Categorical:
 
     @cached_property
     def _total(self) -> np.ndarray:
-        return self._mass.sum(axis=-1, keepdims=True)
+        return np.add.reduce(self._mass, axis=-1, keepdims=True)
 
     @cached_property
     def probabilities(self) -> np.ndarray:

@@ -31,7 +31,7 @@ class Step:
 
     def team_mean(self) -> np.ndarray:
         """(E,) team-mean rewards, without observation noise."""
-        return self.r.mean(axis=0) if self.team is None else self.team
+        return np.add.reduce(self.r, axis=0) / len(self.r) if self.team is None else self.team
 
 
 class BatchedEnvironment(Protocol):

@@ -177,7 +177,8 @@ class Spread:
         self._move(self._push(actions))
         self._look()
         self._steps += 1
-        nearest, done = self._distances[:self.agents].min(axis=1), self._steps >= self._settings.max_cycles
+        nearest = np.minimum.reduce(self._distances[:self.agents], axis=1)
+        done = self._steps >= self._settings.max_cycles
         terminated = np.zeros((self.agents, self.games), dtype=bool)
         if self._settings.terminate_on_success:
             covered = (nearest < CAPTURE).all(axis=0)
@@ -201,7 +202,7 @@ class Spread:
         contact *= depth[:, :, None]
         self._positions += self._velocities * DT
         self._velocities *= KEPT
-        self._velocities += self._forces.sum(axis=0) * DT
+        self._velocities += np.add.reduce(self._forces, axis=0) * DT
 
     def _rewards(self, nearest: np.ndarray) -> np.ndarray:
         """(N, E) rewards.
@@ -210,8 +211,8 @@ class Spread:
             nearest: (N, E) distances of the landmarks to the agents nearest to them.
         """
         ratio = self._settings.local_ratio
-        team = nearest.cumsum(axis=0)[-1]                   # in order, also where there is a single game
-        collisions = (self._distances[self.agents:] < CONTACT).sum(axis=0, dtype=float)
+        team = np.add.accumulate(nearest)[-1]                 # in order, also where there is a single game
+        collisions = np.add.reduce(self._distances[self.agents:] < CONTACT, axis=0, dtype=float)
         if self._settings.scoring == "v2":
             collisions += 1.0
         return -(team * (1.0 - ratio)) - collisions * ratio

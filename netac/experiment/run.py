@@ -25,6 +25,7 @@ from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
 from netac.results import tensorboard
 from netac.topology import certify
+from netac.utils.collector import settled
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, doing, note, telling, told_at_first
 from netac.utils.pulse import pulse
@@ -160,7 +161,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
     # What is not finite is found by `refuse_bad_numbers`, so NumPy need not warn of it.
-    with progress, recorder, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with progress, recorder, settled(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if start == 0:
             recorder.log(0)
         try:

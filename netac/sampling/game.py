@@ -149,7 +149,7 @@ class GameSampler:
         r = outcome.r if self._rewards is None else self._rewards.apply(
             outcome.r, again, active, learn=running and self.learning)
         if running:
-            self.tally.team += float(outcome.team.sum())
+            self.tally.team += float(np.add.reduce(outcome.team))
             self.tally.samples += self.games
             self.episodes.add(outcome.team, outcome.done)
             if self._staggered:
@@ -252,7 +252,7 @@ class GameSampler:
             RunError: a number is not finite.
         """
         for agent, own in zip([*self._agents, None], [*view.obs, view.state], strict=True):
-            if own is not None and not isfinite(own.sum()) and not np.isfinite(own).all():
+            if own is not None and not isfinite(np.add.reduce(own, axis=None)) and not np.isfinite(own).all():
                 what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else (
                     "global state")
                 raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)

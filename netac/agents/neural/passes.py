@@ -6,7 +6,7 @@ Every agent has passes of its own: no result depends on which agents are togethe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from netac.agents.alignment import aligned, is_aligned, same_storage
 from netac.agents.sequences import Sequences
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Seen(NamedTuple):
     """What the networks of n agents are asked about.
 
     Attributes:
@@ -36,7 +35,7 @@ class Seen:
             one is two for one, two in zip(self.observations, other.observations, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pass:
     """A forward pass.
 

@@ -95,7 +95,7 @@ class Critics:
         return np.stack([each.denormalise(row) for each, row in zip(self.normalisers, values, strict=True)])
 
     def fit(self, b: Rollout, judged: Judgement, beta: np.ndarray, t: int, mean: Mean | None = None) -> None:
-        """Regress V, which has judged with the same parameters, on the targets; critics of a process learn side by side.
+        """Regress V, which judged with these parameters, on the targets; critics of one process learn side by side.
 
         Args:
             mean: averages gradients and statistics of values over the critics, if they share parameters.
