@@ -16,7 +16,7 @@ from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
 
 NAMES = ("consensus", "cac_processes", "cac_one_process", "mdac", "agents", "pursuit", "spread", "networks_one_process",
-         "networks_consensus", "networks_processes", "happo", "happo_processes", "disropt")
+         "networks_consensus", "networks_processes", "happo", "happo_processes", "jaxmarl", "disropt")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 

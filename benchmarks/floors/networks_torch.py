@@ -1,8 +1,8 @@
-"""The forward and backward passes of a CAC iteration with nothing but torch: two convolutions and a dense layer.
+"""The forward and backward passes of a CAC iteration with nothing but torch: convolutional or dense networks.
 
-Every agent has a policy, a value V and a reward model R of its own.  For E observations of 7 x 7 x 3 each, an iteration
-runs policy, V(s) and R(s, a) forwards and backwards, and V(s') forwards, with the residuals of the algorithm as
-derivatives of the outputs.  It draws no actions, plays no game, mixes nothing; Adam is optional.
+Every agent has a policy, a value V and a reward model R of its own.  For E observations each, an iteration runs
+policy, V(s) and R(s, a) forwards and backwards, and V(s') forwards, with the residuals of the algorithm as derivatives
+of the outputs.  It draws no actions, plays no game, mixes nothing; Adam is optional.
 """
 
 from __future__ import annotations
@@ -59,16 +59,28 @@ class Products(torch.nn.Module):
         return self.output(x if joint is None else torch.cat([x, joint], dim=1))
 
 
+class Dense(torch.nn.Sequential):
+    """Two hidden layers of 64 with tanh, of observations (E, inputs)."""
+
+    def __init__(self, inputs: int, outputs: int, joint: int = 0):
+        super().__init__(torch.nn.Linear(inputs + joint, 64), torch.nn.Tanh(), torch.nn.Linear(64, 64), torch.nn.Tanh(),
+                         torch.nn.Linear(64, outputs))
+
+    def forward(self, x: torch.Tensor, joint: torch.Tensor | None = None) -> torch.Tensor:
+        """(E, inputs), (E, joint) -> (E, outputs)."""
+        return super().forward(x if joint is None else torch.cat([x, joint], dim=1))
+
+
 class Passes:
     """The passes of all agents.
 
     Args:
-        network: `Conv2d` or `Products`.
-        seen: (T, N, E, H, W, C) what the agents saw at T successive steps, single precision.
+        network: called with outputs, and size of the joint action: `Conv2d`, `Products`, or `Dense` of some inputs.
+        seen: (T, N, E, *shape) what the agents saw at T successive steps, single precision.
         adam: whether `torch.optim.Adam` (foreach) makes a step with the gradients.
     """
 
-    def __init__(self, network: type[torch.nn.Module], seen: np.ndarray, adam: bool = False):
+    def __init__(self, network: Callable[..., torch.nn.Module], seen: np.ndarray, adam: bool = False):
         torch.set_num_threads(1)
         torch.manual_seed(0)
         steps, agents, games = seen.shape[:3]
