@@ -50,8 +50,8 @@ def _row(what: str, game: ModuleType, example: dict[str, Any], games: int, limit
     return compare(f"CAC on {what}, one process, {example['agents']} agents, {games} games: iteration, with games, "
                    "mixing and Adam / its forward and backward passes in bare torch", timings,
                    lambda seconds: f"{seconds * 1e3:.1f} ms", limit,
-                   note=f"in torch: {fastest}{', the faster way' * (len(networks) > 1)}; with `torch.optim.Adam` there, "
-                   f"too: {with_adam:.2f}")
+                   note=f"in torch: {fastest}{', the faster way' * (len(networks) > 1)}; with `torch.optim.Adam`, too: "
+                   f"{with_adam:.2f}")
 
 
 def _netac(table: dict[str, Any]) -> float:
