@@ -118,9 +118,8 @@ class Categorical:
 
     @property
     def _finite_logs(self) -> np.ndarray:
-        """`log_probabilities`, 0 of actions that are never taken."""
-        log_p = self.log_probabilities
-        return log_p if self.allowed is None else np.where(self.allowed, log_p, 0.0)
+        """`log_probabilities`, of actions that are never taken the least number: times 0 it is 0."""
+        return np.maximum(self.log_probabilities, np.finfo(float).min)
 
     def sample(self, uniforms: np.ndarray) -> np.ndarray:
         """(..., 1 or more) in [0, 1), of which the first is used -> (...,)."""
@@ -164,7 +163,7 @@ class Categorical:
             pi, log_pi = self.probabilities, self._finite_logs
             held = pi * log_pi
             np.subtract(log_pi, held.sum(axis=-1, keepdims=True), out=held)
-            held *= pi
+            held *= pi                                      # 0 of actions that are never taken
             held *= bonus
             pull -= held
         return pull, None

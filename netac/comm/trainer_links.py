@@ -136,7 +136,7 @@ class TrainerLinks:
         assert self._comm is not None, "a single process has all agents"
         if self.placement.rank == source:
             assert load is not None, "this process holds it"
-            self._comm.Send(load, dest=target, tag=TAG)
+            self._comm.Send(np.ascontiguousarray(load), dest=target, tag=TAG)     # whatever its layout in memory
             self._ledger.wire(1, load.nbytes)
             return load
         received = np.empty(size, WIRE)

@@ -81,8 +81,8 @@ class Flat:
         """Agents with few numbers together, since calls take time; others one by one, since caches are small."""
         blocks = []
         for group, alone in zip(self._alike, self._alone, strict=True):
-            samples = len(seen.observations[group.rows.start])
-            blocks += [group] if samples * group.kernel.widest <= TOGETHER else alone
+            samples, *others = {len(own) for own in seen.observations[group.rows]}
+            blocks += [group] if not others and samples * group.kernel.widest <= TOGETHER else alone
         return blocks
 
     def _forward(self, block: _Block, seen: Seen, work: Workspace) -> np.ndarray:
