@@ -106,6 +106,20 @@ def test_choose_inverts_the_distribution_function(seed, actions):
     assert chosen[0, 0, 0] == 0 and chosen[0, 0, 1] == actions - 1
 
 
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.booleans(),
+       st.integers(1, 60))
+def test_agents_are_worked_on_a_block_at_a_time_with_the_same_bits(seed, agents, states, samples, own, block):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((agents, 20))[:, :4 * states].reshape(agents, states, 4)
+    uniforms = rng.random((agents if own else 1, 1, samples))
+    whole = choose(logits, uniforms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netac.agents._categorical._BLOCK", block)
+        parts = choose(logits, uniforms)
+    for one, other in zip(whole, parts, strict=True):
+        assert np.array_equal(one, other) and one.dtype == other.dtype and one.shape == other.shape
+
+
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 5), st.integers(1, 40))
 def test_kernels_give_the_same_bits_for_every_number_of_agents(seed, agents, samples, width):
     rng = np.random.default_rng(seed)
