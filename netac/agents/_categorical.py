@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 Parts = tuple[np.ndarray, np.ndarray | None]     # of the outputs, and of log standard deviations beside them
+_BLOCK = 2**16       # logits of several agents that are worked on at a time, so that they stay in the cache
 
 
 def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,18 +22,30 @@ def choose(logits: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         (..., A) probabilities and (..., M) actions.
     """
-    probabilities, below, total = _cumulated(logits)
-    return probabilities, _inverted(below, total, uniforms)
+    if logits.size <= _BLOCK or logits.ndim < 2 or len(logits) == 1:
+        probabilities, below, total = _cumulated(logits)
+        return probabilities, _inverted(below, total, uniforms)
+    n, step = len(logits), max(1, _BLOCK * len(logits) // logits.size)
+    uniforms = np.broadcast_to(uniforms, (n, *uniforms.shape[1:]))
+    probabilities = np.empty(logits.shape, logits.dtype)
+    rows = np.broadcast_shapes(logits.shape[:-1], uniforms.shape[:-1])
+    actions = np.empty((*rows, uniforms.shape[-1]), dtype=np.intp)
+    for first in range(0, n, step):
+        part = slice(first, first + step)
+        probabilities[part], actions[part] = choose(logits[part], uniforms[part])
+    return probabilities, actions
 
 
 def _cumulated(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities (..., A), the distribution function times the total of all masses (..., A), and that total."""
     row = logits.size == logits.shape[-1]
     top = np.maximum.reduce(logits, axis=-1, keepdims=True)
-    mass = np.exp(logits - (top.reshape(()) if row else top))
+    mass = logits - (top.reshape(()) if row else top)
+    np.exp(mass, mass)
     below = np.add.accumulate(mass, axis=-1)
     total = below[..., -1:].reshape(()) if row else below[..., -1:].copy()    # NumPy divides by 0-d arrays much faster
-    return mass / total, below, total
+    mass /= total
+    return mass, below, total
 
 
 def _inverted(below: np.ndarray, total: np.ndarray, uniforms: np.ndarray) -> np.ndarray:

@@ -7,11 +7,16 @@ The array `format` is the version of what a checkpoint holds:
 
 | format | holds |
 | --- | --- |
-| 2 | as 1, and `manifest`: name, dtype and shape of every array, and a digest of them all; `fingerprint`: what the \
-run depends on (`netac.experiment.fingerprint`); `NAME_sha256`: of the rows of the table NAME that it counts |
+| 3 | as 2; how many random numbers were taken, of the generators of `netac.utils.streams` |
+| 2 | as 1, with the positions of other generators; `manifest`: name, dtype and shape of every array, and a digest of \
+them all; `fingerprint`: what the run depends on (`netac.experiment.fingerprint`); `NAME_sha256`: of the rows of the \
+table NAME that it counts |
 | 1 | `progress`: iterations done; `iterations`: of the whole run; `metrics`, `evaluations`, `diagnostics`: rows of \
 these tables; `agents`: what the agents' rows hold (`netac.experiment.description`) |
 | 0, no entry | of before there were versions: `progress` holds the rows of metrics, too, and `agents` is missing |
+
+Those of every format are read; a run goes on from one of the latest only, for with others it would go on with other
+random numbers than it would have had.
 """
 
 from __future__ import annotations
@@ -28,8 +33,8 @@ import numpy as np
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_savez, load_npz
 
-FORMAT = 2
-MANIFEST = "manifest"
+FORMAT = 3
+MANIFEST, SEALED = "manifest", 2     # the first format with a manifest
 KEPT = 2     # the newest checkpoints that are kept
 BEST = "best.npz"                # beside them: the policies that did best in an evaluation during training
 CHOICES = ("last", "best")
@@ -109,11 +114,26 @@ def read(file: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def refuse_older(kept: Arrays, folder: Path) -> None:
+    """Refuse to go on from a checkpoint of an older format, whose random numbers this netac does not have.
+
+    Args:
+        folder: where the checkpoint lies, for the message.
+
+    Raises:
+        InputError: it is of one.
+    """
+    if version(kept) < FORMAT:
+        raise InputError("the checkpoint was written by an older netac, which drew other random numbers: the run "
+                         "cannot go on here", file=folder, key="format", found=version(kept),
+                         valid=f"format {FORMAT}: another --out, or the netac that wrote it")
+
+
 def fit(kept: Arrays, fresh: Arrays, file: Path) -> None:
     """Whether a checkpoint can be taken up by a run.
 
     Args:
-        kept: the checkpoint.
+        kept: the checkpoint, of the latest format.
         fresh: what the run itself would write before its first iteration.
         file: where the checkpoint lies, for messages.
 
@@ -124,15 +144,13 @@ def fit(kept: Arrays, fresh: Arrays, file: Path) -> None:
     for name, own in fresh.items():
         array = kept.get(name)
         living = bool(_LIVING.match(name))
-        if name == "progress" and version(kept) == 0:
-            continue
-        if array is None and (living or version(kept) < FORMAT):
+        if array is None and living:
             continue
         if array is None:
             raise _unfit(file, name, "is missing", None, own)
         if array.dtype.kind != own.dtype.kind or array.ndim != own.ndim or (array.shape != own.shape and not living):
             raise _unfit(file, name, "is of another kind", array, own)
-    if version(kept) == FORMAT and (more := [name for name in kept if name not in fresh and not _LIVING.match(name)]):
+    if more := [name for name in kept if name not in fresh and not _LIVING.match(name)]:
         raise _unfit(file, more[0], "is nothing that this run keeps", kept[more[0]], None)
     for name, array in kept.items():
         if _COUNTS.match(name) and (array.dtype.kind not in "iuf" or not (np.isfinite(array) & (array >= 0)).all()):
@@ -234,7 +252,7 @@ def _known(arrays: dict[str, np.ndarray], file: Path) -> dict[str, np.ndarray]:
         raise InputError("the checkpoint is of a format that this netac does not know", file=file, key="format",
                          found=written.tolist(),
                          valid=f"a format up to {FORMAT}: another --out, or the netac that wrote it")
-    if version(arrays) == FORMAT or MANIFEST in arrays:
+    if version(arrays) >= SEALED or MANIFEST in arrays:
         said = arrays.pop(MANIFEST, None)
         if said is None or said.tobytes() != as_entry(_manifest(arrays)).tobytes():
             raise InputError("its arrays are not those that its manifest lists: it was changed after it was written",

@@ -124,9 +124,10 @@ def make_plan(matrix: csr_array, placement: Placement) -> Plan:
     N, me, own = placement.agents, placement.rank, placement.local
     rows, columns = matrix.indptr, matrix.indices
     off = np.repeat(np.arange(N), np.diff(rows)) != columns
-    mine = slice(rows[own.start], rows[own.stop])
-    needed = np.union1d(columns[mine], np.arange(own.start, own.stop))
-    first = int(np.searchsorted(needed, own.start))
+    mine, takes_part = slice(rows[own.start], rows[own.stop]), np.zeros(N, dtype=bool)
+    takes_part[columns[mine]] = takes_part[own.start:own.stop] = True
+    needed, place = np.flatnonzero(takes_part), np.cumsum(takes_part) - 1
+    first = int(place[own.start])
     listener, agent, owners = _heard(matrix, placement)
     heard = [(int(rank), placement.block(rank)) for rank in np.unique(owners[agent[listener == me]])]
     sources = [(rank, slice(*np.searchsorted(needed, [block.start, block.stop]).tolist())) for rank, block in heard]
@@ -135,10 +136,10 @@ def make_plan(matrix: csr_array, placement: Placement) -> Plan:
     number = np.bincount(listener * placement.processes + owners[agent], minlength=placement.processes**2)
     blocks = np.tile(placement.counts, placement.processes)
     return Plan(degrees=np.bincount(columns[off], minlength=N), silent=not off.any(),
-                whole=bool(((number == 0) | (number == blocks)).all()), agents=needed.astype(np.int64),
+                whole=bool(((number == 0) | (number == blocks)).all()), agents=needed,
                 own=slice(first, first + len(own)), sources=tuple(sources), targets=tuple(targets),
                 indptr=(rows[own.start:own.stop + 1] - rows[own.start]).astype(np.int64),
-                indices=np.searchsorted(needed, columns[mine]).astype(np.int64), weights=matrix.data[mine].copy())
+                indices=place[columns[mine]], weights=matrix.data[mine].copy())
 
 
 def _heard(matrix: csr_array, placement: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -27,8 +27,9 @@ class TabularGames:
     def begin(self, seed: int, chain: int) -> None:
         """All games anew."""
         transform = self._environment.reward_noise
-        self._moves = Stream(seed, Purpose.ENVIRONMENT, chain, range(self.games))
-        self._noise = Stream(seed, Purpose.REWARD_NOISE, chain, range(self.agents), transform) if transform else None
+        self._moves = Stream(seed, Purpose.ENVIRONMENT, chain, None, range(self.games))
+        self._noise = Stream(seed, Purpose.REWARD_NOISE, chain, self.agents, range(self.agents),
+                             transform) if transform else None
         self._states = np.zeros(self.games, dtype=np.int64)
         self.restart(np.ones(self.games, dtype=bool))
 

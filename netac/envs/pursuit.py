@@ -150,7 +150,7 @@ class Pursuit:
         if not self._ready:
             self._make_ready()
         self._key = seed, chain
-        self._uniforms = Stream(seed, Purpose.ENVIRONMENT, chain, range(self.games))
+        self._uniforms = Stream(seed, Purpose.ENVIRONMENT, chain, None, range(self.games))
         self._episodes[:] = -1
         self.restart(np.ones(self.games, dtype=bool))
 

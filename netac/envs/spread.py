@@ -29,7 +29,7 @@ from netac.envs._batched import Step
 from netac.envs._spread_picture import picture
 from netac.utils.options import Options
 from netac.utils.spaces import ActionSpace
-from netac.utils.streams import Purpose, Stream
+from netac.utils.streams import APART, Purpose, Uniforms
 
 DT, KEPT = 0.1, 0.75                     # seconds of a step; the share of its velocity that an agent keeps
 PUSH = 5.0                               # force of an action
@@ -241,7 +241,7 @@ class Spread:
 
 
 class Starts:
-    """Uniforms that games begin with: episode k of game e takes numbers k * size, ... of the stream (seed, chain, e).
+    """Uniforms that games begin with: episode k of game e takes its numbers k size, ..., (k + 1) size - 1.
 
     Args:
         seed, chain: of the run's seed and of chain `chain`.
@@ -250,22 +250,22 @@ class Starts:
     """
 
     def __init__(self, seed: int, chain: int, games: int, size: int):
-        self._streams = [Stream(seed, Purpose.ENVIRONMENT, chain, range(game, game + 1)) for game in range(games)]
+        self._uniforms = Uniforms(seed, Purpose.ENVIRONMENT, chain, APART)
         self._drawn = np.empty((games, BLOCK, size))
 
     def take(self, games: np.ndarray, episodes: np.ndarray) -> np.ndarray:
         """(size, K) uniforms of the episodes (K,) of the games (K,); each game's in order, from 0 or from `seek`."""
         places = episodes % BLOCK
-        for game in games[places == 0].tolist():
-            self._draw(game)
+        for k in np.flatnonzero(places == 0).tolist():
+            self._draw(int(games[k]), int(episodes[k]) // BLOCK)
         return self._drawn[games, places].T
 
     def seek(self, episodes: np.ndarray) -> None:
         """Continue as if the episodes 0, ..., k had been taken, for the numbers k (E,) of all games."""
-        size = self._drawn.shape[2]
         for game, block in enumerate((episodes // BLOCK).tolist()):
-            self._streams[game].seek(block * BLOCK * size)
-            self._draw(game)
+            self._draw(game, block)
 
-    def _draw(self, game: int) -> None:
-        self._drawn[game] = self._streams[game].take(BLOCK * self._drawn.shape[2]).reshape(BLOCK, -1)
+    def _draw(self, game: int, block: int) -> None:
+        numbers = BLOCK * self._drawn.shape[2]
+        drawn = self._uniforms.rows(range(game, game + 1), range(block * numbers, (block + 1) * numbers))
+        self._drawn[game] = drawn.reshape(BLOCK, -1)

@@ -127,7 +127,7 @@ class RunAverages:
 
     def restore(self, checkpoint: Mapping[str, np.ndarray]) -> None:
         """Take up the sums of a checkpoint."""
-        longer = int(checkpoint.get("iterations", self._iterations)) < self._iterations
+        longer = int(checkpoint["iterations"]) < self._iterations
         for name, average in self._averages.items():
             average.restore(checkpoint[name], longer)
         self._finished = int(checkpoint["finished"])

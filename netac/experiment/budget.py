@@ -22,7 +22,7 @@ from netac.utils.progress import note
 Sizes = dict[str, int]      # bytes by what they are for
 NUMBER = 8
 PROGRAM, WITH_TORCH = 80 << 20, 350 << 20           # a process before it has done anything
-GENERATOR = 1500            # a random generator with its seed, of `netac.utils.streams.Stream`
+STREAM = 1024, 2**16        # of `netac.utils.streams`: rows of a block at most, and its numbers where it has several
 MODULE = 6000               # a small torch module without its numbers, and for each of its tensors:
 TENSOR = 2500
 LEAST = 16                  # bytes of an agent in a game, whatever the game is
@@ -93,14 +93,14 @@ def _linear(environment: Any, model: Any, share: Share, N: int) -> Sizes:
     moments = 3 * held if settings.optimizer == "adam" else 0
     feeds = 2 if settings.sampling in ("double", "iid") else 1
     M, n = batch_of(settings), -(-N // share.processes)
-    kept = max(64, min(1024, 2**16 // n), M)
+    kept = max(min(STREAM[0], STREAM[1] // n), M, 1)
     blocks = 1 + bool(environment.reward_noise) + bool(getattr(settings, "reward_noise", 0))
     features = model.needs.features
     table = S * M * NUMBER * (S + 2 * N + 4) if 1 < S <= 64 and M > 1 else 0
     psi = environment.psi.size * (features.psi + features.psi_next + 1) if features.psi else 0
     return {
         "the agents' parameters": share.dealt(NUMBER * N * (6 * layout.total + moments)) + NUMBER * N * layout.total,
-        "random streams": share.dealt(N * feeds * blocks * (GENERATOR + 2 * NUMBER * kept)),
+        "random streams": share.dealt(N * feeds * blocks * 3 * NUMBER * kept),
         "the samples of an iteration": share.dealt(NUMBER * N * M * (3 * A + 8)) + here * (
             NUMBER * M * (N + 3 * environment.phi.shape[1] + psi) + table),
         "features of the agents' other actions":
@@ -131,7 +131,7 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
         "the games": stepping * (feeds + bool(experiment.evaluate_every)) * games_nbytes(games, E),
         "the agents' parameters": share.dealt(4 * N * layout.total * (3 + adam)) + 4 * N * layout.total * 2,
         "what the agents see": share.dealt(4 * E * seen * 6 * feeds) + here * NUMBER * E * N * 8,
-        "random streams": share.dealt(N * feeds * (GENERATOR + 3 * NUMBER * max(1024, E)))}
+        "random streams": share.dealt(N * feeds * 3 * NUMBER * max(STREAM[0], E))}
     for part in networks:
         whole = part.networks
         count = len(whole.inputs)

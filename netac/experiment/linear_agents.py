@@ -89,7 +89,8 @@ class Linear:
         """Initial policies of `agents`, (n, d), in stored order."""
         wanted, theta0 = self.wanted, self.environment.theta0
         if wanted.initial == "normal":
-            return wanted.scale * Stream(seed, Purpose.INITIAL, 0, agents, normal).take(policy.size).T
+            stream = Stream(seed, Purpose.INITIAL, 0, self.environment.agents, agents, normal)
+            return wanted.scale * stream.take(policy.size).T
         if wanted.initial == "environment" and theta0 is not None and isinstance(policy, Tabular):
             rows = np.asarray(theta0, dtype=float)[agents.start:agents.stop].reshape(len(agents), -1)
             return rows if policy.order is None else rows.take(policy.order, axis=1)

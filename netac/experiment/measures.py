@@ -15,6 +15,7 @@ from netac.exact import action_value_fixed_point, objective_and_gradient, td_fix
 from netac.experiment.build import Setting
 from netac.utils.errors import RunError
 
+ROWS = 4096                     # agents that are looked at at a time
 LARGEST_FIXED_POINT = 2000      # unknowns of an action-value fixed point that is solved at every logged row
 COLUMNS = ("iteration", "env_steps", "reward", "consensus_error", "consensus_error_policy", "consensus_error_omega",
            "consensus_error_lambda", "messages", "bytes_environment", "bytes_consensus", "bytes_trainer", "seconds")
@@ -28,7 +29,10 @@ def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
     for part, name in (("shared", "policy"), ("omega", "omega"), ("lam", "lambda")):
         x = flat[:, columns[part]]
         if x.shape[1] and (part == "omega" or part in layout.mixed):
-            errors[name] = float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+            mean, squares = x.mean(axis=0), np.empty(len(x), x.dtype)
+            for first in range(0, len(x), ROWS):
+                squares[first:first + ROWS] = np.square(x[first:first + ROWS] - mean).sum(axis=1)
+            errors[name] = float(squares.mean())
     return {"consensus_error": sum(errors.values()), **{f"consensus_error_{name}": e for name, e in errors.items()}}
 
 

@@ -26,7 +26,6 @@ from netac.utils.progress import note
 
 LENGTH = "iterations"     # may grow when a run goes on
 FREE = ("tensorboard", "allow_mixed_hosts", "allow_changed_files", "patience")     # may change when it goes on
-FORMAT_0 = {"rows_optimizer_counts", "ledger_trainer"}      # what the last checkpoints without a version hold
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
@@ -126,13 +125,11 @@ def _lengthen(folder: Path, setting: Setting, before: int) -> None:
     """Let the run in a folder go on for more iterations than the `before` it was begun with, as if it were unfinished.
 
     Raises:
-        InputError: its checkpoint does not say of how many iterations the run was.
+        InputError: its checkpoint is of an older format.
     """
     newest = checkpoints.newest(folder / CHECKPOINTS)
-    if newest is not None and "iterations" not in newest:
-        raise InputError("the checkpoint was written by an older netac, which cannot go on for more iterations",
-                         file=folder / CHECKPOINTS, key=LENGTH, found=setting.experiment.iterations,
-                         valid=f"{before}, or another --out")
+    if newest is not None:
+        checkpoints.refuse_older(newest, folder / CHECKPOINTS)
     options = {name: getattr(setting.settings, name) for name in type(setting.settings).model_fields}
     differs = [f"algorithm.{name}" for name, value in options.items()
                if isinstance(value, TDependent) or (name, value) == ("decay", "linear")]
@@ -161,9 +158,7 @@ def checkpoint_to_resume(folder: Path | None, resume: bool, setting: Setting) ->
              "an uninterrupted one")
     if "parameters" not in found or found["parameters"].shape != (setting.experiment.agents, setting.layout.total):
         raise InputError("the checkpoint does not fit the experiment", file=folder / CHECKPOINTS)
-    if checkpoints.version(found) == 0 and not found.keys() >= FORMAT_0:
-        raise InputError("the checkpoint was written by an older netac", file=folder / CHECKPOINTS,
-                         valid="another --out")
+    checkpoints.refuse_older(found, folder / CHECKPOINTS)
     return found
 
 

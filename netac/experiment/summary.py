@@ -15,7 +15,7 @@ import numpy as np
 from netac.agents.parameters import Layout, Parameters
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
-from netac.experiment.measures import disagreement, exact_measures
+from netac.experiment.measures import ROWS, disagreement, exact_measures
 from netac.utils import kernels
 from netac.utils.workers import RUNS_AT_A_TIME
 
@@ -60,9 +60,13 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
 
 def parameters_sha256(flat: np.ndarray, layout: Layout) -> str:
     """The hash of all agents' parameters (N, D)."""
-    whole = Parameters(layout, len(flat))
-    whole.flat[:] = flat
-    return hashlib.sha256(whole.hashed()).hexdigest()
+    digest = hashlib.sha256()
+    for first in range(0, len(flat), ROWS):
+        rows = flat[first:first + ROWS]
+        some = Parameters(layout, len(rows))
+        some.flat[:] = rows
+        digest.update(some.hashed())
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

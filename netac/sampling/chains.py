@@ -24,7 +24,7 @@ class Chain:
     draws = 1     # uniforms per sample; the first one gives s'
 
     def __init__(self, seed: int, index: int, initial: np.ndarray):
-        self.stream = Stream(seed, Purpose.ENVIRONMENT, index, range(1))
+        self.stream = Stream(seed, Purpose.ENVIRONMENT, index, 1, range(1))
         self.initial = initial
         self.state = 0
         if len(initial) > 1:

@@ -93,14 +93,14 @@ class GameSampler:
         host: Replicated | AtRoot = Replicated(environment, self._agents, self._with_state)
         if self._comm is not None and not self._replicated:
             host = AtRoot(environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
-        seed, agents = self._seed, self._agents
-        restarts = Stream(seed, Purpose.RESTART, index, range(self.games)) if restarting else None
+        seed, N, own = self._seed, self.placement.agents, self._agents
+        restarts = Stream(seed, Purpose.RESTART, index, None, range(self.games)) if restarting else None
         view = self._seen(host.begin(seed, index), index == RUNNING)
         self._count(self.games)
         size = getattr(self.policy, "memory", 0)
-        return GameFeed(host, view, Stream(seed, Purpose.ACTION, index, agents),
-                    Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4), restarts,
-                    memory=np.zeros((len(agents), self.games, size), dtype=np.float32) if size else None)
+        return GameFeed(host, view, Stream(seed, Purpose.ACTION, index, N, own),
+                    Stream(seed, Purpose.PRIVACY_NOISE, index, N, own, student_t4), restarts,
+                    memory=np.zeros((len(own), self.games, size), dtype=np.float32) if size else None)
 
     # --- sampling ---
 

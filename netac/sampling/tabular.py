@@ -90,10 +90,10 @@ class TabularSampler:
 
     def feed(self, index: int, chain: Chain) -> TabularFeed:
         """`chain` with the agents' streams of number `index`."""
-        seed, agents, transform = self._seed, self._agents, self.environment.reward_noise
-        noise = Stream(seed, Purpose.REWARD_NOISE, index, agents, transform) if transform else None
-        return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, agents), noise,
-                           Stream(seed, Purpose.PRIVACY_NOISE, index, agents, student_t4))
+        seed, N, own, transform = self._seed, self.placement.agents, self._agents, self.environment.reward_noise
+        noise = Stream(seed, Purpose.REWARD_NOISE, index, N, own, transform) if transform else None
+        return TabularFeed(chain, Stream(seed, Purpose.ACTION, index, N, own), noise,
+                           Stream(seed, Purpose.PRIVACY_NOISE, index, N, own, student_t4))
 
     def sample(self, theta: np.ndarray, samples: int = 1, feed: int = RUNNING) -> TabularBatch:
         """`samples` joint samples with the policies at `theta` (n, d).

@@ -1,8 +1,10 @@
-"""Random streams: one generator per purpose, chain and agent, spawned from the run's seed.
+"""Random streams: one counter-based generator per purpose and chain, keyed by the run's seed, for all agents or games.
 
-A stream is a sequence of uniforms in [0, 1) that depends only on (seed, purpose, chain, index), never on how many
-processes share the work or on how many uniforms are fetched at a time.  Every other distribution is a function of
-uniforms, so the whole random state of a run is one integer per stream: how many were consumed.
+Number t of agent i among N is at place t N + i of the generator's sequence of uniforms in [0, 1), to which a process
+jumps; number t of game e is at place e 2^64 + t, however many games there are.  So a number depends on what it is for
+alone, never on how many processes share the work or on how many uniforms are fetched at a time.  Every other
+distribution is a function of uniforms, so the whole random state of a run is one integer per stream: how many were
+consumed.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ from enum import IntEnum
 import numpy as np
 
 _SMALLEST = 2.0**-54      # stands in for u = 0, where a quantile function would be infinite
+APART = 2**64             # places between the first numbers of two games
+_WORDS = 4                # numbers that the generator makes of one count
+_JUMP = 700               # numbers that take as long to draw as a jump
+_ROWS, _BLOCK = 1024, 2**16                      # rows of a block at most, and numbers of it where there are several
+_RUN = 64                                        # numbers of a game that are drawn at a time, at least
 
 
 class Purpose(IntEnum):
@@ -77,29 +84,85 @@ def invert(probabilities: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
     return np.searchsorted(below, uniforms, side="right")
 
 
+class Uniforms:
+    """A table of uniforms in [0, 1), 53 bits each, with `width` columns and rows without end, read anywhere.
+
+    Number (t, i) is at place t width + i of Philox 4x64-10 (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random
+    numbers: as easy as 1, 2, 3"), whose key is `SeedSequence(seed, spawn_key=(purpose, chain))`.
+
+    Args:
+        seed: the run's seed.
+        purpose, chain: what the numbers are for, and which chain of samples they serve.
+        width: how many columns there are: all agents; or `APART`, with a row for each game.
+    """
+
+    def __init__(self, seed: int, purpose: Purpose, chain: int, width: int):
+        self.width = width
+        self._philox = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(purpose), chain)))
+        self._random = np.random.Generator(self._philox).random
+        self._counter = self._place = 0                        # of the generator; the place that is drawn next
+
+    def passes_over(self, columns: range) -> bool:
+        """Whether rows are drawn whole although only `columns` are wanted, which is faster than jumping to them."""
+        return self.width - len(columns) <= _JUMP
+
+    def rows(self, rows: range, columns: range) -> np.ndarray:
+        """These columns of these rows: (rows, columns), an array of its own."""
+        count, place = len(rows), rows.start * self.width
+        found = np.empty((count, len(columns)))
+        if len(columns) == self.width:
+            self._draw(place, found.reshape(-1))
+        elif self.passes_over(columns):
+            step = max(1, _BLOCK // self.width)
+            whole = np.empty((min(step, count), self.width))
+            for k in range(0, count, step):
+                part = whole[:count - k]
+                self._draw(place + k * self.width, part.reshape(-1))
+                found[k:k + step] = part[:, columns.start:columns.stop]
+        else:
+            for k, row in enumerate(found):
+                self._draw(place + columns.start + k * self.width, row)
+        return found
+
+    def _draw(self, place: int, out: np.ndarray) -> None:
+        """Fill `out` (K,) with the numbers from `place` on."""
+        over = 0
+        if place != self._place:
+            counter, over = divmod(place, _WORDS)
+            self._philox.advance(counter - self._counter)      # the first number of this count is next
+        if over:
+            out[:] = self._random(over + len(out))[over:]
+        else:
+            self._random(out=out)
+        self._place = place + len(out)
+        self._counter = -(-self._place // _WORDS)
+
+
 class Stream:
     """The streams of several indices side by side, fetched in blocks.
 
     Args:
         seed: the run's seed.
         purpose, chain: what the stream is for, and which chain of samples it serves.
-        indices: the agents of this process (or `range(1)` for the environment); stream i has
-            `SeedSequence(seed, spawn_key=(purpose, chain, i))`.
+        number: how many agents there are, in all processes together; 1 for the environment.  Stream i is column i of
+            `Uniforms(seed, purpose, chain, number)`.  None: the indices are games, whose numbers do not depend on how
+            many there are; stream e is row e of `Uniforms(seed, purpose, chain, APART)`.
+        own: the indices wanted, those of this process.
         transform: applied elementwise to the uniforms, e.g. `gumbel`.
     """
 
-    def __init__(self, seed: int, purpose: Purpose, chain: int, indices: range,
+    def __init__(self, seed: int, purpose: Purpose, chain: int, number: int | None, own: range,
                  transform: Callable[[np.ndarray], np.ndarray] | None = None):
-        self._seed, self._purpose, self._chain, self._indices = seed, int(purpose), chain, indices
-        self._transform = transform
-        self._rows = max(64, min(1024, 2**16 // max(1, len(indices))))
+        self._uniforms, self._by_row = Uniforms(seed, purpose, chain, number or APART), number is None
+        self._own, self._transform = own, transform
+        drawn = self._uniforms.width if self._uniforms.passes_over(own) else len(own)
+        self._rows = max(_RUN if self._by_row else 1, min(_ROWS, _BLOCK // drawn))
         self.seek(0)
 
     def seek(self, position: int) -> None:
         """Continue as if `position` values of every stream had been taken."""
-        self._generators: list[np.random.Generator] | None = None
-        self._drawn = position                       # values drawn from each generator so far
-        self._block = np.empty((0, len(self._indices)))
+        self._drawn = position                       # values of each stream drawn so far
+        self._block = np.empty((0, len(self._own)))
         self._next = self._end = 0                   # first row of the block not yet taken, and how many it has
 
     @property
@@ -119,18 +182,15 @@ class Stream:
 
     def _refill(self, first: int, count: int) -> None:
         rest = self._block[first:]
-        fresh = np.empty((len(self._indices), max(self._rows, count - len(rest))))
-        if self._generators is None:
-            self._generators = [self._generator(index) for index in self._indices]
-        for generator, row in zip(self._generators, fresh, strict=True):
-            generator.random(out=row)
-        self._drawn += fresh.shape[1]
-        block = np.ascontiguousarray(fresh.T)
+        rows = max(self._rows, count - len(rest))
+        block = self._numbers(range(self._drawn, self._drawn + rows))
+        self._drawn += rows
         block = self._transform(block) if self._transform else block
         self._block = np.concatenate([rest, block]) if len(rest) else block
         self._end = len(self._block)
 
-    def _generator(self, index: int) -> np.random.Generator:
-        key = (self._purpose, self._chain, index)
-        bits = np.random.PCG64(np.random.SeedSequence(self._seed, spawn_key=key))
-        return np.random.Generator(bits.advance(self._drawn) if self._drawn else bits)
+    def _numbers(self, wanted: range) -> np.ndarray:
+        """The uniforms of these numbers: (wanted, indices)."""
+        if self._by_row:
+            return np.ascontiguousarray(self._uniforms.rows(self._own, wanted).T)
+        return self._uniforms.rows(wanted, self._own)

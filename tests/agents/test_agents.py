@@ -1,4 +1,4 @@
-"""Policies, critics, feature maps and random streams, each against its definition."""
+"""Policies, critics and feature maps, each against its definition."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from netac.comm.placement import Placement
 from netac.envs._features import ActionHistogram, ActionsOneHot, JointTable, counts, joint_index
 from netac.experiment.run import run
 from netac.utils.errors import InputError
-from netac.utils.streams import Purpose, Stream, gumbel, normal, student_t4
 
 
 def random_batch(rng, agents, states, actions, samples, policy, theta):
@@ -107,6 +106,20 @@ def test_choose_inverts_the_distribution_function(seed, actions):
     assert chosen[0, 0, 0] == 0 and chosen[0, 0, 1] == actions - 1
 
 
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 3), st.integers(1, 3), st.booleans(),
+       st.integers(1, 60))
+def test_agents_are_worked_on_a_block_at_a_time_with_the_same_bits(seed, agents, states, samples, own, block):
+    rng = np.random.default_rng(seed)
+    logits = rng.standard_normal((agents, 20))[:, :4 * states].reshape(agents, states, 4)
+    uniforms = rng.random((agents if own else 1, 1, samples))
+    whole = choose(logits, uniforms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("netac.agents._categorical._BLOCK", block)
+        parts = choose(logits, uniforms)
+    for one, other in zip(whole, parts, strict=True):
+        assert np.array_equal(one, other) and one.dtype == other.dtype and one.shape == other.shape
+
+
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 5), st.integers(1, 40))
 def test_kernels_give_the_same_bits_for_every_number_of_agents(seed, agents, samples, width):
     rng = np.random.default_rng(seed)
@@ -153,27 +166,3 @@ def test_placement_deals_contiguous_blocks(agents, data):
     assert max(map(len, blocks)) - min(map(len, blocks)) <= 1
     owners = [Placement(agents, processes).owner(i) for i in range(agents)]
     assert owners == [rank for rank, block in enumerate(blocks) for _ in block]
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 700), min_size=1, max_size=8), st.integers(1, 4), st.integers(0, 2**40))
-def test_streams_do_not_depend_on_how_they_are_read(pieces, agents, seed):
-    whole = Stream(seed, Purpose.ACTION, 0, range(agents)).take(sum(pieces)).copy()
-    stream = Stream(seed, Purpose.ACTION, 0, range(agents))
-    read = np.concatenate([stream.take(piece) for piece in pieces])
-    assert (read == whole).all() and stream.position == sum(pieces)
-    for i in range(agents):
-        key = np.random.SeedSequence(seed, spawn_key=(1, 0, i))
-        assert (whole[:, i] == np.random.Generator(np.random.PCG64(key)).random(len(whole))).all()
-    again = Stream(seed, Purpose.ACTION, 0, range(agents))
-    again.seek(pieces[0])
-    assert (again.take(len(whole) - pieces[0]) == whole[pieces[0]:]).all()
-
-
-def test_quantile_functions():
-    from scipy import stats
-    u = np.linspace(0.001, 0.999, 200)
-    np.testing.assert_allclose(gumbel(u), stats.gumbel_r.ppf(u), rtol=1e-10)
-    np.testing.assert_allclose(normal(u), stats.norm.ppf(u), rtol=1e-10)
-    np.testing.assert_allclose(student_t4(u), stats.t(4).ppf(u) / stats.t(4).std(), rtol=1e-8)
-    assert np.isfinite([gumbel(np.array([0.0, 1 - 2**-53])), student_t4(np.array([0.0, 1 - 2**-53]))]).all()

@@ -136,18 +136,6 @@ def test_checkpoints_keep_every_agents_counts(optimizer, tmp_path):
     assert parts.agents.optimizer.counts[1].tolist() == [4, 0, 2]
 
 
-def test_checkpoints_without_them_are_of_an_older_netac(tmp_path):
-    netac.run(TABLES, out=tmp_path)
-    *_, before, last = checkpoints.existing(tmp_path / "checkpoints")
-    kept = {name: array for name, array in np.load(before).items()
-            if name not in ("rows_optimizer_counts", "format", checkpoints.MANIFEST)}
-    last.unlink()
-    np.savez(before, **kept)
-    (tmp_path / "summary.json").unlink()
-    with pytest.raises(netac.InputError, match="written by an older netac"):
-        netac.run(TABLES, out=tmp_path, resume=True)
-
-
 def test_rows_and_counts_are_the_whole_state():
     one, other, rng = Optimizer(layout(), 2, ADAM), Optimizer(layout(), 2, ADAM), np.random.default_rng(2)
     for _ in range(4):

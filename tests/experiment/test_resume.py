@@ -123,16 +123,26 @@ def test_a_run_goes_on_for_fewer_iterations_not_at_all_and_for_more_with_nothing
     assert netac.run(tables | {"iterations": 50}, out=tmp_path, resume=True).summary["iterations"] == 50
 
 
-def test_a_checkpoint_that_does_not_say_how_long_its_run_was_is_not_made_longer(tmp_path):
+@pytest.mark.parametrize("written", [1, 2])
+def test_no_run_goes_on_from_a_checkpoint_with_other_random_numbers(written, tmp_path, keep_all):
+    """Neither a run that was stopped nor one that is to be longer; what has ended is read as before."""
     tables = experiment("dac-state_value-average")
-    netac.run(tables, out=tmp_path)
+    whole = fingerprint(netac.run(tables, out=tmp_path))
     for path in checkpoints.existing(tmp_path / "checkpoints"):
-        kept = {name: array for name, array in np.load(path).items()
-                if name not in ("iterations", checkpoints.MANIFEST)}
-        np.savez(path, **kept | {"format": np.int64(1)})
-    with pytest.raises(InputError, match=r"iterations: the checkpoint was written by an older.*found 50; valid: 40"):
+        kept = {name: array for name, array in np.load(path).items() if name != checkpoints.MANIFEST}
+        kept["format"] = np.int64(written)
+        np.savez(path, **(checkpoints.sealed(kept) if written == 2 else kept))
+    says = rf"format: the checkpoint was written by an older netac, .*\(found {written}; valid: format 3: another --out"
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"}
+    with pytest.raises(InputError, match=says):
         netac.run(tables | {"iterations": 50}, out=tmp_path, resume=True)
-    assert netac.run(tables, out=tmp_path, resume=True).summary["iterations"] == 40
+    assert {path: path.read_bytes() for path in files} == files
+    for ended in (netac.load_result(tmp_path), netac.run(tables, out=tmp_path, resume=True)):
+        assert fingerprint(ended) == whole
+    put_back(tmp_path, 26)
+    with pytest.raises(InputError, match=says) as caught:
+        netac.run(tables, out=tmp_path, resume=True)
+    assert caught.value.exit_status == 2 and "\n" not in str(caught.value)
 
 
 WRITES = ("write", "fsync", "replace")

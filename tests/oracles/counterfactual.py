@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .dense import forward, log_softmax
-from .neural_games import SMALLEST_UNIFORM
+from .sampling import SMALLEST_UNIFORM
 from .trainers import Trainer
 
 BASELINE = 10

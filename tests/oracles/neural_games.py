@@ -13,8 +13,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from scipy.special import ndtri
 
-ENVIRONMENT, ACTION, REWARD_NOISE, PRIVACY_NOISE, RESTART = 0, 1, 2, 3, 5
-SMALLEST_UNIFORM = 2.0**-54
+from .sampling import ACTION, PRIVACY_NOISE, RESTART, REWARD_NOISE, SMALLEST_UNIFORM, CoordinationGame, Stream
 
 
 class Net:
@@ -188,16 +187,6 @@ class Sample:
     terminated: list
 
 
-class Uniforms:
-    """The stream of one purpose, chain and index."""
-
-    def __init__(self, seed, *key):
-        self._generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-
-    def take(self, count):
-        return self._generator.random(count)
-
-
 class Statistics:
     """All that was ever seen or earned, to be averaged anew every time."""
 
@@ -220,9 +209,9 @@ class Chain:
         self.task, self.index, self.statistics = task, index, statistics
         self.games = task.make()
         self.games.begin(task.seed, index)
-        self._actions = [Uniforms(task.seed, ACTION, index, i) for i in range(task.agents)]
-        self._privacy = [Uniforms(task.seed, PRIVACY_NOISE, index, i) for i in range(task.agents)]
-        self._restarts = [Uniforms(task.seed, RESTART, index, e) for e in range(task.games)]
+        self._actions = [Stream(task.seed, ACTION, index, task.agents, i) for i in range(task.agents)]
+        self._privacy = [Stream(task.seed, PRIVACY_NOISE, index, task.agents, i) for i in range(task.agents)]
+        self._restarts = [Stream(task.seed, RESTART, index, None, e) for e in range(task.games)]
         self._pending, self._steps = {}, 0
         self._size = max(space.size for space in task.actions)
         self._shown = self._look(range(task.games))
@@ -330,13 +319,12 @@ class CoordinationGames:
     """E plays of the coordination game at once, which never end; everyone sees its one state."""
 
     def __init__(self, agents, games):
-        from .sampling import CoordinationGame
         self.agents, self.games, self._game = agents, games, CoordinationGame(agents)
         self.actions = (Eight(),) * agents
         self.active = np.ones((agents, games), dtype=bool)
 
     def begin(self, seed, chain):
-        self._noise = [Uniforms(seed, REWARD_NOISE, chain, i) for i in range(self.agents)]
+        self._noise = [Stream(seed, REWARD_NOISE, chain, self.agents, i) for i in range(self.agents)]
 
     def observe(self, agents):
         return [np.ones((self.games, 1))] * len(agents)

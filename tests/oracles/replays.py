@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .dense import backward, forward, log_softmax, one_hot
-from .neural_games import ACTION, SMALLEST_UNIFORM, Uniforms
+from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 from .trainers import ORDER, Adam, Job
 
 REPLAY, RELAXATION = 8, 9
@@ -57,7 +57,7 @@ class ReplayTrainer:
         self.climbs, self.falls = ([Adam(len(row), self.o) for row in rows] for rows in (self.theta, self.omega))
         ends = np.cumsum([0, *(space.n_actions or space.size for space in self.spaces)])
         self.columns = [slice(*ends[i:i + 2]) for i in range(self.N)]
-        self.streams = [Uniforms(job.seed, ACTION, 0, i) for i in range(self.N)]
+        self.streams = [Stream(job.seed, ACTION, 0, self.N, i) for i in range(self.N)]
         self.ring, self.seen = {}, 0
 
     def drawn(self, *key):

@@ -1,7 +1,8 @@
 """The games, policies, random streams and chains of joint samples that the transcribed algorithms run on.
 
-Plain loops, float64, nothing of netac.  Every uniform comes from a stream of its own purpose, chain and agent:
-SeedSequence(seed, spawn_key=(purpose, chain, i)), i = 0 for the environment.
+Plain loops, float64, nothing of netac.  Every uniform comes from the generator of its purpose and chain: Philox with
+SeedSequence(seed, spawn_key=(purpose, chain)).  Of every N numbers the i-th is agent i's (N = 1 for the environment);
+those of game e begin at place e 2^64.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-ENVIRONMENT, ACTION, REWARD_NOISE, PRIVACY_NOISE = 0, 1, 2, 3
+ENVIRONMENT, ACTION, REWARD_NOISE, PRIVACY_NOISE, RESTART = 0, 1, 2, 3, 5
 SMALLEST_UNIFORM = 2.0**-54
 SAMPLINGS = {  # the critic's kind of chain and the actor's, or None where the critic's samples serve the actor too
     "markov": ("running", None),
@@ -167,14 +168,19 @@ class Sample:
 
 
 class Stream:
-    """Uniforms of one purpose, chain and index, in order."""
+    """Uniforms of one purpose, chain and index out of `number`, in order; number None: the index is a game's."""
 
-    def __init__(self, seed, purpose, chain, index):
-        sequence = np.random.SeedSequence(seed, spawn_key=(purpose, chain, index))
-        self.generator = np.random.Generator(np.random.PCG64(sequence))
+    def __init__(self, seed, purpose, chain, number, index):
+        sequence = np.random.SeedSequence(seed, spawn_key=(purpose, chain))
+        philox = np.random.Philox(sequence)           # it makes four numbers of each count
+        self.number, self.index = (1, 0) if number is None else (number, index)
+        self.generator = np.random.Generator(philox.advance(index * 2**62) if number is None else philox)
+
+    def take(self, count):
+        return np.array([[self.generator.random() for _ in range(self.number)][self.index] for _ in range(count)])
 
     def next(self):
-        return self.generator.random()
+        return self.take(1)[0]
 
     def next_positive(self):
         return max(self.next(), SMALLEST_UNIFORM)
@@ -190,10 +196,10 @@ class Chain:
 
     def __init__(self, game, seed, number, kind, gamma):
         self.game, self.kind, self.gamma = game, kind, gamma
-        self.environment = Stream(seed, ENVIRONMENT, number, 0)
-        self.action = [Stream(seed, ACTION, number, i) for i in range(game.agents)]
-        self.noise = [Stream(seed, REWARD_NOISE, number, i) for i in range(game.agents)]
-        self.privacy = [Stream(seed, PRIVACY_NOISE, number, i) for i in range(game.agents)]
+        self.environment = Stream(seed, ENVIRONMENT, number, 1, 0)
+        self.action = [Stream(seed, ACTION, number, game.agents, i) for i in range(game.agents)]
+        self.noise = [Stream(seed, REWARD_NOISE, number, game.agents, i) for i in range(game.agents)]
+        self.privacy = [Stream(seed, PRIVACY_NOISE, number, game.agents, i) for i in range(game.agents)]
         self.held = None
         self.state = 0
         if game.states > 1 and kind in ("running", "restarting"):

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from .dense import backward, forward, log_softmax, natural_step, one_hot
-from .neural_games import ACTION, SMALLEST_UNIFORM, Net, Uniforms
+from .neural_games import Net
+from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 
 SHUFFLE, ORDER = 6, 7
 CRITICS = 2**31        # whose samples are shuffled for critics
@@ -96,7 +97,7 @@ class Trainer:
             self.N if self.o.get("clip_over_agents") and self.wrong != "one range" else 1)
         size = max(space.size for space in self.spaces)
         self.uniforms = lambda stream: stream.take(self.E * size).reshape(self.E, size)
-        self.streams = [Uniforms(job.seed, ACTION, 0, i) for i in range(self.N)]
+        self.streams = [Stream(job.seed, ACTION, 0, self.N, i) for i in range(self.N)]
 
     def drawn(self, k, *key):
         """A generator of its own."""

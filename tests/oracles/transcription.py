@@ -110,22 +110,23 @@ def iac(*, game, W, seed, iterations, alpha, beta, gamma, sampling="markov", the
 
 
 def dac(*, game, W, seed, iterations, alpha, beta, gamma, zeta=None, critic="state_value",
-        setting="discounted", sampling="markov", theta0=None):
+        setting="discounted", sampling="markov", theta0=None, watch=lambda omega: None):
     """Zhang et al. 2018, Algorithm 2 (`critic` "state_value") and 1 ("action_value": omega then weighs psi, no lam).
 
     `setting` "average" subtracts mu_i and does not discount; "discounted" drops mu.  `beta` is the
-    step of mu too; `zeta`, that of lam, is needed with the state value only.
+    step of mu too; `zeta`, that of lam, is needed with the state value only.  `watch` is shown omega after every
+    iteration.
     """
     average = setting == "average"
     samplers, theta = Samplers(game, seed, sampling, gamma), initial_theta(game, theta0)
     if average:
         gamma = 1.0
     if critic == "state_value":
-        return _dac_state_value(game, W, samplers, theta, iterations, alpha, beta, zeta, gamma, average)
-    return _dac_action_value(game, W, samplers, theta, iterations, alpha, beta, gamma, average)
+        return _dac_state_value(game, W, samplers, theta, iterations, alpha, beta, zeta, gamma, average, watch)
+    return _dac_action_value(game, W, samplers, theta, iterations, alpha, beta, gamma, average, watch)
 
 
-def _dac_state_value(game, W, samplers, theta, iterations, alpha, beta, zeta, gamma, average):
+def _dac_state_value(game, W, samplers, theta, iterations, alpha, beta, zeta, gamma, average, watch):
     n = game.agents
     omega, lam, mu = np.zeros((n, len(game.phi(0)))), np.zeros((n, len(game.psi(0, [0] * n)))), np.zeros(n)
     for t in range(iterations):
@@ -141,10 +142,11 @@ def _dac_state_value(game, W, samplers, theta, iterations, alpha, beta, zeta, ga
             new_theta[i] += alpha * advantage * score(game, theta[i], d.s, d.a[i])
         theta = new_theta
         omega, lam, mu = mix(W(t), new_omega), mix(W(t), new_lam), mix(W(t), new_mu)
+        watch(omega)
     return {"theta": theta, "omega": omega, "lam": lam, "mu": mu}
 
 
-def _dac_action_value(game, W, samplers, theta, iterations, alpha, beta, gamma, average):
+def _dac_action_value(game, W, samplers, theta, iterations, alpha, beta, gamma, average, watch):
     n = game.agents
     omega, mu = np.zeros((n, len(game.psi(0, [0] * n)))), np.zeros(n)
     for t in range(iterations):
@@ -165,6 +167,7 @@ def _dac_action_value(game, W, samplers, theta, iterations, alpha, beta, gamma, 
             new_theta[i] += alpha * advantage * score(game, theta[i], d.s, d.a[i])
         theta, mu = new_theta, new_mu
         omega = mix(W(t), new_omega)
+        watch(omega)
     return {"theta": theta, "omega": omega, "lam": np.zeros((n, 0)), "mu": mu}
 
 

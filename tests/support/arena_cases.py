@@ -14,6 +14,7 @@ class Case:
         arena: options of `Arena`.
         options: of the trainer, besides the usual ones.
         wrong: mistakes that must show in this case.
+        seed: of the run, one with which every tensor moves and every mistake shows.
     """
 
     trainer: str
@@ -22,6 +23,7 @@ class Case:
     envs: int = 2
     options: dict[str, Any] = field(default_factory=dict)
     wrong: tuple[str, ...] = ()
+    seed: int = 5
 
 
 LASTING = {"falls": 2.0}                           # games end by time alone

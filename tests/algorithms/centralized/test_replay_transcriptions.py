@@ -25,7 +25,7 @@ from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
 HIDDEN = {"policy": 4, "critic": 5}
-SEED, ITERATIONS = 5, 4
+ITERATIONS = 4
 CLOSE, FAR = 2e-4, 2e-2
 USUAL = {"gamma": 0.9, "actor_step": 0.03, "critic_step": 0.03, "rollout": 9, "updates": 3, "buffer": 50, "batch": 16,
          "warmup": 20, "tau": 0.2, "adam_epsilon": 1e-3, "penalty": 0.05, "noise": 0.3}
@@ -64,8 +64,8 @@ CASES = {
 def netac(name: str) -> tuple[dict, dict, dict]:
     """All options; parameters at the start, moved at random so that targets are others, and at the end."""
     case = CASES[name]
-    tables = {"agents": case.agents, "iterations": ITERATIONS, "seed": SEED, "envs": case.envs, "topology": "complete",
-              "env": {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena},
+    tables = {"agents": case.agents, "iterations": ITERATIONS, "seed": case.seed, "envs": case.envs,
+              "topology": "complete", "env": {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena},
               "policy": {"name": "mlp", "hidden": [HIDDEN["policy"]]},
               "critic": {"name": "mlp", "hidden": [HIDDEN["critic"]]},
               "algorithm": {"name": case.trainer, **USUAL, **case.options}}
@@ -93,7 +93,7 @@ def job(name: str, wrong: str = "") -> ReplayJob:
     theta, omega, theta_targets, omega_targets = (
         [row[:net.size] for row, net in zip(start[part], policy if part.startswith("theta") else value, strict=True)]
         for part in PARTS)
-    return ReplayJob(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, SEED, ITERATIONS,
+    return ReplayJob(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, case.seed, ITERATIONS,
                      options, policy, value, theta, omega, wrong, theta_targets, omega_targets)
 
 

@@ -76,18 +76,20 @@ def test_dac_critics_near_their_fixed_points_while_policies_stand_still(critic, 
     mdp, game = random_game(states=3)
     theta = 0.3 * np.random.default_rng(2).normal(size=(2, 6))
     pi = softmax(theta.reshape(2, 3, 2))
+    critics = []
     final = transcription.dac(game=game, W=lambda t: np.full((2, 2), 0.5), seed=3, iterations=4000, alpha=0.0, beta=0.1,
-                              zeta=0.05, gamma=0.8, critic=critic, setting=setting, sampling=samples, theta0=theta)
+                              zeta=0.05, gamma=0.8, critic=critic, setting=setting, sampling=samples, theta0=theta,
+                              watch=lambda omega: critics.append(omega.mean(axis=0)))
     np.testing.assert_array_equal(final["theta"], theta)
     features = np.eye(3) if critic == "state_value" else np.eye(12)
     solve = exact.td_fixed_point if critic == "state_value" else exact.action_value_fixed_point
     expected = solve(mdp, pi, features, setting)
-    got = final["omega"].mean(axis=0)
+    got = np.mean(critics[2000:], axis=0)         # at constant steps a single iterate is off by 0.1 and more
     if setting == "average":  # known up to a constant only
         np.testing.assert_allclose(got - got.mean(), expected - expected.mean(), atol=0.1)
         assert final["mu"].mean() == pytest.approx(exact.average_reward(mdp, pi), abs=0.15)
     else:
-        np.testing.assert_allclose(got, expected, atol=0.2)
+        np.testing.assert_allclose(got, expected, atol=0.15)
     if critic == "state_value":
         np.testing.assert_allclose(final["lam"].mean(axis=0), exact.reward_fixed_point(mdp, pi), atol=0.15)
 
