@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from netac.utils.errors import InputError, did_you_mean, raised
@@ -32,13 +33,23 @@ def parameters(function: Callable, leading: int) -> Parameters:
     if len([p for p in named if p.kind is not p.KEYWORD_ONLY]) < leading:
         raise InputError(f"{function.__name__}(...) takes too few arguments", found=str(inspect.signature(function)))
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _types(function, [p.name for p in named[leading:]])
     except KeyboardInterrupt:
         raise
     except BaseException as error:     # annotations are code
         raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {raised(error)}") from error
     return {p.name: (hints.get(p.name, object if p.default is p.empty else type(p.default)), p.default)
             for p in named[leading:]}
+
+
+def _types(function: Callable, names: list[str]) -> dict[str, Any]:
+    """The types of these parameters, as they are annotated; what the others' annotations name need not be there."""
+    whole = inspect.unwrap(function)
+    if not isinstance(whole, FunctionType):
+        return typing.get_type_hints(function, include_extras=True)
+    wanted = {name: told for name, told in whole.__annotations__.items() if name in names}
+    part: Any = SimpleNamespace(__annotations__=wanted)
+    return typing.get_type_hints(part, globalns=whole.__globals__, include_extras=True)
 
 
 def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
