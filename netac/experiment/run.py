@@ -16,14 +16,11 @@ from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.experiment import budget, config, fingerprint
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
-from netac.experiment.evaluate import refuse_long
 from netac.experiment.measures import refuse_bad_numbers
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
-from netac.experiment.periodic_evaluation import wanted
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
-from netac.results import tensorboard
 from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, doing, note, telling, told_at_first
@@ -126,10 +123,13 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
     experiment = source.experiment(algorithm, compared)
     try:
         if experiment.tensorboard:
+            from netac.results import tensorboard
             tensorboard.require()
         Placement(experiment.agents, comm.size if comm else processes)
         setting = prepare(experiment, source.folder, comm.size if comm else processes)
         if experiment.evaluate_every:
+            from netac.experiment.evaluate import refuse_long
+            from netac.experiment.periodic_evaluation import wanted
             refuse_long(setting, wanted(experiment))
         with doing("certifying the topology"):
             certificate = certify(setting.topology, spectrum=False)
