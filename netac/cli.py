@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,6 +18,18 @@ from netac.utils.progress import doing, note, telling
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
                         "May be given several times; every key can be set.")
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Within it modules are loaded, and no cycles of garbage are looked for, of which loading leaves next to none; what
+    is loaded is not looked through later, either."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _overrides(sets: tuple[str, ...]) -> dict:
@@ -115,8 +130,9 @@ def cli() -> None:
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
     from netac.comm import launch
-    from netac.experiment import config, run, run_folder
-    comm = launch.communicator()
+    with _loading():
+        from netac.experiment import config, run, run_folder
+        comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
     named = out is not None
     out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
@@ -386,4 +402,5 @@ def main() -> None:
     status = status if launch.printed("netac: error") else status or 1
     if not status:
         launch.finished()
+    gc.freeze()                        # the interpreter looks for cycles as it ends: nothing is left that would matter
     sys.exit(status)

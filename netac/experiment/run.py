@@ -21,7 +21,6 @@ from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
-from netac.topology import certify
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, doing, note, telling, told_at_first
 from netac.utils.pulse import pulse
@@ -120,6 +119,7 @@ def introduce(setting: Setting) -> None:
 def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, algorithm: str | None = None,
                     compared: Sequence[str] = (), processes: int = 1) -> Setting:
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
+    from netac.topology import certify
     experiment = source.experiment(algorithm, compared)
     try:
         if experiment.tensorboard:
