@@ -144,9 +144,8 @@ class Announcements:
     def __init__(self, memory: mmap.mmap, comm: MPI.Intracomm, known: Sequence[int]):
         self._memory, self._rank, self._progress = memory, comm.rank, comm.Iprobe
         self._starts = [len(memory) - comm.size, len(memory) - 2 * comm.size]
-        self._round, self._all = 0, comm.size if len(known) == comm.size - 1 else 0
-        self._others = [itemgetter(*(start + rank for rank in known), start + comm.rank) for start in self._starts]
-        self._count = len(known) + 1
+        self._round, self._count, self._everyone = 0, len(known), len(known) == comm.size - 1
+        self._others = [itemgetter(start + comm.rank, *(start + rank for rank in known)) for start in self._starts]
         self._at_once = AT_ONCE if comm.size <= cores() else 0        # whoever is waited for may need this core
 
     def start(self) -> None:
@@ -156,14 +155,15 @@ class Announcements:
 
     def wait(self) -> None:
         """Until all known processes have announced it, too."""
-        until(self._complete, self._at_once, self._progress)
+        if self._count:
+            until(self._complete, self._at_once, self._progress)
 
     def _complete(self) -> bool:
         turn, number = self._round & 1, self._round & 255
-        if self._all:
-            start = self._starts[turn]
-            return self._memory[start:start + self._all].count(number) == self._all
-        return self._others[turn](self._memory) == (number,) * self._count
+        if self._everyone:
+            start, size = self._starts[turn], self._count + 1
+            return self._memory[start:start + size].count(number) == size
+        return self._others[turn](self._memory) == (number,) * (self._count + 1)
 
     def collective(self) -> Collective:
         """In the form that a collective of MPI has; there is nothing to be given back."""
