@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from netac.comm.launch import TRACEBACK
+from netac.utils import garbage
 from netac.utils.errors import InputError
 from netac.utils.progress import doing, note, telling
 
 SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
                    help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
                         "May be given several times; every key can be set.")
-
-
-@contextmanager
-def _loading() -> Iterator[None]:
-    """Within it modules are loaded, and no cycles of garbage are looked for, of which loading leaves next to none; what
-    is loaded is not looked through later, either."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _overrides(sets: tuple[str, ...]) -> dict:
@@ -130,7 +116,7 @@ def cli() -> None:
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
     from netac.comm import launch
-    with _loading():
+    with garbage.loading():
         from netac.experiment import config, run, run_folder
         comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
@@ -402,5 +388,5 @@ def main() -> None:
     status = status if launch.printed("netac: error") else status or 1
     if not status:
         launch.finished()
-    gc.freeze()                        # the interpreter looks for cycles as it ends: nothing is left that would matter
+    garbage.no_more()
     sys.exit(status)
