@@ -28,7 +28,7 @@ import numpy as np
 from netac.comm.channels import Channel, Collective, Everyone, collective
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
-from netac.comm.waiting import AT_ONCE, until
+from netac.comm.waiting import until
 from netac.utils.workers import cores
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 BUDGET = 32 << 20      # bytes a network may hold this way: half of what containers commonly grant in /dev/shm
 FOR_ALL = 1 << 20      # bytes that an exchange among all processes may hold
 MOST = 128             # channels, since a file stays open for each
+LOOKS = 2_000          # at announcements, of 0.15 us each, before a core is offered to others: as long as MPI is tested
 IN_ORDER = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")     # see above
 
 
@@ -146,7 +147,7 @@ class Announcements:
         self._starts = [len(memory) - comm.size, len(memory) - 2 * comm.size]
         self._round, self._count, self._everyone = 0, len(known), len(known) == comm.size - 1
         self._others = [itemgetter(start + comm.rank, *(start + rank for rank in known)) for start in self._starts]
-        self._at_once = AT_ONCE if comm.size <= cores() else 0        # whoever is waited for may need this core
+        self._at_once = LOOKS if comm.size <= cores() else 0        # whoever is waited for may need this core
 
     def start(self) -> None:
         """Announce the next round."""
