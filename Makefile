@@ -13,6 +13,8 @@ bin := $(env)/bin
 absolute := $(if $(filter /%,$(VENV)),,$(CURDIR)/)$(VENV)
 activate := VIRTUAL_ENV="$(absolute)" PATH="$(absolute)/bin:$$PATH"
 install := $(bin)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+# pip compiles what it copies; this package stays where it is
+compiled := @$(bin)/python -m compileall -q netac
 requirements := setup.cfg pyproject.toml constraints.txt
 
 .PHONY: help demo test lint docs venv clean
@@ -58,10 +60,12 @@ clean: ## remove the demo's results, the site and all caches (the virtual enviro
 
 $(env)/.installed-run: $(requirements) | $(bin)/python
 	$(install) ".[mpi]"
+	$(compiled)
 	@touch $@
 
 $(env)/.installed-all: $(requirements) | $(bin)/python
 	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,tensorboard]"
+	$(compiled)
 	@touch $(env)/.installed-run $@
 
 $(env)/.installed-docs: $(requirements) | $(bin)/python

@@ -13,6 +13,8 @@ from netac.comm.launch.command import THREADS, command, netac_run
 from netac.comm.launch.family import Mpi, own_mpi
 from netac.results.tables import read_metrics
 
+ROOT = Path(__file__).parents[1]
+
 
 def mpi() -> Mpi:
     """The MPI of this environment.
@@ -32,6 +34,19 @@ def on_processes(processes: int, program: Sequence[str], **variables: str) -> tu
     if processes > 1:
         return command(mpi(), processes, program, variables=variables)
     return [*program], os.environ | dict.fromkeys(THREADS, "1") | {"NETAC_MPI": "0"} | variables
+
+
+def launched(processes: int, *arguments: str | Path) -> list[str]:
+    """The words with which a user launches `netac run ARGUMENTS` on so many processes, in the environment `as_users`.
+    """
+    return [str(ROOT / "run_mpi.sh"), "-n", str(processes), *map(str, arguments)]
+
+
+def as_users(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment as users have it: this one's Python first, and modules that need not be compiled each time."""
+    kept = {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+    return kept | {"VIRTUAL_ENV": sys.prefix, "PATH": path}
 
 
 def seconds_a_sample(experiment: Path, processes: int, warm: int, iterations: int,

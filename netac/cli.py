@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from netac.comm.launch import TRACEBACK
+from netac.utils import garbage
 from netac.utils.errors import InputError
 from netac.utils.progress import doing, note, telling
 
@@ -115,8 +116,9 @@ def cli() -> None:
 def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
     from netac.comm import launch
-    from netac.experiment import config, run, run_folder
-    comm = launch.communicator()
+    with garbage.loading():
+        from netac.experiment import config, run, run_folder
+        comm = launch.communicator()
     source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
     named = out is not None
     out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
@@ -386,4 +388,5 @@ def main() -> None:
     status = status if launch.printed("netac: error") else status or 1
     if not status:
         launch.finished()
+    garbage.no_more()
     sys.exit(status)

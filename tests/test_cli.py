@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-import textwrap
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -209,22 +208,6 @@ def test_bad_combinations(here, monkeypatch, capfd, arguments):
     told = capfd.readouterr().err
     assert ended.value.code == 2 and told.startswith("netac: error: ") and told.count("\n") == 1, told
     assert {path.name for path in here.iterdir()} == {"game.toml"}
-
-
-def test_run_starts_light(here):
-    """Start-up counts with 8 processes on 2 cores: nothing heavy is loaded that the run does not use."""
-    program = here / "modules.py"
-    program.write_text(textwrap.dedent("""\
-        import sys
-        from netac import cli
-        try:
-            cli.main()
-        finally:
-            print(*[name for name in ("torch", "matplotlib", "rich.progress", "mpi4py", "cvxpy", "pandas")
-                    if name in sys.modules], file=sys.stderr)
-        """))
-    done = started(program, "run", "game.toml", "--out", "run")
-    assert (done.returncode, done.stderr) == (0, "netac: note: this algorithm has no use for batch\n\n")
 
 
 def rows(file: Path) -> list[dict[str, str]]:

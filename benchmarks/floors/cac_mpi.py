@@ -7,6 +7,7 @@ arithmetic: values, residuals, scores and steps as lines 4 to 9 of the algorithm
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -62,3 +63,15 @@ def run(comm, iterations: int, seed: int, period: int = 5, gamma: float = 0.95, 
     seconds = time.perf_counter() - started
     graph.Free()
     return seconds, x
+
+
+def main() -> None:
+    """Print the seconds of as many iterations as the command line says, on the processes of the launch."""
+    from mpi4py import MPI
+    seconds = run(MPI.COMM_WORLD, int(sys.argv[1]), seed=0)[0]
+    if MPI.COMM_WORLD.rank == 0:
+        print(seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,15 +12,16 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from netac.comm.placement import Placement
 from netac.comm.plan import digest
-from netac.topology import Topology
 from netac.utils.errors import RunError
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+    from scipy.sparse import csr_array
+
+    from netac.topology import Topology
 
 TOLD = 128      # bytes that a process tells about itself
 

@@ -105,10 +105,9 @@ class Everyone:
 
     def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm: MPI.Intracomm):
         from mpi4py.util.dtlib import from_numpy_dtype
+        self._count(placement, width, dtype)
         self._sent = np.empty((len(placement.local), width), dtype)
         self._received = np.empty((placement.agents, width), dtype)
-        self.messages = placement.processes - 1
-        self.bytes = self.messages * self._sent.nbytes
         kind, counts = from_numpy_dtype(self._sent.dtype), [count * width for count in placement.counts]
         if len(set(counts)) == 1:
             self._exchange = collective(comm.Allgather_init, comm.Iallgather, [self._sent, kind],
@@ -116,6 +115,11 @@ class Everyone:
         else:
             self._exchange = collective(comm.Allgatherv_init, comm.Iallgatherv, [self._sent, kind],
                                         [self._received, counts, kind])
+
+    def _count(self, placement: Placement, width: int, dtype: np.dtype) -> None:
+        """What this process sends to others in an exchange."""
+        self.messages = placement.processes - 1
+        self.bytes = self.messages * len(placement.local) * width * dtype.itemsize
 
     def gather(self, own: np.ndarray) -> np.ndarray:
         """(n, width) of this process's agents -> (N, width) of all, in a buffer that the next call overwrites."""

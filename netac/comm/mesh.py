@@ -89,5 +89,5 @@ def _addresses() -> list[str]:
     with suppress(OSError):
         found = re.findall(r"\|-- ([0-9.]+)\s+/32 host LOCAL", Path("/proc/net/fib_trie").read_text())
     with suppress(OSError):
-        found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
+        found += [str(info[4][0]) for info in socket.getaddrinfo(socket.gethostname().encode(), None, socket.AF_INET)]
     return sorted({place for place in found if not place.startswith("127.")})

@@ -1,7 +1,9 @@
-"""Exchanges between processes of one host: what everybody posts lies in memory they share, where neighbours read it.
+"""Exchanges between processes of one host: what everybody posts lies in memory they share, where others read it.
 
-Nothing is copied but into that memory, and what travels is one byte to each neighbour process: "my values are there,
-and yours of the last round are read".  What was written before a message was sent is there when it has come.
+Nothing is copied but into that memory.  Then a process announces: "my values are there, and yours of the last round are
+read".  On processors whose stores are seen in the order in which they were made (x86) this is a byte in the same
+memory, where whoever waits looks for it: no process has to run but those that have something to do.  On others it is a
+message of one byte to each neighbour process: what was written before a message was sent is there when it has come.
 
 The memory is a file that all map, and that has no name any more once they do.  MPI's own, a window of
 `Win.Allocate_shared`, would not do: where one process alone fails in it the others wait for ever, and where all
@@ -13,22 +15,30 @@ from __future__ import annotations
 
 import mmap
 import os
+import platform
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.comm.channels import Channel, collective
+from netac.comm.channels import Channel, Collective, Everyone, collective
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan
+from netac.comm.waiting import until
+from netac.utils.workers import cores
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 BUDGET = 32 << 20      # bytes a network may hold this way: half of what containers commonly grant in /dev/shm
+FOR_ALL = 1 << 20      # bytes that an exchange among all processes may hold
 MOST = 128             # channels, since a file stays open for each
+LOOKS = 2_000          # at announcements, of 0.15 us each, before a core is offered to others: as long as MPI is tested
+IN_ORDER = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")     # see above
 
 
 class Host:
@@ -51,7 +61,7 @@ class Host:
     def channel(self, plan: Plan, width: int, dtype: np.dtype) -> Shared | None:
         """A channel, or None where there is no such memory left; all processes ask, and hear the same."""
         self._open = [channel for channel in self._open if channel.held]
-        size = 2 * self._placement.agents * width * dtype.itemsize
+        size = self._size(width, dtype)
         if sum(channel.held for channel in self._open) + size > self._budget or len(self._open) == MOST:
             return None
         memory = shared(self._comm, size)
@@ -59,6 +69,18 @@ class Host:
             return None
         self._open.append(Shared(plan, width, dtype, self._comm, self._placement, memory))
         return self._open[-1]
+
+    def everyone(self, width: int, dtype: np.dtype) -> Everyone:
+        """An exchange among all processes; all ask together."""
+        size = self._size(width, dtype)
+        memory = shared(self._comm, size) if IN_ORDER and size <= min(FOR_ALL, self._budget) else None
+        if memory is None:
+            return Everyone(self._placement, width, dtype, self._comm)
+        return SharedEveryone(self._placement, width, dtype, self._comm, memory)
+
+    def _size(self, width: int, dtype: np.dtype) -> int:
+        """Bytes of an exchange: two turns of values and of announcements."""
+        return 2 * (self._placement.agents * width * dtype.itemsize + self._placement.processes)
 
 
 def shared(comm: MPI.Intracomm, size: int) -> mmap.mmap | None:
@@ -109,6 +131,46 @@ def _open(file: str) -> mmap.mmap | None:
     return None
 
 
+class Announcements:
+    """A byte for every process and turn, at the end of the memory: the number of the round that it has come to.
+
+    A process is at most one round ahead of those that know it, so that two turns and the last byte of the number do.
+
+    Args:
+        memory: zeros at first.
+        comm: the launch's communicator.
+        known: the other processes that this one waits for.
+    """
+
+    def __init__(self, memory: mmap.mmap, comm: MPI.Intracomm, known: Sequence[int]):
+        self._memory, self._rank, self._progress = memory, comm.rank, comm.Iprobe
+        self._starts = [len(memory) - comm.size, len(memory) - 2 * comm.size]
+        self._round, self._count, self._everyone = 0, len(known), len(known) == comm.size - 1
+        self._others = [itemgetter(start + comm.rank, *(start + rank for rank in known)) for start in self._starts]
+        self._at_once = LOOKS if comm.size <= cores() else 0        # whoever is waited for may need this core
+
+    def start(self) -> None:
+        """Announce the next round."""
+        self._round += 1
+        self._memory[self._starts[self._round & 1] + self._rank] = self._round & 255
+
+    def wait(self) -> None:
+        """Until all known processes have announced it, too."""
+        if self._count:
+            until(self._complete, self._at_once, self._progress)
+
+    def _complete(self) -> bool:
+        turn, number = self._round & 1, self._round & 255
+        if self._everyone:
+            start, size = self._starts[turn], self._count + 1
+            return self._memory[start:start + size].count(number) == size
+        return self._others[turn](self._memory) == (number,) * (self._count + 1)
+
+    def collective(self) -> Collective:
+        """In the form that a collective of MPI has; there is nothing to be given back."""
+        return Collective(self.start, self.wait, lambda: None)
+
+
 class Shared(Channel):
     """Memory for two rounds, used in turn.
 
@@ -120,12 +182,15 @@ class Shared(Channel):
                  memory: mmap.mmap):
         super().__init__(plan, width, dtype)
         self._plan, self.held = plan.among_all(placement), len(memory)
-        values = np.frombuffer(memory, dtype).reshape(2, placement.agents, width)
-        self._turns = [(block, block[self._plan.own]) for block in values]
+        self._turns = [(block, block[self._plan.own]) for block in _turns(memory, placement, width, dtype)]
         known = sorted({rank for rank, _ in (*plan.sources, *plan.targets)})      # either may be the one who waits
-        self._graph = comm.Create_dist_graph_adjacent(known, known, reorder=False)
-        self._announcement = collective(self._graph.Neighbor_allgather_init, self._graph.Ineighbor_allgather,
-                                        np.zeros(1, np.uint8), np.zeros(len(known), np.uint8))
+        self._graph: MPI.Distgraphcomm | None = None
+        if IN_ORDER:
+            self._announcement = Announcements(memory, comm, known).collective()
+        else:
+            self._graph = comm.Create_dist_graph_adjacent(known, known, reorder=False)
+            self._announcement = collective(self._graph.Neighbor_allgather_init, self._graph.Ineighbor_allgather,
+                                            np.zeros(1, np.uint8), np.zeros(len(known), np.uint8))
 
     def post(self, values: np.ndarray) -> None:
         """Write the own agents' values (n, width) where the others read them, and say so."""
@@ -147,4 +212,31 @@ class Shared(Channel):
         """Give back the memory and the communicator."""
         self._announcement.free()
         self._turns, self.held = [], 0
-        self._graph.Free()
+        if self._graph is not None:
+            self._graph.Free()
+
+
+class SharedEveryone(Everyone):
+    """Memory for two rounds among all processes, used in turn as that of `Shared`."""
+
+    def __init__(self, placement: Placement, width: int, dtype: np.dtype, comm: MPI.Intracomm, memory: mmap.mmap):
+        self._count(placement, width, dtype)
+        own = slice(placement.local.start, placement.local.stop)
+        self._turns = [(block, block[own]) for block in _turns(memory, placement, width, dtype)]
+        others = [rank for rank in range(comm.size) if rank != comm.rank]
+        self._exchange = Announcements(memory, comm, others).collective()
+
+    def gather(self, own: np.ndarray) -> np.ndarray:
+        """(n, width) of this process's agents -> (N, width) of all, which are overwritten after the next call."""
+        self._turns.reverse()
+        everyone, mine = self._turns[0]
+        mine[:] = own
+        self._exchange.start()
+        self._exchange.wait()
+        return everyone
+
+
+def _turns(memory: mmap.mmap, placement: Placement, width: int, dtype: np.dtype) -> np.ndarray:
+    """The values of both turns, (2, N, width)."""
+    size = 2 * placement.agents * width
+    return np.frombuffer(memory, dtype, size).reshape(2, placement.agents, width)

@@ -23,13 +23,18 @@ LEAST, MOST = 1e-4, 1e-2       # seconds of a pause
 SOON = 0.02                    # seconds without pauses
 
 
-def until(test: Callable[[], bool]) -> None:
-    """Wait until a request's `Test` says that it is complete."""
-    for _ in repeat(None, AT_ONCE):
+def until(test: Callable[[], bool], at_once: int = AT_ONCE, progress: Callable[[], object] | None = None) -> None:
+    """Wait until a request's `Test`, or another test, says that it is complete.
+
+    Args:
+        at_once: tests before the processor is offered to others in between.
+        progress: what lets MPI do its work for others meanwhile, where the test does not.
+    """
+    for _ in repeat(None, at_once):
         if test():
             pulse.beats += 1
             return
-    _in_sight(test, SOON)
+    _in_sight(test, SOON, progress)
 
 
 def asleep(test: Callable[[], bool]) -> None:
@@ -37,7 +42,7 @@ def asleep(test: Callable[[], bool]) -> None:
     _in_sight(test, 0.0)
 
 
-def _in_sight(test: Callable[[], bool], soon: float) -> None:
+def _in_sight(test: Callable[[], bool], soon: float, progress: Callable[[], object] | None = None) -> None:
     """Wait as the watchdog sees it; `soon`: seconds without pauses."""
     began, pulse.waiting = time.monotonic(), True
     while not test():
@@ -45,6 +50,8 @@ def _in_sight(test: Callable[[], bool], soon: float) -> None:
         if waited < soon:
             os.sched_yield()
         else:
+            if progress is not None:
+                progress()
             time.sleep(min(max(waited / 1000, LEAST), MOST))
     pulse.waiting = False
     pulse.beats += 1

@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from netac.comm import launch
-from netac.comm.launch.command import command, netac_run
+from netac.comm.launch.addresses import lay_out_alike
+from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.explain import failure
 from netac.comm.launch.family import Mpi, own_mpi
 from netac.comm.launch.guard import guarded
@@ -182,6 +183,7 @@ def _launch(job: Job) -> None:
     with TemporaryDirectory() as temporary:
         file, mark = Path(temporary) / "experiment.toml", new_mark()
         file.write_text(tomli_w.dumps(job.experiment))
+        lay_out_alike(job.processes, count_cores())
         argv, environment = command(mpi, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
                                     variables={MARK: mark})
         launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

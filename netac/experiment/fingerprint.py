@@ -18,7 +18,6 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from netac.comm.agreement import unlike
 from netac.utils import kernels
 from netac.utils.errors import InputError
 from netac.utils.files import os_words, parsed
+from netac.utils.versions import version
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -81,7 +81,7 @@ def of(tables: Mapping[str, Any], networks: bool) -> dict[str, str]:
     """
     files = {file.label: file.sha256 for file in user_files(tables) if f".{GIVEN}" not in file.key}
     used = VERSIONS + (TORCH,) * networks
-    found = (files | {f"version of {name}": version(name) for name in used}
+    found = (files | {f"version of {name}": version(name) or "unknown" for name in used}
              | {f"kernels of {name}": digits for name, digits in kernels.fingerprint().items() if name in used})
     return dict(sorted(found.items()))
 

@@ -15,24 +15,27 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm import checkpoints, launch
 from netac.comm.agreement import unlike
 from netac.comm.gathering import Gathering
-from netac.experiment import diagnostics, fingerprint, periodic_evaluation
+from netac.experiment import diagnostics, fingerprint
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.description import Interface, by_name, columns_of, describe
 from netac.experiment.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, disagreement, exact_measures
-from netac.experiment.periodic_evaluation import BestPolicies, PeriodicEvaluation
 from netac.experiment.run_result import RunResult, load_result
 from netac.experiment.summary import summarize
 from netac.experiment.writers import RowWriter, TableWriter, TensorBoardWriter
 from netac.results.records import CHECKPOINTS, DIAGNOSTICS, EVALUATIONS, METRICS, TENSORBOARD, write_summary
 from netac.results.tables import Row
 from netac.utils.errors import RunError
+
+if TYPE_CHECKING:        # loaded where an experiment has evaluations
+    from netac.experiment.periodic_evaluation import PeriodicEvaluation
 
 
 class Stopwatch:
@@ -89,8 +92,8 @@ class Recorder:
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         self._metrics = TableWriter(
             METRICS, COLUMNS + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
-        self._evaluations = TableWriter(EVALUATIONS, periodic_evaluation.COLUMNS, folder, remember=True)
-        self._evaluation = PeriodicEvaluation(parts) if experiment.evaluate_every else None
+        self._evaluation: PeriodicEvaluation | None = None
+        self._evaluations: TableWriter | None = None
         self._writers = list(self._needed())
         self._resumed: Mapping[str, np.ndarray] = {}         # the checkpoint to go on from, until the writers are open
         self._earlier_wire = np.zeros(2, dtype=np.int64)
@@ -98,11 +101,15 @@ class Recorder:
 
     def _needed(self) -> Iterator[RowWriter]:
         """The writers of this run; rows come to them in this order."""
-        parts, folder, evaluation = self.parts, self.folder, self._evaluation
+        parts, folder = self.parts, self.folder
         yield self._metrics
         if parts.setting.trains_centrally and folder is not None:
             yield TableWriter(DIAGNOSTICS, diagnostics.columns(parts), folder)
-        if evaluation is not None:
+        if parts.setting.experiment.evaluate_every:
+            from netac.experiment.periodic_evaluation import COLUMNS as OF_EVALUATIONS
+            from netac.experiment.periodic_evaluation import BestPolicies, PeriodicEvaluation
+            self._evaluations = TableWriter(EVALUATIONS, OF_EVALUATIONS, folder, remember=True)
+            self._evaluation = evaluation = PeriodicEvaluation(parts)
             yield self._evaluations
             yield BestPolicies(self._evaluations, lambda: evaluation.policies, self._description,
                                folder and folder / CHECKPOINTS)
@@ -224,18 +231,20 @@ class Recorder:
     def result(self) -> RunResult | None:
         """The finished run, None on other processes; writes summary.json."""
         parts, seconds = self.parts, self._watch.seconds
-        if self._evaluation is not None:
+        told, evaluations = {}, {}
+        if self._evaluation is not None and self._evaluations is not None:
+            from netac.experiment.periodic_evaluation import told as told_of
             self._evaluation.close()
+            told, evaluations = told_of(self._evaluations.rows), self._evaluations.by_column()
         flat, wire = self._parameters(), self._wire()
         if flat is None:
             return None
-        told = periodic_evaluation.told(self._evaluations.rows)
         summary = summarize(parts, flat, self._averages, wire, seconds, told)
         if self.folder is not None:
             write_summary(self.folder, summary)
             return load_result(self.folder)
         return RunResult(None, summary, self._metrics.by_column(), by_name(flat, columns_of(parts.setting.layout)),
-                         self._evaluations.by_column() if told else {})
+                         evaluations if told else {})
 
     def _parameters(self) -> np.ndarray | None:
         """All agents' parameters (N, D) on process 0, what is under way included; None elsewhere."""

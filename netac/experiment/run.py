@@ -16,16 +16,12 @@ from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.experiment import budget, config, fingerprint
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
-from netac.experiment.evaluate import refuse_long
 from netac.experiment.measures import refuse_bad_numbers
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
-from netac.experiment.periodic_evaluation import wanted
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
-from netac.results import tensorboard
-from netac.topology import certify
-from netac.utils.collector import settled
+from netac.utils import garbage
 from netac.utils.errors import InputError, NetacError, RunError, out_of_memory, raised
 from netac.utils.progress import Progress, doing, note, telling, told_at_first
 from netac.utils.pulse import pulse
@@ -124,13 +120,17 @@ def introduce(setting: Setting) -> None:
 def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, algorithm: str | None = None,
                     compared: Sequence[str] = (), processes: int = 1) -> Setting:
     """The experiment with everything checked that can be before it runs, its topology's certificate included."""
+    from netac.topology import certify
     experiment = source.experiment(algorithm, compared)
     try:
         if experiment.tensorboard:
+            from netac.results import tensorboard
             tensorboard.require()
         Placement(experiment.agents, comm.size if comm else processes)
         setting = prepare(experiment, source.folder, comm.size if comm else processes)
         if experiment.evaluate_every:
+            from netac.experiment.evaluate import refuse_long
+            from netac.experiment.periodic_evaluation import wanted
             refuse_long(setting, wanted(experiment))
         with doing("certifying the topology"):
             certificate = certify(setting.topology, spectrum=False)
@@ -161,7 +161,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
     # What is not finite is found by `refuse_bad_numbers`, so NumPy need not warn of it.
-    with progress, recorder, settled(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with progress, recorder, garbage.iterating(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if start == 0:
             recorder.log(0)
         try:

@@ -18,7 +18,6 @@ from netac.comm import checkpoints, launch
 from netac.experiment import config, fingerprint
 from netac.experiment.build import Setting
 from netac.experiment.schema import without_none
-from netac.experiment.trust import seal
 from netac.results.records import CHECKPOINTS, EXPERIMENT, SUMMARY, load_summary
 from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder, refuse_link
@@ -100,6 +99,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     kept = checkpoints.newest(folder / CHECKPOINTS)
     if kept is not None:
         fingerprint.compare_earlier(kept, setting.marks, folder, setting.experiment.allow_changed_files)
+    from netac.experiment.trust import seal
     seal(folder, mine)
     if kept is None:
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -17,6 +16,7 @@ from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.measures import ROWS, disagreement, exact_measures
 from netac.utils import kernels
+from netac.utils.versions import version
 from netac.utils.workers import RUNS_AT_A_TIME
 
 PACKAGES = ("netac", "numpy", "scipy", "networkx", "mpi4py", "pydantic")
@@ -73,10 +73,8 @@ def versions() -> dict[str, str]:
     """Versions of what a run depends on (of a package only if it is installed)."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in (*PACKAGES, *(name for name in OPTIONAL_PACKAGES if name in sys.modules)):
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        if (known := version(package)) is not None:
+            found[package] = known
     if "mpi4py.MPI" in sys.modules:
         found["mpi"] = sys.modules["mpi4py.MPI"].Get_library_version().split(",")[0].strip()
     return found

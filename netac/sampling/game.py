@@ -16,6 +16,7 @@ from netac.agents.transitions import Transitions
 from netac.comm.channels import Everyone, ToTrainer
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.comm.shared_memory import Host
 from netac.envs._batched import BatchedEnvironment
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed, Told
@@ -220,8 +221,9 @@ class GameSampler:
             self.ledger.trainer(agents, agents * sent[0].nbytes)
         if self._comm is not None:
             if self._exchange is None:
-                self._exchange = (ToTrainer if self.trainer else Everyone)(
-                    self.placement, sent[0].size, self._joint.wire, self._comm)
+                width, wire = sent[0].size, self._joint.wire
+                self._exchange = (ToTrainer(self.placement, width, wire, self._comm) if self.trainer else
+                                  Host(self._comm, self.placement).everyone(width, wire))
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
             gathered = self._exchange.gather(sent.reshape(len(sent), -1))
             if gathered is None:

@@ -20,6 +20,7 @@ from netac.agents.tabular_batch import TabularBatch
 from netac.comm.channels import Everyone
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.comm.shared_memory import Host
 from netac.envs._tabular import TabularEnvironment
 from netac.exact import FiniteMDP, stationary_distribution, transition, visitation_distribution
 from netac.sampling.chains import Chain, FreshDraws, RestartingChain
@@ -225,7 +226,8 @@ class TabularSampler:
             return own
         exchange = self._exchanges.get(own.shape[1])
         if exchange is None:
-            exchange = self._exchanges[own.shape[1]] = Everyone(self.placement, own.shape[1], self._wire, self._comm)
+            exchange = Host(self._comm, self.placement).everyone(own.shape[1], self._wire)
+            self._exchanges[own.shape[1]] = exchange
         self.ledger.wire(exchange.messages, exchange.bytes)
         return exchange.gather(own).astype(np.int64)
 

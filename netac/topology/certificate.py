@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -23,6 +23,9 @@ from netac.topology.stochastic import KINDS, Soundness, soundness
 from netac.topology.weights import file
 from netac.utils import memory
 from netac.utils.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 LARGEST_SPECTRUM = 2000
 LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000

@@ -8,17 +8,29 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
+SMALL = 100     # agents up to which a dense matrix tells sooner than scipy.sparse.csgraph is loaded
 Links = np.ndarray
 """Sorted int64 codes i * n + j, one for each pair where agent i hears agent j; i != j."""
 
 
 def components(codes: Links, n: int) -> tuple[int, np.ndarray]:
     """(how many, label of each agent) of the strongly connected components; of an undirected graph: its components."""
+    if n <= SMALL and _all_connected(codes, n):
+        return 1, np.zeros(n, dtype=np.int32)
+    from scipy.sparse.csgraph import connected_components
     starts = np.searchsorted(codes, np.arange(n + 1, dtype=np.int64) * n).astype(np.int32)
     adjacency = csr_array((np.ones(len(codes)), (codes % n).astype(np.int32), starts), shape=(n, n))
     return connected_components(adjacency, directed=True, connection="strong")
+
+
+def _all_connected(codes: Links, n: int) -> bool:
+    """Whether every agent is reached from every other: a power of the adjacency matrix, squared again and again."""
+    reached = np.eye(n)
+    reached[codes // n, codes % n] = 1.0
+    for _ in range(n.bit_length()):
+        reached = np.minimum(reached @ reached, 1.0)
+    return bool(reached.all())
 
 
 def shortest(codes: Links, n: int) -> Links:

@@ -6,11 +6,53 @@ directed edge u -> v is the one link (v, u), for v hears u.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True)
+class PlainGraph:
+    """An undirected graph on 0..n-1 as arrays: what weight rules and the certificate ask of a networkx graph.
+
+    Attributes:
+        n: agents.
+        u, v: ends of its edges, u < v, (edges,) int64 each, in the order in which networkx lists them.
+    """
+
+    n: int
+    u: np.ndarray
+    v: np.ndarray
+
+    def __len__(self) -> int:
+        return self.n
+
+    def is_directed(self) -> bool:
+        """It is not."""
+        return False
+
+    def number_of_edges(self) -> int:
+        """How many there are."""
+        return len(self.u)
+
+    def networkx(self) -> nx.Graph:
+        """The same graph, as users know it."""
+        return from_edges(self.n, (self.u, self.v))
+
+
+def undirected(n: int, u: np.ndarray, v: np.ndarray) -> PlainGraph:
+    """The undirected graph that `from_edges` makes of the same arrays, without networkx."""
+    first, second = np.minimum(u, v)[u != v], np.maximum(u, v)[u != v]
+    _, kept = np.unique(first * n + second, return_index=True)
+    kept.sort()
+    kept = kept[np.argsort(first[kept], kind="stable")]
+    return PlainGraph(n, first[kept], second[kept])
 
 
 def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = False, **attributes: object) -> nx.Graph:
@@ -19,6 +61,7 @@ def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = Fa
     Pairs with u = v are left out and repeated edges count once, so that families need no special case for small n.
     `attributes` are given to every edge.
     """
+    import networkx as nx
     graph = nx.DiGraph() if directed else nx.Graph()
     graph.add_nodes_from(range(n))
     for u, v in ends:
@@ -27,12 +70,14 @@ def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = Fa
     return graph
 
 
-def links(graph: nx.Graph) -> tuple[np.ndarray, np.ndarray]:
+def links(graph: nx.Graph | PlainGraph) -> tuple[np.ndarray, np.ndarray]:
     """(hearer, heard), two int64 arrays with one entry per link; an undirected edge gives its two links.
 
     The first half of an undirected graph's links are its edges as `graph.edges()` lists them, the second half the same
     edges the other way round.
     """
+    if isinstance(graph, PlainGraph):
+        return np.concatenate([graph.u, graph.v]), np.concatenate([graph.v, graph.u])
     flat = np.fromiter(chain.from_iterable(graph.edges()), dtype=np.int64, count=2 * graph.number_of_edges())
     u, v = flat[0::2], flat[1::2]
     return (v, u) if graph.is_directed() else (np.concatenate([u, v]), np.concatenate([v, u]))

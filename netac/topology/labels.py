@@ -6,10 +6,12 @@ A reader of files leaves them in the graph (`graph.graph`), with what there is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from netac.utils.errors import short
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 _LABELS, _NOTES = "netac: labels", "netac: notes"
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from netac.topology import size
-from netac.topology.files import SUFFIXES, reader_of, suffix_of
+from netac.topology.edges import PlainGraph
 from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
@@ -21,8 +20,12 @@ from netac.utils.errors import InputError, RunError, did_you_mean, raised
 from netac.utils.files import refuse_wide_text
 from netac.utils.options import is_path, spelled_out
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 PYTHON = ".py"
+FILE = "file"         # the weight rule that asks for the edges' own weights
 FIXED = ("name", "path", "weights")
 LOADED = "parts"      # the parameter by which a family made of other topologies is handed them
 
@@ -33,7 +36,8 @@ class Family:
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
     None where the graph itself tells; `parts` is the option that names other topologies, if there is one, and
-    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has.
+    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has;
+    `plain` is `graph` as arrays, for families that can.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Family:
     parts: str | None = None
     handed: bool = False
     edges: Callable[..., float] | None = None
+    plain: Callable[..., PlainGraph] | None = None
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
@@ -166,9 +171,9 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
-    in_file = source(0) if family.weights is None else nx.Graph()
+    in_file = source(0) if family.weights is None else None
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
-    if family.weights is None:
+    if in_file is not None:
         edges = partial(_constant, in_file.number_of_edges())
     rule = _rule(weights).weights
     for_rule = chosen(rule, 1, options)
@@ -176,15 +181,17 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     said = {name: value for name, value in for_graph.items() if value is not None}
     complete = {**place, **said, "weights": weights, **kept, **for_rule}
     foreign = path is not None or any(map(is_path, [parts] if isinstance(parts, str) else parts))
+    plain = None if family.plain is None or weights == FILE else partial(_call, family.plain, agents, for_graph)
     handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
-    notes = dict.fromkeys([*notes_of(in_file), *(note for part in handed for note in part.notes)])
+    labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
+    notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels_of(in_file) or _common_labels(handed), tuple(notes), edges)
+                        labels or _common_labels(handed), tuple(notes), edges, plain)
     topology.matrix(0, checked=False)
     return topology
 
 
-def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) -> nx.Graph:
+def _call(graph: Callable[..., Any], agents: int, options: dict, t: int) -> Any:
     """A family's graph(t, n, options) with everything but t bound."""
     return graph(t, agents, **options)
 
@@ -270,6 +277,7 @@ def _find(given: str, folder: Path | None, key: str = "path") -> Path:
     if found is None:
         raise InputError("there is no such topology file", key=key, found=given,
                          valid="a file; looked for " + ", ".join(map(str, places)))
+    from netac.topology.files import SUFFIXES, suffix_of
     suffix, kinds = suffix_of(found), (PYTHON, *SUFFIXES)
     if suffix not in kinds:
         raise InputError(f"unknown kind of topology file{did_you_mean(suffix, kinds)}", file=found,
@@ -279,6 +287,9 @@ def _find(given: str, folder: Path | None, key: str = "path") -> Path:
 
 def _file_family(path: Path) -> Family:
     """The family of one file: a user's Python module, or one fixed graph."""
+    import networkx as nx
+
+    from netac.topology.files import reader_of, suffix_of
     if suffix_of(path) == PYTHON:
         refuse_wide_text(path)
         return _module_family(plugins.user_module(path), path.name, path)
@@ -328,7 +339,8 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
     edges = getattr(module, "edges", None) if file is None else None
-    return Family(name, options, graph, period, weights, parts, handed, edges)
+    plain = getattr(module, "plain", None) if file is None else None
+    return Family(name, options, graph, period, weights, parts, handed, edges, plain)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from netac.topology.sequence import Topology
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Part:
@@ -41,6 +44,7 @@ class Part:
 @lru_cache(maxsize=16)
 def _graph(part: Part, t: int) -> nx.Graph:
     """The graph, frozen: it is handed out again."""
+    import networkx as nx
     return nx.freeze(part.topology.graph(t))
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
+from netac.topology.edges import PlainGraph
 from netac.topology.labels import Labels
 from netac.topology.stochastic import soundness
 from netac.utils.errors import InputError, RunError, raised
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8
@@ -34,6 +38,7 @@ class Topology:
         labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
         notes: what the user should know of how its files were read.
         edges: n -> edges of its largest graph on n agents, about.
+        plain: t -> the graph as arrays, where the family can tell it so; None where it cannot.
     """
 
     name: str
@@ -42,11 +47,12 @@ class Topology:
     period: int | None
     spec: dict = field(hash=False)
     source: Callable[[int], nx.Graph] = field(repr=False, compare=False)
-    rule: Callable[[nx.Graph], csr_array] = field(repr=False, compare=False)
+    rule: Callable[[nx.Graph | PlainGraph], csr_array] = field(repr=False, compare=False)
     foreign: bool = True
     labels: Labels = ()
     notes: tuple[str, ...] = ()
     edges: Callable[[int], float] = field(default=float, repr=False, compare=False)
+    plain: Callable[[int], PlainGraph] | None = field(default=None, repr=False, compare=False)
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property
@@ -96,13 +102,14 @@ class Topology:
         self._recent.move_to_end(at)
         return self._recent[at]
 
-    def pair(self, t: int, checked: bool = False) -> tuple[nx.Graph, csr_array]:
+    def pair(self, t: int, checked: bool = False) -> tuple[nx.Graph | PlainGraph, csr_array]:
         """The graph of iteration t, asked for anew, and W_t, made of it if not kept.
 
-        Arguments and errors are those of `matrix`.
+        The graph is plain, and networkx is not loaded, where the family can tell it so.  Arguments and errors are those
+        of `matrix`.
         """
         at = self._phase(t)
-        graph = self.graph(at)
+        graph = self.plain(at) if self.plain is not None else self.graph(at)
         if at in self._recent:
             return graph, self._recent[at]
         try:
@@ -134,6 +141,7 @@ def as_input_error(error: RunError, key: str = "topology") -> InputError:
 
 def graph_problem(graph: object, n: int) -> str | None:
     """What is wrong with a graph for n agents, to be read after "returned"; None where nothing is."""
+    import networkx as nx
     if not isinstance(graph, nx.Graph):
         return f"{type(graph).__name__}, not a networkx graph"
     if graph.is_multigraph():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from netac.utils.errors import InputError, did_you_mean, raised
@@ -32,13 +33,23 @@ def parameters(function: Callable, leading: int) -> Parameters:
     if len([p for p in named if p.kind is not p.KEYWORD_ONLY]) < leading:
         raise InputError(f"{function.__name__}(...) takes too few arguments", found=str(inspect.signature(function)))
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _types(function, [p.name for p in named[leading:]])
     except KeyboardInterrupt:
         raise
     except BaseException as error:     # annotations are code
         raise InputError(f"{function.__name__}(...) has an annotation that cannot be read: {raised(error)}") from error
     return {p.name: (hints.get(p.name, object if p.default is p.empty else type(p.default)), p.default)
             for p in named[leading:]}
+
+
+def _types(function: Callable, names: list[str]) -> dict[str, Any]:
+    """The types of these parameters, as they are annotated; what the others' annotations name need not be there."""
+    whole = inspect.unwrap(function)
+    if not isinstance(whole, FunctionType):
+        return typing.get_type_hints(function, include_extras=True)
+    wanted = {name: told for name, told in whole.__annotations__.items() if name in names}
+    part: Any = SimpleNamespace(__annotations__=wanted)
+    return typing.get_type_hints(part, globalns=whole.__globals__, include_extras=True)
 
 
 def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
@@ -52,15 +63,25 @@ def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
     Raises:
         InputError: a key that is not in `known`, or a value of the wrong type or out of range; `key` names the option.
     """
-    from pydantic import ConfigDict, ValidationError, create_model
-
-    from netac.utils.options import in_words
     valid = [*known, *others]
     for key in given:
         if key not in known:
             raise InputError(f"unknown key{did_you_mean(key, valid)}", key=key, valid=", ".join(sorted(valid)))
     fields = {name: (kind, ... if default is inspect.Parameter.empty else default)
-              for name, (kind, default) in known.items()}
+              for name, (kind, default) in known.items() if name in given or default is inspect.Parameter.empty}
+    said = _checked(given, fields) if fields else {}
+    return {name: plain(said.get(name, default)) for name, (_, default) in known.items()}
+
+
+def _checked(given: dict, fields: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+    """The values of options that are given, or have to be.
+
+    Args:
+        fields: their types, and `...` for a default where there is none.
+    """
+    from pydantic import ConfigDict, ValidationError, create_model
+
+    from netac.utils.options import in_words
     rules = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=())
     named: dict[str, Any] = {f"option_{name}": field for name, field in fields.items()}
     model = create_model("Options", __config__=rules, **named)
@@ -72,7 +93,7 @@ def check(given: dict, known: Parameters, others: Iterable[str] = ()) -> dict:
         if first["type"] == "missing":
             raise InputError("the key is missing", key=name) from error
         raise InputError(in_words(first["msg"]), key=name, found=given[name]) from error
-    return {name: plain(getattr(checked, f"option_{name}")) for name in known}
+    return {name: getattr(checked, f"option_{name}") for name in fields}
 
 
 def chosen(function: Callable, leading: int, options: dict) -> dict:

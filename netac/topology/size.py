@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from netac.topology.files import GZIP, suffix_of
 from netac.utils import memory
 
 NODE, EDGE = 600, 560
@@ -40,6 +39,7 @@ def refuse_text(path: Path) -> None:
     Raises:
         InputError: its key is "path".
     """
+    from netac.topology.files import GZIP, suffix_of
     with suppress(OSError):        # which the reader tells
         length, suffix = path.stat().st_size, suffix_of(path)
         if suffix.endswith(GZIP):

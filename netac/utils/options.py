@@ -16,7 +16,7 @@ from netac.utils.errors import InputError, did_you_mean
 class Options(BaseModel):
     """A table of options: unknown keys are errors, nothing is converted silently, nothing changes after checking."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     def table(self) -> dict[str, Any]:
         """As a table of an experiment file."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -151,12 +152,14 @@ def _loaded(package: str, name: str) -> ModuleType:
 
 def _places(packages: str | Sequence[str]) -> dict[str, str]:
     """The package of every name."""
-    found: dict[str, str] = {}
-    for package in [packages] if isinstance(packages, str) else packages:
-        folder = importlib.import_module(package).__path__
-        names = sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
-        found |= dict.fromkeys(names, package)
-    return found
+    return {name: package for package in ([packages] if isinstance(packages, str) else packages)
+            for name in _offered(tuple(importlib.import_module(package).__path__))}
+
+
+@cache
+def _offered(folder: tuple[str, ...]) -> list[str]:
+    """Names of the modules in a package's folders, sorted."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
 
 
 def first_line(loaded: ModuleType) -> str:

@@ -18,21 +18,24 @@ def note(text: str) -> None:
 
 
 SLOW = 2.0       # seconds after which it is told what takes so long
-_doing: list[str] = []
+_doing: list[tuple[str, float]] = []        # work within work, and when it began
 _told = threading.Event()       # set while slow work is to be told
 
 
 @contextmanager
 def telling(wanted: bool = True) -> Iterator[None]:
     """Within it, `doing` that takes over two seconds is told on standard error."""
-    before = _told.is_set()
-    if wanted:
-        _told.set()
+    if not wanted or _told.is_set():
+        yield
+        return
+    ended = threading.Event()
+    _told.set()
+    threading.Thread(target=_tell, args=(ended,), daemon=True, name="netac teller").start()
     try:
         yield
     finally:
-        if not before:
-            _told.clear()
+        _told.clear()
+        ended.set()
 
 
 @contextmanager
@@ -41,20 +44,24 @@ def doing(what: str) -> Iterator[None]:
     if not _told.is_set():
         yield
         return
-    _doing.append(what)
-
-    def tell() -> None:
-        if _doing[-1:] == [what]:
-            note(f"{what} ...")
-
-    timer = threading.Timer(SLOW, tell)
-    timer.daemon = True
-    timer.start()
+    _doing.append((what, time.monotonic()))
     try:
         yield
     finally:
-        timer.cancel()
         _doing.pop()
+
+
+def _tell(ended: threading.Event) -> None:
+    """Tells work that is still going on after `SLOW` seconds, once, until `ended` is set."""
+    passed: set[tuple[str, float]] = set()      # whose time has come
+    wait = SLOW
+    while not ended.wait(wait):
+        now, current = time.monotonic(), list(_doing)
+        due = [work for work in current if work not in passed and now - work[1] >= SLOW]
+        if due and due[-1] == current[-1]:
+            note(f"{due[-1][0]} ...")
+        passed.update(due)
+        wait = min((work[1] + SLOW - now for work in current if work not in passed), default=SLOW)
 
 
 def told_at_first(work: Iterator[None], what: str) -> Iterator[None]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 RUNS_AT_A_TIME = "NETAC_RUNS_AT_A_TIME"     # how many share the machine: seconds mean little where several do
 
@@ -30,6 +30,8 @@ class Workers:
     """
 
     def __init__(self, number: int):
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
         start = multiprocessing.get_context("spawn")
         reader, self._alive = start.Pipe(duplex=False)      # our end closes when we close it, or die
         self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin, initargs=(reader, number))

@@ -47,7 +47,8 @@ def test_variants_differ(in_one_process):
     assert len(set(in_one_process.values())) == len(NAMES)
 
 
-@pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("messages", {"neighbourhoods"}),
+@pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("unordered", {"shared"}),
+                                               ("messages", {"neighbourhoods"}),
                                                ("old-mpi", {"shared", "neighbourhoods"}),
                                                ("one-old-mpi", {"neighbourhoods"}),
                                                ("one-nearly-full", {"neighbourhoods"}),

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from netac.topology import certify, describe, describe_weights, load, names, weight_names
+from netac.topology.connectivity import components
+from netac.topology.edges import from_edges, links, undirected
+from netac.topology.sequence import same_matrix
 from netac.topology.weights import file, lazy_metropolis, max_degree, metropolis
 from netac.utils.errors import InputError
 
@@ -227,3 +231,40 @@ def test_gallery_is_sound_for_the_sample_experiments_five_agents(path):
     found = certify(topology)
     assert found.connected and found.problems == [] and found.smallest_diagonal > 0
     assert f"`{path.name}`" in (GALLERY / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("spec", "made"), [
+    ("complete", lambda t, n: nx.complete_graph(n)), ("disconnected", lambda t, n: nx.empty_graph(n)),
+    ("ring", lambda t, n: from_edges(n, (np.arange(n), (np.arange(n) + 1) % n))),
+    ({"name": "periodic-complete", "period": 3}, lambda t, n: nx.complete_graph(n) if t == 2 else nx.empty_graph(n))])
+def test_plain_graphs_are_those_of_networkx_edge_by_edge(spec, made):
+    for n in range(1, 12):
+        topology = load(spec, n)
+        for t in range(topology.period):
+            plain, graph = topology.plain(t), made(t, n)
+            assert len(plain) == len(graph) and plain.number_of_edges() == graph.number_of_edges()
+            assert np.array_equal(np.stack(links(plain)), np.stack(links(graph)))
+            assert list(topology.graph(t).edges()) == list(graph.edges())
+            assert same_matrix(topology.matrix(t), topology.rule(graph))
+
+
+def test_a_plain_graph_is_that_of_its_edges_in_any_order():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        u, v = rng.integers(0, 6, (2, 15))
+        assert np.array_equal(np.stack(links(undirected(6, u, v))), np.stack(links(from_edges(6, (u, v)))))
+
+
+def test_few_agents_are_connected_or_not_as_scipy_says():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        n = int(rng.integers(1, 9))
+        i, j = rng.integers(0, n, (2, int(rng.integers(0, 3 * n))))
+        codes = np.unique(i * n + j)if n > 1 else np.empty(0, dtype=np.int64)
+        codes = codes[codes // n != codes % n]
+        dense = np.zeros((n, n))
+        dense[codes // n, codes % n] = 1
+        count, label = connected_components(dense, directed=True, connection="strong")
+        found, labels = components(codes, n)
+        assert found == count and np.array_equal(np.unique(labels, return_inverse=True)[1],
+                                                 np.unique(label, return_inverse=True)[1])

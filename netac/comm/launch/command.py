@@ -141,7 +141,7 @@ def slots(hosts: str) -> int:
     return sum(int(match[1]) for match in found if match) if None not in found else 0
 
 
-def count_cores(environ: Mapping[str, str], hostfile: str | None = None) -> int:
+def count_cores(environ: Mapping[str, str] = os.environ, hostfile: str | None = None) -> int:
     """How many processes the hostfile or the Slurm job grants, else how many cores this machine has; 0: unknown."""
     if hostfile:
         return slots(Path(hostfile).read_text(encoding="utf-8-sig", errors="replace"))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
 
+from netac.comm.launch.addresses import lay_out_alike
 from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.command_line import USAGE, Request, parse
 from netac.comm.launch.explain import explain, resume_command
@@ -63,6 +64,7 @@ def _perform(request: Request, again: list[str], fault: str | None) -> int:
         if mpi.family in HYDRA:
             refuse_too_small(request.processes)
         make_room(request.processes)
+        lay_out_alike(request.processes, cores)
     place = f"{cores} cores" if cores else f"the hosts of {request.hostfile}"
     _say(f"{mpi.title}, {request.processes} processes on {place}: {shlex.join(shown)}")
     return _launch(mpi, request, cores, again)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 
 MARK = "NETAC_LAUNCH_MARK"
@@ -39,7 +38,7 @@ def tell(text: str) -> None:
 
 def new_mark() -> str:
     """A mark that nothing else on standard error has."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 class Hearing:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -73,10 +73,32 @@ def _prepare() -> None:
     if not is_follower():
         refuse_too_small(number(os.environ, "MPI_LOCALNRANKS"), taken())      # which Hydra sets
     chosen = parameters(os.environ)
-    os.environ.update(chosen)
+    os.environ.update(chosen | without_remote_memory(os.environ, chosen))
     if (told := in_words(chosen)) and not is_follower():
         from netac.utils.progress import note
         note(told)
+
+
+def without_remote_memory(environ: Mapping[str, str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Open MPI without its part for remote memory over libfabric (btl/ofi), where all processes are on one host.
+
+    netac has no use for it, and where there is no such network it sleeps for a second before it is put aside.  Where
+    the user has chosen how messages travel, in the environment or in Open MPI's own file, nothing changes.
+
+    Args:
+        chosen: what has been chosen for this process before, which is kept.
+    """
+    here = number(environ, "OMPI_COMM_WORLD_LOCAL_SIZE")
+    if not here or here != number(environ, "OMPI_COMM_WORLD_SIZE"):
+        return {}
+    if any(name.startswith("OMPI_MCA_btl") for name in environ):
+        return {}
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        file = Path(environ.get("HOME", ""), ".openmpi", "mca-params.conf")
+        if any(line.lstrip().startswith("btl") for line in file.read_text().splitlines()):
+            return {}
+    known = chosen.get("OMPI_MCA_btl")
+    return {"OMPI_MCA_btl": f"{known},ofi" if known else "^ofi"}
 
 
 def is_follower(environ: dict[str, str] | os._Environ = os.environ) -> bool:

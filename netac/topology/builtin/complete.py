@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.topology.edges import PlainGraph
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 PERIOD = 1
 
 
 def graph(t: int, n: int) -> nx.Graph:
     """K_n: n (n - 1) / 2 edges."""
-    return nx.complete_graph(n)
+    return plain(t, n).networkx()
+
+
+def plain(t: int, n: int) -> PlainGraph:
+    """The same, as arrays."""
+    return PlainGraph(n, *np.triu_indices(n, 1))
 
 
 def edges(n: int) -> float:

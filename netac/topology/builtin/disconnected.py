@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netac.topology.edges import PlainGraph
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 PERIOD = 1
 
 
 def graph(t: int, n: int) -> nx.Graph:
     """n isolated nodes, W = I."""
-    return nx.empty_graph(n)
+    return plain(t, n).networkx()
+
+
+def plain(t: int, n: int) -> PlainGraph:
+    """The same, as arrays."""
+    none = np.empty(0, dtype=np.int64)
+    return PlainGraph(n, none, none)
 
 
 def edges(n: int) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import TYPE_CHECKING
 
 from netac.topology.labels import is_from_file
 from netac.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def only_undirected(graph: nx.Graph, rule: str) -> None:

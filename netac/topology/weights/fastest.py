@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import networkx as nx
 import numpy as np
 from pydantic import Field
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
 
 from netac.topology.edges import csr, links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
 from netac.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def weights(graph: nx.Graph, *, min_self_weight: Annotated[float, Field(ge=0, lt=1)] = 0.05) -> csr_array:
@@ -26,6 +27,7 @@ def weights(graph: nx.Graph, *, min_self_weight: Annotated[float, Field(ge=0, lt
     Raises:
         InputError: the graph is directed, or cvxpy is not installed.
     """
+    from scipy.sparse.csgraph import connected_components
     only_undirected(graph, "fastest")
     n = len(graph)
     i, j = links(graph)

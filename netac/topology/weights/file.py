@@ -6,14 +6,17 @@ import math
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.edges import links, weight_matrix
 from netac.topology.labels import agent, edge, is_from_file, labels_of
 from netac.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def weights(graph: nx.Graph) -> csr_array:

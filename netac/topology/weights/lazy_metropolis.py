@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.edges import rows_of
 from netac.topology.weights import metropolis
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def weights(graph: nx.Graph) -> csr_array:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.edges import links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
 from netac.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 def weights(graph: nx.Graph) -> csr_array:
