@@ -10,12 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
-import networkx as nx
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
-from netac.topology.edges import links, rows_of
+from netac.topology.edges import Graph, links, rows_of
 from netac.topology.labels import Labels, agents_set
 from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
@@ -183,10 +182,11 @@ def _look_further(topology: Topology, looks: list[Look], window: int, product: P
             product.add(W)
 
 
-def examine(graph: nx.Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
+def examine(graph: Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
     """Looks at W_t and holds it against the graph at t; `labels` are the agents' in messages."""
     n, rows = len(graph), rows_of(W)
-    found, carrying, stray = soundness(W, t, labels), links_of(W, rows), _stray(graph, W, rows)
+    found, carrying = soundness(W, t, labels), links_of(W, rows)
+    stray = _stray(_codes(graph), carrying, W, rows)
     problems = dict(found.problems)
     if len(stray):
         i, j = int(rows[stray[0]]), int(W.indices[stray[0]])
@@ -195,27 +195,25 @@ def examine(graph: nx.Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
                 found, float(np.abs(W.data[stray]).max(initial=0.0)), problems)
 
 
-def _stray(graph: nx.Graph, W: csr_array, rows: np.ndarray) -> np.ndarray:
-    """Positions in W.data of entries off the diagonal where the graph has no link."""
-    allowed, codes = _codes(graph), rows * W.shape[0] + W.indices.astype(np.int64)
-    if not len(allowed):
-        return np.flatnonzero(rows != W.indices)
-    found = allowed[np.minimum(np.searchsorted(allowed, codes), len(allowed) - 1)] == codes
-    return np.flatnonzero(~found & (rows != W.indices))
+def _stray(allowed: Links, carrying: Links, W: csr_array, rows: np.ndarray) -> np.ndarray:
+    """Positions in W.data of entries off the diagonal whose links, `carrying`, are not `allowed`."""
+    if np.array_equal(allowed, carrying):
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(rows != W.indices)[~np.isin(carrying, allowed, assume_unique=True)]
 
 
-def _changed(topology: Topology, t: int, graph: nx.Graph, W: csr_array) -> dict[str, str]:
+def _changed(topology: Topology, t: int, graph: Graph, W: csr_array) -> dict[str, str]:
     """The problem of a graph that is another one when asked for again, or one period later."""
     later = t + (topology.period or 0)
-    if _same(topology, graph, W, topology.graph(later)):
+    if _same(topology, graph, W, topology.as_given(later)):
         return {}
-    if later > t and _same(topology, graph, W, topology.graph(t)):
+    if later > t and _same(topology, graph, W, topology.as_given(t)):
         return {"period": f"graph(t={later}) is not graph(t={t}), although the period is said to be {topology.period}"}
     return {"changed": f"graph(t={t}) gave two different graphs when called twice: make it a function of t and n "
                        "(draw from a generator seeded by t)"}
 
 
-def _same(topology: Topology, graph: nx.Graph, W: csr_array, other: nx.Graph) -> bool:
+def _same(topology: Topology, graph: Graph, W: csr_array, other: Graph) -> bool:
     """Whether another graph has the same links, and the same weights W where these are the graph's own."""
     if other is graph:
         return True
@@ -227,7 +225,7 @@ def _same(topology: Topology, graph: nx.Graph, W: csr_array, other: nx.Graph) ->
         return False
 
 
-def _codes(graph: nx.Graph) -> Links:
+def _codes(graph: Graph) -> Links:
     """The links of a graph."""
     hearer, heard = links(graph)
     return np.sort(hearer * len(graph) + heard)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import networkx as nx
 
+from netac.topology.edges import Graph
 from netac.utils.errors import short
 
 _LABELS, _NOTES = "netac: labels", "netac: notes"
@@ -33,9 +34,9 @@ def notes_of(graph: nx.Graph) -> tuple[str, ...]:
     return graph.graph.get(_NOTES, ())
 
 
-def is_from_file(graph: nx.Graph) -> bool:
+def is_from_file(graph: Graph) -> bool:
     """Whether a reader of files made this graph."""
-    return _LABELS in graph.graph
+    return isinstance(graph, nx.Graph) and _LABELS in graph.graph
 
 
 def agent(i: int, labels: Labels) -> str:

@@ -11,6 +11,7 @@ from types import ModuleType
 import networkx as nx
 
 from netac.topology import size
+from netac.topology.edges import Graph, as_networkx
 from netac.topology.files import SUFFIXES, reader_of, suffix_of
 from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
@@ -38,7 +39,7 @@ class Family:
 
     name: str
     options: Parameters
-    graph: Callable[..., nx.Graph]
+    graph: Callable[..., Graph]
     period: Callable[..., int | None]
     weights: str | None
     parts: str | None = None
@@ -166,7 +167,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
-    in_file = source(0) if family.weights is None else nx.Graph()
+    in_file = as_networkx(source(0)) if family.weights is None else nx.Graph()
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
     if family.weights is None:
         edges = partial(_constant, in_file.number_of_edges())
@@ -184,7 +185,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     return topology
 
 
-def _call(graph: Callable[..., nx.Graph], agents: int, options: dict, t: int) -> nx.Graph:
+def _call(graph: Callable[..., Graph], agents: int, options: dict, t: int) -> Graph:
     """A family's graph(t, n, options) with everything but t bound."""
     return graph(t, agents, **options)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import networkx as nx
+import numpy as np
+
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """K_n: n (n - 1) / 2 edges."""
-    return nx.complete_graph(n)
+    return from_edges(n, np.triu_indices(n, 1))
 
 
 def edges(n: int) -> float:

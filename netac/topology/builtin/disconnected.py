@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import networkx as nx
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """n isolated nodes, W = I."""
-    return nx.empty_graph(n)
+    return from_edges(n)
 
 
 def edges(n: int) -> float:

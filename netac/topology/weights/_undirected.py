@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import networkx as nx
-
+from netac.topology.edges import Graph
 from netac.topology.labels import is_from_file
 from netac.utils.errors import InputError
 
 
-def only_undirected(graph: nx.Graph, rule: str) -> None:
+def only_undirected(graph: Graph, rule: str) -> None:
     """InputError where the graph is directed."""
     if graph.is_directed():
         raise InputError(f"the weight rule {rule!r} needs an undirected graph and this one is directed",
