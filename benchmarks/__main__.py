@@ -15,8 +15,8 @@ from benchmarks.launches import on_processes
 from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
 
-NAMES = ("consensus", "cac_processes", "cac_one_process", "mdac", "agents", "pursuit", "spread", "networks_one_process",
-         "networks_consensus", "networks_processes", "happo", "happo_processes", "disropt")
+NAMES = ("consensus", "cac_processes", "cac_one_process", "mdac", "agents", "pursuit", "spread", "topology",
+         "networks_one_process", "networks_consensus", "networks_processes", "happo", "happo_processes", "disropt")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 

@@ -6,6 +6,7 @@ that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,9 +14,11 @@ from functools import partial
 import numpy as np
 from scipy.sparse import csr_array
 
+from netac.topology.bounds import near_one
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
 from netac.topology.edges import Graph, links, rows_of
 from netac.topology.labels import Labels, agents_set
+from netac.topology.large import Factors, large_mixing
 from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
 from netac.topology.stochastic import KINDS, Soundness, soundness
@@ -24,6 +27,7 @@ from netac.utils import memory
 from netac.utils.errors import InputError, RunError
 
 LARGEST_SPECTRUM = 2000
+"""Agents up to which products are formed, dense; beyond, they are bounded by sparse ones."""
 LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000
 """A period is looked at whole up to the first, and up to the second divided by agents + 100."""
 LONGEST_LOOK = 100
@@ -47,8 +51,8 @@ class Certificate:
         row_error, column_error: largest |sum - 1| over all rows, columns and iterations.
         smallest_diagonal: smallest W_ii, Assumption 2's c.
         off_graph_weight: largest |W_ij| where j is not i and no edge lets i hear j.
-        mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`).  None beyond
-            2,000 agents, or if it was not asked for.
+        mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`), with bounds
+            beyond 2,000 agents.  None if it was not asked for, or rows or columns do not sum to 1 among so many.
         edges: (least, mean, most) edges an iteration, of those that carry weight.
         messages: (least, mean, most) messages an iteration: two for an undirected edge, one for a directed.
         problems: one sentence for each violation of Assumption 2 and for a function that is none of t and n.
@@ -81,7 +85,10 @@ class Certificate:
     def spectral_gap(self) -> float | None:
         """1 minus the spectral radius of a period's product on disagreements, for a static symmetric W 1 - |lambda_2|;
         None without a period or `mixing`."""
-        return None if self.mixing is None or self.mixing.radius is None else 1.0 - self.mixing.radius
+        if self.mixing is None or self.mixing.radius is None:
+            return None
+        bounds = self.mixing.bounds
+        return bounds.gap[1] if bounds and bounds.gap else 1.0 - self.mixing.radius
 
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
@@ -99,14 +106,24 @@ class Certificate:
         """How fast disagreement shrinks: what is guaranteed, and in the long run."""
         if self.mixing is None:
             return []
-        gap, rounds = self.spectral_gap, self.mixing.rounds
+        gap, rounds, bounds = self.spectral_gap, self.mixing.rounds, self.mixing.bounds
+        name = "spectral gap" if self.period == 1 else "spectral gap of a period"
+        target = f"rounds until disagreement is {TARGET:g}"
+        if bounds:
+            factor = [] if gap is None else [("long-run factor of a round", near_one(self._loss_of_a_round(gap)))]
+            long_run = [(name, bounds.gap_in_words()), *factor] if bounds.gap else []
+            return [("contraction over these iterations", bounds.contraction_in_words()), *long_run,
+                    (target, bounds.rounds_in_words())]
         never = self.disconnected is not None or self.steps == self.period
         long_run = [] if gap is None else [
-            ("spectral gap" if self.period == 1 else "spectral gap of a period", f"{gap:.6g}"),
-            ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
+            (name, f"{gap:.6g}"), ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
         return [("contraction over these iterations", f"{self.mixing.contraction:.6g}"), *long_run,
-                (f"rounds until disagreement is {TARGET:g}",
-                 str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
+                (target, str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
+
+
+    def _loss_of_a_round(self, gap: float) -> float:
+        """1 minus the T-th root of 1 - gap, without cancellation."""
+        return -math.expm1(math.log1p(-gap) / self.steps) if gap < 1 else 1.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +149,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         steps: how many iterations of an aperiodic one; by default 100, and beyond 20,000 agents fewer (at least 10)
             if these connect all agents.  A period up to `steps` is looked at whole; by default one up to 1,000, and
             a longer one as far as (agents + 100) times period stays below three million.
-        spectrum: whether to compute the contraction, with dense N x N products.
+        spectrum: whether to compute `mixing`, up to 2,000 agents with dense N x N products.
 
     Raises:
         InputError: the topology's function raises or returns no graph on 0..N-1 at some t looked at.
@@ -142,7 +159,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
     memory.refuse_number(f"{window:,} iterations of the topology", "--steps", window, lambda t: t * OF_LOOK)
-    product = Product(n) if spectrum and n <= LARGEST_SPECTRUM else None
+    product = (Product(n) if n <= LARGEST_SPECTRUM else Factors(n)) if spectrum else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
@@ -161,13 +178,21 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         column_error=max(look.soundness.column_error for look in looks),
         smallest_diagonal=min(look.soundness.smallest_diagonal for look in looks),
         off_graph_weight=max(look.off_graph_weight for look in looks),
-        mixing=mixing(product, partial(topology.matrix, checked=False), periodic) if product else None,
+        mixing=_mixing(product, topology, periodic, B is not None, problems.keys()),
         edges=_summary([look.edges for look in looks]), messages=_summary([look.messages for look in looks]),
         problems=list(problems.values()), remedy=_remedy(topology, problems.keys()),
         disconnected=None if B or undecided else _disconnection(union(sequence), topology, window))
 
 
-def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | None) -> None:
+def _mixing(product: Product | Factors | None, topology: Topology, periodic: bool, connected: bool,
+            kinds: Collection[str]) -> Mixing | None:
+    """How fast disagreement shrinks; None where it was not asked for, or bounds do not hold."""
+    if isinstance(product, Product):
+        return mixing(product, partial(topology.matrix, checked=False), periodic)
+    return None if product is None or KINDS & set(kinds) else large_mixing(product, periodic, connected)
+
+
+def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | Factors | None) -> None:
     """Appends the looks at the iterations up to `window`; a matrix that stays the same is examined once."""
     before: csr_array | None = None
     look: Look | None = None
@@ -178,7 +203,7 @@ def _look_further(topology: Topology, looks: list[Look], window: int, product: P
         others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
         looks.append(replace(look, problems=changed | others) if changed else look)
         before = W
-        if product:
+        if product is not None:
             product.add(W)
 
 

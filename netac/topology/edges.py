@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -46,7 +47,7 @@ class EdgeGraph:
         return len(self.u)
 
 
-Graph = nx.Graph | EdgeGraph
+Graph: TypeAlias = nx.Graph | EdgeGraph
 """A graph as a family gives it."""
 
 
@@ -61,10 +62,14 @@ def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = Fa
     u, v = (np.concatenate([none, *(pair[side] for pair in ends)]) for side in (0, 1))
     if not directed:
         u, v = np.minimum(u, v), np.maximum(u, v)
-    first = np.unique(u * n + v, return_index=True)[1]
-    order = np.sort(first[u[first] != v[first]])
-    order = order[np.argsort(u[order], kind="stable")]      # networkx lists edges by their first end, then as added
-    return EdgeGraph(n, u[order], v[order], directed, weight)
+    if (u == v).any():
+        u, v = u[u != v], v[u != v]
+    codes = u * n + v
+    if (np.diff(codes) <= 0).any():
+        order = np.sort(np.unique(codes, return_index=True)[1])
+        order = order[np.argsort(u[order], kind="stable")]      # networkx lists edges by their first end, then as added
+        u, v = u[order], v[order]
+    return EdgeGraph(n, u, v, directed, weight)
 
 
 def as_networkx(graph: Graph) -> nx.Graph:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from netac.topology.builtin import periodic_complete
 from netac.topology.edges import EdgeGraph
 
