@@ -71,8 +71,8 @@ def _connectivity() -> Row:
     assert _smallest_block(graphs) == found.B
     timings = race(per_round(lambda: certify(topology, spectrum=False), 1),
                    per_round(lambda: _smallest_block([topology.graph(t) for t in range(found.steps)]), 1), BLOCKS)
-    return compare(f"the certificate of {found.steps} iterations of gossip on a ring of 3,000 agents, weights included / "
-                   "their graphs and the smallest B alone by networkx", timings, _milliseconds, 0.5)
+    return compare(f"the certificate of {found.steps} iterations of gossip on a ring of 3,000 agents, weights included "
+                   "/ their graphs and the smallest B alone by networkx", timings, _milliseconds, 0.5)
 
 
 def _smallest_block(graphs: list[nx.Graph]) -> int | None:
