@@ -6,6 +6,7 @@ that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from netac.topology.bounds import near_one
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
-from netac.topology.edges import links, rows_of
+from netac.topology.edges import Graph, links, rows_of
 from netac.topology.labels import Labels, agents_set
+from netac.topology.large import Factors, large_mixing
 from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
 from netac.topology.stochastic import KINDS, Soundness, soundness
@@ -25,9 +28,10 @@ from netac.utils import memory
 from netac.utils.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    import networkx as nx
+    pass
 
 LARGEST_SPECTRUM = 2000
+"""Agents up to which products are formed, dense; beyond, they are bounded by sparse ones."""
 LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000
 """A period is looked at whole up to the first, and up to the second divided by agents + 100."""
 LONGEST_LOOK = 100
@@ -51,8 +55,8 @@ class Certificate:
         row_error, column_error: largest |sum - 1| over all rows, columns and iterations.
         smallest_diagonal: smallest W_ii, Assumption 2's c.
         off_graph_weight: largest |W_ij| where j is not i and no edge lets i hear j.
-        mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`).  None beyond
-            2,000 agents, or if it was not asked for.
+        mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`), with bounds
+            beyond 2,000 agents.  None if it was not asked for, or rows or columns do not sum to 1 among so many.
         edges: (least, mean, most) edges an iteration, of those that carry weight.
         messages: (least, mean, most) messages an iteration: two for an undirected edge, one for a directed.
         problems: one sentence for each violation of Assumption 2 and for a function that is none of t and n.
@@ -85,7 +89,10 @@ class Certificate:
     def spectral_gap(self) -> float | None:
         """1 minus the spectral radius of a period's product on disagreements, for a static symmetric W 1 - |lambda_2|;
         None without a period or `mixing`."""
-        return None if self.mixing is None or self.mixing.radius is None else 1.0 - self.mixing.radius
+        if self.mixing is None or self.mixing.radius is None:
+            return None
+        bounds = self.mixing.bounds
+        return bounds.gap[1] if bounds and bounds.gap else 1.0 - self.mixing.radius
 
     def as_rows(self) -> list[tuple[str, str]]:
         """(what, value) for printing; the problems are not among them."""
@@ -103,14 +110,24 @@ class Certificate:
         """How fast disagreement shrinks: what is guaranteed, and in the long run."""
         if self.mixing is None:
             return []
-        gap, rounds = self.spectral_gap, self.mixing.rounds
+        gap, rounds, bounds = self.spectral_gap, self.mixing.rounds, self.mixing.bounds
+        name = "spectral gap" if self.period == 1 else "spectral gap of a period"
+        target = f"rounds until disagreement is {TARGET:g}"
+        if bounds:
+            factor = [] if gap is None else [("long-run factor of a round", near_one(self._loss_of_a_round(gap)))]
+            long_run = [(name, bounds.gap_in_words()), *factor] if bounds.gap else []
+            return [("contraction over these iterations", bounds.contraction_in_words()), *long_run,
+                    (target, bounds.rounds_in_words())]
         never = self.disconnected is not None or self.steps == self.period
         long_run = [] if gap is None else [
-            ("spectral gap" if self.period == 1 else "spectral gap of a period", f"{gap:.6g}"),
-            ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
+            (name, f"{gap:.6g}"), ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
         return [("contraction over these iterations", f"{self.mixing.contraction:.6g}"), *long_run,
-                (f"rounds until disagreement is {TARGET:g}",
-                 str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
+                (target, str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
+
+
+    def _loss_of_a_round(self, gap: float) -> float:
+        """1 minus the T-th root of 1 - gap, without cancellation."""
+        return -math.expm1(math.log1p(-gap) / self.steps) if gap < 1 else 1.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +153,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         steps: how many iterations of an aperiodic one; by default 100, and beyond 20,000 agents fewer (at least 10)
             if these connect all agents.  A period up to `steps` is looked at whole; by default one up to 1,000, and
             a longer one as far as (agents + 100) times period stays below three million.
-        spectrum: whether to compute the contraction, with dense N x N products.
+        spectrum: whether to compute `mixing`, up to 2,000 agents with dense N x N products.
 
     Raises:
         InputError: the topology's function raises or returns no graph on 0..N-1 at some t looked at.
@@ -146,7 +163,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
     memory.refuse_number(f"{window:,} iterations of the topology", "--steps", window, lambda t: t * OF_LOOK)
-    product = Product(n) if spectrum and n <= LARGEST_SPECTRUM else None
+    product = (Product(n) if n <= LARGEST_SPECTRUM else Factors(n)) if spectrum else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
@@ -165,13 +182,21 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         column_error=max(look.soundness.column_error for look in looks),
         smallest_diagonal=min(look.soundness.smallest_diagonal for look in looks),
         off_graph_weight=max(look.off_graph_weight for look in looks),
-        mixing=mixing(product, partial(topology.matrix, checked=False), periodic) if product else None,
+        mixing=_mixing(product, topology, periodic, B is not None, problems.keys()),
         edges=_summary([look.edges for look in looks]), messages=_summary([look.messages for look in looks]),
         problems=list(problems.values()), remedy=_remedy(topology, problems.keys()),
         disconnected=None if B or undecided else _disconnection(union(sequence), topology, window))
 
 
-def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | None) -> None:
+def _mixing(product: Product | Factors | None, topology: Topology, periodic: bool, connected: bool,
+            kinds: Collection[str]) -> Mixing | None:
+    """How fast disagreement shrinks; None where it was not asked for, or bounds do not hold."""
+    if isinstance(product, Product):
+        return mixing(product, partial(topology.matrix, checked=False), periodic)
+    return None if product is None or KINDS & set(kinds) else large_mixing(product, periodic, connected)
+
+
+def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | Factors | None) -> None:
     """Appends the looks at the iterations up to `window`; a matrix that stays the same is examined once."""
     before: csr_array | None = None
     look: Look | None = None
@@ -182,14 +207,15 @@ def _look_further(topology: Topology, looks: list[Look], window: int, product: P
         others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
         looks.append(replace(look, problems=changed | others) if changed else look)
         before = W
-        if product:
+        if product is not None:
             product.add(W)
 
 
-def examine(graph: nx.Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
+def examine(graph: Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
     """Looks at W_t and holds it against the graph at t; `labels` are the agents' in messages."""
     n, rows = len(graph), rows_of(W)
-    found, carrying, stray = soundness(W, t, labels), links_of(W, rows), _stray(graph, W, rows)
+    found, carrying = soundness(W, t, labels), links_of(W, rows)
+    stray = _stray(_codes(graph), carrying, W, rows)
     problems = dict(found.problems)
     if len(stray):
         i, j = int(rows[stray[0]]), int(W.indices[stray[0]])
@@ -198,27 +224,25 @@ def examine(graph: nx.Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
                 found, float(np.abs(W.data[stray]).max(initial=0.0)), problems)
 
 
-def _stray(graph: nx.Graph, W: csr_array, rows: np.ndarray) -> np.ndarray:
-    """Positions in W.data of entries off the diagonal where the graph has no link."""
-    allowed, codes = _codes(graph), rows * W.shape[0] + W.indices.astype(np.int64)
-    if not len(allowed):
-        return np.flatnonzero(rows != W.indices)
-    found = allowed[np.minimum(np.searchsorted(allowed, codes), len(allowed) - 1)] == codes
-    return np.flatnonzero(~found & (rows != W.indices))
+def _stray(allowed: Links, carrying: Links, W: csr_array, rows: np.ndarray) -> np.ndarray:
+    """Positions in W.data of entries off the diagonal whose links, `carrying`, are not `allowed`."""
+    if np.array_equal(allowed, carrying):
+        return np.empty(0, dtype=np.int64)
+    return np.flatnonzero(rows != W.indices)[~np.isin(carrying, allowed, assume_unique=True)]
 
 
-def _changed(topology: Topology, t: int, graph: nx.Graph, W: csr_array) -> dict[str, str]:
+def _changed(topology: Topology, t: int, graph: Graph, W: csr_array) -> dict[str, str]:
     """The problem of a graph that is another one when asked for again, or one period later."""
     later = t + (topology.period or 0)
-    if _same(topology, graph, W, topology.graph(later)):
+    if _same(topology, graph, W, topology.as_given(later)):
         return {}
-    if later > t and _same(topology, graph, W, topology.graph(t)):
+    if later > t and _same(topology, graph, W, topology.as_given(t)):
         return {"period": f"graph(t={later}) is not graph(t={t}), although the period is said to be {topology.period}"}
     return {"changed": f"graph(t={t}) gave two different graphs when called twice: make it a function of t and n "
                        "(draw from a generator seeded by t)"}
 
 
-def _same(topology: Topology, graph: nx.Graph, W: csr_array, other: nx.Graph) -> bool:
+def _same(topology: Topology, graph: Graph, W: csr_array, other: Graph) -> bool:
     """Whether another graph has the same links, and the same weights W where these are the graph's own."""
     if other is graph:
         return True
@@ -230,7 +254,7 @@ def _same(topology: Topology, graph: nx.Graph, W: csr_array, other: nx.Graph) ->
         return False
 
 
-def _codes(graph: nx.Graph) -> Links:
+def _codes(graph: Graph) -> Links:
     """The links of a graph."""
     hearer, heard = links(graph)
     return np.sort(hearer * len(graph) + heard)

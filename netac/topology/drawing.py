@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 MOST_PANELS = 6
 MOST_DRAWN = 300
 """Agents up to which a graph is drawn and not just described."""
-STARTS = 32
+STARTS, FEWEST_STARTS = 32, 4
+NUMBERS = 3_200_000
+"""Random starts whose disagreement is drawn, as many as there may be numbers in all of them together."""
 FLOOR, ROUNDED = 1e-16, 1e-12
 """What is drawn as nothing, and disagreement down to which rounding is not seen."""
 MOST_WORK = 4e9
@@ -99,8 +101,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def disagreement(topology: Topology, rounds: int) -> np.ndarray:
-    """||x_t - mean(x_0)|| / ||x_0 - mean(x_0)|| for t = 0..rounds and standard normal starts, (rounds + 1, 32)."""
-    x = np.random.default_rng(0).standard_normal((topology.agents, STARTS))
+    """||x_t - mean(x_0)|| / ||x_0 - mean(x_0)|| for t = 0..rounds and standard normal starts, (rounds + 1, starts)."""
+    starts = int(np.clip(NUMBERS // topology.agents, FEWEST_STARTS, STARTS))
+    x = np.random.default_rng(0).standard_normal((topology.agents, starts))
     mean = x.mean(axis=0)
     norms = [np.linalg.norm(x - mean, axis=0)]
     for t in range(rounds):
@@ -146,7 +149,7 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found:
     memory.refuse_number(f"{rounds:,} rounds of averaging", "--steps", rounds, lambda t: t * 4 * 8 * STARTS)
     curves = np.maximum(disagreement(topology, rounds), FLOOR)
     t = np.arange(rounds + 1)
-    axes.semilogy(t, curves.max(axis=1), color=BLUE, linewidth=2, label=f"largest of {STARTS} random starts")
+    axes.semilogy(t, curves.max(axis=1), color=BLUE, linewidth=2, label=f"largest of {curves.shape[1]} random starts")
     axes.semilogy(t, curves.mean(axis=1), color=ORANGE, linewidth=2, label="mean over the starts")
     if found:
         _draw_guarantee(axes, topology, found, rounds)

@@ -1,4 +1,4 @@
-"""Graphs as integer arrays: from edge arrays to a networkx graph and back, and from weights to a sparse W.
+"""Graphs as integer arrays: from edge arrays to graphs, networkx's included, and back, and from weights to a sparse W.
 
 A *link* (i, j) means "agent i hears agent j" and is where W_ij may be non-zero.  An undirected edge is two links; the
 directed edge u -> v is the one link (v, u), for v hears u.
@@ -8,78 +8,99 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import coo_array, csr_array
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:          # loaded where a graph of it is asked for
     import networkx as nx
 
 
 @dataclass(frozen=True)
-class PlainGraph:
-    """An undirected graph on 0..n-1 as arrays: what weight rules and the certificate ask of a networkx graph.
+class EdgeGraph:
+    """A graph on 0..n-1 as arrays: what a family may return for a networkx graph, and takes a tenth of its time.
 
-    Attributes:
-        n: agents.
-        u, v: ends of its edges, u < v, (edges,) int64 each, in the order in which networkx lists them.
+    It answers what weight rules and the certificate ask of a graph: its length, `is_directed`, `number_of_edges`, and
+    `edges_of` and `links` below.
+
+    Args:
+        n: number of nodes.
+        u, v: int64, the edges u[k] -> v[k], no loops and none twice, in networkx's order.
+        directed: whether edges have a direction.
+        weight: of every edge; None where edges have none.
     """
 
     n: int
     u: np.ndarray
     v: np.ndarray
+    directed: bool = False
+    weight: float | None = None
 
     def __len__(self) -> int:
         return self.n
 
     def is_directed(self) -> bool:
-        """It is not."""
-        return False
+        """Whether edges have a direction."""
+        return self.directed
 
     def number_of_edges(self) -> int:
-        """How many there are."""
+        """How many edges there are."""
         return len(self.u)
 
-    def networkx(self) -> nx.Graph:
-        """The same graph, as users know it."""
-        return from_edges(self.n, (self.u, self.v))
+
+Graph: TypeAlias = Union["nx.Graph", EdgeGraph]
+"""A graph as a family gives it."""
 
 
-def undirected(n: int, u: np.ndarray, v: np.ndarray) -> PlainGraph:
-    """The undirected graph that `from_edges` makes of the same arrays, without networkx."""
-    first, second = np.minimum(u, v)[u != v], np.maximum(u, v)[u != v]
-    _, kept = np.unique(first * n + second, return_index=True)
-    kept.sort()
-    kept = kept[np.argsort(first[kept], kind="stable")]
-    return PlainGraph(n, first[kept], second[kept])
-
-
-def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = False, **attributes: object) -> nx.Graph:
+def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = False,
+               weight: float | None = None) -> EdgeGraph:
     """Graph on 0..n-1 with the edges u[k] -> v[k] of every pair (u, v) of integer arrays in `ends`.
 
     Pairs with u = v are left out and repeated edges count once, so that families need no special case for small n.
-    `attributes` are given to every edge.
+    `weight` is that of every edge.
     """
+    none = np.empty(0, dtype=np.int64)
+    u, v = (np.concatenate([none, *(pair[side] for pair in ends)]) for side in (0, 1))
+    if not directed:
+        u, v = np.minimum(u, v), np.maximum(u, v)
+    if (u == v).any():
+        u, v = u[u != v], v[u != v]
+    codes = u * n + v
+    if (np.diff(codes) <= 0).any():
+        order = np.sort(np.unique(codes, return_index=True)[1])
+        order = order[np.argsort(u[order], kind="stable")]      # networkx lists edges by their first end, then as added
+        u, v = u[order], v[order]
+    return EdgeGraph(n, u, v, directed, weight)
+
+
+def as_networkx(graph: Graph) -> nx.Graph:
+    """The graph as a networkx graph: itself where it is one, else a new one."""
+    if not isinstance(graph, EdgeGraph):
+        return graph
     import networkx as nx
-    graph = nx.DiGraph() if directed else nx.Graph()
-    graph.add_nodes_from(range(n))
-    for u, v in ends:
-        keep = u != v
-        graph.add_edges_from(zip(u[keep].tolist(), v[keep].tolist(), strict=True), **attributes)
-    return graph
+    made = nx.DiGraph() if graph.directed else nx.Graph()
+    made.add_nodes_from(range(graph.n))
+    attributes = {} if graph.weight is None else {"weight": graph.weight}
+    made.add_edges_from(zip(graph.u.tolist(), graph.v.tolist(), strict=True), **attributes)
+    return made
 
 
-def links(graph: nx.Graph | PlainGraph) -> tuple[np.ndarray, np.ndarray]:
+def edges_of(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """(u, v), two int64 arrays with one entry per edge u -> v, as `graph.edges()` of networkx lists them."""
+    if isinstance(graph, EdgeGraph):
+        return graph.u, graph.v
+    flat = np.fromiter(chain.from_iterable(graph.edges()), dtype=np.int64, count=2 * graph.number_of_edges())
+    return flat[0::2], flat[1::2]
+
+
+def links(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
     """(hearer, heard), two int64 arrays with one entry per link; an undirected edge gives its two links.
 
-    The first half of an undirected graph's links are its edges as `graph.edges()` lists them, the second half the same
+    The first half of an undirected graph's links are its edges as `edges_of` lists them, the second half the same
     edges the other way round.
     """
-    if isinstance(graph, PlainGraph):
-        return np.concatenate([graph.u, graph.v]), np.concatenate([graph.v, graph.u])
-    flat = np.fromiter(chain.from_iterable(graph.edges()), dtype=np.int64, count=2 * graph.number_of_edges())
-    u, v = flat[0::2], flat[1::2]
+    u, v = edges_of(graph)
     return (v, u) if graph.is_directed() else (np.concatenate([u, v]), np.concatenate([v, u]))
 
 
@@ -90,12 +111,8 @@ def degrees(n: int, hearer: np.ndarray) -> np.ndarray:
 
 def csr(n: int, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> csr_array:
     """(n, n) float64 matrix with sorted indices from entries of which no two share a place."""
-    order = np.lexsort((columns, rows))
-    starts = np.zeros(n + 1, dtype=np.int32)
-    np.cumsum(np.bincount(rows, minlength=n), out=starts[1:])
-    matrix = csr_array((values[order].astype(np.float64), columns[order].astype(np.int32), starts), shape=(n, n))
-    matrix.has_canonical_format = True
-    return matrix
+    places = rows.astype(np.int32), columns.astype(np.int32)
+    return coo_array((values.astype(np.float64), places), shape=(n, n)).tocsr()
 
 
 def weight_matrix(n: int, hearer: np.ndarray, heard: np.ndarray, weights: np.ndarray,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from netac.topology.edges import Graph
 from netac.utils.errors import short
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def notes_of(graph: nx.Graph) -> tuple[str, ...]:
     return graph.graph.get(_NOTES, ())
 
 
-def is_from_file(graph: nx.Graph) -> bool:
+def is_from_file(graph: Graph) -> bool:
     """Whether a reader of files made this graph."""
-    return _LABELS in graph.graph
+    return isinstance(graph, nx.Graph) and _LABELS in graph.graph
 
 
 def agent(i: int, labels: Labels) -> str:

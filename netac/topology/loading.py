@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netac.topology import size
-from netac.topology.edges import PlainGraph
+from netac.topology.edges import Graph, as_networkx
 from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 PYTHON = ".py"
-FILE = "file"         # the weight rule that asks for the edges' own weights
 FIXED = ("name", "path", "weights")
 LOADED = "parts"      # the parameter by which a family made of other topologies is handed them
 
@@ -36,19 +35,17 @@ class Family:
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
     None where the graph itself tells; `parts` is the option that names other topologies, if there is one, and
-    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has;
-    `plain` is `graph` as arrays, for families that can.
+    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has.
     """
 
     name: str
     options: Parameters
-    graph: Callable[..., nx.Graph]
+    graph: Callable[..., Graph]
     period: Callable[..., int | None]
     weights: str | None
     parts: str | None = None
     handed: bool = False
     edges: Callable[..., float] | None = None
-    plain: Callable[..., PlainGraph] | None = None
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
@@ -171,7 +168,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
-    in_file = source(0) if family.weights is None else None
+    in_file = as_networkx(source(0)) if family.weights is None else None
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
     if in_file is not None:
         edges = partial(_constant, in_file.number_of_edges())
@@ -181,17 +178,16 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     said = {name: value for name, value in for_graph.items() if value is not None}
     complete = {**place, **said, "weights": weights, **kept, **for_rule}
     foreign = path is not None or any(map(is_path, [parts] if isinstance(parts, str) else parts))
-    plain = None if family.plain is None or weights == FILE else partial(_call, family.plain, agents, for_graph)
     handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
     labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
     notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels or _common_labels(handed), tuple(notes), edges, plain)
+                        labels or _common_labels(handed), tuple(notes), edges)
     topology.matrix(0, checked=False)
     return topology
 
 
-def _call(graph: Callable[..., Any], agents: int, options: dict, t: int) -> Any:
+def _call(graph: Callable[..., Graph], agents: int, options: dict, t: int) -> Graph:
     """A family's graph(t, n, options) with everything but t bound."""
     return graph(t, agents, **options)
 
@@ -339,8 +335,7 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
     edges = getattr(module, "edges", None) if file is None else None
-    plain = getattr(module, "plain", None) if file is None else None
-    return Family(name, options, graph, period, weights, parts, handed, edges, plain)
+    return Family(name, options, graph, period, weights, parts, handed, edges)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:

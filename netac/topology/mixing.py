@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from netac.topology.bounds import Bounds
+
 TARGET = 1e-6
 """The disagreement, relative to the start, that numbers of rounds speak of."""
 DENSE = 0.1
@@ -17,7 +19,8 @@ FEW = 100
 """Agents up to which products are formed as they are, without a look at what is left in few dimensions."""
 MOST_SQUARINGS = 60
 """Of a period's product, to find its spectral radius: 2^60 periods."""
-_LOG_TARGET = math.log(TARGET) + 1e-9        # so that a norm that is the target but for rounding has reached it
+LOG_TARGET = math.log(TARGET) + 1e-9
+"""Its logarithm, so that a norm that is the target but for rounding has reached it."""
 _STAYS = 1e-12                               # factors of disagreement so near to 1 are 1
 _SETTLED = 1e-10                             # relative change of log radius in a squaring at which it is known
 
@@ -35,12 +38,15 @@ class Mixing:
         radius: the largest modulus of the eigenvalues of P - J: the factor of disagreement in T rounds in the long
             run.  None where the matrices looked at are not a whole period, or P is not doubly stochastic.
         rounds: the smallest t for which ||W_{t-1} ... W_0 - J||_2 <= 1e-6: then disagreement is a millionth of its
-            start, whatever that was.  None where this is never so, or not within the T matrices that are no period.
+            start, whatever that was.  None where this is never so, or not within the T matrices that are no period,
+            or where bounds leave it open.
+        bounds: of the three, which are estimates then; None where they are exact but for rounding.
     """
 
     contraction: float
     radius: float | None
     rounds: int | None
+    bounds: Bounds | None = None
 
 
 class Product:
@@ -158,9 +164,9 @@ class _Scaled:
     @property
     def exceeds(self) -> bool:
         """Whether its spectral norm is larger than `TARGET`; its Frobenius norm decides where it can."""
-        if self.log <= _LOG_TARGET or self.log > _LOG_TARGET + math.log(min(self.matrix.shape)) / 2:
-            return self.log > _LOG_TARGET
-        return self.log + math.log(spectral_norm(self.matrix)) > _LOG_TARGET
+        if self.log <= LOG_TARGET or self.log > LOG_TARGET + math.log(min(self.matrix.shape)) / 2:
+            return self.log > LOG_TARGET
+        return self.log + math.log(spectral_norm(self.matrix)) > LOG_TARGET
 
 
 def _applied(W: csr_array, matrix: np.ndarray) -> np.ndarray:
@@ -172,7 +178,7 @@ def _powers_needed(factor: float) -> int | None:
     """The smallest k for which factor^k is the target; None if it is never."""
     if factor >= 1:
         return None
-    return math.ceil(_LOG_TARGET / math.log(factor)) if factor > 0 else 1
+    return math.ceil(LOG_TARGET / math.log(factor)) if factor > 0 else 1
 
 
 def _radius(power: _Scaled) -> float:

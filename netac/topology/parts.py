@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netac.topology.edges import EdgeGraph, Graph, as_networkx, edges_of
 from netac.topology.sequence import Topology
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ class Part:
         """Its graph at t, frozen; of a periodic one each graph is built once."""
         return _graph(self, self._phase(t))
 
+    def as_given(self, t: int) -> Graph:
+        """The same as its family gives it, perhaps as arrays; built as seldom."""
+        return _as_given(self, self._phase(t))
+
+    def directed(self, t: int) -> bool:
+        """Whether that graph is directed."""
+        return self.as_given(t).is_directed()
+
     def edges(self, t: int) -> np.ndarray:
         """That graph's edges in the order in which it lists them, (edges, 2) int64; read-only."""
         return _edges(self, self._phase(t))
@@ -43,14 +52,24 @@ class Part:
 
 @lru_cache(maxsize=16)
 def _graph(part: Part, t: int) -> nx.Graph:
-    """The graph, frozen: it is handed out again."""
+    """The networkx graph, frozen: it is handed out again."""
     import networkx as nx
-    return nx.freeze(part.topology.graph(t))
+    return nx.freeze(as_networkx(_as_given(part, t)))
+
+
+@lru_cache(maxsize=16)
+def _as_given(part: Part, t: int) -> Graph:
+    """The graph; one of networkx is frozen."""
+    graph = part.topology.as_given(t)
+    if isinstance(graph, EdgeGraph):
+        return graph
+    import networkx as nx
+    return nx.freeze(graph)
 
 
 @lru_cache(maxsize=16)
 def _edges(part: Part, t: int) -> np.ndarray:
     """The edges as one array."""
-    edges = np.array(_graph(part, t).edges(), dtype=np.int64).reshape(-1, 2)
+    edges = np.stack(edges_of(_as_given(part, t)), axis=1)
     edges.flags.writeable = False
     return edges

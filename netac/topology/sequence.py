@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.edges import PlainGraph
+from netac.topology.edges import EdgeGraph, Graph, as_networkx
 from netac.topology.labels import Labels
 from netac.topology.stochastic import soundness
 from netac.utils.errors import InputError, RunError, raised
@@ -33,12 +33,11 @@ class Topology:
         period: graph(t) depends on t mod period only (1: static); None where no period is known.
         spec: the complete specification in TOML's types; `load(spec, agents)` gives the same topology again.
         source: t -> graph, as its file defines it.
-        rule: graph -> W.
+        rule: graph, as `source` gives it -> W.
         foreign: whether a user's code or file takes part, be it as a part of a built-in topology.
         labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
         notes: what the user should know of how its files were read.
         edges: n -> edges of its largest graph on n agents, about.
-        plain: t -> the graph as arrays, where the family can tell it so; None where it cannot.
     """
 
     name: str
@@ -46,13 +45,12 @@ class Topology:
     weights: str
     period: int | None
     spec: dict = field(hash=False)
-    source: Callable[[int], nx.Graph] = field(repr=False, compare=False)
-    rule: Callable[[nx.Graph | PlainGraph], csr_array] = field(repr=False, compare=False)
+    source: Callable[[int], Graph] = field(repr=False, compare=False)
+    rule: Callable[[Graph], csr_array] = field(repr=False, compare=False)
     foreign: bool = True
     labels: Labels = ()
     notes: tuple[str, ...] = ()
     edges: Callable[[int], float] = field(default=float, repr=False, compare=False)
-    plain: Callable[[int], PlainGraph] | None = field(default=None, repr=False, compare=False)
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property
@@ -61,7 +59,15 @@ class Topology:
         return f"topology {self.spec.get('path', self.name)}"
 
     def graph(self, t: int) -> nx.Graph | nx.DiGraph:
-        """The graph of iteration t >= 0.  In a DiGraph, i -> j means that j hears i.
+        """The graph of iteration t >= 0 as a networkx graph.  In a DiGraph, i -> j means that j hears i.
+
+        Raises:
+            RunError: as `as_given`.
+        """
+        return as_networkx(self.as_given(t))
+
+    def as_given(self, t: int) -> Graph:
+        """The graph of iteration t >= 0 as its family gives it, perhaps as arrays.
 
         Raises:
             RunError: the topology's function raised, or what it returned is no simple graph on 0..N-1; its cause is an
@@ -102,14 +108,13 @@ class Topology:
         self._recent.move_to_end(at)
         return self._recent[at]
 
-    def pair(self, t: int, checked: bool = False) -> tuple[nx.Graph | PlainGraph, csr_array]:
-        """The graph of iteration t, asked for anew, and W_t, made of it if not kept.
+    def pair(self, t: int, checked: bool = False) -> tuple[Graph, csr_array]:
+        """The graph of iteration t, asked for anew and as its family gives it, and W_t, made of it if not kept.
 
-        The graph is plain, and networkx is not loaded, where the family can tell it so.  Arguments and errors are those
-        of `matrix`.
+        Arguments and errors are those of `matrix`.
         """
         at = self._phase(t)
-        graph = self.plain(at) if self.plain is not None else self.graph(at)
+        graph = self.as_given(at)
         if at in self._recent:
             return graph, self._recent[at]
         try:
@@ -141,6 +146,8 @@ def as_input_error(error: RunError, key: str = "topology") -> InputError:
 
 def graph_problem(graph: object, n: int) -> str | None:
     """What is wrong with a graph for n agents, to be read after "returned"; None where nothing is."""
+    if isinstance(graph, EdgeGraph):        # has none of the faults below
+        return None if len(graph) == n else f"a graph of {len(graph)} nodes for {n} agents"
     import networkx as nx
     if not isinstance(graph, nx.Graph):
         return f"{type(graph).__name__}, not a networkx graph"

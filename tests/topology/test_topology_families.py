@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from netac.topology import certify, describe, describe_weights, load, names, weight_names
 from netac.topology.connectivity import components
-from netac.topology.edges import from_edges, links, undirected
+from netac.topology.edges import links
 from netac.topology.sequence import same_matrix
 from netac.topology.weights import file, lazy_metropolis, max_degree, metropolis
 from netac.utils.errors import InputError
@@ -235,24 +235,16 @@ def test_gallery_is_sound_for_the_sample_experiments_five_agents(path):
 
 @pytest.mark.parametrize(("spec", "made"), [
     ("complete", lambda t, n: nx.complete_graph(n)), ("disconnected", lambda t, n: nx.empty_graph(n)),
-    ("ring", lambda t, n: from_edges(n, (np.arange(n), (np.arange(n) + 1) % n))),
     ({"name": "periodic-complete", "period": 3}, lambda t, n: nx.complete_graph(n) if t == 2 else nx.empty_graph(n))])
-def test_plain_graphs_are_those_of_networkx_edge_by_edge(spec, made):
+def test_graphs_as_arrays_are_those_of_networkx_edge_by_edge(spec, made):
     for n in range(1, 12):
         topology = load(spec, n)
         for t in range(topology.period):
-            plain, graph = topology.plain(t), made(t, n)
-            assert len(plain) == len(graph) and plain.number_of_edges() == graph.number_of_edges()
-            assert np.array_equal(np.stack(links(plain)), np.stack(links(graph)))
+            arrays, graph = topology.as_given(t), made(t, n)
+            assert len(arrays) == len(graph) and arrays.number_of_edges() == graph.number_of_edges()
+            assert np.array_equal(np.stack(links(arrays)), np.stack(links(graph)))
             assert list(topology.graph(t).edges()) == list(graph.edges())
             assert same_matrix(topology.matrix(t), topology.rule(graph))
-
-
-def test_a_plain_graph_is_that_of_its_edges_in_any_order():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        u, v = rng.integers(0, 6, (2, 15))
-        assert np.array_equal(np.stack(links(undirected(6, u, v))), np.stack(links(from_edges(6, (u, v)))))
 
 
 def test_few_agents_are_connected_or_not_as_scipy_says():

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Annotated
 
-import networkx as nx
 from pydantic import Field
 
+from netac.topology.edges import Graph
 from netac.topology.parts import Part
 
 PARTS = "of"
@@ -16,10 +16,10 @@ PARTS = "of"
 Names = Annotated[Sequence[str], Field(min_length=1)]
 
 
-def graph(t: int, n: int, *, of: Names = ("ring", "star"), parts: Sequence[Part]) -> nx.Graph:
+def graph(t: int, n: int, *, of: Names = ("ring", "star"), parts: Sequence[Part]) -> Graph:
     """of[t mod len(of)] (names or paths; `parts` are these, loaded) at its own iteration t // len(of)."""
     turn, which = divmod(t, len(parts))
-    return parts[which].graph(turn)
+    return parts[which].as_given(turn)
 
 
 def period(n: int, *, parts: Sequence[Part]) -> int | None:

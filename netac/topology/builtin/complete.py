@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from netac.topology.edges import PlainGraph
-
-if TYPE_CHECKING:
-    import networkx as nx
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """K_n: n (n - 1) / 2 edges."""
-    return plain(t, n).networkx()
-
-
-def plain(t: int, n: int) -> PlainGraph:
-    """The same, as arrays."""
-    return PlainGraph(n, *np.triu_indices(n, 1))
+    return from_edges(n, np.triu_indices(n, 1))
 
 
 def edges(n: int) -> float:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from netac.topology.edges import PlainGraph
-
-if TYPE_CHECKING:
-    import networkx as nx
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """n isolated nodes, W = I."""
-    return plain(t, n).networkx()
-
-
-def plain(t: int, n: int) -> PlainGraph:
-    """The same, as arrays."""
-    none = np.empty(0, dtype=np.int64)
-    return PlainGraph(n, none, none)
+    return from_edges(n)
 
 
 def edges(n: int) -> float:

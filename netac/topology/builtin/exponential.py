@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """About 2 log2(n) neighbours for each agent, and a spectral gap of order 1 / log n."""
     i = np.arange(n)
     return from_edges(n, *((i, (i + (1 << k)) % n) for k in range((n - 1).bit_length())))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import networkx as nx
-
 from netac.topology.builtin import periodic_complete
+from netac.topology.edges import EdgeGraph
 
 WEIGHTS = "uniform"
 
 period, edges = periodic_complete.period, periodic_complete.edges
 
 
-def graph(t: int, n: int, *, period: periodic_complete.Period = 5) -> nx.Graph:
+def graph(t: int, n: int, *, period: periodic_complete.Period = 5) -> EdgeGraph:
     """The periodic complete graph; with weights 1/N its step is the central server's averaging (CAC paper)."""
     return periodic_complete.graph(t, n, period=period)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import networkx as nx
 import numpy as np
 from pydantic import Field
 
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 from netac.topology.parts import Part
 
 PARTS = "base"
 
 
 def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[float, Field(gt=0, le=1)] = 0.3,
-          seed: Annotated[int, Field(ge=0)] = 0, parts: Part) -> nx.Graph:
+          seed: Annotated[int, Field(ge=0)] = 0, parts: Part) -> EdgeGraph:
     """The edges of `base` that are awake at t.
 
     Args:
@@ -27,4 +26,4 @@ def graph(t: int, n: int, *, base: str = "complete", probability: Annotated[floa
     """
     edges = parts.edges(t)
     awake = np.random.default_rng([seed, t]).random(len(edges)) < probability
-    return from_edges(n, tuple(edges[awake].T), directed=parts.graph(t).is_directed())
+    return from_edges(n, tuple(edges[awake].T), directed=parts.directed(t))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 from netac.utils.errors import InputError
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """Q_k with n = 2^k.
 
     Raises:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 
 WEIGHTS = "file"
 
 
-def graph(t: int, n: int) -> nx.DiGraph:
+def graph(t: int, n: int) -> EdgeGraph:
     """The shift by 2^k, k = t mod ceil(log2 n); for n = 2^k one period of them averages exactly."""
     i = np.arange(n)
     return from_edges(n, (i, (i + (1 << t % period(n))) % n), directed=True, weight=0.5)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import networkx as nx
+import numpy as np
+
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """P_n: n - 1 edges, the slowest to mix of all connected graphs here."""
-    return nx.path_graph(n)
+    i = np.arange(n)
+    return from_edges(n, (i[:-1], i[1:]))

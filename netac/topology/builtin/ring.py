@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from netac.topology.edges import PlainGraph, undirected
-
-if TYPE_CHECKING:
-    import networkx as nx
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int) -> nx.Graph:
+def graph(t: int, n: int) -> EdgeGraph:
     """C_n; one edge for n = 2, none for n = 1."""
-    return plain(t, n).networkx()
-
-
-def plain(t: int, n: int) -> PlainGraph:
-    """The same, as arrays."""
     i = np.arange(n)
-    return undirected(n, i, (i + 1) % n)
+    return from_edges(n, (i, (i + 1) % n))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import networkx as nx
 import numpy as np
 from pydantic import Field
 
 from netac.topology.builtin.grid import sides
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int, *, rows: Annotated[int, Field(ge=0)] = 0) -> nx.Graph:
+def graph(t: int, n: int, *, rows: Annotated[int, Field(ge=0)] = 0) -> EdgeGraph:
     """C_rows x C_columns, agent r * columns + c at (r, c); `rows` = 0 takes the rectangle nearest to a square.
 
     Raises:

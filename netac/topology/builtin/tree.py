@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import networkx as nx
 import numpy as np
 from pydantic import Field
 
-from netac.topology.edges import from_edges
+from netac.topology.edges import EdgeGraph, from_edges
 
 PERIOD = 1
 
 
-def graph(t: int, n: int, *, branching: Annotated[int, Field(ge=1)] = 2) -> nx.Graph:
+def graph(t: int, n: int, *, branching: Annotated[int, Field(ge=1)] = 2) -> EdgeGraph:
     """The first n nodes of the tree in which every node has `branching` children; n - 1 edges."""
     child = np.arange(1, n)
     return from_edges(n, (child, (child - 1) // branching))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from netac.topology.edges import Graph
 from netac.topology.labels import is_from_file
 from netac.utils.errors import InputError
 
-if TYPE_CHECKING:
-    import networkx as nx
 
-
-def only_undirected(graph: nx.Graph, rule: str) -> None:
+def only_undirected(graph: Graph, rule: str) -> None:
     """InputError where the graph is directed."""
     if graph.is_directed():
         raise InputError(f"the weight rule {rule!r} needs an undirected graph and this one is directed",

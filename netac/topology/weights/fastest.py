@@ -8,15 +8,15 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import coo_array, csr_array
 
-from netac.topology.edges import csr, links, weight_matrix
+from netac.topology.edges import Graph, csr, links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
 from netac.utils.errors import InputError
 
 if TYPE_CHECKING:
-    import networkx as nx
+    pass
 
 
-def weights(graph: nx.Graph, *, min_self_weight: Annotated[float, Field(ge=0, lt=1)] = 0.05) -> csr_array:
+def weights(graph: Graph, *, min_self_weight: Annotated[float, Field(ge=0, lt=1)] = 0.05) -> csr_array:
     """W = I - sum_e w_e b_e b_e' (b_e = 1_i - 1_j of the edge e = {i, j}) with the edge weights w >= 0 that solve
 
         minimise || W - 11'/N ||_2   subject to   W_ii >= min_self_weight,

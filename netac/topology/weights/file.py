@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.edges import links, weight_matrix
+from netac.topology.edges import EdgeGraph, Graph, as_networkx, links, weight_matrix
 from netac.topology.labels import agent, edge, is_from_file, labels_of
 from netac.utils.errors import InputError
 
 if TYPE_CHECKING:
-    import networkx as nx
+    pass
 
 
-def weights(graph: nx.Graph) -> csr_array:
+def weights(graph: Graph) -> csr_array:
     """W from attributes; it is taken as it stands, the certificate says whether it is doubly stochastic.
 
     The undirected edge {i, j} gives W_ij = W_ji.  The directed edge j -> i, along which i hears j, gives W_ij alone.
@@ -28,6 +28,10 @@ def weights(graph: nx.Graph) -> csr_array:
     Raises:
         InputError: an edge without a weight, or a weight that is not a finite number.
     """
+    if isinstance(graph, EdgeGraph) and graph.weight is not None:
+        hearer, heard = links(graph)
+        return weight_matrix(len(graph), hearer, heard, np.full(len(hearer), graph.weight))
+    graph = as_networkx(graph)
     n, labels = len(graph), labels_of(graph)
     missing = next(((u, v) for u, v, w in graph.edges(data="weight") if w is None), None)
     if missing is not None:
@@ -44,7 +48,7 @@ def weights(graph: nx.Graph) -> csr_array:
     return weight_matrix(n, hearer, heard, per_link, diagonal)
 
 
-def without_weights(graph: nx.Graph) -> str:
+def without_weights(graph: Graph) -> str:
     """What there is instead of the edges' own weights, in a message's words."""
     if not graph.is_directed():
         return 'weights = "metropolis"'

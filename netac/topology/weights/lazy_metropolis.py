@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.edges import rows_of
+from netac.topology.edges import Graph, rows_of
 from netac.topology.weights import metropolis
 
-if TYPE_CHECKING:
-    import networkx as nx
 
-
-def weights(graph: nx.Graph) -> csr_array:
+def weights(graph: Graph) -> csr_array:
     """(I + W) / 2 of the Metropolis W: every W_ii >= 1/2.
 
     Raises:

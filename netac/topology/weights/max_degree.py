@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.edges import degrees, links, weight_matrix
+from netac.topology.edges import Graph, degrees, links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
 
-if TYPE_CHECKING:
-    import networkx as nx
 
-
-def weights(graph: nx.Graph) -> csr_array:
+def weights(graph: Graph) -> csr_array:
     """I - L / (1 + d_max) with the graph Laplacian L; every agent must know the network's largest degree.
 
     Raises:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.topology.edges import links, weight_matrix
+from netac.topology.edges import Graph, links, weight_matrix
 from netac.topology.weights._undirected import only_undirected
 from netac.utils.errors import InputError
 
-if TYPE_CHECKING:
-    import networkx as nx
 
-
-def weights(graph: nx.Graph) -> csr_array:
+def weights(graph: Graph) -> csr_array:
     """11'/N on the complete graph, I on the graph without edges.
 
     Raises:
