@@ -38,7 +38,7 @@ def notes_of(graph: nx.Graph) -> tuple[str, ...]:
 
 def is_from_file(graph: Graph) -> bool:
     """Whether a reader of files made this graph."""
-    return isinstance(graph, nx.Graph) and _LABELS in graph.graph
+    return _LABELS in getattr(graph, "graph", {})
 
 
 def agent(i: int, labels: Labels) -> str:
