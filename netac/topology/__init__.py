@@ -9,7 +9,7 @@ from netac.topology.certificate import Certificate, certify
 from netac.topology.loading import (
     describe,
     describe_weights,
-    expected_edges,
+    expected_extent,
     load,
     names,
     options,
@@ -18,5 +18,5 @@ from netac.topology.loading import (
 )
 from netac.topology.sequence import Topology
 
-__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "expected_edges", "load", "names",
+__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "expected_extent", "load", "names",
            "options", "weight_names", "weight_options"]
