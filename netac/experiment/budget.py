@@ -13,7 +13,7 @@ from math import prod
 from typing import Any
 
 from netac.experiment.schema import Experiment
-from netac.topology.size import Edges, nbytes
+from netac.topology.size import Extent
 from netac.utils import memory
 from netac.utils.errors import InputError
 from netac.utils.plugins import BuiltIn
@@ -69,18 +69,18 @@ def fits(games: Any) -> bool:
 
 
 def weigh(experiment: Experiment, environment: Any, model: Any, share: Share,
-          edges: Edges) -> Sizes:
+          extent: Extent) -> Sizes:
     """Bytes that a run takes on this host.
 
     Args:
         experiment: its settings.
         environment: made; of games the probe.
         model: what its agents are made of.
-        edges: of the topology's largest graph.
+        extent: of the topology's graphs.
     """
     N, here = experiment.agents, share.here
     sizes = {"the program": here * (WITH_TORCH if model.plays_games else PROGRAM),
-             "the topology": 0 if model.has_trainer else here * nbytes(N, edges(N))}
+             "the topology": 0 if model.has_trainer else here * extent.nbytes(N)}
     sizes |= _playing(experiment, model, share) if model.plays_games else _linear(environment, model, share, N)
     return sizes
 

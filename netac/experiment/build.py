@@ -169,11 +169,11 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     Raises:
         InputError: for whatever in the experiment cannot be made, or would not fit into memory.
     """
-    share, edges = budget.Share.of(processes), topology.expected_edges(experiment.topology)
+    share, extent = budget.Share.of(processes), topology.expected_extent(experiment.topology)
 
     def taken(other: Experiment, share: budget.Share) -> budget.Sizes:
         made = (environment, model) if other is experiment else _of_agents(other)[:2]
-        return budget.weigh(other, *made, share, edges)
+        return budget.weigh(other, *made, share, extent)
 
     with doing(f"making the environment and what {experiment.agents:,} agents are made of"):
         environment, model, networks = _of_agents(experiment)
@@ -185,7 +185,7 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     budget.refuse(experiment, share, taken)
     with doing(f"loading the topology of {experiment.agents:,} agents"):
         loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
-    edges = loaded.edges
+    extent = loaded.extent
     sizes = budget.refuse(experiment, share, taken)
     complete = experiment.model_copy(update={
         "algorithm": replace(experiment.algorithm, settings=model.settings), "topology": dict(loaded.spec),

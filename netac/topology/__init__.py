@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from netac.topology.loading import (
     describe,
     describe_weights,
-    expected_edges,
+    expected_extent,
     load,
     names,
     options,
@@ -26,7 +26,7 @@ from netac.topology.sequence import Topology
 if TYPE_CHECKING:
     from netac.topology.certificate import Certificate, certify
 
-__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "expected_edges", "load", "names",
+__all__ = ["Certificate", "Topology", "certify", "describe", "describe_weights", "expected_extent", "load", "names",
            "options", "weight_names", "weight_options"]
 
 

@@ -19,7 +19,6 @@ from netac.topology.bounds import near_one
 from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, smallest_block, union
 from netac.topology.edges import Graph, links, rows_of
 from netac.topology.labels import Labels, agents_set
-from netac.topology.large import Factors, large_mixing
 from netac.topology.mixing import TARGET, Mixing, Product, mixing
 from netac.topology.sequence import Topology, as_input_error, same_matrix
 from netac.topology.stochastic import KINDS, Soundness, soundness
@@ -27,7 +26,8 @@ from netac.topology.weights import file
 from netac.utils import memory
 from netac.utils.errors import InputError, RunError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:          # loads scipy.sparse.linalg
+    from netac.topology.large import Factors
     pass
 
 LARGEST_SPECTRUM = 2000
@@ -163,7 +163,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
     memory.refuse_number(f"{window:,} iterations of the topology", "--steps", window, lambda t: t * OF_LOOK)
-    product = (Product(n) if n <= LARGEST_SPECTRUM else Factors(n)) if spectrum else None
+    product = _product(n) if spectrum else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
@@ -188,12 +188,22 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         disconnected=None if B or undecided else _disconnection(union(sequence), topology, window))
 
 
+def _product(n: int) -> Product | Factors:
+    if n <= LARGEST_SPECTRUM:
+        return Product(n)
+    from netac.topology.large import Factors
+    return Factors(n)
+
+
 def _mixing(product: Product | Factors | None, topology: Topology, periodic: bool, connected: bool,
             kinds: Collection[str]) -> Mixing | None:
     """How fast disagreement shrinks; None where it was not asked for, or bounds do not hold."""
     if isinstance(product, Product):
         return mixing(product, partial(topology.matrix, checked=False), periodic)
-    return None if product is None or KINDS & set(kinds) else large_mixing(product, periodic, connected)
+    if product is None or KINDS & set(kinds):
+        return None
+    from netac.topology.large import large_mixing
+    return large_mixing(product, periodic, connected)
 
 
 def _look_further(topology: Topology, looks: list[Look], window: int, product: Product | Factors | None) -> None:

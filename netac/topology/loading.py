@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from netac.topology import size
-from netac.topology.edges import Graph, as_networkx
+from netac.topology.edges import EdgeGraph, Graph, as_networkx
 from netac.topology.labels import Labels, labels_of, listed, notes_of
 from netac.topology.parts import Part
 from netac.topology.sequence import Topology, as_input_error
@@ -74,23 +75,23 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
         raise as_input_error(error, key) from error
 
 
-def expected_edges(spec: str | dict) -> size.Edges:
-    """n -> edges of the largest graph that `spec` describes, about; nothing is loaded, and no user's file is run.
+def expected_extent(spec: str | dict) -> size.Extent:
+    """How large the graphs that `spec` describes are, about; nothing is loaded, and no user's file is run.
 
     One an agent where that cannot be told, and where the specification does not hold.
     """
     try:
         table = _table(spec)
         if "path" in table:
-            return float
+            return size.Extent()
         family = _module_family(_builtin(table["name"]), table["name"])
         options = {name: table.get(name, default) for name, (_, default) in family.options.items()}
         named = options[family.parts] if family.parts else []
         check(options, family.options)
         parts = [named] if isinstance(named, str) else named
-        return _edges(family, options, [expected_edges(part) for part in parts])
+        return _extent(family, options, [expected_extent(part) for part in parts])
     except InputError:
-        return float
+        return size.Extent()
 
 
 def names() -> list[str]:
@@ -163,15 +164,15 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
         for_graph[family.parts] = parts
     within += (str(path),) if path else ()
     loaded = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
-    edges = _edges(family, options, [part.topology.edges for part in _listed(loaded.get(LOADED, []))])
-    size.refuse(agents, edges, family.name)
+    extent = _extent(family, options, [part.topology.extent for part in _listed(loaded.get(LOADED, []))])
+    extent.refuse(agents, family.name)
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
 
     in_file = as_networkx(source(0)) if family.weights is None else None
     weights = table["weights"] if "weights" in table else family.weights or _own_weights(in_file)
     if in_file is not None:
-        edges = partial(_constant, in_file.number_of_edges())
+        extent = size.Extent(partial(_constant, in_file.number_of_edges()))
     rule = _rule(weights).weights
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
@@ -182,7 +183,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
     notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels or _common_labels(handed), tuple(notes), edges)
+                        labels or _common_labels(handed), tuple(notes), extent)
     topology.matrix(0, checked=False)
     return topology
 
@@ -192,11 +193,15 @@ def _call(graph: Callable[..., Graph], agents: int, options: dict, t: int) -> Gr
     return graph(t, agents, **options)
 
 
-def _edges(family: Family, options: dict, parts: list[size.Edges]) -> size.Edges:
-    """n -> edges of the largest graph: what the family, or the topologies it is made of, tell; else one an agent."""
+def _extent(family: Family, options: dict, parts: list[size.Extent]) -> size.Extent:
+    """What the family, or the topologies it is made of, tell; else one edge an agent.
+
+    A family whose `graph` is annotated to return an `EdgeGraph` makes arrays.
+    """
+    arrays = inspect.get_annotations(family.graph).get("return") in (EdgeGraph, EdgeGraph.__name__)
     if family.edges is not None:
-        return partial(family.edges, **chosen(family.edges, 1, options))
-    return partial(size.together, parts) if parts else float
+        return size.Extent(partial(family.edges, **chosen(family.edges, 1, options)), arrays)
+    return size.together(parts) if parts else size.Extent(float, arrays)
 
 
 def _constant(edges: float, n: int) -> float:

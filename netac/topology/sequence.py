@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from netac.topology.edges import EdgeGraph, Graph, as_networkx
 from netac.topology.labels import Labels
+from netac.topology.size import Extent
 from netac.topology.stochastic import soundness
 from netac.utils.errors import InputError, RunError, raised
 
@@ -37,7 +38,7 @@ class Topology:
         foreign: whether a user's code or file takes part, be it as a part of a built-in topology.
         labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
         notes: what the user should know of how its files were read.
-        edges: n -> edges of its largest graph on n agents, about.
+        extent: how large its graphs are.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Topology:
     foreign: bool = True
     labels: Labels = ()
     notes: tuple[str, ...] = ()
-    edges: Callable[[int], float] = field(default=float, repr=False, compare=False)
+    extent: Extent = field(default=Extent(), repr=False, compare=False)
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from netac.utils import memory
 
 NODE, EDGE = 600, 560
-"""Bytes of an agent and of an edge: in the graph, its weight matrix, and what the certificate makes of both."""
+"""Bytes of an agent and of an edge: in a networkx graph, its weight matrix, and what the certificate makes of both."""
+ARRAY_NODE, ARRAY_EDGE = 100, 180
+"""The same where graphs are arrays."""
 OF_TEXT = {".graphml": 20, ".gexf": 20, ".gml": 30, ".edgelist": 80, ".csv": 60, ".adjlist": 80, ".net": 80}
 """Bytes of memory for a byte of a file with a graph, at least."""
 MOST_PACKED = 1032      # bytes that gzip makes one of, at most
@@ -18,19 +22,31 @@ Edges = Callable[[int], float]
 """n -> edges of the largest graph on n agents, about."""
 
 
-def nbytes(agents: int, edges: float) -> int:
-    """Bytes that a graph takes."""
-    return int(NODE * agents + EDGE * edges)
+@dataclass(frozen=True)
+class Extent:
+    """How large the graphs of a topology are.
 
-
-def refuse(agents: int, edges: Edges, name: str) -> None:
-    """Refuse a topology whose largest graph would not fit.
-
-    Raises:
-        InputError: its key is "agents".
+    Args:
+        edges: n -> edges of the largest graph on n agents, about.
+        arrays: whether graphs are made as arrays, not as networkx graphs.
     """
-    memory.refuse_number(f"the topology {name}, {edges(agents):,.0f} edges", "agents", agents,
-                         lambda n: nbytes(n, edges(n)), advice="a sparse topology such as ring")
+
+    edges: Edges = float
+    arrays: bool = False
+
+    def nbytes(self, agents: int) -> int:
+        """Bytes that the largest graph takes."""
+        node, edge = (ARRAY_NODE, ARRAY_EDGE) if self.arrays else (NODE, EDGE)
+        return int(node * agents + edge * self.edges(agents))
+
+    def refuse(self, agents: int, name: str) -> None:
+        """Refuse a topology, called `name`, whose largest graph would not fit.
+
+        Raises:
+            InputError: its key is "agents".
+        """
+        memory.refuse_number(f"the topology {name}, {self.edges(agents):,.0f} edges", "agents", agents, self.nbytes,
+                             advice="a sparse topology such as ring")
 
 
 def refuse_text(path: Path) -> None:
@@ -52,6 +68,11 @@ def refuse_text(path: Path) -> None:
             "a smaller graph, or a topology of Python, which makes its graphs when they are asked for"))
 
 
-def together(parts: Sequence[Edges], n: int) -> float:
-    """Edges of the largest graph of several topologies."""
-    return max((edges(n) for edges in parts), default=0.0)
+def together(parts: Sequence[Extent]) -> Extent:
+    """The extent of several topologies of which one is used at a time."""
+    return Extent(partial(_most, parts), all(part.arrays for part in parts))
+
+
+def _most(parts: Sequence[Extent], n: int) -> float:
+    """Edges of the largest graph."""
+    return max((part.edges(n) for part in parts), default=0.0)

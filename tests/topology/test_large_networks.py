@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from unittest import mock
 
 import networkx as nx
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 
-from netac.topology import Certificate, Topology, certificate, certify, load, spectrum
+from netac.topology import Certificate, Topology, certificate, certify, expected_extent, load, spectrum
 from netac.topology.bounds import Bounds, near_one
 from netac.topology.connectivity import smallest_block
 from netac.topology.edges import EdgeGraph, as_networkx, edges_of, from_edges
@@ -268,3 +269,18 @@ def test_connectivity_over_steps_is_networkxs(n, steps, seed, directed, periodic
     holds = [B for B in range(1, steps + 1)
              if all(connected(block * B, B) for block in range(steps if periodic else steps // B))]
     assert found == (holds[0] if holds else None)
+
+
+@pytest.mark.parametrize(("spec", "n"), [("ring", 200_000), ("complete", 1500), ("small-world", 40_000),
+                                         ({"name": "alternating", "of": ["ring", "exponential"]}, 30_000)])
+def test_sizes_are_within_a_factor_of_two(spec, n):
+    expected = expected_extent(spec).nbytes(n)
+    tracemalloc.start()
+    try:
+        topology = load(spec, n)
+        certify(topology, spectrum=False)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert topology.extent.nbytes(n) == expected
+    assert expected / 2 <= taken <= 2 * expected
