@@ -18,16 +18,17 @@ NOTES = """\
 Both columns of a row come from one run, in the same processes (those over N: in one process each): timings
 of netac and of what it is measured against alternate (A B, B A, A B, ...), a first one of each does not count, the
 figures are medians, and the range is that of the middle half of the ratios of timings taken side by side.
-Rows of an iteration or of a step a second leave out the start, as they say, and a first part of the run; rows "set-up
-included" and those of a launch or a command count all that a user waits for. One thread per process. What netac is measured against is in `benchmarks/floors/`.
+Rows of an iteration or of steps a second leave out the start, and a first part of the run; rows "set-up included" and
+those of a launch or a command count all that a user waits for. One thread per process. What netac is measured against
+is in `benchmarks/floors/`.
 
 DISROPT is optional, and its row says so where it is missing. It asks for nothing that netac's environment lacks but
 dill, autograd and cvxopt: `pip install --no-deps --target DIR disropt==0.1.9 dill autograd cvxopt`, then
 `PYTHONPATH=DIR python -m benchmarks`.
 
-JaxMARL is optional, too, in an environment of its own: `python -m venv DIR && DIR/bin/pip install jaxmarl==0.2.0 distrax`,
-then its `baselines/IPPO/ippo_ff_mpe.py` (https://github.com/FLAIROx/JaxMARL, here commit c793d095) as
-`DIR/ippo_ff_mpe.py`, and `JAXMARL=DIR python -m benchmarks`.
+JaxMARL is optional, too, in an environment of its own: `python -m venv DIR`, `DIR/bin/pip install jaxmarl==0.2.0
+distrax`, its `baselines/IPPO/ippo_ff_mpe.py` (https://github.com/FLAIROx/JaxMARL, here commit c793d095) as
+`DIR/ippo_ff_mpe.py`, then `JAXMARL=DIR python -m benchmarks`.
 """
 
 
