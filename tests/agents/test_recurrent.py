@@ -240,7 +240,7 @@ def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
         kept, advance = [], parts.sampler.advance
 
         def watched(*arguments, kept=kept, advance=advance, **more):
-            kept.append(advance(*arguments, **more))
+            kept.append(advance(*arguments, **{**more, "keep": True}))     # which tells probabilities
             return kept[-1]
 
         parts.sampler.advance = watched
