@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 if TYPE_CHECKING:          # loaded where a graph of it is asked for
     import networkx as nx
@@ -53,6 +53,9 @@ Graph: TypeAlias = Union["nx.Graph", EdgeGraph]
 """A graph as a family gives it."""
 
 
+_NO_EDGES = np.empty((2, 0), dtype=np.int64)
+
+
 def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = False,
                weight: float | None = None) -> EdgeGraph:
     """Graph on 0..n-1 with the edges u[k] -> v[k] of every pair (u, v) of integer arrays in `ends`.
@@ -60,14 +63,13 @@ def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = Fa
     Pairs with u = v are left out and repeated edges count once, so that families need no special case for small n.
     `weight` is that of every edge.
     """
-    none = np.empty(0, dtype=np.int64)
-    u, v = (np.concatenate([none, *(pair[side] for pair in ends)]) for side in (0, 1))
+    u, v = ends[0] if len(ends) == 1 else np.concatenate([_NO_EDGES, *map(np.stack, ends)], axis=1)
     if not directed:
         u, v = np.minimum(u, v), np.maximum(u, v)
     if (u == v).any():
         u, v = u[u != v], v[u != v]
     codes = u * n + v
-    if (np.diff(codes) <= 0).any():
+    if (codes[1:] <= codes[:-1]).any():
         order = np.sort(np.unique(codes, return_index=True)[1])
         order = order[np.argsort(u[order], kind="stable")]      # networkx lists edges by their first end, then as added
         u, v = u[order], v[order]
@@ -111,8 +113,12 @@ def degrees(n: int, hearer: np.ndarray) -> np.ndarray:
 
 def csr(n: int, rows: np.ndarray, columns: np.ndarray, values: np.ndarray) -> csr_array:
     """(n, n) float64 matrix with sorted indices from entries of which no two share a place."""
-    places = rows.astype(np.int32), columns.astype(np.int32)
-    return coo_array((values.astype(np.float64), places), shape=(n, n)).tocsr()
+    order = np.argsort(rows * n + columns, kind="stable")        # which finds long runs in order, as `links` gives them
+    starts = np.zeros(n + 1, dtype=np.int32)
+    np.cumsum(np.bincount(rows, minlength=n), out=starts[1:])
+    matrix = csr_array((values[order].astype(np.float64), columns[order].astype(np.int32), starts), shape=(n, n))
+    matrix.has_canonical_format = True
+    return matrix
 
 
 def weight_matrix(n: int, hearer: np.ndarray, heard: np.ndarray, weights: np.ndarray,

@@ -20,8 +20,8 @@ from netac.results.records import load_run
 from netac.utils.files import load_npz
 
 LINEAR = {"agents": 3, "iterations": 12, "env": {"name": "finite-mdp", "states": 3, "actions": 2, "seed": 1},
-          "topology": {"name": "gossip"}, "log_every": 2, "checkpoint_every": 4, "evaluate_every": 4,
-          "algorithm": {"name": "cac", "sampling": "double", "optimizer": "adam"}}
+          "topology": {"name": "periodic-complete", "period": 3}, "log_every": 2, "checkpoint_every": 4,
+          "evaluate_every": 4, "algorithm": {"name": "cac", "sampling": "double", "optimizer": "adam"}}
 TRAINER = {"agents": 2, "iterations": 6, "env": {"name": "spread", "max_cycles": 5}, "log_every": 1,
            "checkpoint_every": 2, "topology": "complete", "algorithm": {"name": "happo", "rollout": 10, "epochs": 1},
            "policy": {"name": "mlp", "hidden": [4]}, "critic": {"name": "mlp", "hidden": [4]},
