@@ -116,7 +116,7 @@ def test_tables_are_read_with_any_separator_with_quotes_and_with_a_header(tmp_pa
     nx.set_edge_attributes(graph, 0.5 if weighted else None, "weight")
     names = ["source", "target", *(["weight"] if weighted else [])]
     quoted = any(";" in str(node) or " # " in str(node) or str(node)[-2:] == " #" for node in graph) or (
-        separator == "\t" and any(str(node)[:1] == "," or str(node)[-1:] == "," for node in graph))      # or else two fields
+        separator == "\t" and any(str(node)[:1] == "," or str(node)[-1:] == "," for node in graph))
     for row in ([names] if header else []) + edges:
         if quoted:
             text.write(separator.join(f'"{cell}"' for cell in row) + "\n")
