@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 BUDGET = 32 << 20      # bytes a network may hold this way: half of what containers commonly grant in /dev/shm
 FOR_ALL = 1 << 20      # bytes that an exchange among all processes may hold
 MOST = 128             # channels, since a file stays open for each
-LOOKS = 2_000          # at announcements, of 0.15 us each, before a core is offered to others: as long as MPI is tested
+LOOKS = 500            # at announcements before a core is offered to others: about as long as MPI is tested
 IN_ORDER = platform.machine().lower() in ("x86_64", "amd64", "i686", "i386")     # see above
 
 
