@@ -125,7 +125,7 @@ def test_a_missing_folder_for_temporary_files(fake_mpirun, two_agents, tmp_path,
     without = [word for other in ("TMPDIR", "TMP", "TEMP") for word in ("-u", other)]
     chosen = {"MPIRUN": str(fake_mpirun("open-mpi-5"))}
     done = shell(["env", *without, f"{name}={place}", *words], "", **chosen)
-    told, = done.stderr.splitlines()
+    *_, told = done.stderr.splitlines()                # on a busy machine it is told before what takes long
     assert done.returncode == 2
     assert told.partition(": ")[2].removeprefix("error: ") == (
         f"{name}: is no folder for temporary files (found {short(str(place))}; valid: one that can be written "
