@@ -117,6 +117,10 @@ class Rollouts:
 
     def collect(self, theta: np.ndarray) -> Rollout:
         """T joint steps with the policies at `theta` (n, d); observations are overwritten by the next call."""
+        with self._sampler.policy.held(theta):
+            return self._collected(theta)
+
+    def _collected(self, theta: np.ndarray) -> Rollout:
         sampler, T, E = self._sampler, self._steps, self._sampler.games
         source, central = sampler.feeds[0], self._critics == "state"
         trainer = sampler.placement.rank == 0

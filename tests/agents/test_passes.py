@@ -145,3 +145,22 @@ def test_a_workspace_uses_its_memory_again_and_aligns_items():
     assert work("a", 300, 5, 7).shape == (300, 5, 7)
     np.testing.assert_array_equal(work.ones(4), np.ones((1, 1, 4)))
     np.testing.assert_array_equal(work.ones(9), np.ones((1, 1, 9)))
+
+
+@pytest.mark.parametrize("spec", [{"name": "mlp", "hidden": [64, 64]}, {"name": "cnn", "hidden": [8]}])
+def test_rows_that_are_held_give_the_same_numbers_and_are_let_go(spec):
+    rng, N, shape = np.random.default_rng(0), 3, (18,) if spec["name"] == "mlp" else (7, 7, 3)
+    made = networks("policy", spec, [shape] * N, [5] * N, list("abc"))
+    rows, seen = aligned(N, made.size), seen_by(rng, [shape] * N, 20, 0)
+    rows[:] = made.rows(1, made.agents)
+    before = [own.copy() for own in made.passes.forward(rows, seen).outputs]
+    with made.passes.held(rows):
+        for one, two in zip(made.passes.forward(rows, seen).outputs, before, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+        alone = replace(made, agents=range(1, 2)).passes
+        with alone.held(rows[1:2]):
+            own = alone.forward(rows[1:2], Seen(seen.observations[1:2])).outputs[0].copy()
+        np.testing.assert_array_equal(own, made.passes.forward(rows, seen).outputs[1])
+    rows += 1.0
+    assert all(np.abs(one - two).max() > 0.1
+               for one, two in zip(made.passes.forward(rows, seen).outputs, before, strict=True))

@@ -22,6 +22,7 @@ from netac.agents.networks._kernel import (
     Workspace,
     dense_backward,
     dense_forward,
+    dense_held,
     dense_layers,
     dense_tangents,
 )
@@ -104,6 +105,11 @@ class ImageKernel:
         names = [f"conv{k}" for k in range(1, len(self.channels) + 1)]
         return _Weights([Layer(tensor(f"{name}.weight"), tensor(f"{name}.bias")) for name in names],
                         dense_layers(tensor, len(self.hidden)))
+
+    def held(self, weights: _Weights) -> _Weights:
+        """Copies for many forward passes of few samples."""
+        convolutions = [Layer(weight.copy(), bias.copy()) for weight, bias in weights.convolutions]
+        return _Weights(convolutions, dense_held(weights.head))
 
     def forward(self, weights: _Weights, observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:

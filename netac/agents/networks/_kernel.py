@@ -71,6 +71,9 @@ class Kernel(Protocol):
     def weights(self, tensor: Tensor) -> Any:
         """The tensors as the passes use them: views."""
 
+    def held(self, weights: Any) -> Any:
+        """Copies of the weights for many forward passes of few samples, laid out as these are fastest."""
+
     def forward(self, weights: Any, observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:
         """(g) observations (M, *shape) and joint actions (M, F) -> (g, M, outputs), valid until the next pass."""
@@ -131,6 +134,11 @@ def dense_layers(tensor: Tensor, count: int) -> list[Layer]:
     """Those of `netac.agents.networks._layers.add_dense`, `count` hidden ones and the output's."""
     names = [*(f"dense{k}" for k in range(1, count + 1)), "output"]
     return [Layer(tensor(f"{name}.weight"), tensor(f"{name}.bias")[:, None, :]) for name in names]
+
+
+def dense_held(layers: list[Layer]) -> list[Layer]:
+    """Copies of the layers, with weights in memory as `dense_forward` multiplies with them: transposed."""
+    return [Layer(np.ascontiguousarray(weight.swapaxes(1, 2)).swapaxes(1, 2), bias.copy()) for weight, bias in layers]
 
 
 def dense_forward(layers: list[Layer], x: np.ndarray, between: Activation, work: Workspace) -> np.ndarray:
@@ -213,6 +221,10 @@ class DenseKernel:
     def weights(self, tensor: Tensor) -> list[Layer]:
         """The layers' weights and biases."""
         return dense_layers(tensor, len(self.hidden))
+
+    def held(self, weights: list[Layer]) -> list[Layer]:
+        """Copies for many forward passes of few samples."""
+        return dense_held(weights)
 
     def forward(self, weights: list[Layer], observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:

@@ -23,6 +23,7 @@ class _Block:
     Attributes:
         kept, passing: the numbers of the last pass for passes back, and of the last other one.
         weights: views of the bound rows, made when they are first asked for.
+        held: copies of them while they are held.
     """
 
     rows: slice
@@ -31,6 +32,7 @@ class _Block:
     passing: Workspace
     kept: Workspace = field(default_factory=Workspace)
     weights: Any = None
+    held: Any = None
 
     def views(self, rows: np.ndarray) -> Any:
         """The tensors in `rows` (n, width), as the kernel uses them."""
@@ -66,13 +68,18 @@ class Flat:
         for block in [*self._alike, *(block for group in self._alone for block in group)]:
             block.weights = None
 
+    def hold(self, rows: np.ndarray | None) -> None:
+        """Until it is None, forward passes of few samples that are not kept are those of `rows` as they are now."""
+        for block in self._alike:
+            block.held = None if rows is None else block.kernel.held(block.views(rows))
+
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, their layers stay for passes back."""
         outputs: list[np.ndarray] = []
         done: list[tuple[_Block, Workspace]] = []
         for block in self._blocks(seen):
             work = block.kept if keep else block.passing
-            found = self._forward(block, seen, work)
+            found = self._forward(block, seen, work, held=not keep)
             outputs.extend(found if keep or len(found) > 1 else found.copy())      # the next agent writes there
             done.append((block, work))
         return Pass(outputs, done)
@@ -85,12 +92,13 @@ class Flat:
             blocks += [group] if not others and samples * group.kernel.widest <= TOGETHER else alone
         return blocks
 
-    def _forward(self, block: _Block, seen: Seen, work: Workspace) -> np.ndarray:
+    def _forward(self, block: _Block, seen: Seen, work: Workspace, held: bool = False) -> np.ndarray:
         if block.weights is None:
             assert self._source is not None, "parameters are bound"
             block.weights = block.views(self._source)
         joint = None if seen.joint is None else seen.joint[block.rows]
-        return block.kernel.forward(block.weights, seen.observations[block.rows], joint, work)
+        weights = block.held if held and block.held is not None else block.weights
+        return block.kernel.forward(weights, seen.observations[block.rows], joint, work)
 
     def backward(self, done: Pass, pulls: list[np.ndarray], gradient: np.ndarray) -> None:
         """Write sum over an agent's outputs of pull x grad output into `gradient`, (n, width)."""

@@ -35,6 +35,9 @@ class Modules:
             for parameter, place, shape in own:
                 parameter.data = numbers[place].view(shape)
 
+    def hold(self, rows: np.ndarray | None) -> None:
+        """Nothing: passes of modules are what they are."""
+
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, with a graph."""
         if seen.memory is not None:

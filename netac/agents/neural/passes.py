@@ -5,6 +5,8 @@ Every agent has passes of its own: no result depends on which agents are togethe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -59,6 +61,9 @@ class Engine(Protocol):
         They stay the caller's, whose changes show in the next pass.
         """
 
+    def hold(self, rows: np.ndarray | None) -> None:
+        """Until it is None, `rows` stay as they are, which may make passes that are not kept faster."""
+
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, for passes back, and only the last such pass is of use."""
 
@@ -99,6 +104,16 @@ class Passes:
             self._engine.bind(self._bound)
         if not same_storage(self._bound, self._source):
             self._bound[:] = rows
+
+    @contextmanager
+    def held(self, rows: np.ndarray) -> Iterator[None]:
+        """Within it `rows` stay as they are, which makes many passes that are not kept faster."""
+        self._bind(rows)
+        self._engine.hold(self._bound)
+        try:
+            yield
+        finally:
+            self._engine.hold(None)
 
     def forward(self, rows: np.ndarray, seen: Seen, keep: bool = False) -> Pass:
         """Every agent's output for its own observations; kept for `again` if `keep`.
