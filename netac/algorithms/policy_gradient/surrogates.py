@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,15 +20,30 @@ class Surrogate:
     Attributes:
         weights: (..., M): sum_e weights_e grad log pi(a_e|s_e) is the gradient of the *sum* of its samples; 0 where not
             active.
-        value: (...) its mean over the active samples.
-        improvement: (...) value less what it was at the old policy, where all ratios are 1.
-        outside: (...) fraction of the active samples whose ratio is outside the clip range.
+        measure: gives value, improvement and outside, which steps of learning do not ask for.
     """
 
     weights: np.ndarray
-    value: np.ndarray
-    improvement: np.ndarray
-    outside: np.ndarray
+    measure: Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @cached_property
+    def _measures(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.measure()
+
+    @property
+    def value(self) -> np.ndarray:
+        """(...) its mean over the active samples."""
+        return self._measures[0]
+
+    @property
+    def improvement(self) -> np.ndarray:
+        """(...) value less what it was at the old policy, where all ratios are 1."""
+        return self._measures[1]
+
+    @property
+    def outside(self) -> np.ndarray:
+        """(...) fraction of the active samples whose ratio is outside the clip range."""
+        return self._measures[2]
 
 
 def ratios(log_ratio: np.ndarray) -> np.ndarray:
@@ -45,9 +62,13 @@ def clipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = No
     """
     ratio, M = ratios(kept(log_ratio, active)), kept(M, active)
     free, bound = ratio * M, np.clip(ratio, 1.0 - epsilon, 1.0 + epsilon) * M
-    objective = np.minimum(free, bound)
-    return Surrogate(kept(np.where(free <= bound, free, 0.0), active), average(objective, active),
-                     average(objective - M, active), average(np.abs(ratio - 1.0) > epsilon, active))
+
+    def measure() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        objective = np.minimum(free, bound)
+        return (average(objective, active), average(objective - M, active),
+                average(np.abs(ratio - 1.0) > epsilon, active))
+
+    return Surrogate(kept(np.where(free <= bound, free, 0.0), active), measure)
 
 
 def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = None) -> Surrogate:
@@ -58,9 +79,13 @@ def unclipped(log_ratio: np.ndarray, M: np.ndarray, active: np.ndarray | None = 
     """
     log_ratio, M = kept(log_ratio, active), kept(M, active)
     objective = ratios(log_ratio) * M
-    gain = np.expm1(np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)) * M
-    value = average(objective, active)
-    return Surrogate(kept(objective, active), value, average(gain, active), np.zeros_like(value))
+
+    def measure() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        gain = np.expm1(np.clip(log_ratio, -LARGEST_LOG_RATIO, LARGEST_LOG_RATIO)) * M
+        value = average(objective, active)
+        return value, average(gain, active), np.zeros_like(value)
+
+    return Surrogate(kept(objective, active), measure)
 
 
 def effective_sample_size(log_factor: np.ndarray, active: np.ndarray | None = None) -> np.ndarray:
