@@ -56,12 +56,6 @@ def _inverted(below: np.ndarray, total: np.ndarray, uniforms: np.ndarray) -> np.
     return np.add.reduce(below[..., :-1, None] <= at[..., None, :], axis=-2)
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the softmax along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
 def logit_score_norms(pi: np.ndarray) -> np.ndarray:
     """|d log pi(a) / d logits|^2 = 1 - 2 pi_a + sum_b pi_b^2 of every action a: (..., A) -> (..., A)."""
     pi = np.asarray(pi, dtype=float)

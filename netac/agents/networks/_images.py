@@ -17,13 +17,12 @@ from numpy.lib.stride_tricks import as_strided
 from netac.agents.networks._kernel import (
     ACTIVATIONS,
     Activation,
+    DenseKernel,
     Layer,
     Tensor,
     Workspace,
     dense_backward,
     dense_forward,
-    dense_held,
-    dense_layers,
     dense_tangents,
 )
 
@@ -78,38 +77,30 @@ class ImageKernel:
 
     Attributes:
         channels: of the convolutions.
-        joint: F, numbers of a joint action; 0: none.
-        hidden, outputs: widths of the dense layers.
+        head: the dense layers of what these give, with the activation of them all.
     """
 
     images: Images
     channels: tuple[int, ...]
-    joint: int
-    hidden: tuple[int, ...]
-    outputs: int
-    activation: str
+    head: DenseKernel
 
     @property
     def widest(self) -> int:
         """Most numbers a sample has in a layer: those of windows."""
         before, around = (self.images.shape[2], *self.channels), self.images.kernel**2
         windows = (channels * around * pixels for channels, pixels in zip(before, self.images.pixels[1:], strict=False))
-        return max(*windows, self._flat + self.joint, *self.hidden, self.outputs)
-
-    @property
-    def _flat(self) -> int:
-        return self.channels[-1] * self.images.pixels[-1]
+        return max(*windows, self.head.widest)
 
     def weights(self, tensor: Tensor) -> _Weights:
         """The layers' weights and biases."""
         names = [f"conv{k}" for k in range(1, len(self.channels) + 1)]
         return _Weights([Layer(tensor(f"{name}.weight"), tensor(f"{name}.bias")) for name in names],
-                        dense_layers(tensor, len(self.hidden)))
+                        self.head.weights(tensor))
 
     def held(self, weights: _Weights) -> _Weights:
         """Copies for many forward passes of few samples."""
         convolutions = [Layer(weight.copy(), bias.copy()) for weight, bias in weights.convolutions]
-        return _Weights(convolutions, dense_held(weights.head))
+        return _Weights(convolutions, self.head.held(weights.head))
 
     def forward(self, weights: _Weights, observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:
@@ -131,8 +122,8 @@ class ImageKernel:
         """Write sum over samples of pull (g, M, outputs) x grad output into `gradients`."""
         agents, M = pull.shape[:2]
         d = dense_backward(weights.head, gradients.head, pull, self._between, work)
-        flat = work("flat", agents, self._flat, M)
-        np.matmul(weights.head[0].weight[:, :, :self._flat].swapaxes(1, 2), d.swapaxes(1, 2), out=flat)
+        flat = work("flat", agents, self.head.inputs, M)
+        np.matmul(weights.head[0].weight[:, :, :self.head.inputs].swapaxes(1, 2), d.swapaxes(1, 2), out=flat)
         d = flat.reshape(agents, self.channels[-1], -1)
         for k in reversed(range(len(self.channels))):
             below = work[f"c{k + 1}"]
@@ -145,8 +136,7 @@ class ImageKernel:
 
     def slopes(self, weights: _Weights, pull: np.ndarray, work: Workspace) -> np.ndarray:
         """pull x d output / d joint action: (g, M, F)."""
-        d = dense_backward(weights.head, None, pull, self._between, work)
-        return np.matmul(d, weights.head[0].weight[:, :, self._flat:])
+        return self.head.slopes(weights.head, pull, work)
 
     def tangents(self, weights: _Weights, directions: _Weights, work: Workspace) -> np.ndarray:
         """The derivative of the outputs along `directions`: (g, M, outputs)."""
@@ -164,18 +154,18 @@ class ImageKernel:
 
     @property
     def _between(self) -> Activation:
-        return ACTIVATIONS[self.activation]
+        return ACTIVATIONS[self.head.activation]
 
     def _seen(self, x: np.ndarray, joint: Sequence[np.ndarray] | None, M: int, work: Workspace,
               name: str = "") -> np.ndarray:
         """What the dense layers see of images (g, channels, H W M) and joint actions (M, F): (g, M, inputs)."""
-        turned = x.reshape(len(x), self._flat, M).swapaxes(1, 2)
+        turned = x.reshape(len(x), self.head.inputs, M).swapaxes(1, 2)
         if joint is None:
             return turned
-        seen = work(f"{name}x", len(x), M, self._flat + self.joint)
-        seen[:, :, :self._flat] = turned
+        seen = work(f"{name}x", len(x), M, self.head.inputs + self.head.joint)
+        seen[:, :, :self.head.inputs] = turned
         for row, others in zip(seen, joint, strict=True):
-            row[:, self._flat:] = others
+            row[:, self.head.inputs:] = others
         return seen
 
     def _windows(self, k: int, x: np.ndarray, M: int, work: Workspace, name: str = "") -> np.ndarray:

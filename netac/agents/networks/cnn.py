@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from netac.agents.networks._images import ImageKernel, Images, after
-from netac.agents.networks._kernel import ACTIVATIONS
+from netac.agents.networks._kernel import ACTIVATIONS, DenseKernel
 from netac.agents.networks._layers import Activation, Width, activation, add_dense, dense, gain_of, started
 from netac.agents.networks._torch import torch
 from netac.utils.errors import InputError
@@ -47,8 +47,10 @@ def kernel(settings: Settings, observation: tuple[int, ...], outputs: int, joint
     """The same without torch, for tanh, relu and elu."""
     if settings.activation not in ACTIVATIONS:
         return None
-    return ImageKernel(_images(settings, observation), tuple(settings.channels), joint, tuple(settings.hidden), outputs,
-                       settings.activation)
+    images = _images(settings, observation)
+    flat = settings.channels[-1] * images.pixels[-1]
+    return ImageKernel(images, tuple(settings.channels), DenseKernel(
+        flat, joint, tuple(settings.hidden), outputs, settings.activation))
 
 
 def _images(settings: Settings, observation: tuple[int, ...]) -> Images:
