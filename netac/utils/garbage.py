@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from netac.utils.libc import function
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3      # of glibc's mallopt(3)
 KEPT = 2**25                                     # bytes of freed memory that stay, and of blocks that are taken from it
@@ -41,12 +42,10 @@ def iterating() -> Iterator[None]:
 
 def _keep_freed() -> None:
     """Let glibc keep some megabytes of freed memory; other C libraries do as they please."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, KEPT)
-    mallopt(M_TRIM_THRESHOLD, 2 * KEPT)
+    mallopt = function("mallopt")
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, 2 * KEPT)
 
 
 def no_more() -> None:

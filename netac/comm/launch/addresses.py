@@ -26,10 +26,10 @@ def lay_out_alike(processes: int, cores: int, environ: Mapping[str, str] = os.en
     """
     if not 0 < cores < processes or environ.get(KEEP) == "1":
         return False
-    try:
-        import ctypes
-        personality = ctypes.CDLL(None).personality
-    except (ImportError, OSError, AttributeError):
+    from netac.utils.libc import function
+    personality = function("personality")
+    if personality is None:
         return False
-    now = personality(ctypes.c_ulong(_ASK))
-    return now != -1 and personality(ctypes.c_ulong(now | _NOT_RANDOM)) != -1
+    from ctypes import c_ulong
+    now = personality(c_ulong(_ASK))
+    return now != -1 and personality(c_ulong(now | _NOT_RANDOM)) != -1
