@@ -14,7 +14,7 @@ from netac.experiment.run import run
 
 PROCESSES = 1
 GAMES, STEPS, PASSES = 20, 200, 5
-WARM, ITERATIONS, BLOCKS = 5, 30, 7        # those of warm-up are among netac's iterations, and are not timed
+WARM, ITERATIONS, BLOCKS = 10, 40, 7       # those of warm-up are among netac's iterations, and are not timed
 FLOOR = Path(__file__).parents[1] / "floors" / "jaxmarl_ippo.py"
 SCRIPT = "ippo_ff_mpe.py"
 WHERE = "JAXMARL"                          # the environment variable that names the folder

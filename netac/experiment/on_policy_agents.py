@@ -74,9 +74,11 @@ class Central(CentrallyTrained):
         value: V of the global state, or Q of it and the joint action (of one critic), or V of observations (of all
             agents).
         needs: `netac.algorithms.centralized._on_policy.TrainerRequirements`.
+        log_every: iterations between those whose diagnostics are written.
     """
 
     policy: NeuralPolicy
+    log_every: int = 1
 
     def agents(self, local: range, seed: int, settings: OnPolicy) -> OnPolicyAgents:
         """The agents `local`, at their initial values; on process 0 with the trainer's critic."""
@@ -95,7 +97,7 @@ class Central(CentrallyTrained):
                 np.zeros((len(mine), 3)), settings, seed, self.needs.value == "action")
         own = self.needs.critics == "observation"
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
-                              OnPolicyReport(np.zeros((len(local), len(COLUMNS)))))
+                              OnPolicyReport(np.zeros((len(local), len(COLUMNS))), self.log_every))
 
 
 def make(experiment: Experiment, environment: Environment, needs: TrainerRequirements, settings: OnPolicy) -> Central:
@@ -143,7 +145,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     if policies.memory:
         _refuse_chunks(experiment.envs, settings)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
-                   experiment.normalise, settings, notes)
+                   experiment.normalise, settings, notes, log_every=experiment.log_every)
 
 
 def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy,

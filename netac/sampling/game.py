@@ -254,7 +254,7 @@ class GameSampler:
             RunError: a number is not finite.
         """
         for agent, own in zip([*self._agents, None], [*view.obs, view.state], strict=True):
-            if own is not None and not isfinite(np.add.reduce(own, axis=None)) and not np.isfinite(own).all():
+            if own is not None and not isfinite(np.vdot(own, own)) and not np.isfinite(own).all():
                 what = f"observation in game {np.argwhere(~np.isfinite(own))[0, 0]}" if agent is not None else (
                     "global state")
                 raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)

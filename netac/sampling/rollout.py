@@ -130,10 +130,14 @@ class Rollouts:
                 assert source.view.state is not None, "the trainer sees the state"
                 self._states = [_block(T * E, source.view.state.shape[1:])]
         seen = self._states if central else self._obs
+        n, N = len(theta), sampler.placement.agents
+        judged = n if not central else N if trainer else 0     # agents whose rewards the critics here learn from
         own: list[list[np.ndarray]] = [[] for _ in theta]
         finals: list[list[np.ndarray]] = [[] for _ in seen]
-        active, done, ended, present = np.empty((len(theta), T, E)), np.empty((T, E)), [], []
-        r, everyone, worthless, part, left, memories, joint, foreseen = [], [], [], [], [], [], [], []
+        active, done, present, ended = np.empty((n, T, E)), np.empty((T, E)), np.empty((N, T, E), dtype=bool), []
+        r, everyone = np.empty((n, T, E)), np.empty((N if trainer else 0, T, E))
+        bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
+        memories, joint, foreseen = [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
                 memories.append(source.memory.copy())
@@ -143,21 +147,18 @@ class Rollouts:
                 block[now] = shown
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
-            active[:, t], done[t] = step.active, step.again
-            present.append(step.view.active)
-            r.append(step.r)
+            active[:, t], done[t], present[:, t], r[:, t] = step.active, step.again, step.view.active, step.r
             if trainer:
                 assert step.outcome.everyone is not None, "the trainer steps the games"
-                everyone.append(step.outcome.everyone.r)
+                everyone[:, t] = step.outcome.everyone.r
             if central and trainer:
                 self._states[0][now] = step.view.state
-                worthless.append(~step.outcome.valued)
-                part.append(step.view.active)
+                bootstrap_mask[:, t] = step.outcome.valued
                 if self._encode is not None:
                     joint.append(self._encode(step.joint, step.view.active))
             elif not central:
-                worthless.append(step.outcome.terminated)
-                left.append(step.again | ~step.after.active[sampler.placement.local.start:sampler.placement.local.stop])
+                np.subtract(1.0, step.outcome.terminated, out=bootstrap_mask[:, t])
+                left[:, t] = step.again | ~step.after.active[sampler.placement.local.start:sampler.placement.local.stop]
             if step.again.any() or t == T - 1:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
@@ -173,14 +174,13 @@ class Rollouts:
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
             active=None if active.all() else active.reshape(len(theta), T * E), seen=seen,
-            final_obs=[np.concatenate(final) for final in finals], ended=np.concatenate(ended), r=_by_agent(r, T, E),
-            everyone=_by_agent(everyone, T, E), bootstrap_mask=1.0 - _by_agent(worthless, T, E),
-            taking_part=_by_agent(part, T, E) if central else active, done=done,
-            ends=done[None] if central else _by_agent(left, T, E),
+            final_obs=[np.concatenate(final) for final in finals], ended=np.concatenate(ended), r=r, everyone=everyone,
+            bootstrap_mask=bootstrap_mask, taking_part=present[:judged].astype(float) if central else active, done=done,
+            ends=done[None] if central else left,
             sequences=self._sequences(memories, done) if memories else None,
             joint=[np.concatenate(joint)] if joint else [],
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
-            present=None if np.all(present) else np.mean(present, axis=1).ravel())
+            present=None if present.all() else present.mean(axis=0).ravel())
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
         """A joint action in s', (E, F), of the agents that go on or, where the game ended, that were truncated with
@@ -200,11 +200,6 @@ class Rollouts:
         fresh[1:] = done[:-1] > 0
         T, E = done.shape
         return Sequences(chunked(T, E, self._chunk), list(np.concatenate(memories, axis=1)), fresh.ravel())
-
-
-def _by_agent(steps: list[np.ndarray], T: int, E: int) -> np.ndarray:
-    """T arrays (agents, E) -> (agents, T, E), double; without any, an array of no rows."""
-    return np.stack(steps, axis=1).astype(float) if steps else np.empty((0, T, E))
 
 
 def _block(samples: int, shape: tuple[int, ...]) -> np.ndarray:

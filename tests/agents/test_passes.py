@@ -101,6 +101,38 @@ def test_an_agents_bits_do_not_depend_on_who_is_beside_it(spec, N, M, seed, join
                                       gradient[agent])
 
 
+@settings(max_examples=30, deadline=None)
+@given(spec=st.one_of(DENSE, IMAGES), alike=st.lists(st.integers(1, 3), min_size=1, max_size=3), M=st.integers(1, 6),
+       together=st.sampled_from([0, 2**15]), seed=st.integers(0, 10**6), kept=st.booleans())
+def test_passes_in_parts_have_the_bits_of_passes_of_all(spec, alike, M, together, seed, kept):
+    """... and cover all agents once, in order; what was kept is used as it is."""
+    rng = np.random.default_rng(seed)
+    shape = (3,) if spec["name"] == "mlp" else (2, 5, 6) if spec["layout"] == "channels-first" else (5, 6, 2)
+    outputs = [k for k, count in enumerate(alike, 1) for _ in range(count)]
+    shapes = [shape] * len(outputs)
+    passes, _, rows = both(spec, shapes, outputs, 0, rng)
+    seen, pulls = seen_by(rng, shapes, M, 0), [rng.standard_normal((M, size)) for size in outputs]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat, "TOGETHER", together)
+        done = passes.again(rows, seen)
+        whole = [own.copy() for own in done.outputs]
+        gradient = passes.backward(done, pulls).copy()
+        if kept:
+            passes.forward(rows, seen, keep=True)
+        parts, last = [], 0
+        passes.gradient.fill(np.nan)
+        for part in passes.each(rows, seen):
+            assert part.rows.start == last
+            last = part.rows.stop
+            for own, wanted in zip(part.outputs, whole[part.rows], strict=True):
+                np.testing.assert_array_equal(own, wanted)
+            passes.backward(part, pulls[part.rows])
+            parts.append(part)
+    assert last == len(shapes)
+    assert len(parts) == (1 if kept else len(shapes) if not together else len(alike))
+    np.testing.assert_array_equal(passes.gradient, gradient)
+
+
 @pytest.mark.parametrize("spec", [{"name": "mlp", "hidden": [64, 64]}, {"name": "mlp", "hidden": [32], "activation":
                                                                         "relu"}])
 @pytest.mark.parametrize("M", [1, 20, 4000])

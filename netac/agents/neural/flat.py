@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,7 @@ from netac.agents.networks._kernel import Kernel, Tensor, Workspace
 from netac.agents.neural.passes import Pass, Seen
 from netac.agents.neural.tensors import Tensors
 
-TOGETHER = 2**18      # numbers in an agent's widest layer up to which alike agents are computed with one call
+TOGETHER = 2**16      # numbers in an agent's widest layer up to which alike agents are computed with one call
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +84,11 @@ class Flat:
             done.append((block, work))
         return Pass(outputs, done)
 
+    def each(self, seen: Seen) -> Iterator[Pass]:
+        """Passes for passes back, in parts that take turns with the same memory."""
+        for block in self._blocks(seen):
+            yield Pass(list(self._forward(block, seen, block.passing)), [(block, block.passing)], block.rows.start)
+
     def _blocks(self, seen: Seen) -> list[_Block]:
         """Agents with few numbers together, since calls take time; others one by one, since caches are small."""
         blocks = []
@@ -101,14 +106,15 @@ class Flat:
         return block.kernel.forward(weights, seen.observations[block.rows], joint, work)
 
     def backward(self, done: Pass, pulls: list[np.ndarray], gradient: np.ndarray) -> None:
-        """Write sum over an agent's outputs of pull x grad output into `gradient`, (n, width)."""
+        """Write sum over an agent's outputs of pull x grad output into its row of `gradient`, (n, width)."""
         if self._gradient is not gradient:
             self._gradient, self._gradients = gradient, {}
         for block, work in done.inner:
             into = self._gradients.get(id(block))
             if into is None:
                 into = self._gradients[id(block)] = block.views(gradient)
-            block.kernel.backward(block.weights, into, _together(pulls[block.rows], work), work)
+            own = slice(block.rows.start - done.first, block.rows.stop - done.first)
+            block.kernel.backward(block.weights, into, _together(pulls[own], work), work)
 
     def slopes(self, seen: Seen) -> list[np.ndarray]:
         """The derivative of every agent's one output along its joint action: (M, F) each."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -50,6 +50,10 @@ class Modules:
                        for row, (module, own) in enumerate(zip(self._modules, taken, strict=True))]
         return Pass([output.detach().numpy() for output in outputs], outputs)
 
+    def each(self, seen: Seen) -> Iterator[Pass]:
+        """All agents' passes at once."""
+        yield self.forward(seen, True)
+
     def _step(self, observations: list[np.ndarray], memory: np.ndarray) -> Pass:
         outputs = []
         with torch.no_grad():
@@ -60,7 +64,7 @@ class Modules:
         return Pass([output.numpy() for output in outputs], None)
 
     def backward(self, done: Pass, pulls: list[np.ndarray], gradient: np.ndarray) -> None:
-        """Add sum over an agent's outputs of pull x grad output to `gradient`, (n, width) zeros."""
+        """Add sum over an agent's outputs of pull x grad output to its row of `gradient`, (n, width), zeros so far."""
         outputs: list[torch.Tensor] = done.inner
         if self._gradient is not gradient:
             self._gradient = gradient

@@ -39,17 +39,24 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Pass:
-    """A forward pass.
+    """A forward pass of all agents, or of some that come one after the other.
 
     Attributes:
-        outputs: (n) arrays (M, outputs_i), single precision, valid until the next pass.
+        outputs: one array (M, outputs_i) for each of them, single precision, valid until the next pass.
         inner: what its engine keeps of it for a backward pass.
+        first: the row of the first of them.
         known: what was computed from the outputs, by name, and need not be computed again.
     """
 
     outputs: list[np.ndarray]
     inner: Any
+    first: int = 0
     known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> slice:
+        """Whose it is."""
+        return slice(self.first, self.first + len(self.outputs))
 
 
 class Engine(Protocol):
@@ -67,8 +74,11 @@ class Engine(Protocol):
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, for passes back, and only the last such pass is of use."""
 
+    def each(self, seen: Seen) -> Iterator[Pass]:
+        """As `forward` with `keep`, in parts: each of use until the next one is asked for."""
+
     def backward(self, done: Pass, pulls: list[np.ndarray], gradient: np.ndarray) -> None:
-        """Add sum over an agent's outputs of pull x grad output to `gradient`, (n, width) zeros."""
+        """Add sum over an agent's outputs of pull x grad output to its row of `gradient`, (n, width), zeros so far."""
 
     def slopes(self, seen: Seen) -> list[np.ndarray]:
         """The derivative of every agent's one output along its joint action: (M, F) each, single precision."""
@@ -141,13 +151,24 @@ class Passes:
             self._kept = None
         return done
 
+    def each(self, rows: np.ndarray, seen: Seen) -> Iterator[Pass]:
+        """As `again`, in parts: a pass back of some agents comes before the pass forth of others.
+
+        What a pass back reads was then written a moment ago, and is still in the cache.  One that was kept is whole.
+        """
+        self._bind(rows)
+        if self._kept is not None and seen.is_that(self._kept[0]):
+            yield self.again(rows, seen)
+        else:
+            yield from self._engine.each(seen)
+
     def backward(self, done: Pass, pulls: list[np.ndarray]) -> np.ndarray:
-        """sum over an agent's outputs of pull x grad output: `gradient`, overwritten by the next call.
+        """sum over an agent's outputs of pull x grad output: its row of `gradient`, overwritten by the next call for it.
 
         Args:
-            pulls: (n) arrays (M, outputs_i).
+            pulls: an array (M, outputs_i) for each agent of the pass.
         """
-        self.gradient.fill(0.0)
+        self.gradient[done.rows].fill(0.0)
         self._engine.backward(done, pulls, self.gradient)
         return self.gradient
 

@@ -14,7 +14,7 @@ parameters nor the observations may change their values.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,6 +33,7 @@ from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
 
 LOG_STD = "log_std"
+Weigh = Callable[[slice, np.ndarray], np.ndarray]      # rows of agents, their log pi (g, M) -> weights (g, M)
 Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete actions, None for vectors
 
 
@@ -150,7 +151,8 @@ class NeuralPolicy(PolicyNetworks):
         done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
         for rows, pi in self._distributions(theta, done):
-            drawn.append((rows, pi.mode() if uniforms is None else pi.sample(uniforms[rows])))
+            drawn.append((rows, pi.mode() if uniforms is None else pi.sample(
+                uniforms if len(rows) == len(obs) else uniforms[rows])))
             chances.append((rows, pi.probabilities if keep else None))
         return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
 
@@ -183,13 +185,33 @@ class NeuralPolicy(PolicyNetworks):
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
         """sum_e sample_weight[i, e] (weights[i, e] grad log pi_i(a_e|o_e) + entropy grad H(pi_i(.|o_e))), (n, d)."""
         done = self.networks.passes.again(theta, self._seen(b))
-        sample_weight, bonus, pulls = b.sample_weight, None, []
+        return self._pulled(theta, b, done, weights, b.sample_weight)
+
+    def gradient_by(self, theta: np.ndarray, b: Transitions, weigh: Weigh, joint: bool = False) -> np.ndarray:
+        """`gradient` with weights that depend on log pi_i(a_e|o_e) at theta, computed for some agents after the others.
+
+        Args:
+            joint: whether weights depend on other agents' log pi, too: then `weigh` is called once, for all n.
+        """
+        passes, seen, sample_weight = self.networks.passes, self._seen(b), b.sample_weight
+        for done in [passes.again(theta, seen)] if joint else passes.each(theta, seen):
+            now = np.empty((len(done.outputs), len(b.own[0])))
+            for rows, pi in self._distributions(theta, done):
+                now[self._among(done, rows)] = pi.log_prob(np.stack([b.own[row] for row in rows]))
+            weights = weigh(done.rows, now)
+            self._pulled(theta, b, done, weights, None if sample_weight is None else sample_weight[done.rows])
+        return passes.gradient
+
+    def _pulled(self, theta: np.ndarray, b: Transitions, done: Pass, weights: np.ndarray,
+                sample_weight: np.ndarray | None) -> np.ndarray:
+        """`gradient`, in its rows of the agents of `done`, given their weights (g, M)."""
+        bonus, pulls = None, []
         if self.entropy:
             bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
         weights = weights if sample_weight is None else weights * sample_weight
         for rows, pi in self._distributions(theta, done):
-            own = np.stack([b.own[row] for row in rows])
-            pulls.append((rows, *pi.pull(own, weights[rows, :, None], None if bonus is None else bonus[rows, :, None])))
+            own, here = np.stack([b.own[row] for row in rows]), self._among(done, rows)
+            pulls.append((rows, *pi.pull(own, weights[here, :, None], None if bonus is None else bonus[here, :, None])))
         return self._backward(done, pulls)
 
     def score_products(self, theta: np.ndarray, b: Transitions, h: np.ndarray) -> np.ndarray:
@@ -217,18 +239,25 @@ class NeuralPolicy(PolicyNetworks):
         return self._backward(done, pulls)
 
     def _distributions(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
-        """Of each group of agents: their rows, and what they draw (g, M) actions from."""
+        """Of each group of agents of the pass: their rows, and what they draw (g, M) actions from."""
         if "distributions" not in done.known:
+            of_pass = range(done.rows.start, done.rows.stop)
+            groups = ((family, [row for row in rows if row in of_pass]) for family, rows in self._groups)
             done.known["distributions"] = [
-                (rows, family(_stacked(done.outputs, rows), self._log_std(theta, family, rows)))
-                for family, rows in self._groups]
+                (rows, family(_stacked(done.outputs, self._among(done, rows)), self._log_std(theta, family, rows)))
+                for family, rows in groups if rows]
         return done.known["distributions"]
+
+    @staticmethod
+    def _among(done: Pass, rows: list[int]) -> list[int]:
+        """Where the agents with these rows are among those of the pass."""
+        return [row - done.first for row in rows] if done.first else rows
 
     def _backward(self, done: Pass,
                   pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
         """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside, (g, M, ...)."""
-        gradient = self.networks.passes.backward(done, _dealt(((rows, pull) for rows, pull, _ in pulls),
-                                                              len(done.outputs)))
+        gradient = self.networks.passes.backward(done, _dealt(
+            ((self._among(done, rows), pull) for rows, pull, _ in pulls), len(done.outputs)))
         for rows, _, beside in pulls:
             if beside is not None:
                 for row, each in zip(rows, beside, strict=True):

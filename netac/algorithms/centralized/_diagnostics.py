@@ -50,28 +50,41 @@ class OnPolicyReport:
 
     Attributes:
         rows: (n, 7) numbers of `COLUMNS` of this process's agents; expected gains in units of the trainer's advantages.
-        whole: (N, 7) of all agents, in units of rewards; on the trainer.
+        every: iterations between those that are reported.
+        whole: (N, 7) of all agents, in units of rewards; on the trainer, of an iteration that was measured.
         trace: mean reward per step of the last trajectories, the gain expected of the last update, and, of the update
             before it, the gain that was expected and the one measured, which is the difference of the rewards.
     """
 
     rows: np.ndarray
+    every: int = 1
     whole: np.ndarray | None = None
     trace: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))
     columns: ClassVar[tuple[str, ...]] = (*COLUMNS, "expected_gain_before", "measured_gain_before")
 
-    def close(self, links: TrainerLinks, reward: float, scale: float) -> None:
+    def measures(self, k: int, last: int) -> bool:
+        """Whether iteration k, of those before `last`, is measured: it or the next one is reported.
+
+        A report tells how much the update before was expected to gain, too.
+        """
+        return (k + 1) % self.every == 0 or (k + 2) % self.every == 0 or k + 2 >= last
+
+    def close(self, links: TrainerLinks, reward: float, scale: float, measured: bool) -> None:
         """Collect the rows after an iteration.
 
         Args:
             reward: mean reward per step of its trajectories.
             scale: by which the trainer divided its advantages.
+            measured: whether `rows` are those of this iteration.
         """
-        self.whole = links.gather(self.rows, counted=False)
+        self.whole = links.gather(self.rows, counted=False) if measured else None
+        gain = np.nan
         if self.whole is not None:
             self.whole[:, -1] *= scale
+            gain = self.whole[:, -1].sum()
+        if links.is_trainer:
             before, expected, *_ = self.trace
-            self.trace[:] = reward, self.whole[:, -1].sum(), expected, reward - before
+            self.trace[:] = reward, gain, expected, reward - before
 
     def table(self) -> list[dict[str, float | int | str]]:
         """A row for each agent, and one for all, with the bound of the joint policy's total variation.

@@ -47,7 +47,9 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         improve(i, learner, own, old, M)
         after = policy.distributions(theta, own)[0]
         log_ratio = kept(after.log_prob(own.own[0])[None] - old, own.active)
-        agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon, scale)
+        if session.measured:
+            agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon,
+                                               scale)
         return np.stack([log_factor + log_ratio[0], A])
 
     load = np.stack([np.zeros(samples), session.A[0]]) if links.is_trainer else None

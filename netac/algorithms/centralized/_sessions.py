@@ -26,6 +26,7 @@ class Session:
         k: the iteration.
         b: trajectories of pi_k.
         alpha: the step size of policies.
+        measured: whether its diagnostics are asked for.
         A: (critics, M) advantages: the trainer's, of no rows on other processes, or (n, M) each agent's own.
         own: whether they are each agent's own.
     """
@@ -33,6 +34,7 @@ class Session:
     k: int
     b: Rollout
     alpha: np.ndarray
+    measured: bool
     _beta: np.ndarray
     _agents: OnPolicyAgents
     _links: TrainerLinks
@@ -61,7 +63,8 @@ class Session:
         self.fit_critics()
         self._links.meet()
         everyone = self.b.everyone
-        self._agents.report.close(self._links, float(everyone.mean()) if len(everyone) else 0.0, self._scale)
+        self._agents.report.close(self._links, float(everyone.mean()) if len(everyone) else 0.0, self._scale,
+                                  self.measured)
 
 
 def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy,
@@ -76,7 +79,8 @@ def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
         b = rollouts.collect(agents.parameters.theta)
         judged = critics.judge(b, _rewards(b, links, settings, agents.critics_are_local))
         left = np.array(1.0 - k / times.stop if settings.decay == "linear" else 1.0, dtype)
-        session = Session(k, b, alpha * left, beta * left, agents, links, settings, judged)
+        session = Session(k, b, alpha * left, agents.report.measures(k, times.stop), beta * left, agents, links,
+                          settings, judged)
         if not critics.of_actions:
             session.use(judged.advantages.reshape(len(judged.advantages), b.done.size), agents.critics_are_local)
         yield session

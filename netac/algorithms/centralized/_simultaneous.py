@@ -37,7 +37,10 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     old = _log_densities(before, b.own)
     parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, links.placement.agents + 1,
                  chunks=own.chunks)
-    ascend(together, own, old, A, weigh, session.alpha, parts, samples // minibatches, links.mean if shared else None)
+    ascend(together, own, old, A, weigh, session.alpha, parts, samples // minibatches, links.mean if shared else None,
+           joint)
+    if not session.measured:
+        return
     after = together.policy.distributions(together.theta, own)
     log_ratio, nothing = kept(_log_densities(after, b.own) - old, b.active), np.zeros((1, samples))
     for row, (then, now) in enumerate(zip(before, after, strict=True)):

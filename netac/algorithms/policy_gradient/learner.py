@@ -43,22 +43,27 @@ def learners(policy: PolicyT, theta: np.ndarray, optimizer: Optimizer, agents: r
 
 def ascend(learner: Learner[NeuralPolicy], b: Transitions, old: np.ndarray, M: np.ndarray,
            weigh: Callable[..., Surrogate], alpha: np.ndarray, parts: Iterator[np.ndarray | None], size: int,
-           whole: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+           whole: Callable[[np.ndarray], np.ndarray] | None = None, joint: bool = False) -> None:
     """Gradient steps up a surrogate, each along sum_e w_e grad log pi(a_e|o_e).
 
     The weights w are those of `weigh(log ratios, M, active)` at the parameters before the step.
 
     Args:
-        old: (n, M) log probabilities at the old policy, which is the one at the parameters as they are.
+        old: (n, M) log probabilities at the old policy.
         M: (n, M) what the ratios are multiplied with.
         parts: the samples of each step; None: all.
         size: how many samples a step has.
         whole: applied to the gradients (n, d) before a step, e.g. their mean over all agents.
+        joint: whether an agent's weights depend on the other agents' ratios.
     """
     policy, theta, direction = learner.policy, learner.theta, learner.direction(size)
-    for step, part in enumerate(parts):
+    for part in parts:
         here, then, worth = (b, old, M) if part is None else (b.take(part), old[:, part], M[:, part])
-        now = old if part is None and not step else policy.log_prob(theta, here)
-        surrogate = weigh(now - then, worth, here.active)
-        gradient = policy.gradient(theta, here, surrogate.weights)
+        gradient = policy.gradient_by(theta, here, _weights(weigh, then, worth, here.active), joint)
         theta += alpha * direction(gradient if whole is None else whole(gradient))
+
+
+def _weights(weigh: Callable[..., Surrogate], old: np.ndarray, M: np.ndarray,
+             active: np.ndarray | None) -> Callable[[slice, np.ndarray], np.ndarray]:
+    """The weights of some agents' samples, from their rows and their log probabilities now."""
+    return lambda rows, now: weigh(now - old[rows], M[rows], None if active is None else active[rows]).weights
