@@ -212,3 +212,15 @@ def test_equal_rewards_are_the_teams_unrounded():
     assert (team_reward(r, None) == 0.1).all() and not (team_reward(r, "mean") == 0.1).all()
     r[1, 0, 0] = 0.7
     assert team_reward(r, None)[0, 0, 0] == pytest.approx(0.3) and (team_reward(r, None)[0, 1] == 0.1).all()
+
+
+@pytest.mark.parametrize("name", ["mappo", "jrppo", "happo", "hatrpo", "ippo"])
+def test_rows_of_diagnostics_do_not_depend_on_how_many_there_are(name, tmp_path):
+    """... although updates are only measured where a row says something of them."""
+    lines = {}
+    for every in (1, 3):
+        out = tmp_path / str(every)
+        netac.run(GAMES | {"iterations": 8, "log_every": every, "algorithm": {"name": name, **SMALL}}, out=out)
+        lines[every] = (out / "diagnostics.csv").read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[3][1:]} == {"3", "6", "8"}
+    assert lines[3] == [line for line in lines[1] if line.split(",")[0] in ("iteration", "3", "6", "8")]
