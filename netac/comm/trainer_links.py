@@ -45,7 +45,7 @@ class TrainerLinks:
         self._ledger.trainer(placement.agents, WIRE.itemsize * width * placement.agents)
         if comm is None:
             assert rows is not None, "the trainer has rows to hand out"
-            return rows.astype(WIRE).astype(float)
+            return rows.astype(WIRE, copy=False).astype(float, order="C")
         mine = np.empty((len(placement.local), width), WIRE)
         counts = [count * width for count in placement.counts]
         sent = [np.ascontiguousarray(rows, WIRE), counts] if self.is_trainer else None
@@ -64,7 +64,7 @@ class TrainerLinks:
         if counted:
             self._ledger.trainer(placement.agents, WIRE.itemsize * width * placement.agents)
         if comm is None:
-            return rows.astype(WIRE).astype(float)
+            return rows.astype(WIRE, copy=False).astype(float, order="C")
         whole = np.empty((placement.agents, width), WIRE) if self.is_trainer else None
         counts = [count * width for count in placement.counts]
         if counted and not self.is_trainer:
@@ -74,9 +74,9 @@ class TrainerLinks:
 
     def sum(self, rows: np.ndarray) -> np.ndarray:
         """Sum over all agents of (n, width), in ascending order, gathered and scattered by the trainer: (width,)."""
-        whole, width = self.gather(rows), rows.shape[1]
-        total = None if whole is None else np.add.reduce(whole, axis=0)[None].repeat(self.placement.agents, axis=0)
-        return self.scatter(total, width)[0]
+        whole, width, N = self.gather(rows), rows.shape[1], self.placement.agents
+        total = None if whole is None else np.add.reduce(whole, axis=0).astype(WIRE)
+        return self.scatter(None if total is None else np.broadcast_to(total, (N, width)), width)[0]
 
     def mean(self, rows: np.ndarray) -> np.ndarray:
         """The mean over all agents of (n, width), by `sum`, for each of them: (n, width) of the same type."""

@@ -117,7 +117,7 @@ class Rollouts:
 
     def collect(self, theta: np.ndarray) -> Rollout:
         """T joint steps with the policies at `theta` (n, d); observations are overwritten by the next call."""
-        with self._sampler.policy.held(theta):
+        with self._sampler.policy.held(theta, self._sampler.games):
             return self._collected(theta)
 
     def _collected(self, theta: np.ndarray) -> Rollout:

@@ -186,13 +186,17 @@ def test_rows_that_are_held_give_the_same_numbers_and_are_let_go(spec):
     rows, seen = aligned(N, made.size), seen_by(rng, [shape] * N, 20, 0)
     rows[:] = made.rows(1, made.agents)
     before = [own.copy() for own in made.passes.forward(rows, seen).outputs]
-    with made.passes.held(rows):
+    with made.passes.held(rows, 20):
         for one, two in zip(made.passes.forward(rows, seen).outputs, before, strict=True):
             np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
         alone = replace(made, agents=range(1, 2)).passes
-        with alone.held(rows[1:2]):
+        with alone.held(rows[1:2], 20):
             own = alone.forward(rows[1:2], Seen(seen.observations[1:2])).outputs[0].copy()
         np.testing.assert_array_equal(own, made.passes.forward(rows, seen).outputs[1])
+        more = seen_by(rng, [shape] * N, 21, 0)
+        others = [found.copy() for found in made.passes.forward(rows, more).outputs]
+    for one, two in zip(made.passes.forward(rows, more).outputs, others, strict=True):
+        np.testing.assert_array_equal(one, two)              # other numbers of samples are passes like any other
     rows += 1.0
     assert all(np.abs(one - two).max() > 0.1
                for one, two in zip(made.passes.forward(rows, seen).outputs, before, strict=True))

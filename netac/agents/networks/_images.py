@@ -97,10 +97,10 @@ class ImageKernel:
         return _Weights([Layer(tensor(f"{name}.weight"), tensor(f"{name}.bias")) for name in names],
                         self.head.weights(tensor))
 
-    def held(self, weights: _Weights) -> _Weights:
-        """Copies for many forward passes of few samples."""
+    def held(self, weights: _Weights, samples: int) -> _Weights:
+        """Copies for many forward passes of so many samples."""
         convolutions = [Layer(weight.copy(), bias.copy()) for weight, bias in weights.convolutions]
-        return _Weights(convolutions, self.head.held(weights.head))
+        return _Weights(convolutions, self.head.held(weights.head, samples))
 
     def forward(self, weights: _Weights, observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:

@@ -71,8 +71,8 @@ class Kernel(Protocol):
     def weights(self, tensor: Tensor) -> Any:
         """The tensors as the passes use them: views."""
 
-    def held(self, weights: Any) -> Any:
-        """Copies of the weights for many forward passes of few samples, laid out as these are fastest."""
+    def held(self, weights: Any, samples: int) -> Any:
+        """Copies of the weights for many forward passes of so many samples, a few, laid out as these are fastest."""
 
     def forward(self, weights: Any, observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:
@@ -136,9 +136,10 @@ def dense_layers(tensor: Tensor, count: int) -> list[Layer]:
     return [Layer(tensor(f"{name}.weight"), tensor(f"{name}.bias")[:, None, :]) for name in names]
 
 
-def dense_held(layers: list[Layer]) -> list[Layer]:
-    """Copies of the layers, with weights in memory as `dense_forward` multiplies with them: transposed."""
-    return [Layer(np.ascontiguousarray(weight.swapaxes(1, 2)).swapaxes(1, 2), bias.copy()) for weight, bias in layers]
+def dense_held(layers: list[Layer], samples: int) -> list[Layer]:
+    """Copies of the layers as `dense_forward` takes them fastest: weights transposed, a bias for every sample."""
+    return [Layer(np.ascontiguousarray(weight.swapaxes(1, 2)).swapaxes(1, 2), bias.repeat(samples, axis=1))
+            for weight, bias in layers]
 
 
 def dense_forward(layers: list[Layer], x: np.ndarray, between: Activation, work: Workspace) -> np.ndarray:
@@ -222,9 +223,9 @@ class DenseKernel:
         """The layers' weights and biases."""
         return dense_layers(tensor, len(self.hidden))
 
-    def held(self, weights: list[Layer]) -> list[Layer]:
-        """Copies for many forward passes of few samples."""
-        return dense_held(weights)
+    def held(self, weights: list[Layer], samples: int) -> list[Layer]:
+        """Copies for many forward passes of so many samples."""
+        return dense_held(weights, samples)
 
     def forward(self, weights: list[Layer], observations: Sequence[np.ndarray], joint: Sequence[np.ndarray] | None,
                 work: Workspace) -> np.ndarray:

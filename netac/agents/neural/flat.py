@@ -23,7 +23,7 @@ class _Block:
     Attributes:
         kept, passing: the numbers of the last pass for passes back, and of the last other one.
         weights: views of the bound rows, made when they are first asked for.
-        held: copies of them while they are held.
+        held: while they are held: for how many samples, and copies of them.
     """
 
     rows: slice
@@ -32,7 +32,7 @@ class _Block:
     passing: Workspace
     kept: Workspace = field(default_factory=Workspace)
     weights: Any = None
-    held: Any = None
+    held: tuple[int, Any] | None = None
 
     def views(self, rows: np.ndarray) -> Any:
         """The tensors in `rows` (n, width), as the kernel uses them."""
@@ -68,10 +68,10 @@ class Flat:
         for block in [*self._alike, *(block for group in self._alone for block in group)]:
             block.weights = None
 
-    def hold(self, rows: np.ndarray | None) -> None:
-        """Until it is None, forward passes of few samples that are not kept are those of `rows` as they are now."""
+    def hold(self, rows: np.ndarray | None, samples: int) -> None:
+        """Until it is None, passes of so many samples that are not kept are those of `rows` as they are now."""
         for block in self._alike:
-            block.held = None if rows is None else block.kernel.held(block.views(rows))
+            block.held = None if rows is None else (samples, block.kernel.held(block.views(rows), samples))
 
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, their layers stay for passes back."""
@@ -101,9 +101,11 @@ class Flat:
         if block.weights is None:
             assert self._source is not None, "parameters are bound"
             block.weights = block.views(self._source)
-        joint = None if seen.joint is None else seen.joint[block.rows]
-        weights = block.held if held and block.held is not None else block.weights
-        return block.kernel.forward(weights, seen.observations[block.rows], joint, work)
+        joint, own = None if seen.joint is None else seen.joint[block.rows], seen.observations[block.rows]
+        weights = block.weights
+        if held and block.held is not None and block.held[0] == len(own[0]):
+            weights = block.held[1]
+        return block.kernel.forward(weights, own, joint, work)
 
     def backward(self, done: Pass, pulls: list[np.ndarray], gradient: np.ndarray) -> None:
         """Write sum over an agent's outputs of pull x grad output into its row of `gradient`, (n, width)."""

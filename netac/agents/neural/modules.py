@@ -35,7 +35,7 @@ class Modules:
             for parameter, place, shape in own:
                 parameter.data = numbers[place].view(shape)
 
-    def hold(self, rows: np.ndarray | None) -> None:
+    def hold(self, rows: np.ndarray | None, samples: int) -> None:
         """Nothing: passes of modules are what they are."""
 
     def forward(self, seen: Seen, keep: bool) -> Pass:

@@ -68,8 +68,8 @@ class Engine(Protocol):
         They stay the caller's, whose changes show in the next pass.
         """
 
-    def hold(self, rows: np.ndarray | None) -> None:
-        """Until it is None, `rows` stay as they are, which may make passes that are not kept faster."""
+    def hold(self, rows: np.ndarray | None, samples: int) -> None:
+        """Until it is None, `rows` stay as they are, which may make passes of so many samples faster."""
 
     def forward(self, seen: Seen, keep: bool) -> Pass:
         """Every agent's outputs; with `keep`, for passes back, and only the last such pass is of use."""
@@ -116,14 +116,14 @@ class Passes:
             self._bound[:] = rows
 
     @contextmanager
-    def held(self, rows: np.ndarray) -> Iterator[None]:
-        """Within it `rows` stay as they are, which makes many passes that are not kept faster."""
+    def held(self, rows: np.ndarray, samples: int) -> Iterator[None]:
+        """Within it `rows` stay as they are, which makes many passes of so many samples, that are not kept, faster."""
         self._bind(rows)
-        self._engine.hold(self._bound)
+        self._engine.hold(self._bound, samples)
         try:
             yield
         finally:
-            self._engine.hold(None)
+            self._engine.hold(None, 0)
 
     def forward(self, rows: np.ndarray, seen: Seen, keep: bool = False) -> Pass:
         """Every agent's output for its own observations; kept for `again` if `keep`.
@@ -163,7 +163,7 @@ class Passes:
             yield from self._engine.each(seen)
 
     def backward(self, done: Pass, pulls: list[np.ndarray]) -> np.ndarray:
-        """sum over an agent's outputs of pull x grad output: its row of `gradient`, overwritten by the next call for it.
+        """sum over an agent's outputs of pull x grad output: its row of `gradient`, until the next call for it.
 
         Args:
             pulls: an array (M, outputs_i) for each agent of the pass.

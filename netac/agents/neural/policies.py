@@ -59,9 +59,9 @@ class PolicyNetworks:
         """How many coordinates of theta are shared; they come first."""
         return self.networks.shared
 
-    def held(self, theta: np.ndarray) -> AbstractContextManager[None]:
-        """Within it theta (n, d) stays as it is, which makes `act` faster."""
-        return self.networks.passes.held(theta)
+    def held(self, theta: np.ndarray, samples: int) -> AbstractContextManager[None]:
+        """Within it theta (n, d) stays as it is, which makes `act` faster for so many samples."""
+        return self.networks.passes.held(theta, samples)
 
     @property
     def memory(self) -> int:
