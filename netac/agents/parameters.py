@@ -126,6 +126,13 @@ class Layout:
         columns["mixed"] = slice(run[0].start, run[-1].stop) if run else slice(0, 0)
         return columns
 
+    @property
+    def within_mixed(self) -> list[slice]:
+        """Where the parameters that are mixed lie in what is mixed; omega, lambda and the shared part of theta."""
+        first = self.columns["mixed"].start
+        return [slice(column.start - first, column.stop - first)
+                for column in (self.columns[name] for name in MIXABLE if name in self.mixed)]
+
     def width(self, name: str) -> int:
         """How many columns a parameter, or a state, takes."""
         shape = self.state.get(name)

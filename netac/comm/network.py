@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 
 from netac.comm.channels import Channel, Neighbourhood, PointToPoint, Within
 from netac.comm.conditions import Condition, Exchange, UnderWay, depart
+from netac.comm.gathering import Gathering
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan, digest, make_plan
@@ -36,6 +37,7 @@ class _Route:
         self._graph: MPI.Distgraphcomm | None = None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
         self.uses = 0
+        self.sums: _Route | None = None                         # of the same graph, whose mixtures are sums
 
     def channel(self, width: int, dtype: np.dtype) -> Channel:
         channel = self._channels.get((width, dtype.char))
@@ -57,6 +59,8 @@ class _Route:
         return Neighbourhood(self.plan, width, dtype, self._graph)
 
     def close(self) -> None:
+        if self.sums is not None:
+            self.sums.close()
         for channel in self._channels.values():
             channel.close()
         if self._graph is not None:
@@ -89,8 +93,11 @@ class Network:
         self._pending: Channel | UnderWay | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
 
-    def post(self, t: int, values: np.ndarray) -> None:
+    def post(self, t: int, values: np.ndarray, sums: bool = False) -> None:
         """Send `values` (n, width) to the neighbours of iteration t; they may not change until `wait` or `settle`.
+
+        Args:
+            sums: whether `wait` shall give the sums of the neighbours' values in the place of W_t values.
 
         Raises:
             RunError: another exchange is under way.
@@ -98,8 +105,10 @@ class Network:
         if self._values is not None:
             raise RunError("an exchange is already under way: wait for it, or settle it, before the next is posted")
         route = self._route(t)
+        if sums:
+            route = self._summing(route)
         plan = route.plan
-        self._values = values
+        self._values = np.zeros_like(values) if sums and plan.silent else values
         if self._conditions:
             self._pending = self._send(t, route, values)
             return
@@ -129,7 +138,10 @@ class Network:
         return UnderWay(self._conditions, exchange, channel)
 
     def wait(self) -> np.ndarray:
-        """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself."""
+        """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself.
+
+        Of `post` with `sums` it is the sum over an agent's neighbours; with no edges 0.
+        """
         values, channel = self._values, self._pending
         assert values is not None, "nothing has been posted"
         self._values = self._pending = None
@@ -150,10 +162,20 @@ class Network:
             values = self.wait()
         return values
 
+    @property
+    def gathering(self) -> Gathering:
+        """Collects what is only shown to the user, and not counted."""
+        return Gathering(self._placement, self._comm)
+
     def close(self) -> None:
         """Give back the communicators."""
         while self._routes:
             self._routes.popitem()[1].close()
+
+    def degrees(self, t: int) -> np.ndarray:
+        """(n,) how many neighbours the agents of this process hear in iteration t."""
+        plan, n = self._route(t).plan, len(self._placement.local)
+        return np.bincount(plan.links.hearer, minlength=n)
 
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
@@ -167,6 +189,15 @@ class Network:
         if route.uses < 2:
             route.uses += 1
         return route
+
+    def _summing(self, route: _Route) -> _Route:
+        """The route over the same graph on which every neighbour has weight 1, and oneself 0."""
+        if route.sums is None:
+            assert self._last is not None, "the matrix of this route"
+            route.sums = _Route(make_plan(neighbours(self._last), self._placement), self._comm, self._host)
+        if route.sums.uses < 2:
+            route.sums.uses += 1
+        return route.sums
 
     def _key(self, matrix: csr_array) -> bytes:
         """The key of a matrix in `_routes`; graphs that recur in turn are found among the first that are known."""
@@ -208,6 +239,15 @@ class Network:
             condition.rows.update({name: rows[local.start:local.stop].copy()
                                    for name, rows in _under(f"rows_{_prefix(k)}", kept).items()})
             condition.restore(_under(_prefix(k), kept))
+
+
+def neighbours(matrix: csr_array) -> csr_array:
+    """1 where the matrix has an entry off its diagonal."""
+    found = csr_array(matrix, copy=True)
+    found.data[:] = 1.0
+    found.setdiag(0.0)
+    found.eliminate_zeros()
+    return found
 
 
 def _prefix(k: int) -> str:

@@ -124,7 +124,8 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
     stepping = here if model.ground.replicated and not model.has_trainer else 1
     feeds = 2 if getattr(settings, "sampling", "") == "double" else 1
     replay = hasattr(settings, "buffer")
-    M = E * batch_of(settings) if not model.has_trainer else settings.batch if replay else E * settings.rollout
+    rolls = hasattr(settings, "epochs")
+    M = settings.batch if replay else E * settings.rollout if rolls else E * batch_of(settings)
     layout, adam = model.layout, 3 if settings.optimizer == "adam" else 0
     networks = [part for part in (model.policy, model.value, getattr(model, "reward_model", None)) if part is not None]
     sizes = {
@@ -142,7 +143,7 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
     if replay:
         from netac.sampling.replay import nbytes as sample
         sizes["the replay (algorithm.buffer)"] = share.dealt(settings.buffer * sample(games))
-    elif model.has_trainer:
+    elif rolls:
         sizes["the rollouts"] = share.dealt(4 * M * seen + NUMBER * M * N * 12) + M * (4 * state + NUMBER * N * 6)
     if not model.has_trainer and model.needs.features.psi_own:
         sizes["the agents' other actions"] = share.dealt(4 * M * acts * acts * 3)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:                # loads torch, MPI, and algorithms that are not
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 BUILDERS = {                    # what an algorithm's requirements name -> modules that make linear agents, and networks
     "decentralized": ("linear_agents", "neural_agents"),
+    "rollouts": (None, "rollout_agents"),
     "on-policy": (None, "on_policy_agents"),
     "off-policy": (None, "off_policy_agents")}
 
@@ -132,11 +133,11 @@ class Setting:
 
     @property
     def efficient_over(self) -> int:
-        """How many last iterations decide whether a run of the coordination game is efficient: of a trainer, those of
-        as many samples as they are iterations of other algorithms."""
+        """How many last iterations decide whether a run of the coordination game is efficient: of algorithms that learn
+        from trajectories, those of as many samples as they are iterations of others."""
         environment: Any = self.environment          # that of the coordination game
         wanted = environment.EFFICIENT_OVER
-        if self.trains_centrally:
+        if hasattr(self.settings, "rollout"):
             wanted = -(-wanted // (self.experiment.envs * self.settings.rollout))
         return min(self.experiment.iterations, wanted)
 

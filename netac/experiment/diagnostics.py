@@ -1,4 +1,4 @@
-"""Rows of `diagnostics.csv`: what a trainer's iterations did to its policies, one for each agent and one for all."""
+"""Rows of `diagnostics.csv`: what iterations did to policies, one for each agent and one for all."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from netac.experiment.build import Parts
 from netac.results.tables import Row
 
 if TYPE_CHECKING:
-    from netac.algorithms.centralized._diagnostics import OnPolicyReport
+    from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
     from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
+
+
+def reported(parts: Parts) -> bool:
+    """Whether the algorithm reports what an iteration did to its policies."""
+    return hasattr(parts.agents, "report")
 
 
 def columns(parts: Parts) -> tuple[str, ...]:

@@ -160,23 +160,31 @@ class Neural(PlayingAgents):
                            learning=not play)
 
 
-def make(experiment: Experiment, environment: Environment, needs: Requirements, settings: Any) -> Neural:
+def make(experiment: Experiment, environment: Environment, needs: Requirements, settings: Any,
+         entropy: float | None = None, recurrent: bool = False) -> Neural:
     """The agents that the tables [policy], [critic] and [reward_model] describe, each kind of network tried out once.
+
+    Args:
+        entropy: the coefficient of the bonus, where an option of the algorithm says it, not the table [policy].
+        recurrent: whether policies may have a memory.
 
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
     """
-    refuse_exact_sampling(settings)
+    if entropy is None:
+        refuse_exact_sampling(settings)
     ground = as_games(environment, experiment.envs)
     games = ground.probe
     policy = read_policy(experiment, games.observations[0])
+    if entropy is not None:
+        policy = replace(policy, options=policy.options.model_copy(update={"entropy": entropy}))
     wanted = policy.options
     if wanted.entropy and not needs.entropy_bonus:
         raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
     notes = []
     try:
-        policies = _policies(policy, games)
+        policies = _policies(policy, games, recurrent)
     except UnlikeAgentsError as error:
         if "shared" in needs.mixed:
             if "shared" in experiment.policy:
@@ -184,7 +192,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
                     "patterns of layers whose shape does not depend on an agent's spaces, or [] for none")) from None
             notes.append(f"{error.problem}: nothing of the policies is shared (policy.shared = [])")
         policy = replace(policy, options=wanted.model_copy(update={"shared": []}))
-        policies = _policies(policy, games)
+        policies = _policies(policy, games, recurrent)
     if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
@@ -204,9 +212,10 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
                   settings, tuple(notes), model, parts["critic"].options)
 
 
-def _policies(policy: NetworkTable[NetworkPolicy], games: BatchedEnvironment) -> NeuralPolicy:
+def _policies(policy: NetworkTable[NetworkPolicy], games: BatchedEnvironment, recurrent: bool) -> NeuralPolicy:
     """The policies of all agents."""
-    return neural_policy(policy.network, games.observations, games.actions, games.names, **policy.options.model_dump())
+    return neural_policy(policy.network, games.observations, games.actions, games.names, **policy.options.model_dump(),
+                         recurrent=recurrent)
 
 
 def _critics(experiment: Experiment, needs: Requirements, games: BatchedEnvironment,

@@ -14,8 +14,9 @@ from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
-from netac.algorithms.centralized._critics import Critics
-from netac.algorithms.centralized._diagnostics import COLUMNS, OnPolicyReport
+from netac.algorithms.policy_gradient.critics import Critics
+from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
+from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.algorithms.centralized._off_policy import OffPolicyAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
 from netac.algorithms.centralized._options import OffPolicy, OnPolicy, Shareable
@@ -97,7 +98,7 @@ class Central(CentrallyTrained):
                 np.zeros((len(mine), 3)), settings, seed, self.needs.value == "action")
         own = self.needs.critics == "observation"
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
-                              OnPolicyReport(np.zeros((len(local), len(COLUMNS))), self.log_every))
+                              OnPolicyReport.of(len(local), self.log_every))
 
 
 def make(experiment: Experiment, environment: Environment, needs: TrainerRequirements, settings: OnPolicy) -> Central:
@@ -107,11 +108,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
         InputError: a table does not hold, a network does not fit its spaces, or unlike agents shall share their
             parameters.
     """
-    samples = experiment.envs * settings.rollout
-    for key in ("minibatches", "critic_minibatches"):
-        if samples % getattr(settings, key):
-            raise InputError(f"the {samples} samples of an iteration cannot be dealt into so many equal parts",
-                             key=f"algorithm.{key}", found=getattr(settings, key), valid="a divisor of envs x rollout")
+    refuse_parts(experiment.envs, settings, memory=False)
     ground = as_games(environment, experiment.envs)
     games = ground.probe
     local = needs.critics == "observation"
@@ -142,8 +139,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
         notes = (*notes, f'{error.problem}: every agent has parameters of its own (algorithm.parameters = "separate")')
     if "parameters" in type(settings).model_fields:
         settings = settings.model_copy(update={"parameters": "shared" if needs.shared else "separate"})
-    if policies.memory:
-        _refuse_chunks(experiment.envs, settings)
+    refuse_parts(experiment.envs, settings, memory=policies.memory > 0)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
                    experiment.normalise, settings, notes, log_every=experiment.log_every)
 
@@ -182,13 +178,24 @@ def with_team_reward(settings: SettingsT, ground: GamesSource, one_critic: bool)
         "the agents' rewards differ: the trainer's critic learns from their mean (algorithm.team_reward = \"mean\")",)
 
 
-def _refuse_chunks(games: int, settings: OnPolicy) -> None:
-    """Refuse rollouts that are no whole number of chunks, or chunks that cannot be dealt."""
+def refuse_parts(games: int, settings: OnRollouts, memory: bool) -> None:
+    """Refuse samples that cannot be dealt into minibatches; with policies that have a memory also chunks.
+
+    Raises:
+        InputError: they cannot.
+    """
+    samples = games * settings.rollout
+    for key in ("minibatches", "critic_minibatches"):
+        if samples % getattr(settings, key, 1):
+            raise InputError(f"the {samples} samples of an iteration cannot be dealt into so many equal parts",
+                             key=f"algorithm.{key}", found=getattr(settings, key), valid="a divisor of envs x rollout")
+    if not memory:
+        return
     if settings.rollout % settings.chunk:
         raise InputError("policies with memory learn from chunks, of which a rollout is a whole number",
                          key="algorithm.chunk", found=settings.chunk,
                          valid=f"a divisor of algorithm.rollout = {settings.rollout}")
-    chunks = games * settings.rollout // settings.chunk
+    chunks = samples // settings.chunk
     if chunks % settings.minibatches:
         raise InputError(f"the {chunks} chunks of an iteration cannot be dealt into so many equal parts",
                          key="algorithm.minibatches", found=settings.minibatches,

@@ -103,7 +103,7 @@ class Recorder:
         """The writers of this run; rows come to them in this order."""
         parts, folder = self.parts, self.folder
         yield self._metrics
-        if parts.setting.trains_centrally and folder is not None:
+        if diagnostics.reported(parts) and folder is not None:
             yield TableWriter(DIAGNOSTICS, diagnostics.columns(parts), folder)
         if parts.setting.experiment.evaluate_every:
             from netac.experiment.periodic_evaluation import COLUMNS as OF_EVALUATIONS
@@ -147,14 +147,14 @@ class Recorder:
         self._averages.add(t)
 
     def log(self, iteration: int) -> None:
-        """One row of metrics.csv, and those of diagnostics.csv where there is a trainer."""
+        """One row of metrics.csv, and those of diagnostics.csv where the algorithm reports."""
         flat, averages = self._parameters(), self._averages.take_row()
         if flat is None:
             return
         row = self.metrics(iteration, flat, averages)
         self.shown = "" if row["reward"] is None else f"reward {row['reward']:.4g}"
         self._write(METRICS, row)
-        if self.parts.setting.trains_centrally:
+        if diagnostics.reported(self.parts):
             for report in diagnostics.rows(self.parts, iteration):
                 self._write(DIAGNOSTICS, report)
 

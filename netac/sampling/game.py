@@ -118,14 +118,14 @@ class GameSampler:
         encoded = self._encode(step.joint, view.active)
         batch = Transitions(
             obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after),
-            own=step.own, pi=step.pi, joint=self._shown(encoded), r=step.r,
+            own=step.own, pi=step.pi, joint=self.shown(encoded), r=step.r,
             active=None if step.active.all() else step.active.astype(float),
             bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
         if self._features.psi_own:
-            batch.alternatives = self._shown(encoded, self._encode.alternatives)
+            batch.alternatives = self.shown(encoded, self._encode.alternatives)
         if self._features.psi_next:
             following = self._act(theta, source, after.obs)[2]
-            batch.next_joint = self._shown(self._encode(following, outcome.valued))
+            batch.next_joint = self.shown(self._encode(following, outcome.valued))
             source.pending = following if source.restarts is None else None
         self.renew(step, source, running)
         return batch
@@ -231,7 +231,7 @@ class GameSampler:
             sent = gathered.reshape(-1, *sent.shape[1:])
         return sent.astype(self._joint.dtype)
 
-    def _shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
+    def shown(self, encoded: np.ndarray, change: Callable | None = None) -> list[np.ndarray]:
         """The joint action (E, F), or what `change` makes of it for an agent, as each agent sees it."""
         if change is None and not self._own_first:
             return [encoded] * len(self._agents)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from netac.sampling.game import GameSampler
 class Rollout:
     """What the agents of a process did, and what critics see of it.
 
-    A critic sees either its agent's observations (then there are n of them, here), or the global state (then there is
-    one, on process 0, and the lists are empty and the arrays of no rows elsewhere).
+    Critics are each agent's own (then there are n of them here), or there is one, the trainer's, on process 0, and the
+    lists are empty and the arrays of no rows elsewhere.
 
     Attributes:
         obs: (n) own observations, (M, *shape_i), single precision.
@@ -37,15 +37,15 @@ class Rollout:
         r: (n, T, E) own rewards.
         everyone: (N, T, E) all agents' rewards; of no rows where the games are not stepped.
         bootstrap_mask: (agents, T, E) 1.0 where s' has a value (the agent did not terminate), else 0.0: of the agents
-            whose critics are here, or of all N with the critic of the state.
+            whose critics are here, or of all N with the trainer's.
         taking_part: (agents, T, E) as `active`, of the same.
         done: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
         present: (M,) the fraction of all N agents that took part; None where all did in all.
-        joint, final_joint: of critics of actions: (M, F) the joint action as numbers, and (K + E, F) those that the
-            policies drew, for the critic alone, in the states of `final_obs`; zeros for agents that took no part, or
-            have none in s'.
+        joint, final_joint: for what sees actions: (M, F) the joint action as numbers, as each agent sees it, and, of
+            the trainer's critic, (K + E, F) those that the policies drew, for it alone, in the states of `final_obs`;
+            zeros for agents that took no part, or have none in s'.
     """
 
     obs: list[np.ndarray]
@@ -103,14 +103,14 @@ class Rollouts:
 
     Args:
         steps: T.
-        critics: whether critics see the global state, or each its own agent's observations.
+        central: whether there is one critic, the trainer's, which sees the global state; else each agent's sees what
+            the sampler shows to it.
         chunk: L, the steps over which policies with memory are unrolled; T is a multiple of it.
-        actions: whether the critic, of the state, sees the joint action, too.
+        actions: whether the joint action is told, too.
     """
 
-    def __init__(self, sampler: GameSampler, steps: int, critics: Literal["state", "observation"], chunk: int = 1,
-                 actions: bool = False):
-        self._sampler, self._steps, self._critics, self._chunk = sampler, steps, critics, chunk
+    def __init__(self, sampler: GameSampler, steps: int, central: bool, chunk: int = 1, actions: bool = False):
+        self._sampler, self._steps, self._central, self._chunk = sampler, steps, central, chunk
         self._encode = Encoding(sampler.environment.actions) if actions else None
         self._obs: list[np.ndarray] | None = None
         self._states: list[np.ndarray] = []
@@ -122,20 +122,19 @@ class Rollouts:
 
     def _collected(self, theta: np.ndarray) -> Rollout:
         sampler, T, E = self._sampler, self._steps, self._sampler.games
-        source, central = sampler.feeds[0], self._critics == "state"
-        trainer = sampler.placement.rank == 0
+        source, central, root = sampler.feeds[0], self._central, sampler.placement.rank == 0
+        n, N = len(theta), sampler.placement.agents
+        told = not central or root                             # whether there are critics here
         if self._obs is None:
             self._obs = [_block(T * E, own.shape[1:]) for own in source.view.obs]
-            if central and trainer:
-                assert source.view.state is not None, "the trainer sees the state"
+            if told and source.view.state is not None:
                 self._states = [_block(T * E, source.view.state.shape[1:])]
-        seen = self._states if central else self._obs
-        n, N = len(theta), sampler.placement.agents
-        judged = n if not central else N if trainer else 0     # agents whose rewards the critics here learn from
+        seen = self._states if central else self._states or self._obs        # each once, if all see the same
+        judged = n if not central else N * root                # agents whose rewards the critics here learn from
         own: list[list[np.ndarray]] = [[] for _ in theta]
         finals: list[list[np.ndarray]] = [[] for _ in seen]
         active, done, present, ended = np.empty((n, T, E)), np.empty((T, E)), np.empty((N, T, E), dtype=bool), []
-        r, everyone = np.empty((n, T, E)), np.empty((N if trainer else 0, T, E))
+        r, everyone = np.empty((n, T, E)), np.empty((N * root, T, E))
         bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
         memories, joint, foreseen = [], [], []
         for t in range(T):
@@ -148,37 +147,41 @@ class Rollouts:
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
             active[:, t], done[t], present[:, t], r[:, t] = step.active, step.again, step.view.active, step.r
-            if trainer:
-                assert step.outcome.everyone is not None, "the trainer steps the games"
+            if root:
+                assert step.outcome.everyone is not None, "process 0 steps the games"
                 everyone[:, t] = step.outcome.everyone.r
-            if central and trainer:
-                self._states[0][now] = step.view.state
+            for block in self._states:
+                block[now] = step.view.state
+            if told and self._encode is not None:
+                joint.append(self._encode(step.joint, step.view.active))
+            if central and root:
                 bootstrap_mask[:, t] = step.outcome.valued
-                if self._encode is not None:
-                    joint.append(self._encode(step.joint, step.view.active))
             elif not central:
                 np.subtract(1.0, step.outcome.terminated, out=bootstrap_mask[:, t])
                 left[:, t] = step.again | ~step.after.active[sampler.placement.local.start:sampler.placement.local.stop]
             if step.again.any() or t == T - 1:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
-                last: list[Any] = [step.after.state] if central and trainer else step.after.obs if not central else []
+                last = [step.after.state] if self._states else [] if central else step.after.obs
                 for final, shown in zip(finals, last, strict=True):
+                    assert shown is not None, "the state is shown at every step, or never"
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)
-                following = self._following(theta, source, step)
+                following = self._following(theta, source, step) if central else None
                 if following is not None:
                     foreseen += [following[games], *([following] if t == T - 1 else [])]
             sampler.renew(step, source)
+        each = 1 if central else n // len(seen)
         return Rollout(
             obs=self._obs, own=[np.concatenate(taken) for taken in own],
-            active=None if active.all() else active.reshape(len(theta), T * E), seen=seen,
-            final_obs=[np.concatenate(final) for final in finals], ended=np.concatenate(ended), r=r, everyone=everyone,
+            active=None if active.all() else active.reshape(len(theta), T * E), seen=seen * each,
+            final_obs=[np.concatenate(final) for final in finals] * each, ended=np.concatenate(ended), r=r,
+            everyone=everyone,
             bootstrap_mask=bootstrap_mask, taking_part=present[:judged].astype(float) if central else active, done=done,
             ends=done[None] if central else left,
             sequences=self._sequences(memories, done) if memories else None,
-            joint=[np.concatenate(joint)] if joint else [],
+            joint=[] if not joint else [np.concatenate(joint)] if central else sampler.shown(np.concatenate(joint)),
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
             present=None if present.all() else present.mean(axis=0).ravel())
 

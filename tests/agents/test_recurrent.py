@@ -235,7 +235,7 @@ def test_rollouts_say_the_same_in_chunks_of_any_length(actions):
     found = {}
     for chunk in (1, 2, 8):
         parts = parts_of("mappo")
-        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.sampler, 8, "state", chunk, actions)
+        theta, rollouts = parts.agents.parameters.theta, Rollouts(parts.sampler, 8, True, chunk, actions)
         theta += 0.5 * np.random.default_rng(0).standard_normal(theta.shape).astype(np.float32)
         kept, advance = [], parts.sampler.advance
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters
-from netac.algorithms.centralized._critics import Critics
-from netac.algorithms.centralized._diagnostics import OnPolicyReport
+from netac.algorithms.policy_gradient.critics import Critics
+from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.learner import Learner, learners
 
 if TYPE_CHECKING:                # loads torch

@@ -7,55 +7,23 @@ from typing import Literal
 from pydantic import Field
 
 from netac.agents.steps import Common, NonNegative, Radius, Step
+from netac.algorithms.policy_gradient.options import UP_TO_ONE, Clipping, CriticPasses, OnRollouts
 from netac.utils.options import Options
 
-UP_TO_ONE = "discount; 1 where all episodes end"
 
+class OnPolicy(OnRollouts, CriticPasses):
+    """Options of the on-policy trainers."""
 
-class OnPolicy(Common):
-    """Options of the on-policy trainers, which learn from trajectories of the current policies."""
-
-    gamma: float | None = Field(0.99, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="lambda of the generalised advantage estimate")
-    actor_step: Step = Field(5e-4, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
-    critic_step: Step = Field(5e-4, description="beta, the step size of critics")
-    clip: Radius = Field(10.0, description="largest norm of a gradient")
-    rollout: int = Field(200, ge=1, le=10**6, description="steps of every game in an iteration")
-    chunk: int = Field(10, ge=1, le=10**6, description=(
-        "policies with memory: steps over which they are unrolled to learn; minibatches are made of whole chunks"))
-    epochs: int = Field(5, ge=1, le=10**4, description="passes over the samples for the policies")
-    critic_epochs: int = Field(5, ge=1, le=10**4, description="passes over the samples for critics")
-    minibatches: int = Field(1, ge=1, le=10**6, description="parts of the samples, one step each, in a pass")
-    critic_minibatches: int = Field(1, ge=1, le=10**6, description="the same in a pass for critics")
-    entropy: NonNegative = Field(0.01, description="coefficient of the entropy bonus")
-    decay: Literal["none", "linear"] = Field("none", description=(
-        "step sizes: constant, or falling to 0 at the last iteration"))
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
         "of the agents' rewards, for critics to learn from; by default a critic of the state learns from the mean, and "
         "critics of the agents' own observations each from its agent's rewards"))
     advantages: Literal["joint", "agent", "raw"] = Field("joint", description=(
         "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not "
         "at all"))
-    value_normalisation: bool = Field(True, description=(
-        "critics learn returns less their running mean, by their deviation"))
-    huber: Radius = Field(10.0, description="where the critics' loss becomes linear (in deviations, if normalised)")
-    value_clip: Radius = Field(0.2, description=(
-        "how far a critic's values may move in an iteration before its loss is clipped (in deviations, if normalised)"))
 
 
-class Clipped(OnPolicy):
+class Clipped(OnPolicy, Clipping):
     """Options of the trainers that clip probability ratios."""
-
-    clip_range: float = Field(0.2, gt=0, le=100, description="epsilon: ratios beyond 1 +- epsilon are clipped")
-    clip_over_agents: bool = Field(False, description="epsilon / N instead of epsilon (paper 002)")
-
-    def epsilon(self, agents: int) -> float:
-        """Half the width of the clip range of `agents` = N agents.
-
-        With epsilon / N, ratios within 1 +- epsilon / N of all of them keep the total variation of the joint policy
-        below epsilon (paper 002, theorem 3 and the text after it).
-        """
-        return self.clip_range / agents if self.clip_over_agents else self.clip_range
 
 
 class InTurn(Options):

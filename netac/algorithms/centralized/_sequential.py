@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.agents.transitions import Transitions
-from netac.algorithms.centralized._diagnostics import diagnose
+from netac.algorithms.policy_gradient.diagnostics import diagnose
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import InTurn, Sequential
 from netac.algorithms.centralized._sessions import Session, own_advantages

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from netac.agents.steps import step_size
-from netac.algorithms.centralized._critics import Judgement
+from netac.algorithms.policy_gradient.critics import Judgement
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.advantages import deviation, normalised
@@ -63,16 +64,15 @@ class Session:
         self.fit_critics()
         self._links.meet()
         everyone = self.b.everyone
-        self._agents.report.close(self._links, float(everyone.mean()) if len(everyone) else 0.0, self._scale,
-                                  self.measured)
+        self._agents.report.close(partial(self._links.gather, counted=False),
+                                  float(everyone.mean()) if len(everyone) else 0.0, self._scale, self.measured)
 
 
 def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy,
              times: range) -> Iterator[Session]:
     """Iterations k in `times`; with a critic of actions, the algorithm passes its advantages to `Session.use`."""
     critics, dtype = agents.critics, agents.parameters.flat.dtype
-    rollouts = Rollouts(sampler, settings.rollout, "observation" if agents.critics_are_local else "state",
-                        settings.chunk, critics.of_actions)
+    rollouts = Rollouts(sampler, settings.rollout, not agents.critics_are_local, settings.chunk, critics.of_actions)
     alpha, beta = (step_size(step, times.stop, agents.parameters)
                    for step in (settings.actor_step, settings.critic_step))
     for k in times:

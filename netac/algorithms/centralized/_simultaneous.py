@@ -6,13 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from netac.agents.distributions import Distribution
-from netac.algorithms.centralized._diagnostics import diagnose
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import Shareable
 from netac.algorithms.centralized._sessions import Session, own_advantages
-from netac.algorithms.policy_gradient.learner import ascend
-from netac.algorithms.policy_gradient.masks import kept
+from netac.algorithms.policy_gradient.learner import Measured, ascend
 from netac.algorithms.policy_gradient.minibatches import deal
 from netac.algorithms.policy_gradient.surrogates import Surrogate
 from netac.comm.trainer_links import TrainerLinks
@@ -33,25 +30,13 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     shared = settings.parameters != "separate"
     A, scales = own_advantages(_told(session, links), b.active, settings)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
-    before = together.policy.distributions(together.theta, own, keep=True)
-    old = _log_densities(before, b.own)
+    measured = Measured(together, own, epsilon)
     parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, links.placement.agents + 1,
                  chunks=own.chunks)
-    ascend(together, own, old, A, weigh, session.alpha, parts, samples // minibatches, links.mean if shared else None,
-           joint)
-    if not session.measured:
-        return
-    after = together.policy.distributions(together.theta, own)
-    log_ratio, nothing = kept(_log_densities(after, b.own) - old, b.active), np.zeros((1, samples))
-    for row, (then, now) in enumerate(zip(before, after, strict=True)):
-        one = slice(row, row + 1)
-        agents.report.rows[row] = diagnose(then, now, log_ratio[one], A[one], nothing,
-                                           None if b.active is None else b.active[one], epsilon, scales[row])
-
-
-def _log_densities(distributions: list[Distribution], own: list[np.ndarray]) -> np.ndarray:
-    """log pi_i of the actions taken, (n, M)."""
-    return np.stack([each.log_prob(actions) for each, actions in zip(distributions, own, strict=True)])
+    ascend(together, own, measured.old, A, weigh, session.alpha, parts, samples // minibatches,
+           links.mean if shared else None, joint)
+    if session.measured:
+        agents.report.rows[:] = measured.rows(A, b.active, scales)
 
 
 def _told(session: Session, links: TrainerLinks) -> np.ndarray:

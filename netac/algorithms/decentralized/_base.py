@@ -34,6 +34,24 @@ def project(x: np.ndarray, radius: float) -> None:
     x *= np.minimum(1.0, radius / np.maximum(np.sqrt(np.vecdot(x, x)), np.finfo(float).tiny))[:, None]
 
 
+def tracked(x: Parameters, *directions: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Turn y, already mixed to W y, into W y + g - g of the step before, in place.
+
+    Args:
+        directions: g of what is mixed: (n, size) each, in the order of a row, theta's, with its personal part, last.
+
+    Returns:
+        As many directions: y, and g for the personal part of theta.
+    """
+    y, g, shared, (*others, g_theta) = x["y"], x["g"], x.shared.shape[1], directions
+    y -= g
+    for kept, direction in zip(x.parts("g"), (*others, g_theta[:, :shared]), strict=True):
+        kept[:] = direction
+    y += g
+    *y_others, y_shared = x.parts("y")
+    return *y_others, np.concatenate([y_shared, g_theta[:, shared:]], axis=1)
+
+
 @dataclass(frozen=True)
 class Requirements:
     """An algorithm's answer to `requirements(settings)`: what its agents hold, keep and mix, what batches must show.

@@ -29,9 +29,9 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from netac.agents.parameters import Parameters, like
+from netac.agents.parameters import like
 from netac.agents.steps import Radius, Step, step_size
-from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample, project
+from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample, project, tracked
 from netac.comm.network import Network
 from netac.sampling.protocol import RUNNING, SECOND, Features, Sampler
 
@@ -80,18 +80,3 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
         for weights, radius in bounded:
             project(weights, radius)                                                # lines 7 and 8: Proj
         yield
-
-
-def tracked(x: Parameters, g_omega: np.ndarray, g_lambda: np.ndarray, g_theta: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Turn y, already mixed to W y, into W y + g - g of the iteration before, in place.
-
-    Returns:
-        The directions of omega, lambda and theta: y, and g for the personal part of theta.
-    """
-    y, g, shared = x["y"], x["g"], x.shared.shape[1]
-    y -= g
-    for kept, direction in zip(x.parts("g"), (g_omega, g_lambda, g_theta[:, :shared]), strict=True):
-        kept[:] = direction
-    y += g
-    y_omega, y_lambda, y_shared = x.parts("y")
-    return y_omega, y_lambda, np.concatenate([y_shared, g_theta[:, shared:]], axis=1)

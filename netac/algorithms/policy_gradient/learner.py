@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from netac.agents.distributions import Distribution
 from netac.agents.optimizers import Direction, Optimizer
 from netac.agents.transitions import Transitions
+from netac.algorithms.policy_gradient.diagnostics import diagnose
+from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.surrogates import Surrogate
 
 if TYPE_CHECKING:                # loads torch
@@ -59,11 +62,49 @@ def ascend(learner: Learner[NeuralPolicy], b: Transitions, old: np.ndarray, M: n
     policy, theta, direction = learner.policy, learner.theta, learner.direction(size)
     for part in parts:
         here, then, worth = (b, old, M) if part is None else (b.take(part), old[:, part], M[:, part])
-        gradient = policy.gradient_by(theta, here, _weights(weigh, then, worth, here.active), joint)
+        gradient = policy.gradient_by(theta, here, weights_of(weigh, then, worth, here.active), joint)
         theta += alpha * direction(gradient if whole is None else whole(gradient))
 
 
-def _weights(weigh: Callable[..., Surrogate], old: np.ndarray, M: np.ndarray,
+class Measured:
+    """What the policies that drew some samples became, measured in these.
+
+    Attributes:
+        old: (n, M) log probabilities of the actions taken, at the policies that drew them.
+
+    Args:
+        learner: the agents, at the policies that drew the samples `b`.
+        epsilon: half the width of the clip range; None without one.
+        keep: whether gradients for these samples are asked for next.
+    """
+
+    def __init__(self, learner: Learner[NeuralPolicy], b: Transitions, epsilon: float | None, keep: bool = True):
+        self._learner, self._b, self._epsilon = learner, b, epsilon
+        self._before = learner.policy.distributions(learner.theta, b, keep)
+        self.old = _log_densities(self._before, b)
+
+    def rows(self, A: np.ndarray, active: np.ndarray | None, scales: np.ndarray) -> np.ndarray:
+        """The numbers of `netac.algorithms.policy_gradient.diagnostics.COLUMNS`, (n, 7), at the policies now.
+
+        Args:
+            A: (n, M) advantages, divided by `scales` (n,).
+            active: (n, M) who took part; None: all in all.
+        """
+        after = self._learner.policy.distributions(self._learner.theta, self._b)
+        log_ratio = kept(_log_densities(after, self._b) - self.old, active)
+        each = [slice(row, row + 1) for row in range(len(after))]
+        nothing = np.zeros((1, A.shape[1]))
+        return np.stack([diagnose(then, now, log_ratio[one], A[one], nothing, None if active is None else active[one],
+                                  self._epsilon, scale)
+                         for then, now, one, scale in zip(self._before, after, each, scales, strict=True)])
+
+
+def _log_densities(distributions: list[Distribution], b: Transitions) -> np.ndarray:
+    """log pi_i of the actions taken, (n, M)."""
+    return np.stack([each.log_prob(actions) for each, actions in zip(distributions, b.own, strict=True)])
+
+
+def weights_of(weigh: Callable[..., Surrogate], old: np.ndarray, M: np.ndarray,
              active: np.ndarray | None) -> Callable[[slice, np.ndarray], np.ndarray]:
     """The weights of some agents' samples, from their rows and their log probabilities now."""
     return lambda rows, now: weigh(now - old[rows], M[rows], None if active is None else active[rows]).weights

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from netac.agents.distributions import Distribution
 from netac.algorithms.policy_gradient.divergences import joint_tv_bound
 from netac.algorithms.policy_gradient.masks import average
 from netac.algorithms.policy_gradient.surrogates import effective_sample_size, ratios, unclipped
-from netac.comm.trainer_links import TrainerLinks
 
 COLUMNS = ("kl", "kl_max", "tv", "tv_max", "outside_clip", "effective_sample_size", "expected_gain")
+GAIN, TV_MAX = COLUMNS.index("expected_gain"), COLUMNS.index("tv_max")
 
 
 def diagnose(before: Distribution, after: Distribution, log_ratio: np.ndarray, M: np.ndarray, log_factor: np.ndarray,
@@ -49,18 +49,30 @@ class OnPolicyReport:
     """What the last iteration did.
 
     Attributes:
-        rows: (n, 7) numbers of `COLUMNS` of this process's agents; expected gains in units of the trainer's advantages.
+        rows: (n, 7 or more) numbers of `COLUMNS`, and of those `beside`, of this process's agents; expected gains in
+            units of a trainer's advantages.
         every: iterations between those that are reported.
-        whole: (N, 7) of all agents, in units of rewards; on the trainer, of an iteration that was measured.
+        beside: names of what is reported besides.
+        whole: (N, 7 or more) of all agents, in units of rewards; on process 0, of an iteration that was measured.
         trace: mean reward per step of the last trajectories, the gain expected of the last update, and, of the update
             before it, the gain that was expected and the one measured, which is the difference of the rewards.
     """
 
     rows: np.ndarray
     every: int = 1
+    beside: tuple[str, ...] = ()
     whole: np.ndarray | None = None
     trace: np.ndarray = field(default_factory=lambda: np.full(4, np.nan))
-    columns: ClassVar[tuple[str, ...]] = (*COLUMNS, "expected_gain_before", "measured_gain_before")
+
+    @classmethod
+    def of(cls, agents: int, every: int, beside: tuple[str, ...] = ()) -> OnPolicyReport:
+        """One of so many agents of a process, that is asked for after every `every` iterations."""
+        return cls(np.zeros((agents, len(COLUMNS) + len(beside))), every, beside)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what `table` tells besides the agent."""
+        return (*COLUMNS, *self.beside, "expected_gain_before", "measured_gain_before")
 
     def measures(self, k: int, last: int) -> bool:
         """Whether iteration k, of those before `last`, is measured: it or the next one is reported.
@@ -69,22 +81,23 @@ class OnPolicyReport:
         """
         return (k + 1) % self.every == 0 or (k + 2) % self.every == 0 or k + 2 >= last
 
-    def close(self, links: TrainerLinks, reward: float, scale: float, measured: bool) -> None:
+    def close(self, gather: Callable[[np.ndarray], np.ndarray | None], reward: float, scale: float,
+              measured: bool) -> None:
         """Collect the rows after an iteration.
 
         Args:
-            reward: mean reward per step of its trajectories.
-            scale: by which the trainer divided its advantages.
+            gather: all agents' rows, on process 0.
+            reward: mean reward per step of its trajectories; there.
+            scale: by which a trainer divided its advantages.
             measured: whether `rows` are those of this iteration.
         """
-        self.whole = links.gather(self.rows, counted=False) if measured else None
+        self.whole = gather(self.rows) if measured else None
         gain = np.nan
         if self.whole is not None:
-            self.whole[:, -1] *= scale
-            gain = self.whole[:, -1].sum()
-        if links.is_trainer:
-            before, expected, *_ = self.trace
-            self.trace[:] = reward, gain, expected, reward - before
+            self.whole[:, GAIN] *= scale
+            gain = self.whole[:, GAIN].sum()
+        before, expected, *_ = self.trace
+        self.trace[:] = reward, gain, expected, reward - before
 
     def table(self) -> list[dict[str, float | int | str]]:
         """A row for each agent, and one for all, with the bound of the joint policy's total variation.
@@ -93,9 +106,9 @@ class OnPolicyReport:
         """
         if self.whole is None:
             return []
-        rows = [{"agent": agent, **dict(zip(COLUMNS, row, strict=True))}
+        rows = [{"agent": agent, **dict(zip((*COLUMNS, *self.beside), row, strict=True))}
                 for agent, row in enumerate(self.whole.tolist())]
         _, expected, before, measured = self.trace.tolist()
-        bound = joint_tv_bound(self.whole[:, COLUMNS.index("tv_max")])
+        bound = joint_tv_bound(self.whole[:, TV_MAX])
         return [*rows, {"agent": "all", "tv_max": float(bound), "expected_gain": expected,
                         "expected_gain_before": before, "measured_gain_before": measured}]

@@ -1,4 +1,4 @@
-"""Critics of the trainers: one of the global state, held by process 0, or one per agent of its own observations."""
+"""Critics that learn from trajectories: a trainer's, held by process 0, or one of every agent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.transitions import Transitions
-from netac.algorithms.centralized._options import OnPolicy
+from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.algorithms.policy_gradient.advantages import gae
 from netac.algorithms.policy_gradient.minibatches import deal
 from netac.algorithms.policy_gradient.values import ValueNormaliser, value_loss
@@ -54,7 +54,7 @@ class Critics:
     omega: np.ndarray
     optimizer: Optimizer
     statistics: np.ndarray
-    settings: OnPolicy
+    settings: OnRollouts
     seed: int
     of_actions: bool = False
 
@@ -100,17 +100,13 @@ class Critics:
         Args:
             mean: averages gradients and statistics of values over the critics, if they share parameters.
         """
-        settings, targets = self.settings, judged.targets
+        settings = self.settings
         if not len(self.omega):
             return
         active = b.taking_part.reshape(len(b.taking_part), b.done.size)
-        active = active.max(axis=0, keepdims=True) if len(active) != len(targets) else active
-        if settings.value_normalisation:
-            for each, row, mask in zip(self.normalisers, targets, active, strict=True):
-                each.update(row, mask)
-            if mean is not None:
-                self.statistics[:] = mean(self.statistics)
-            targets = np.stack([each.normalise(row) for each, row in zip(self.normalisers, targets, strict=True)])
+        active = active.max(axis=0, keepdims=True) if len(active) != len(judged.targets) else active
+        self.learn_scale(judged, active, mean)
+        targets = self.targets(judged)
         samples = b.among(Transitions(seen=b.seen, joint=b.joint, active=None if active.all() else active),
                           "own" if mean is None else "all")
         size = b.done.size // settings.critic_minibatches
@@ -122,6 +118,22 @@ class Critics:
             pulls, _ = value_loss(values, target, old, settings.value_clip, settings.huber, here.active)
             gradient = self.V.gradient(omega, here, pulls)
             omega += beta * direction(gradient if mean is None else mean(gradient))
+
+    def learn_scale(self, judged: Judgement, active: np.ndarray | None, mean: Mean | None = None) -> None:
+        """Let the targets, of samples that are `active` (critics, M), count in what values are normalised by."""
+        if not self.settings.value_normalisation:
+            return
+        masks = [None] * len(self.omega) if active is None else active
+        for each, row, mask in zip(self.normalisers, judged.targets, masks, strict=True):
+            each.update(row, mask)
+        if mean is not None:
+            self.statistics[:] = mean(self.statistics)
+
+    def targets(self, judged: Judgement) -> np.ndarray:
+        """The returns in the critics' own units: (critics, M)."""
+        if not self.settings.value_normalisation:
+            return judged.targets
+        return np.stack([each.normalise(row) for each, row in zip(self.normalisers, judged.targets, strict=True)])
 
     def _parts(self, samples: int, t: int) -> Iterator[np.ndarray | None]:
         """All critics see the samples in the same order, whichever of them this process holds."""

@@ -1,0 +1,69 @@
+"""Agents without a trainer that learn from trajectories: networks as policies, critics and models of the reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from netac.agents.parameters import Parameters
+from netac.algorithms.decentralized._rollouts import BESIDE, NetworkedRollouts, RolloutAgents, RolloutRequirements
+from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
+from netac.comm.ledger import Ledger
+from netac.comm.placement import Placement
+from netac.experiment import neural_agents
+from netac.experiment.make_env import Environment
+from netac.experiment.neural_agents import Neural
+from netac.experiment.on_policy_agents import refuse_parts
+from netac.experiment.schema import Experiment
+from netac.sampling.game import GameSampler
+from netac.sampling.protocol import Features
+from netac.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+
+@dataclass(frozen=True)
+class OnTrajectories(Neural):
+    """What such agents are made of; see `Neural`.
+
+    Attributes:
+        log_every: iterations between those whose diagnostics are written.
+    """
+
+    log_every: int = 1
+
+    def agents(self, local: range, seed: int, settings: NetworkedRollouts) -> RolloutAgents:
+        """The agents `local`, at their initial values."""
+        made = super().agents(local, seed, settings)
+        return RolloutAgents(parameters=made.parameters, policy=self.policy.of(local), optimizer=made.optimizer,
+                             V=made.V, R=made.R, local=local, count=self.ground.probe.agents, seed=seed,
+                             settings=settings, report=OnPolicyReport.of(len(local), self.log_every, BESIDE))
+
+    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: NetworkedRollouts,
+                comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
+        """What draws their samples, whether they learn or play."""
+        ground = self.ground
+        return GameSampler(ground.make, agents.policy, placement, ledger, seed, False, settings.discount, Features(),
+                           comm, replicated=ground.replicated, stagger=self.stagger, state=self.critic.input == "state",
+                           own_first=self.critic.joint == "own-first",
+                           normalise_observations=self.normalise.observations,
+                           normalise_rewards=self.normalise.rewards, learning=not play)
+
+
+def make(experiment: Experiment, environment: Environment, needs: RolloutRequirements,
+         settings: NetworkedRollouts) -> OnTrajectories:
+    """The agents that the tables [policy], [critic] and [reward_model] describe.
+
+    Raises:
+        InputError: as that of `netac.experiment.neural_agents.make`; samples that cannot be dealt; a policy that is
+            not shared as a whole where agents are to agree on it.
+    """
+    made = neural_agents.make(experiment, environment, needs, settings, entropy=settings.entropy, recurrent=True)
+    refuse_parts(experiment.envs, settings, memory=made.policy.memory > 0)
+    if needs.agreeing and made.policy.shared < made.policy.size:
+        raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, of which a part is not "
+                         "shared", key="policy.shared", found=made.parts["policy"].options.shared,
+                         valid='["*"], with agents whose spaces are alike; or algorithm.name = "cppo"')
+    return OnTrajectories(**{each.name: getattr(made, each.name) for each in fields(made)},
+                          log_every=experiment.log_every)
