@@ -38,6 +38,7 @@ class Optimizer:
         agents: n, how many.
         adam: (beta1, beta2, epsilon), None for plain steps.
         clip: largest norm of an agent's gradient of omega, of lambda and of theta; None: any.
+        radius: largest norm of an agent's direction of theta; None: any.
 
     Attributes:
         rows: (n, 2 (K + L + d)) first and second moments of every agent, which with `counts` are all its state.
@@ -45,8 +46,8 @@ class Optimizer:
     """
 
     def __init__(self, layout: Layout, agents: int, adam: tuple[float, float, float] | None = None,
-                 clip: float | None = None):
-        self._adam, self._clip = adam, clip
+                 clip: float | None = None, radius: float | None = None):
+        self._adam, self._clip, self._radius = adam, clip, radius
         self._constants = adam or (0.0, 0.0, 0.0)      # of no use without Adam
         sizes = [getattr(layout, part) for part in PARTS] if adam else [0] * len(PARTS)
         ends = np.cumsum([0, *(size for size in sizes for _ in range(2))]).tolist()
@@ -66,7 +67,7 @@ class Optimizer:
 
     def over(self, samples: int) -> Directions:
         """Directions from gradients summed over `samples` samples; a call may overwrite the result of the last one."""
-        if self._adam is None and self._clip is None and samples == 1:
+        if self._adam is None and self._clip is None and self._radius is None and samples == 1:
             return Directions(_as_it_is, _as_it_is, _as_it_is)
         return Directions(*(partial(self._direction, k, samples) for k in range(len(PARTS))))
 
@@ -77,7 +78,11 @@ class Optimizer:
             norm = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / samples
             scale = (self._clip / np.maximum(norm, self._clip) / samples)[:, None].astype(gradient.dtype)
         mean = gradient * scale
-        return mean if self._adam is None else self._by_adam(k, mean)
+        found = mean if self._adam is None else self._by_adam(k, mean)
+        if self._radius is not None and k == PARTS.index("theta"):
+            norm = np.sqrt(np.vecdot(found, found)).astype(float)
+            found *= (self._radius / np.maximum(norm, self._radius))[:, None].astype(found.dtype)
+        return found
 
     def _by_adam(self, k: int, g: np.ndarray) -> np.ndarray:
         """Adam's direction; 0 for agents whose gradient is 0, whose moments and counts stay."""

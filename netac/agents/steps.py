@@ -43,6 +43,9 @@ class Common(Options):
     adam_epsilon: float = Field(1e-5, gt=0, le=1, allow_inf_nan=False, description="epsilon of Adam")
     clip: Radius = Field(None, description=(
         "largest norm of an agent's gradient, part by part (DNAC: the critic's only); off by default"))
+    actor_radius: Radius = Field(None, description=(
+        "largest norm of the direction in which an agent's theta steps, after the local optimizer: a step is at most "
+        "actor_step times as long; off by default"))
 
     @property
     def discount(self) -> float:
@@ -64,7 +67,7 @@ class Common(Options):
     def make_optimizer(self, layout: Layout, agents: int) -> Optimizer:
         """The local optimizers of `agents` agents."""
         adam = (self.adam_beta1, self.adam_beta2, self.adam_epsilon) if self.optimizer == "adam" else None
-        return Optimizer(layout, agents, adam, self.clip)
+        return Optimizer(layout, agents, adam, self.clip, self.actor_radius)
 
 
 def step_size(step: float | TDependent, T: int, x: Parameters) -> np.ndarray:

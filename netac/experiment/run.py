@@ -18,6 +18,7 @@ from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
 from netac.experiment.measures import refuse_bad_numbers
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
+from netac.experiment.policy_watch import PolicyWatch
 from netac.experiment.recorder import Recorder
 from netac.experiment.run_folder import checkpoint_to_resume, open_folder
 from netac.experiment.run_result import RunResult, read_result
@@ -160,6 +161,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
     rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
     who = None if len(agents) == experiment.agents else agents
+    watch = PolicyWatch(parts)
     # What is not finite is found by `refuse_bad_numbers`, so NumPy need not warn of it.
     with progress, recorder, garbage.iterating(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         if start == 0:
@@ -169,12 +171,16 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
                 recorder.evaluate(0)
             for t in range(start, T):
                 pulse.iteration = t
+                logged = (t + 1) % log_every == 0 or t + 1 == T
+                if logged:
+                    watch.before()
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
                 recorder.add(t)
                 done = t + 1
-                if done % log_every == 0 or done == T:
+                if logged:
                     recorder.log(done)
+                    watch.after(done)
                     progress.show(done, recorder.shown)
                 recorder.evaluate(done)
                 if done % checkpoint_every == 0 or done == T:

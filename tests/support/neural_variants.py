@@ -11,6 +11,8 @@ STATE = {"critic": {"name": "mlp", "hidden": [5], "input": "state"}}
 NORMAL = {"normalise": {"observations": True, "rewards": True}}
 ROUNDS = {"batch": 2, "critic_rounds": 2, "mixing_rounds": 1, "reward_rounds": 2, "reward_noise": 0.1}
 CHAINS = {"batch": 2, "critic_batch": 1, "critic_rounds": 2, "reward_noise": 0.2, "sampling": "double"}
+ROLLOUT = {"rollout": 4, "epochs": 2, "minibatches": 2, "reward_step": 0.02, "critic_epochs": 2}
+BY_STEPS = {key: value for key, value in ROLLOUT.items() if key != "critic_epochs"}
 TABLE = [[0, 3, "terminated"], [0, 4, "truncated"], [1, 4, "both"], [0, 2, "truncated"]]
 
 
@@ -59,6 +61,23 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "dnac": (4, arena(), "ring", "dnac", {**ROUNDS, "inner_steps": 2, "inner_rounds": 2}, shared()),
     "dnac-double": (4, arena(actions="box"), PERIODIC, "dnac", {**CHAINS, "inner_steps": 2, "natural_step": 0.05},
                     shared()),
+    "cppo": (4, arena(late=True), "ring", "cppo", {**ROLLOUT, "rounds": 2, "reward_rounds": 2}, shared("dense1*")),
+    "cppo-own": (4, arena(actions="box"), PERIODIC, "cppo", {**ROLLOUT, "reward": "own"}, NORMAL | shared("*")),
+    "cppo-model": (4, arena(actions="mixed"), "ring", "cppo", {**ROLLOUT, "reward": "model"},
+                   STATE | shared("dense1*")),
+    "cppo-alone": (1, arena(), "complete", "cppo", ROLLOUT, shared("*")),
+    "cppo-memory": (4, arena(), "ring", "cppo", {**ROLLOUT, "chunk": 2},
+                    {"policy": {"name": "gru", "hidden": [5], "units": 4}}),
+    "dsgd-ppo": (4, arena(late=True), "ring", "dsgd-ppo", BY_STEPS, shared("*")),
+    "dsgt-ppo": (4, arena(), PERIODIC, "dsgt-ppo", {**BY_STEPS, "reward": "model"}, shared("*")),
+    "dsgt-ppo-plain": (4, arena(actions="box"), "ring", "dsgt-ppo", {**BY_STEPS, "optimizer": "plain"},
+                       STATE | shared("*")),
+    "dinno-ppo": (4, arena(), PERIODIC, "dinno-ppo", {**BY_STEPS, "rho": 0.3}, shared("*")),
+    "dinno-ppo-two": (2, arena(late=True), "path", "dinno-ppo", {**BY_STEPS, "reward": "model"}, shared("*")),
+    "root-cppo": (4, arena(ROOT, actions="different", extra=2), "ring", "cppo", {**ROLLOUT, "reward": "model"},
+                  STATE | shared()),
+    "root-dinno-ppo": (4, arena(ROOT, late=True), "ring", "dinno-ppo", BY_STEPS, shared("*")),
+    "restarting-cppo": (4, arena("arena:forgetful"), "ring", "cppo", ROLLOUT, NORMAL | shared("*")),
     "root-cac": (4, arena(ROOT), "ring", "cac", {}, NORMAL | shared("*")),
     "root-cac-state": (4, arena(ROOT, actions="different", extra=2), "ring", "cac", {"sampling": "double"},
                        NORMAL | STATE | shared()),

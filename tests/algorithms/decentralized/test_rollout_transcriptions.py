@@ -1,0 +1,156 @@
+"""Decentralized algorithms over trajectories against plain transcriptions, which wrong equations fail.
+
+Distances are in units of how far the parameters moved, so that nothing passes by standing still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from oracles.networked import Networked, Task
+from oracles.neural_games import Net
+from programs.arena import NUMBERS, SPACES, Arena
+from support.arena_cases import BOX, LASTING, LATE, LEAVING
+
+from netac import topology
+from netac.experiment import config
+from netac.experiment.build import assemble, prepare
+from netac.experiment.run import iterate
+from netac.utils.progress import Progress
+
+PROGRAMS = str(Path(__file__).parents[2] / "programs")
+HIDDEN = {"policy": 4, "critic": 5, "reward_model": 6}
+ITERATIONS = 30
+CLOSE, FAR, NEAR = 2e-4, 2e-2, 1e-5
+USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.01, "critic_step": 0.01, "reward_step": 0.01, "rollout": 6,
+         "epochs": 2, "adam_epsilon": 1e-2, "entropy": 0.05, "clip_range": 0.1, "reward": "own"}
+PERIODIC = {"name": "periodic-complete", "period": 2}
+PLAIN = {"optimizer": "plain", "actor_step": 0.1, "critic_step": 0.05, "reward_step": 0.05}
+TIGHT = {"clip_range": 0.01, "epochs": 6}
+VALUES = {"huber": 0.3, "value_clip": 0.05}
+EVERY_END = ("truncated ends", "never ends")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One experiment, for netac and for its transcription; `wrong` are mistakes that must show in it."""
+
+    algorithm: str
+    arena: dict[str, Any] = field(default_factory=dict)
+    agents: int = 3
+    envs: int = 2
+    graphs: Any = "path"
+    options: dict[str, Any] = field(default_factory=dict)
+    shared: tuple[str, ...] = ("*",)
+    wrong: tuple[str, ...] = ()
+    seed: int = 5
+
+
+CONSENSUS, MODEL = {"reward": "consensus", "reward_rounds": 2}, {"reward": "model"}
+CASES = {
+    "cppo": Case("cppo", LASTING, options=TIGHT, seed=7, wrong=("mixed start", "no clip", "no entropy", *EVERY_END)),
+    "cppo-consensus": Case("cppo", LEAVING, graphs=PERIODIC, options=CONSENSUS | {"rounds": 3, "minibatches": 2},
+                           wrong=("own reward", "mixed start", "no mask")),
+    "cppo-rounds": Case("cppo", LASTING, options=CONSENSUS | {"rounds": 3} | PLAIN,
+                        wrong=("one round", "own reward", "mixed start")),
+    "cppo-model": Case("cppo", LEAVING, options=MODEL | {"critic_minibatches": 2, "critic_epochs": 3},
+                       wrong=("own reward", "agent order", "mixed start")),
+    "cppo-partly": Case("cppo", LASTING, options=VALUES | {"decay": "linear"}, shared=("dense1*",),
+                        wrong=("personal mixed", "mixed start", "no huber", "no decay")),
+    "cppo-gaussian": Case("cppo", BOX | LEAVING, options=PLAIN | {"advantages": "raw"}, wrong=("mixed start", "no mask")),
+    "cppo-statistics": Case("cppo", LATE, options={"critic_step": 0.03}, wrong=("own statistics",)),
+    "cppo-two": Case("cppo", LASTING, agents=2, options=CONSENSUS, wrong=("own reward", *EVERY_END)),
+    "cppo-alone": Case("cppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
+    "cppo-without-edges": Case("cppo", LASTING, graphs="disconnected", options=TIGHT, wrong=("no clip",)),
+    "dsgd": Case("dsgd-ppo", LASTING, options=PLAIN, wrong=("mixed gradients", "no clip", *EVERY_END)),
+    "dsgd-model": Case("dsgd-ppo", LEAVING, graphs=PERIODIC, options=MODEL | {"minibatches": 2},
+                       wrong=("mixed gradients", "own reward", "no mask")),
+    "dsgt": Case("dsgt-ppo", LASTING, options=PLAIN,
+                 wrong=("untracked", "nothing taken off", "mixed gradients", *EVERY_END)),
+    "dsgt-adam": Case("dsgt-ppo", LEAVING | BOX, graphs=PERIODIC, options=CONSENSUS | {"minibatches": 2},
+                      wrong=("untracked", "nothing taken off", "own reward")),
+    "dsgt-model": Case("dsgt-ppo", LASTING, options=MODEL | PLAIN, wrong=("untracked", "own reward")),
+    "dinno": Case("dinno-ppo", LASTING, options=TIGHT | {"rho": 0.2},
+                  wrong=("no dual", "no penalty", "no clip", *EVERY_END)),
+    "dinno-model": Case("dinno-ppo", LEAVING, graphs="ring", agents=4, options=MODEL | PLAIN | {
+        "rho": 0.5, "rho_growth": 1.05, "minibatches": 2}, wrong=("no dual", "no penalty", "no growth", "no mask")),
+    "dinno-alone": Case("dinno-ppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
+}
+
+
+def tables(case: Case) -> dict[str, Any]:
+    """The experiment file of a case."""
+    networks = {key: {"name": "mlp", "hidden": [width], "activation": "tanh"} for key, width in HIDDEN.items()
+                if key != "reward_model" or case.options.get("reward") == "model"}
+    networks["policy"]["shared"] = list(case.shared)
+    return {"agents": case.agents, "iterations": ITERATIONS, "seed": case.seed, "envs": case.envs,
+            "topology": case.graphs, "env": {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena},
+            **networks, "algorithm": {"name": case.algorithm, **USUAL, **case.options}}
+
+
+@cache
+def netac(name: str) -> tuple[dict, dict, dict, list[int]]:
+    """All options; parameters at the start, moved at random, and at the end; how many of theta are shared."""
+    case = CASES[name]
+    parts = assemble(prepare(config.read(tables(case)).experiment()))
+    x, rng = parts.agents.parameters, np.random.default_rng(1)
+    held = {"omega": x.omega, "theta": x.theta, "lam": x.lam}
+    for rows in held.values():
+        rows += 0.4 * rng.standard_normal(rows.shape).astype("f4")
+    start = {part: rows.astype(float) for part, rows in held.items()}
+    iterate(parts, None, False, Progress(ITERATIONS, False), True)
+    return (parts.setting.settings.model_dump() | {"team_reward": None}, start,
+            {part: rows.astype(float) for part, rows in held.items()}, [x.shared.shape[1]] * case.agents)
+
+
+def task(name: str, wrong: str = "") -> Task:
+    """The case as its transcription takes it."""
+    case, (options, start, _, shared) = CASES[name], netac(name)
+    space = SPACES[case.arena.get("actions", "discrete")][0]
+    policy = Net([NUMBERS + 2, HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size)
+    value = Net([NUMBERS + 2, HIDDEN["critic"], 1])
+    model = Net([NUMBERS + 2 + 3 * case.agents, HIDDEN["reward_model"], 1])
+    graphs = topology.load(case.graphs, case.agents)
+    modelled = options["reward"] == "model"
+    order = list(policy.places)
+    if case.shared != ("*",):
+        assert shared[0] == sum(policy.places[each].stop - policy.places[each].start for each in order[:2])
+    return Task(partial(Arena, case.agents, case.envs, **case.arena), case.algorithm, case.seed, ITERATIONS, options,
+                [policy] * case.agents, [value] * case.agents, list(start["theta"]), list(start["omega"]), wrong,
+                W=lambda k: graphs.matrix(k).toarray(), shared=shared, model=[model] * case.agents if modelled else [],
+                lam=list(start["lam"]) if modelled else [])
+
+
+def distance(name: str, wrong: str = "") -> float:
+    """The largest distance of any agent's tensor, in units of how far it moved."""
+    run, (_, start, found, _) = Networked(task(name, wrong)), netac(name)
+    run.run()
+    nets = {"theta": run.job.policy, "omega": run.job.value, "lam": run.job.model}
+    distances = []
+    for part in run.mixed:
+        for i, net in enumerate(nets[part]):
+            for tensor, place in net.places.items():
+                moved = np.linalg.norm(run.rows(part)[i][place] - start[part][i][place])
+                assert wrong or moved > 1e-3, f"{part} {i} {tensor} never moved"
+                away = found[part][i][place] - run.rows(part)[i][place]
+                assert wrong or np.abs(away).max() < NEAR, f"{part} {i} {tensor}"
+                distances.append(np.linalg.norm(away) / max(moved, 1e-9))
+    return float(np.max(distances))       # nan if one is
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_algorithms_do_what_their_equations_say(name):
+    assert distance(name) < CLOSE
+
+
+@pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, case in CASES.items() for wrong in case.wrong])
+def test_wrong_equations_are_noticed(name, wrong):
+    assert distance(name, wrong) > FAR
