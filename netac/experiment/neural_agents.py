@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from netac.agents.distributions import distribution_of
-from netac.agents.networks._factory import Network, read_network
+from netac.agents.networks._factory import Network, feed_forward, read_network
 from netac.agents.neural.critics import (
     NeuralActionValue,
     NeuralRewardModel,
@@ -232,7 +232,7 @@ def _critics(experiment: Experiment, needs: Requirements, games: BatchedEnvironm
             raise InputError("this environment has no global state", key="critic.input", found="state",
                              valid='"observation"')
         seen = (games.state_shape,) * games.agents
-    critic = read_part(NetworkCritic, experiment.critic, policy.network, seen[0], "critic")
+    critic = read_part(NetworkCritic, experiment.critic, feed_forward(policy.network), seen[0], "critic")
     options = critic.options.model_copy(update={"input": sees})
     critic = replace(critic, options=_seeing(options, len(set(games.actions)) == 1))
     joint, mixed, initial = Encoding(games.actions).size, bool(needs.mixed), policy.options.initial
