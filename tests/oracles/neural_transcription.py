@@ -76,7 +76,14 @@ class Run:
                          + bonus * task.entropy_gradient(i, theta_i, x.obs[i]))
 
     def direction(self, part, i, g):
-        """What the local optimizer makes of a mean gradient."""
+        """What the local optimizer makes of a mean gradient; of theta's no longer than the radius."""
+        found, radius = self.optimised(part, i, g), self.task.options.get("actor_radius")
+        if part != "theta" or radius is None or self.task.wrong == "no radius":
+            return found
+        length = np.sqrt(sum(found**2))
+        return found if length <= radius else found * (radius / length)
+
+    def optimised(self, part, i, g):
         task = self.task
         if task.clip is not None and task.wrong != "no clip":
             length = np.sqrt(sum(g**2))

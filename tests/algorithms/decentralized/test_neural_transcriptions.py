@@ -84,6 +84,8 @@ CASES = {
     "cac-personal-clipped": Case("cac", options={"clip": 0.05}, policy={"shared": []},
                                  wrong=("no clip", "personal mixed")),
     "cac-adam-clipped": Case("cac", options={**ADAM, "clip": 0.05}, wrong=("no clip", "biased")),
+    "cac-bounded": Case("cac", options={**ADAM, "actor_radius": 0.4}, wrong=("no radius", "biased")),
+    "dac-bounded-plain": Case("dac", SHORT, options={"actor_radius": 0.02}, wrong=("no radius",), seed=7),
     "cac-double": Case("cac", SHORT, graphs=PERIODIC, options={"sampling": "double"},
                        wrong=("one chain", "no restarts", *ENDS)),
     "cac-double-normalised": Case("cac", options={"sampling": "double"},
