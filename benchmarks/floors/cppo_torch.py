@@ -1,8 +1,8 @@
 """Coordinated PPO on cooperative navigation with nothing but torch and the batched game: the whole training loop.
 
-Every agent has a policy and a critic of its own observations, `nn.Sequential` and `torch.optim.Adam` (foreach) each.  An
-iteration plays as `happo_torch` does; then every agent learns in full batches from the team's rewards, and all networks
-become the means over agents of the ones before, plus what each changed.  No metrics, no checkpoints, no checks.
+Every agent has a policy and a critic of its own observations, `nn.Sequential` and `torch.optim.Adam` (foreach) each.
+An iteration plays as `happo_torch` does; then every agent learns in full batches from the team's rewards, and all
+networks become the means over agents of the ones before, plus what each changed.  No metrics, no checkpoints, no checks.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ from netac.experiment.build import Parts
 from netac.results.tables import Row
 
 if TYPE_CHECKING:
-    from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
     from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
+    from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 
 
 def reported(parts: Parts) -> bool:

@@ -14,12 +14,12 @@ from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
-from netac.algorithms.policy_gradient.critics import Critics
-from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
-from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.algorithms.centralized._off_policy import OffPolicyAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
 from netac.algorithms.centralized._options import OffPolicy, OnPolicy, Shareable
+from netac.algorithms.policy_gradient.critics import Critics
+from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
+from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.experiment.budget import fits

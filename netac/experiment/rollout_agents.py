@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from netac.agents.parameters import Parameters
 from netac.algorithms.decentralized._rollouts import BESIDE, NetworkedRollouts, RolloutAgents, RolloutRequirements
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.comm.ledger import Ledger
@@ -33,7 +32,7 @@ class OnTrajectories(Neural):
 
     log_every: int = 1
 
-    def agents(self, local: range, seed: int, settings: NetworkedRollouts) -> RolloutAgents:
+    def agents(self, local: range, seed: int, settings: Any) -> RolloutAgents:
         """The agents `local`, at their initial values."""
         made = super().agents(local, seed, settings)
         return RolloutAgents(parameters=made.parameters, policy=self.policy.of(local), optimizer=made.optimizer,
@@ -62,7 +61,7 @@ def make(experiment: Experiment, environment: Environment, needs: RolloutRequire
     made = neural_agents.make(experiment, environment, needs, settings, entropy=settings.entropy, recurrent=True)
     refuse_parts(experiment.envs, settings, memory=made.policy.memory > 0)
     if needs.agreeing and made.policy.shared < made.policy.size:
-        raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, of which a part is not "
+        raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, but a part of it is not "
                          "shared", key="policy.shared", found=made.parts["policy"].options.shared,
                          valid='["*"], with agents whose spaces are alike; or algorithm.name = "cppo"')
     return OnTrajectories(**{each.name: getattr(made, each.name) for each in fields(made)},

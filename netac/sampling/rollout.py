@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -151,6 +151,7 @@ class Rollouts:
                 assert step.outcome.everyone is not None, "process 0 steps the games"
                 everyone[:, t] = step.outcome.everyone.r
             for block in self._states:
+                assert step.view.state is not None, "the state is shown at every step, or never"
                 block[now] = step.view.state
             if told and self._encode is not None:
                 joint.append(self._encode(step.joint, step.view.active))
@@ -162,9 +163,8 @@ class Rollouts:
             if step.again.any() or t == T - 1:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
-                last = [step.after.state] if self._states else [] if central else step.after.obs
+                last: list[Any] = [step.after.state] if self._states else [] if central else step.after.obs
                 for final, shown in zip(finals, last, strict=True):
-                    assert shown is not None, "the state is shown at every step, or never"
                     final.append(shown[games])
                     if t == T - 1:
                         final.append(shown)

@@ -18,8 +18,8 @@ import netac
 from netac.experiment import policy_watch
 from netac.utils.spaces import ActionSpace
 
-TABLES = {"agents": 3, "iterations": 12, "seed": 3, "envs": 3, "env": arena(falls=2.0), "topology": "ring", "log_every": 2,
-          "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]}}
+TABLES = {"agents": 3, "iterations": 12, "seed": 3, "envs": 3, "env": arena(falls=2.0), "topology": "ring",
+          "log_every": 2, "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]}}
 CHANGED = re.compile(r"note: iteration (\d+), agent (\d+): its policy changed by a KL divergence of ([\d.e+-]+)")
 COLLAPSED = re.compile(r"note: iteration (\d+), agent (\d+): the entropy of its policy fell to ([\d.e+-]+)")
 

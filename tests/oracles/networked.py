@@ -67,7 +67,7 @@ class Networked(Trainer):
     # --- rewards, and what is learned from ---
 
     def fates(self, b, c):
-        r, bootstrap_mask, on = super().fates(b, c)
+        _, bootstrap_mask, on = super().fates(b, c)
         return self.r[c], bootstrap_mask, on
 
     def evidence(self, k, b):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.agents.transitions import Transitions
-from netac.algorithms.policy_gradient.diagnostics import diagnose
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import InTurn, Sequential
 from netac.algorithms.centralized._sessions import Session, own_advantages
+from netac.algorithms.policy_gradient.diagnostics import diagnose
 from netac.algorithms.policy_gradient.learner import Learner, ascend
 from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.minibatches import deal

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from netac.agents.steps import step_size
-from netac.algorithms.policy_gradient.critics import Judgement
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.advantages import deviation, normalised
+from netac.algorithms.policy_gradient.critics import Judgement
 from netac.algorithms.policy_gradient.values import team_reward
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +32,7 @@ from netac.sampling.game import GameSampler
 from netac.sampling.rollout import Rollout, Rollouts
 
 if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural.critics import NeuralStateValue
     from netac.agents.neural.policies import NeuralPolicy
 
 BESIDE = ("disagreement", "undone")      # columns of diagnostics.csv after the trainers'
@@ -99,8 +100,8 @@ class RolloutAgents(NetworkedAgents):
     @cached_property
     def critics(self) -> Critics:
         """Their critics V_i."""
-        x = self.parameters
-        return Critics(self.V, x.omega, self.optimizer, x[STATISTICS], self.settings, self.seed)
+        x, V = self.parameters, cast("NeuralStateValue", self.V)
+        return Critics(V, x.omega, self.optimizer, x[STATISTICS], self.settings, self.seed)
 
     def state(self) -> dict[str, np.ndarray]:
         """The rewards and gains that the next report compares with."""
@@ -128,8 +129,8 @@ class Steps:
     @classmethod
     def of(cls, settings: NetworkedRollouts, T: int, x: Parameters) -> Steps:
         """Those of a run of T iterations."""
-        sizes = (step_size(step, T, x) for step in (settings.actor_step, settings.critic_step, settings.reward_step))
-        return cls(*sizes, T if settings.decay == "linear" else None)
+        return cls(step_size(settings.actor_step, T, x), step_size(settings.critic_step, T, x),
+                   step_size(settings.reward_step, T, x), T if settings.decay == "linear" else None)
 
     def at(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Those of theta, omega and lambda in iteration k."""
@@ -216,7 +217,8 @@ def gradients(e: Evidence, agents: RolloutAgents, old: np.ndarray, part: np.ndar
     """
     x, settings, b = agents.parameters, agents.settings, e.b
     seen, samples = Transitions(seen=b.seen, joint=b.joint, active=b.active), e.samples
-    known = agents.critics.targets(e.judged), e.judged.values, old, e.A, b.r.reshape(len(b.r), e.size)
+    known: tuple[np.ndarray, ...] = (
+        agents.critics.targets(e.judged), e.judged.values, old, e.A, b.r.reshape(len(b.r), e.size))
     if part is not None:
         seen, samples, known = seen.take(part), samples.take(part), tuple(each[:, part] for each in known)
     targets, values, old, A, r = known
@@ -279,8 +281,8 @@ def turns(agents: RolloutAgents, sampler: GameSampler, network: Network, times: 
         measured = Measured(agents.learner, e.samples, epsilon)
         agents.critics.learn_scale(e.judged, b.active)
         before, drift = x.mixed.copy(), np.zeros_like(x.mixed)
-        yield Turn(k, e, measured.old, drift, partial(report, k, times.stop, e, agents, network, measured, drift, before),
-                   parts_of(k, e, agents))
+        close = partial(report, k, times.stop, e, agents, network, measured, drift, before)
+        yield Turn(k, e, measured.old, drift, close, parts_of(k, e, agents))
 
 
 def shared_statistics(k: int, network: Network, statistics: np.ndarray, settings: NetworkedRollouts,

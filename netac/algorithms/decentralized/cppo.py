@@ -12,9 +12,9 @@ where there is one.  In iteration k:
                              lambda_i <- lambda_i + zeta (r_i - R_i(s,a)) grad R_i(s,a)
     x_i <- x~_i + (x_i - x_i before the passes)
 
-with rho_i = pi_i(a_i|o_i) / pi_k,i(a_i|o_i).  All passes begin at the unmixed parameters, which drew the samples, and what
-they changed is added to the mixture, as CAC corrects mixtures with residuals of unmixed parameters.  With L = 1, one
-pass, no clip, plain steps, raw advantages and unnormalised values it is CAC, to rounding.
+with rho_i = pi_i(a_i|o_i) / pi_k,i(a_i|o_i).  All passes begin at the unmixed parameters, which drew the samples, and
+what they changed is added to the mixture, as CAC corrects mixtures with residuals of unmixed parameters.  With L = 1,
+one pass, no clip, plain steps, raw advantages and unnormalised values it is CAC, to rounding.
 
 Adam's moments stay local.  The statistics by which values are normalised are mixed as the critics are, so that these
 mean the same.

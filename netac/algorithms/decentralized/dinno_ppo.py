@@ -1,13 +1,13 @@
-"""dinno-ppo: distributed neural network optimisation (Yu, Vincent and Schwager, 2022, "DiNNO", Algorithm 1) of PPO's loss.
+"""dinno-ppo: distributed neural network optimisation of PPO's loss (Yu, Vincent and Schwager, 2022, Algorithm 1).
 
 Agents are to agree on one policy, one critic and, where there is one, one model of the reward: x_i is all of them, p_i
 the dual variable of what x_i shall have in common with its neighbours, d_i how many these are.  In iteration k, after L
 steps in E games with pi_k and with advantages by the agent's own V_i, as in `cppo`, all agents at once:
 
-    p_i <- p_i + rho sum over j in N_i of (x_i - x_j)                                                       (line 5)
-    from psi = x_i, for every minibatch of `epochs` passes a step of the local optimizer down                (lines 7, 8)
+    p_i <- p_i + rho sum over j in N_i of (x_i - x_j)                                                      (line 5)
+    from psi = x_i, for every minibatch of `epochs` passes a step of the local optimizer down               (lines 7, 8)
         loss_i(psi) + psi'p_i + rho sum over j in N_i of |psi - (x_i + x_j) / 2|^2
-    x_i <- psi                                                                                              (line 10)
+    x_i <- psi                                                                                             (line 10)
 
 loss_i is minus the clipped surrogate, the loss of V_i and half the squared error of R_i, each with a step size of its
 own.  The exchange of x is under way while the games are played: the sum of the neighbours' x_j is all an agent needs.

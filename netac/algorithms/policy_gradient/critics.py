@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.transitions import Transitions
-from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.algorithms.policy_gradient.advantages import gae
 from netac.algorithms.policy_gradient.minibatches import deal
+from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.algorithms.policy_gradient.values import ValueNormaliser, value_loss
 from netac.sampling.rollout import Rollout
 
@@ -100,7 +100,7 @@ class Critics:
         Args:
             mean: averages gradients and statistics of values over the critics, if they share parameters.
         """
-        settings = self.settings
+        settings: Any = self.settings          # with those of `CriticPasses`
         if not len(self.omega):
             return
         active = b.taking_part.reshape(len(b.taking_part), b.done.size)
@@ -137,7 +137,8 @@ class Critics:
 
     def _parts(self, samples: int, t: int) -> Iterator[np.ndarray | None]:
         """All critics see the samples in the same order, whichever of them this process holds."""
-        return deal(samples, self.settings.critic_minibatches, self.settings.critic_epochs, self.seed, t, CRITICS)
+        settings: Any = self.settings
+        return deal(samples, settings.critic_minibatches, settings.critic_epochs, self.seed, t, CRITICS)
 
     @property
     def _held(self) -> dict[str, np.ndarray]:
