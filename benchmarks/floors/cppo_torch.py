@@ -2,7 +2,7 @@
 
 Every agent has a policy and a critic of its own observations, `nn.Sequential` and `torch.optim.Adam` (foreach) each.
 An iteration plays as `happo_torch` does; then every agent learns in full batches from the team's rewards, and all
-networks become the means over agents of the ones before, plus what each changed.  No metrics, no checkpoints, no checks.
+networks become the means over agents of the ones before, plus what each changed.  No metrics, no checkpoints.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def make(experiment: Experiment, environment: Environment, needs: RolloutRequire
     made = neural_agents.make(experiment, environment, needs, settings, entropy=settings.entropy, recurrent=True)
     refuse_parts(experiment.envs, settings, memory=made.policy.memory > 0)
     if needs.agreeing and made.policy.shared < made.policy.size:
-        raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, but a part of it is not "
+        raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, but a part is not "
                          "shared", key="policy.shared", found=made.parts["policy"].options.shared,
                          valid='["*"], with agents whose spaces are alike; or algorithm.name = "cppo"')
     return OnTrajectories(**{each.name: getattr(made, each.name) for each in fields(made)},
