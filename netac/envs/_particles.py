@@ -99,6 +99,7 @@ class Particles:
         self._squares, self._distances = np.empty_like(self._targets), np.empty((things, bodies, games))
         self._forces = np.zeros((1 + self._pushing, bodies, 2, games))                   # of actions, then contact
         self._pushed = self._forces[0, :self.agents].swapaxes(0, 1)                      # (2, N, E) view
+        self._near: np.ndarray | None = None             # (k, n, E) numbers of the others that are seen, if not all are
         self._others = np.array([[j for j in range(bodies) if j != i] for i in range(bodies)], dtype=np.intp).T
         self._moves = np.array(MOVES, dtype=float).T
         self._told = np.flatnonzero(np.arange(max(self._sizes)) < np.array(self._sizes)[:self.agents, None])
@@ -141,16 +142,20 @@ class Particles:
         np.add(self._squares[:, :, 0], self._squares[:, :, 1], out=self._distances)
         np.sqrt(self._distances, out=self._distances)
         if self._limited:
-            for part, limit, shown in self._parts:
-                if limit is None:
-                    shown[:] = self._relative[part]
-                else:
-                    nearest = self._nearest(part, limit)
-                    shown[:len(nearest)] = np.take_along_axis(self._relative[part], nearest[:, :, None], axis=0)
+            _, self._near = (self._show(*part) for part in self._parts)
 
-    def _nearest(self, part: slice, limit: int) -> np.ndarray:
-        """The `limit` nearest things of a kind, nearest first, or all where there are fewer: (k, n, E) numbers."""
-        return self._distances[part].argsort(axis=0, kind="stable")[:limit]
+    def _show(self, part: slice, limit: int | None, shown: np.ndarray) -> np.ndarray | None:
+        """All things of a kind, or the `limit` nearest ones, nearest first; where there are fewer the rest stays 0.
+
+        Returns:
+            (k, n, E) numbers of those that are shown, where that depends on how near they are.
+        """
+        if limit is None:
+            shown[:] = self._relative[part]
+            return None
+        nearest = self._distances[part].argsort(axis=0, kind="stable")[:limit]
+        shown[:len(nearest)] = np.take_along_axis(self._relative[part], nearest[:, :, None], axis=0)
+        return nearest
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, size) each, see the class."""

@@ -16,7 +16,7 @@ from scipy.stats import kstest
 from support.batched_games import check_resuming, check_seeds, check_views, equal, play, snapshot
 
 import netac
-from netac.envs import _particles, _spread_picture, spread
+from netac.envs import _particles, _particles_picture, _spread_picture, spread
 from netac.envs._batched import check_batched
 from netac.utils.errors import InputError
 from netac.utils.options import checked
@@ -256,8 +256,8 @@ def test_pictures_show_who_is_where():
     assert at(0.8, 0.8) == at(-0.8, -0.8) == at(0.0, 0.0) == _spread_picture.LANDMARK
     assert at(-0.8, 0.8) == at(-0.7, 0.7) == through(_spread_picture.AGENT)
     assert at(0.4, -0.5) == at(0.8, -0.5) == through(_spread_picture.COLLIDING)
-    assert at(0.4, 0.4) == at(-0.8, 1.1) == _spread_picture.FLOOR
-    assert at(1.0, 0.2) == _spread_picture.FRAME
+    assert at(0.4, 0.4) == at(-0.8, 1.1) == _particles_picture.FLOOR
+    assert at(1.0, 0.2) == _particles_picture.FRAME
 
 
 def test_pictures_show_who_went_far_out():
