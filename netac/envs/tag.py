@@ -59,7 +59,7 @@ class Settings(ParticleOptions):
 
     terminate_on_success: bool = Field(False, description="an episode ends when every prey is touched by a pursuer")
     num_landmark_neighbors: int | None = Field(
-        None, ge=0, le=10_000, description="an agent sees only so many of the nearest obstacles")
+        None, ge=0, le=10_000, description="an agent sees only so many of the nearest obstacles; 0: none")
     prey: Literal["learning", "scripted"] = Field(
         "learning", description="learning: preys are agents; scripted: all agents are pursuers, preys flee the nearest")
     num_good: int = Field(1, ge=1, le=10_000, description="how many preys there are")
@@ -110,8 +110,8 @@ class Tag(Particles):
         names = [f"adversary_{i}" for i in range(pursuers)] + [f"agent_{i}" for i in range(preys)]
         self._places = settings.obstacle_places
         super().__init__(settings, names[:agents], landmarks=obstacles, more=[preys] * pursuers + [preys - 1] * preys,
-                         pushes=pushes[:agents], pushing=obstacles + bodies - 1,
-                         drawn=2 * bodies + (2 * obstacles if self._places is None else 0), games=games)
+                         pushes=pushes[:agents], pushing=obstacles + bodies - 1, drawn=2 * (bodies + obstacles),
+                         games=games)
         self._prey_push = PUSHES[1] * settings.prey_speed
         self._hunters = slice(obstacles, obstacles + pursuers)              # among the things that a prey sees
         if settings.num_agent_neighbors is not None:

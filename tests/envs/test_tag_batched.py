@@ -10,12 +10,15 @@ import textwrap
 import numpy as np
 import pytest
 import tomli_w
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.stats import kstest
 from support.batched_games import check_resuming, check_seeds, check_views, play
 
 import netac
+from netac import cli
 from netac.envs import _particles, _particles_picture, _tag_picture, tag
 from netac.envs._batched import check_batched
 from netac.utils.errors import InputError
@@ -59,6 +62,7 @@ def test_the_interface_is_kept(cast, games):
     pursuers, options = cast
     env = make(pursuers, games, **options)
     assert check_batched(env, env.agents, games, "tag") is env and env.resumable
+    assert all(seen.flags.c_contiguous for seen in [*env.observe(range(env.agents)), env.state()])
     learning = options["prey"] == "learning"
     assert env.names == (*(f"adversary_{i}" for i in range(pursuers)),
                          *(f"agent_{i}" for i in range(options["num_good"] * learning)))
@@ -113,17 +117,18 @@ def test_games_begin_at_rest_and_anywhere():
     assert np.abs(np.corrcoef(found.transpose(1, 3, 0, 2).reshape(12, -1)) - np.eye(12)).max() < 0.05
 
 
-def test_obstacles_stand_where_they_are_told_to_and_bodies_begin_anywhere():
-    env, other = (make(2, 3, num_obstacles=3, obstacle_places=places) for places in (PLACES, PLACES[::-1]))
-    for each in (env, other):
+def test_obstacles_stand_where_they_are_told_to_and_bodies_begin_where_they_would_otherwise():
+    env, usual = make(2, 3, num_obstacles=3, obstacle_places=PLACES), make(2, 3, num_obstacles=3)
+    for each in (env, usual):
         each.begin(4, 0)
-    first = env.get_state()
-    assert np.array_equal(first["positions"], other.get_state()["positions"])
-    play(env, 3, 0)
-    env.restart(np.ones(3, dtype=bool))
-    for state in (first, env.get_state()):
+    for _ in range(_particles.BLOCK + 2):
+        state, otherwise = env.get_state(), usual.get_state()
         assert np.array_equal(state["landmarks"], np.repeat(np.array(PLACES)[:, None], 3, axis=1))
-    assert not np.array_equal(first["positions"], env.get_state()["positions"])
+        assert np.array_equal(state["positions"][:, :2], otherwise["positions"][:, :2])
+        for each in (env, usual):
+            each.step(np.ones((3, 3), dtype=int))
+            each.restart(np.array([True, True, False]))
+    assert make(1, num_obstacles=0, obstacle_places=[]).state_shape == make(1, num_obstacles=0).state_shape
 
 
 def test_rewards_by_hand():
@@ -330,8 +335,11 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(name, tmp_path):
     netac.run(tables | {"iterations": 4}, out=tmp_path / "run")
     gone_on = netac.run(tables | {"iterations": 7}, out=tmp_path / "run", resume=True).summary
     assert gone_on["parameters_sha256"] == whole["parameters_sha256"]
-    found = netac.evaluate(tmp_path / "run", episodes=3)
-    assert found.lengths.tolist() == [7] * 3
+    found = CliRunner().invoke(cli.cli, ["evaluate", str(tmp_path / "run"), "--episodes", "2", "--render",
+                                         str(tmp_path / "tag.gif")], catch_exceptions=False)
+    assert found.exit_code == 0 and "episode_length" in found.output
+    with Image.open(tmp_path / "tag.gif") as image:
+        assert image.size[0] == 480 and 3 <= image.n_frames <= 8           # equal pictures in a row become one
 
 
 def test_pictures_show_who_is_where():
