@@ -16,7 +16,7 @@ from benchmarks.report import document, machine, table
 from benchmarks.timing import Row
 
 NAMES = ("start", "consensus", "cac_processes", "cac_launched", "cac_one_process", "mdac", "agents", "topology",
-         "pursuit", "spread", "networks_one_process", "networks_consensus", "networks_processes", "happo",
+         "pursuit", "spread", "tag", "networks_one_process", "networks_consensus", "networks_processes", "happo",
          "happo_processes", "jaxmarl", "disropt")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"

@@ -41,3 +41,15 @@ def steps_a_second(what: str, mine: BatchedEnvironment, theirs, actions: np.ndar
         return (time.perf_counter() - started) / len(theirs_actions)
 
     return compare(what, race(netac, other, blocks), lambda seconds: f"{1 / seconds:,.0f} steps/s", limit, inverse=True)
+
+
+def against_mpe2(what: str, mine: BatchedEnvironment, theirs, continuous: bool) -> Row:
+    """The row of a race between games of particles and one game of mpe2's, with random actions."""
+    agents, games, rng = mine.agents, mine.games, np.random.default_rng(0)
+    if continuous:
+        actions = rng.random((2_000, agents, games, 5))
+        theirs_actions = rng.random((500, agents, 5), dtype=np.float32)
+    else:
+        actions = rng.integers(5, size=(2_000, agents, games))
+        theirs_actions = rng.integers(5, size=(500, agents)).tolist()
+    return steps_a_second(what, mine, theirs, actions, theirs_actions, 7, 30)

@@ -16,7 +16,7 @@ from scipy.stats import kstest
 from support.batched_games import check_resuming, check_seeds, check_views, equal, play, snapshot
 
 import netac
-from netac.envs import _spread_picture, spread
+from netac.envs import _particles, _particles_picture, _spread_picture, spread
 from netac.envs._batched import check_batched
 from netac.utils.errors import InputError
 from netac.utils.options import checked
@@ -58,7 +58,7 @@ def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, ch
     check_seeds(lambda: make(agents, 3, **options), seed, chain)
 
 
-@given(agents_and_options, seeds, st.integers(0, 2 * spread.BLOCK))
+@given(agents_and_options, seeds, st.integers(0, 2 * _particles.BLOCK))
 @settings(max_examples=25, deadline=None)
 def test_resumed_games_go_on_bit_for_bit(agents_options, seed, steps):
     """Also where the next game's start is the first of a block, or the last one."""
@@ -105,7 +105,7 @@ def test_games_begin_at_rest_and_anywhere():
     env = make(3, 200)
     env.begin(11, 0)
     found = []
-    for _ in range(2 * spread.BLOCK + 3):
+    for _ in range(2 * _particles.BLOCK + 3):
         state = env.get_state()
         found.append(np.stack([state["positions"], state["landmarks"]]))
         assert not state["velocities"].any() and not state["steps"].any()
@@ -256,8 +256,8 @@ def test_pictures_show_who_is_where():
     assert at(0.8, 0.8) == at(-0.8, -0.8) == at(0.0, 0.0) == _spread_picture.LANDMARK
     assert at(-0.8, 0.8) == at(-0.7, 0.7) == through(_spread_picture.AGENT)
     assert at(0.4, -0.5) == at(0.8, -0.5) == through(_spread_picture.COLLIDING)
-    assert at(0.4, 0.4) == at(-0.8, 1.1) == _spread_picture.FLOOR
-    assert at(1.0, 0.2) == _spread_picture.FRAME
+    assert at(0.4, 0.4) == at(-0.8, 1.1) == _particles_picture.FLOOR
+    assert at(1.0, 0.2) == _particles_picture.FRAME
 
 
 def test_pictures_show_who_went_far_out():
