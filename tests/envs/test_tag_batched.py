@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def placed(pursuers: list, preys: list, obstacles: list, velocities: list | None
 
 def rest(env: tag.Tag) -> np.ndarray:
     """Actions with which nobody pushes."""
-    return np.zeros((env.agents, 1, 5)) if not env.actions[0].n_actions else np.zeros((env.agents, 1), dtype=int)
+    whole = np.zeros((env.agents, env.games), dtype=int)
+    return whole if env.actions[0].n_actions else np.zeros((*whole.shape, 5))
 
 
 PLACES = [[0.5, -0.5], [-1.2, 0.0], [0, 1]]
@@ -219,14 +221,9 @@ def test_pursuers_of_scripted_preys_see_and_earn_what_they_do_where_preys_learn(
     assert np.array_equal(scripted.state(), learning.state()[:, :scripted.state_shape[0]])
     scripted.set_state(scripted.get_state() | {"velocities": 0 * scripted.get_state()["velocities"]})
     learning.set_state(scripted.get_state())
-    actions = play_nothing(learning)
+    actions = rest(learning)
     r = learning.step(actions).r[:cast[0]]
     assert np.array_equal(scripted.step(actions[:cast[0]]).r, r)
-
-
-def play_nothing(env: tag.Tag) -> np.ndarray:
-    return (np.zeros((env.agents, env.games), dtype=int) if env.actions[0].n_actions
-            else np.zeros((env.agents, env.games, 5)))
 
 
 def test_an_episode_ends_when_every_prey_is_touched():
@@ -286,6 +283,22 @@ def test_a_hunt_without_pursuers_is_refused():
         netac.run(tables)
     assert netac.run(tables | {"agents": 3}).summary["agents"] == 3
     assert netac.run(tables | {"env": {**tables["env"], "prey": "scripted"}}).summary["agents"] == 2
+
+
+@pytest.mark.parametrize(("pursuers", "games", "options"), [
+    (3, 1000, {}), (8, 300, {"num_good": 4, "num_obstacles": 8}), (8, 300, {"num_good": 4, "num_agent_neighbors": 5}),
+    (3, 500, {"prey": "scripted", "num_obstacles": 8, "num_landmark_neighbors": 0, "continuous_actions": True})])
+def test_games_take_the_memory_that_they_tell(pursuers, games, options):
+    env = make(pursuers, games, **options)
+    tracemalloc.start()
+    try:
+        env.begin(0, 0)
+        for _ in range(3):
+            env.step(rest(env))
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * env.nbytes < taken < 1.05 * env.nbytes
 
 
 def test_nothing_else_is_needed_to_play():

@@ -97,6 +97,7 @@ MDP = LINEAR | {"agents": 2, "env": {"name": "finite-mdp", "seed": 1, "recipe": 
 GAMES = {"agents": 3, "iterations": 2, "env": arena(), "topology": "complete", "policy": {"name": "mlp", "hidden": [4]},
          "algorithm": {"name": "cac"}}
 HUNT = GAMES | {"env": {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3}, "policy": {"name": "cnn"}}
+TAG = GAMES | {"env": {"name": "tag"}, "algorithm": {"name": "iac"}}
 MATRIX = GAMES | {"agents": 2, "env": {"name": "matrix", "game": "climbing"}}
 SEEING, ACTING = arena(extra=2), arena(actions="different")
 
@@ -259,6 +260,8 @@ ENVIRONMENTS = {
     "a payoff of three": Case(MATRIX, {"env": {"name": "matrix", "path": f"{HERE}/payoff_3.npz"}},
                               "one axis for each of 2",
                               {"env.path": f"{HERE}/payoff.npz"}),
+    "no pursuers": Case(TAG, {"env.num_good": 3}, "4 or more", {"agents": 4}),
+    "or preys that do not learn": Case(TAG, {"env.num_good": 3}, 'env.prey = "scripted"', {"env.prey": "scripted"}),
     "a crowd": Case(HUNT, {"env.n_evaders": 500}, "a larger map", {"env.x_size": 60, "env.y_size": 60}),
 }
 
