@@ -54,7 +54,7 @@ def test_an_example_runs_as_written(file, tmp_path):
     assert np.isfinite(summary["final_reward"])
 
 
-COMMENTED = re.compile(r"^# ((?:\[[\w.]+\]|\w+ = \S).*)$", re.MULTILINE)
+COMMENTED = re.compile(r"^# ((?:\[[\w.-]+\]|\w+ = \S).*)$", re.MULTILINE)
 """A setting, or the head of a table, that an example shows commented out."""
 
 
