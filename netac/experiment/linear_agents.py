@@ -118,7 +118,7 @@ def refuse_exact_sampling(settings: Any) -> None:
     Raises:
         InputError: the algorithm wants to.
     """
-    if settings.sampling in EXACT_SAMPLING:
+    if getattr(settings, "sampling", "") in EXACT_SAMPLING:
         raise InputError("exact distributions are known for tabular policies in finite MDPs only",
                          key="algorithm.sampling", found=settings.sampling, valid='"markov" or "double" here')
 

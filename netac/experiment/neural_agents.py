@@ -151,11 +151,10 @@ class Neural(PlayingAgents):
     def sampler(self, agents: NetworkedAgents, placement: Placement, ledger: Ledger, seed: int, settings: Any,
                 comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, whether they learn or play."""
-        ground, normalise = self.ground, self.normalise
-        return GameSampler(ground.make, agents.policy, placement, ledger, seed, settings.sampling == "double",
-                           settings.gamma, self.needs.features, comm, replicated=ground.replicated,
-                           stagger=self.stagger, state=self.critic.input == "state",
-                           own_first=self.critic.joint == "own-first",
+        ground, normalise, double = self.ground, self.normalise, getattr(settings, "sampling", "") == "double"
+        return GameSampler(ground.make, agents.policy, placement, ledger, seed, double, settings.discount,
+                           self.needs.features, comm, replicated=ground.replicated, stagger=self.stagger,
+                           state=self.critic.input == "state", own_first=self.critic.joint == "own-first",
                            normalise_observations=normalise.observations, normalise_rewards=normalise.rewards,
                            learning=not play)
 
@@ -171,8 +170,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
     """
-    if entropy is None:
-        refuse_exact_sampling(settings)
+    refuse_exact_sampling(settings)
     ground = as_games(environment, experiment.envs)
     games = ground.probe
     policy = read_policy(experiment, games.observations[0])

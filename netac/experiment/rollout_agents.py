@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from netac.algorithms.decentralized._rollouts import BESIDE, NetworkedRollouts, RolloutAgents, RolloutRequirements
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
-from netac.comm.ledger import Ledger
-from netac.comm.placement import Placement
 from netac.experiment import neural_agents
 from netac.experiment.make_env import Environment
 from netac.experiment.neural_agents import Neural
 from netac.experiment.on_policy_agents import refuse_parts
 from netac.experiment.schema import Experiment
-from netac.sampling.game import GameSampler
-from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
 
 
 @dataclass(frozen=True)
@@ -38,16 +31,6 @@ class OnTrajectories(Neural):
         return RolloutAgents(parameters=made.parameters, policy=self.policy.of(local), optimizer=made.optimizer,
                              V=made.V, R=made.R, local=local, count=self.ground.probe.agents, seed=seed,
                              settings=settings, report=OnPolicyReport.of(len(local), self.log_every, BESIDE))
-
-    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int, settings: NetworkedRollouts,
-                comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
-        """What draws their samples, whether they learn or play."""
-        ground = self.ground
-        return GameSampler(ground.make, agents.policy, placement, ledger, seed, False, settings.discount, Features(),
-                           comm, replicated=ground.replicated, stagger=self.stagger, state=self.critic.input == "state",
-                           own_first=self.critic.joint == "own-first",
-                           normalise_observations=self.normalise.observations,
-                           normalise_rewards=self.normalise.rewards, learning=not play)
 
 
 def make(experiment: Experiment, environment: Environment, needs: RolloutRequirements,

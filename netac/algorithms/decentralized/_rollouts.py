@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, cast
 
 import numpy as np
 from pydantic import Field
@@ -244,29 +244,18 @@ def parts_of(k: int, e: Evidence, agents: RolloutAgents) -> Iterator[np.ndarray 
                 chunks=e.samples.chunks)
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """An iteration k of an algorithm that mixes with every gradient step.
 
     Attributes:
-        e: what there is to learn from.
-        old: (n, M) log probabilities at the policies that drew the samples.
-        drift: (n, width) what mixing moved so far, to which every step adds.
+        directions: of every step in turn, as `directions` gives them, at the parameters before what is mixed of these
+            became its mixture.
         close: to be called after the steps; tells what they did.
     """
 
     k: int
-    e: Evidence
-    old: np.ndarray
-    drift: np.ndarray
+    directions: Iterator[list[np.ndarray]]
     close: Callable[[], None]
-    _parts: Iterator[np.ndarray | None]
-
-    @property
-    def steps(self) -> Iterator[tuple[np.ndarray | None, int]]:
-        """The samples of every step (None: all), and how many they are."""
-        for part in self._parts:
-            yield part, self.e.size if part is None else len(part)
 
 
 def turns(agents: RolloutAgents, sampler: GameSampler, network: Network, times: range) -> Iterator[Turn]:
@@ -281,8 +270,21 @@ def turns(agents: RolloutAgents, sampler: GameSampler, network: Network, times: 
         measured = Measured(agents.learner, e.samples, epsilon)
         agents.critics.learn_scale(e.judged, b.active)
         before, drift = x.mixed.copy(), np.zeros_like(x.mixed)
-        close = partial(report, k, times.stop, e, agents, network, measured, drift, before)
-        yield Turn(k, e, measured.old, drift, close, parts_of(k, e, agents))
+        yield Turn(k, _mixed(k, e, agents, network, measured.old, epsilon, drift),
+                   partial(report, k, times.stop, e, agents, network, measured, drift, before))
+
+
+def _mixed(k: int, e: Evidence, agents: RolloutAgents, network: Network, old: np.ndarray, epsilon: float,
+           drift: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """`Turn.directions`; the exchange is under way while they are computed, and adds what it moves to `drift`."""
+    x = agents.parameters
+    for part in parts_of(k, e, agents):
+        network.post(k, x.mixed)
+        before = x.mixed.copy()
+        g = directions(agents, gradients(e, agents, old, part, epsilon), e.size if part is None else len(part))
+        network.settle()
+        drift += x.mixed - before
+        yield g
 
 
 def shared_statistics(k: int, network: Network, statistics: np.ndarray, settings: NetworkedRollouts,

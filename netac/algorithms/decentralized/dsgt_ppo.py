@@ -24,8 +24,6 @@ from netac.algorithms.decentralized._rollouts import (
     RolloutAgents,
     RolloutRequirements,
     Steps,
-    directions,
-    gradients,
     rollout_requirements,
     turns,
 )
@@ -46,17 +44,10 @@ def requirements(settings: Settings) -> RolloutRequirements:
 def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, settings: Settings,
                times: range) -> Iterator[None]:
     """Iterations k in `times`."""
-    x, epsilon = agents.parameters, settings.epsilon(agents.count)
-    steps = Steps.of(settings, times.stop, x)
+    x, steps = agents.parameters, Steps.of(settings, times.stop, agents.parameters)
     for turn in turns(agents, sampler, network, times):                     # pi_k, r_i and A_i
-        k, drift = turn.k, turn.drift
-        for part, size in turn.steps:
-            network.post(k, x.mixed)                                        # W_k x is under way
-            before = x.mixed.copy()
-            g = directions(agents, gradients(turn.e, agents, turn.old, part, epsilon), size)
-            network.settle()
-            drift += x.mixed - before
-            x["y"][:] = network.mix(k, x["y"])                              # W_k y
-            x.add(*steps.along(k, tracked(x, *g)))                          # y_i and x_i
+        for g in turn.directions:                                           # of the unmixed x, which is W_k x then
+            x["y"][:] = network.mix(turn.k, x["y"])                         # W_k y
+            x.add(*steps.along(turn.k, tracked(x, *g)))                     # y_i and x_i
         turn.close()
         yield

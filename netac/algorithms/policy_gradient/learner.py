@@ -69,18 +69,17 @@ def ascend(learner: Learner[NeuralPolicy], b: Transitions, old: np.ndarray, M: n
 class Measured:
     """What the policies that drew some samples became, measured in these.
 
+    Args:
+        learner: the agents, at the policies that drew the samples `b`, for which gradients are asked for next.
+        epsilon: half the width of the clip range; None without one.
+
     Attributes:
         old: (n, M) log probabilities of the actions taken, at the policies that drew them.
-
-    Args:
-        learner: the agents, at the policies that drew the samples `b`.
-        epsilon: half the width of the clip range; None without one.
-        keep: whether gradients for these samples are asked for next.
     """
 
-    def __init__(self, learner: Learner[NeuralPolicy], b: Transitions, epsilon: float | None, keep: bool = True):
+    def __init__(self, learner: Learner[NeuralPolicy], b: Transitions, epsilon: float | None):
         self._learner, self._b, self._epsilon = learner, b, epsilon
-        self._before = learner.policy.distributions(learner.theta, b, keep)
+        self._before = learner.policy.distributions(learner.theta, b, keep=True)
         self.old = _log_densities(self._before, b)
 
     def rows(self, A: np.ndarray, active: np.ndarray | None, scales: np.ndarray) -> np.ndarray:
