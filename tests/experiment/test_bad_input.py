@@ -46,7 +46,7 @@ COORDINATION = {
                       "gae_lambda": 0.95, "rollout": 10, "epochs": 2, "critic_epochs": 2, "minibatches": 1,
                       "critic_minibatches": 1, "chunk": 10, "entropy": 0.01, "decay": "none", "team_reward": "mean",
                       "advantages": "joint",
-                      "value_normalisation": True, "huber": 10.0, "value_clip": 0.2, "clip_range": 0.2,
+                      "value_normalisation": True, "huber": 10.0, "value_clip": 0.2, "time_limits": "bootstrap", "clip_range": 0.2,
                       "clip_over_agents": False, "order": "random"}}}
 MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},

@@ -180,6 +180,8 @@ class Trainer:
         """(T, E) rewards, whether s' has a value, and whether the trajectory goes on in the next sample."""
         truncated = b.active & ~b.goes_on & ~b.terminated
         bootstrap_mask, on = b.goes_on | truncated, b.goes_on & ~b.done
+        if self.o["time_limits"] == "end" and self.wrong != "limits go on":
+            bootstrap_mask = bootstrap_mask & ~b.done
         if self.wrong == "truncated ends":
             bootstrap_mask = on
         if self.wrong == "never ends":

@@ -75,6 +75,8 @@ class Critics:
         v, v_final = self._returns(values), self._returns(final)
         together = len(r) != len(b.bootstrap_mask)                   # one critic of all agents
         bootstrap_mask = b.bootstrap_mask.max(axis=0, keepdims=True) if together else b.bootstrap_mask
+        if settings.time_limits == "end":
+            bootstrap_mask = bootstrap_mask * (1.0 - b.done)
         advantages, targets = gae(r, v.reshape(-1, *b.done.shape), b.next_values(v, v_final), bootstrap_mask, b.ends,
                                   settings.discount, settings.gae_lambda)
         return Judgement(advantages, targets.reshape(values.shape), values)

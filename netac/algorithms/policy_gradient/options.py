@@ -26,6 +26,8 @@ class OnRollouts(Common):
     epochs: int = Field(5, ge=1, le=10**4, description="passes over the samples")
     minibatches: int = Field(1, ge=1, le=10**6, description="parts of the samples, one step each, in a pass")
     entropy: NonNegative = Field(0.01, description="coefficient of the entropy bonus")
+    time_limits: Literal["bootstrap", "end"] = Field("bootstrap", description=(
+        "what is left of an episode that its time limit cuts short: V(s'), as if it went on; or nothing"))
     decay: Literal["none", "linear"] = Field("none", description=(
         "step sizes: constant, or falling to 0 at the last iteration"))
     value_normalisation: bool = Field(True, description=(

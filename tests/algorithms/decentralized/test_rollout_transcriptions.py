@@ -68,6 +68,8 @@ CASES = {
     "cppo-gaussian": Case("cppo", BOX | LEAVING, options=PLAIN | {"advantages": "raw"},
                           wrong=("mixed start", "no mask")),
     "cppo-statistics": Case("cppo", LATE, options={"critic_step": 0.03}, wrong=("own statistics",)),
+    "cppo-limits": Case("cppo", LASTING, options=CONSENSUS | {"time_limits": "end"},
+                        wrong=("limits go on", "own reward", "never ends")),
     "cppo-two": Case("cppo", LASTING, agents=2, options=CONSENSUS, wrong=("own reward", *EVERY_END)),
     "cppo-alone": Case("cppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
     "cppo-without-edges": Case("cppo", LASTING, graphs="disconnected", options=TIGHT, wrong=("no clip",)),
