@@ -65,6 +65,11 @@ class Optimizer:
         own._scratch = [scratch[one] for scratch in self._scratch]
         return own
 
+    def begin(self) -> None:
+        """Forget the moments of Adam, for a new objective."""
+        self.rows[:] = 0.0
+        self.counts[:] = 0
+
     def over(self, samples: int) -> Directions:
         """Directions from gradients summed over `samples` samples; a call may overwrite the result of the last one."""
         if self._adam is None and self._clip is None and self._radius is None and samples == 1:

@@ -32,7 +32,7 @@ COORDINATION = {
                   "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0, "tracking": False,
                   "optimizer": "plain",
                   "adam_beta1": 0.9, "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0, "actor_radius": 2.0,
-                  "cppo": {"reward": "consensus", "rounds": 1}, "dinno-ppo": {"rho": 0.1, "rho_growth": 1.0},
+                  "cppo": {"reward": "consensus", "rounds": 1}, "dinno-ppo": {"rho": 0.1, "rho_growth": 1.0, "moments": "fresh"},
                   "mdac": {"batch": 5, "critic_batch": 5, "critic_rounds": 1, "mixing_rounds": 0, "reward_rounds": 1,
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},
@@ -46,8 +46,8 @@ COORDINATION = {
                       "gae_lambda": 0.95, "rollout": 10, "epochs": 2, "critic_epochs": 2, "minibatches": 1,
                       "critic_minibatches": 1, "chunk": 10, "entropy": 0.01, "decay": "none", "team_reward": "mean",
                       "advantages": "joint",
-                      "value_normalisation": True, "huber": 10.0, "value_clip": 0.2, "time_limits": "bootstrap", "clip_range": 0.2,
-                      "clip_over_agents": False, "order": "random"}}}
+                      "value_normalisation": True, "huber": 10.0, "value_clip": 0.2, "time_limits": "bootstrap",
+                      "clip_range": 0.2, "clip_over_agents": False, "order": "random"}}}
 MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},
     "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5,

@@ -209,6 +209,9 @@ class Networked(Trainer):
         self.moments = self.statistics(k)
         A, targets, values = self.evidence(k, b)
         old, wanted = [self.log_prob(i, b) for i in range(self.N)], self.wanted(b, targets)
+        if self.o["moments"] == "fresh" and self.wrong != "kept moments":
+            for rows, of in (("climbs", "theta"), ("falls", "omega"), ("learns", "lam")):
+                setattr(self, rows, [Adam(len(row), self.o) for row in self.rows(of)])
         for part in self.parts(b.done.size, k, self.N + 1):
             g = self.gradients(b, part, old, A, wanted, values)
             for of in self.mixed:

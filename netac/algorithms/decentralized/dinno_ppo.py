@@ -10,14 +10,15 @@ steps in E games with pi_k and with advantages by the agent's own V_i, as in `cp
     x_i <- psi                                                                                             (line 10)
 
 loss_i is minus the clipped surrogate, the loss of V_i and half the squared error of R_i, each with a step size of its
-own.  The exchange of x is under way while the games are played: the sum of the neighbours' x_j is all an agent needs.
-The dual variables of all agents sum to 0.
+own.  Adam begins anew in every iteration, as in the authors' code; moments that are kept drive agents apart (on tag).
+The exchange of x is under way while the games are played: the sum of the neighbours' x_j is all an agent needs.  The
+dual variables of all agents sum to 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -49,6 +50,8 @@ class Settings(NetworkedRollouts):
         0.1, description="penalty of what neighbours do not have in common, > 0")
     rho_growth: Annotated[float, Field(ge=1, le=2, allow_inf_nan=False)] = Field(
         1.0, description="what rho is multiplied with after every iteration")
+    moments: Literal["fresh", "kept"] = Field("fresh", description=(
+        "whether Adam begins anew in every iteration, or goes on with the moments of the one before"))
 
 
 def requirements(settings: Settings) -> RolloutRequirements:
@@ -73,6 +76,8 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
         e = evidence(k, b, agents, network)                                 # r_i and A_i
         measured = Measured(agents.learner, e.samples, epsilon)
         agents.critics.learn_scale(e.judged, b.active)
+        if settings.moments == "fresh":
+            agents.optimizer.begin()
         for part in parts_of(k, e, agents):                                 # lines 7 and 8
             size = e.size if part is None else len(part)
             pull = rho * (degree * before + around - 2.0 * degree * x.mixed) - p

@@ -82,7 +82,8 @@ CASES = {
                       wrong=("untracked", "nothing taken off", "own reward")),
     "dsgt-model": Case("dsgt-ppo", LASTING, options=MODEL | PLAIN, wrong=("untracked", "own reward")),
     "dinno": Case("dinno-ppo", LASTING, options=TIGHT | {"rho": 0.2},
-                  wrong=("no dual", "no penalty", "no clip", *EVERY_END)),
+                  wrong=("no dual", "no penalty", "no clip", "kept moments", *EVERY_END)),
+    "dinno-kept": Case("dinno-ppo", LASTING, options={"rho": 0.2, "moments": "kept"}, wrong=("no dual", "no penalty")),
     "dinno-model": Case("dinno-ppo", LEAVING, graphs="ring", agents=4, options=MODEL | PLAIN | {
         "rho": 0.5, "rho_growth": 1.05, "minibatches": 2}, wrong=("no dual", "no penalty", "no growth", "no mask")),
     "dinno-alone": Case("dinno-ppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),

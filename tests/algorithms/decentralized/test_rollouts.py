@@ -60,7 +60,7 @@ def test_cppo_of_single_steps_is_cac(env, patterns):
 
 def test_dinno_without_penalty_is_ppo_of_each_for_itself():
     options = SMALL | {"reward": "own", "value_normalisation": False}
-    dinno = run(made(GAMES | {"algorithm": {"name": "dinno-ppo", **options}}, rho=0.0))
+    dinno = run(made(GAMES | {"algorithm": {"name": "dinno-ppo", "moments": "kept", **options}}, rho=0.0))
     alone = run(made(GAMES | {"topology": "disconnected", "allow_disconnected": True,
                               "algorithm": {"name": "dsgd-ppo", **options}}))
     for part in dinno:
