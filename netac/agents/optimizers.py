@@ -70,6 +70,11 @@ class Optimizer:
         self.rows[:] = 0.0
         self.counts[:] = 0
 
+    def moments(self, shared: int) -> list[np.ndarray]:
+        """Adam's moments of omega, of lambda and of the first `shared` coordinates of theta: views (n, size) each."""
+        sizes = (None, None, shared)
+        return [each[:, :size] for both, size in zip(self._moments, sizes, strict=True) for each in both]
+
     def over(self, samples: int) -> Directions:
         """Directions from gradients summed over `samples` samples; a call may overwrite the result of the last one."""
         if self._adam is None and self._clip is None and self._radius is None and samples == 1:

@@ -141,6 +141,11 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
         if certificate.disconnected and not experiment.allow_disconnected:
             raise InputError(f"the topology does not hold: {certificate.disconnected}", key="topology",
                              valid="a topology whose unions are connected, or allow_disconnected = true if it is meant")
+        if getattr(setting.model.needs, "mutual", False) and certificate.messages[1] != 2 * certificate.edges[1]:
+            raise InputError(f"{experiment.algorithm.name} keeps a dual variable for every edge, and here are edges on "
+                             "which only one end hears the other", key="topology",
+                             found=setting.topology.spec.get("path", setting.topology.name), valid=(
+                                 'an undirected topology, as "exponential", or algorithm.name = "cppo"'))
     except InputError as error:
         raise source.located(error) from error.__cause__
     return setting

@@ -116,6 +116,8 @@ class Networked(Trainer):
         rounds = self.o["rounds"] if self.wrong != "one round" else 1
         start = {part: [self.common(part, i).copy() for i in range(self.N)] for part in self.mixed}
         mixed, moments, before = self.mixture(k, rounds), self.statistics(k, rounds), [m.copy() for m in self.moments]
+        if self.o["mix_moments"] and self.wrong != "own moments":
+            self.mix_moments(k, rounds)
         A, targets, values = self.evidence(k, b)
         if self.wrong == "mixed start":
             self.set(mixed)
@@ -128,6 +130,15 @@ class Networked(Trainer):
             self.set({part: [mixed[part][i] + self.common(part, i) - start[part][i] for i in range(self.N)]
                       for part in self.mixed})
         self.moments = [own + moments[i] - before[i] for i, own in enumerate(self.moments)]
+
+    def mix_moments(self, k, rounds):
+        for of, adams in (("omega", self.falls), ("theta", self.climbs), ("lam", self.learns)):
+            for name in ("m", "v"):
+                if of in self.mixed:
+                    size = self.job.shared[0] if of == "theta" else None
+                    mixed = self.mix(k, [getattr(adam, name)[:size] for adam in adams], rounds)
+                    for adam, row in zip(adams, mixed, strict=True):
+                        setattr(adam, name, np.concatenate([row, getattr(adam, name)[len(row):]]))
 
     def set(self, values):
         for part, rows in values.items():

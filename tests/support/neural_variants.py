@@ -63,7 +63,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
                     shared()),
     "cppo": (4, arena(late=True), "ring", "cppo", {**ROLLOUT, "rounds": 2, "reward_rounds": 2}, shared("dense1*")),
     "cppo-own": (4, arena(actions="box"), PERIODIC, "cppo", {**ROLLOUT, "reward": "own"}, NORMAL | shared("*")),
-    "cppo-model": (4, arena(actions="mixed"), "ring", "cppo", {**ROLLOUT, "reward": "model"},
+    "cppo-model": (4, arena(actions="mixed"), "ring", "cppo", {**ROLLOUT, "reward": "model", "mix_moments": True},
                    STATE | shared("dense1*")),
     "cppo-alone": (1, arena(), "complete", "cppo", ROLLOUT, shared("*")),
     "cppo-memory": (4, arena(), "ring", "cppo", {**ROLLOUT, "chunk": 2},

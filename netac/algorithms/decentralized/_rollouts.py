@@ -58,19 +58,21 @@ class RolloutRequirements(Requirements):
 
     Attributes:
         agreeing: whether agents are to agree on their whole policies, so that a part that is not shared is refused.
+        mutual: whether dual variables belong to edges, so that whom an agent hears must hear it, too.
     """
 
     builder: ClassVar[str] = "rollouts"
 
     agreeing: bool = False
+    mutual: bool = False
 
 
 def rollout_requirements(settings: NetworkedRollouts, mixed: tuple[str, ...], agreeing: bool = False,
-                         **state: Shape) -> RolloutRequirements:
+                         mutual: bool = False, **state: Shape) -> RolloutRequirements:
     """Agents that mix `mixed`, and a model of the reward with it if there is one; they keep `state` besides."""
     model = settings.reward == "model"
     return RolloutRequirements(reward_model=model, mixed=(*mixed, "lam") if model else mixed, agreeing=agreeing,
-                               state={STATISTICS: numbers(3, dtype="float64"), **state})
+                               mutual=mutual, state={STATISTICS: numbers(3, dtype="float64"), **state})
 
 
 @dataclass(frozen=True, kw_only=True)

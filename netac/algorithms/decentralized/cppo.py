@@ -16,8 +16,9 @@ with rho_i = pi_i(a_i|o_i) / pi_k,i(a_i|o_i).  All passes begin at the unmixed p
 what they changed is added to the mixture, as CAC corrects mixtures with residuals of unmixed parameters.  With L = 1,
 one pass, no clip, plain steps, raw advantages and unnormalised values it is CAC, to rounding.
 
-Adam's moments stay local.  The statistics by which values are normalised are mixed as the critics are, so that these
-mean the same.
+Adam's moments stay local; with `mix_moments` those of what is mixed become their mixture before the passes, while how
+many steps they count stays local.  The statistics by which values are normalised are mixed as the critics are, so that
+these mean the same.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 from pydantic import Field
 
 from netac.algorithms.decentralized._rollouts import (
@@ -47,16 +49,26 @@ from netac.algorithms.policy_gradient.surrogates import clipped
 from netac.comm.network import Network
 from netac.sampling.game import GameSampler
 from netac.sampling.rollout import Rollouts
+from netac.utils.errors import InputError
 
 
 class Settings(NetworkedRollouts, CriticPasses):
     """Options of coordinated PPO."""
 
     rounds: int = Field(1, ge=1, le=10**6, description="rounds of mixing in an iteration")
+    mix_moments: bool = Field(False, description=(
+        "whether Adam's moments are mixed with the parameters: three times the bytes"))
 
 
 def requirements(settings: Settings) -> RolloutRequirements:
-    """What its agents hold, keep and mix."""
+    """What its agents hold, keep and mix.
+
+    Raises:
+        InputError: moments are to be mixed, and there are none.
+    """
+    if settings.mix_moments and settings.optimizer == "plain":
+        raise InputError("plain steps have no moments", key="algorithm.mix_moments", found=True,
+                         valid='false, or algorithm.optimizer = "adam"')
     return rollout_requirements(settings, mixed=("omega", "shared"))
 
 
@@ -73,6 +85,8 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
         before = x.mixed.copy()
         drift = mixture(k, network, rounds) - before
         shift = shared_statistics(k, network, statistics, settings, rounds)
+        if settings.mix_moments:
+            mix_moments(k, agents, network, rounds)
         e = evidence(k, b, agents, network)                                 # r_i and A_i
         measured = Measured(agents.learner, e.samples, epsilon)
         ascend(agents.learner, e.samples, measured.old, e.A, partial(clipped, epsilon=epsilon), alpha,
@@ -83,3 +97,12 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
         statistics += shift
         report(k, times.stop, e, agents, network, measured, drift, before)
         yield
+
+
+def mix_moments(k: int, agents: RolloutAgents, network: Network, rounds: int) -> None:
+    """Turn Adam's moments of what is mixed into their mixture, in place."""
+    held = agents.optimizer.moments(agents.parameters.shared.shape[1])
+    ends = np.cumsum([each.shape[1] for each in held])
+    mixed = network.mix(k, np.concatenate(held, axis=1), rounds)
+    for each, mixture_of_it in zip(held, np.split(mixed, ends[:-1], axis=1), strict=True):
+        each[:] = mixture_of_it

@@ -56,7 +56,7 @@ class Settings(NetworkedRollouts):
 
 def requirements(settings: Settings) -> RolloutRequirements:
     """What its agents hold and send: x, of which no mixture is kept."""
-    return rollout_requirements(settings, mixed=("omega", "shared"), agreeing=True, p=like("mixed"))
+    return rollout_requirements(settings, mixed=("omega", "shared"), agreeing=True, mutual=True, p=like("mixed"))
 
 
 def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, settings: Settings,

@@ -65,6 +65,8 @@ CASES = {
                        wrong=("own reward", "agent order", "mixed start")),
     "cppo-partly": Case("cppo", LASTING, options=VALUES | {"decay": "linear"}, shared=("dense1*",),
                         wrong=("personal mixed", "mixed start", "no huber", "no decay")),
+    "cppo-moments": Case("cppo", LASTING, options=MODEL | {"mix_moments": True, "rounds": 2}, shared=("dense1*",),
+                         wrong=("own moments", "personal mixed")),
     "cppo-gaussian": Case("cppo", BOX | LEAVING, options=PLAIN | {"advantages": "raw"},
                           wrong=("mixed start", "no mask")),
     "cppo-statistics": Case("cppo", LATE, options={"critic_step": 0.03}, wrong=("own statistics",)),
