@@ -7,7 +7,7 @@ import sys
 
 from support.launching import environment
 
-OPTIONS = {"[policy] of networks": ["shared", "entropy", "initial", "log_std"],
+OPTIONS = {"[policy] of networks": ["shared", "entropy", "initial", "log_std", "deviations"],
            "[critic] and [reward_model]": ["input", "joint"],
            'name = "cnn"': ["channels", "kernel", "stride", "padding", "hidden", "activation", "layout"],
            'name = "mlp"': ["hidden", "activation"],

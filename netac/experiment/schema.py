@@ -54,6 +54,8 @@ class NetworkPolicy(Options):
         "own"))
     log_std: float = Field(-0.5, ge=-20, le=2, allow_inf_nan=False, description=(
         "action vectors: initial logarithm of the standard deviations"))
+    deviations: Literal["learned", "fixed"] = Field("learned", description=(
+        "action vectors: whether the standard deviations are learned, or stay as they are"))
 
 
 class NetworkCritic(Options):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -119,10 +119,12 @@ class NeuralPolicy(PolicyNetworks):
     Attributes:
         entropy: coefficient of the entropy bonus.
         log_std: its initial value.
+        deviations: whether it is learned, or its gradient is 0.
     """
 
     entropy: float = 0.0
     log_std: float = -0.5
+    deviations: Literal["learned", "fixed"] = "learned"
 
     def initial(self, seed: int, agents: range) -> np.ndarray:
         """Initial theta of `agents`, (n, d) single precision."""
@@ -261,7 +263,8 @@ class NeuralPolicy(PolicyNetworks):
         for rows, _, beside in pulls:
             if beside is not None:
                 for row, each in zip(rows, beside, strict=True):
-                    gradient[row, self._tensors(row).places[LOG_STD]] = each.sum(axis=0)
+                    gradient[row, self._tensors(row).places[LOG_STD]] = (
+                        each.sum(axis=0) if self.deviations == "learned" else 0.0)
         return gradient
 
     def _seen(self, b: Transitions) -> Seen:
@@ -281,18 +284,18 @@ class NeuralPolicy(PolicyNetworks):
 def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
                   actions: Sequence[ActionSpace], names: Sequence[str], shared: Sequence[str] = (),
                   initial: Initial = "common", entropy: float = 0.0, log_std: float = -0.5,
-                  recurrent: bool = False) -> NeuralPolicy:
+                  deviations: Literal["learned", "fixed"] = "learned", recurrent: bool = False) -> NeuralPolicy:
     """The policies of all N agents; arguments and errors as those of `networks`.
 
     Args:
         recurrent: whether they may have a memory, which needs an algorithm that learns from sequences.
     """
-    deviations = [distribution_of(space).deviations for space in actions]
+    counts = [distribution_of(space).deviations for space in actions]
     made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
-                    initial=initial, besides=[{LOG_STD: (count,)} if count else {} for count in deviations])
+                    initial=initial, besides=[{LOG_STD: (count,)} if count else {} for count in counts])
     if not recurrent:
         _refuse_memory(made)
-    return NeuralPolicy(made, tuple(actions), entropy, log_std)
+    return NeuralPolicy(made, tuple(actions), entropy, log_std, deviations)
 
 
 @dataclass(frozen=True)
