@@ -201,6 +201,21 @@ def test_actions_are_drawn_by_inversion():
     np.testing.assert_allclose(policy.act(theta, obs, u)[0][0], mean + np.exp(-1.0) * normal(u[0]), atol=1e-6)
 
 
+def test_deviations_that_are_fixed_have_no_gradient_and_change_no_other():
+    rng, N = np.random.default_rng(4), 2
+    learned, fixed = (make_policy(N, space=BOX, entropy=0.1, deviations=how) for how in ("learned", "fixed"))
+    theta, place = rows_of(learned, N, rng), learned.networks.tensors[0].places["log_std"]
+    b = samples(rng, learned, theta, [VECTOR] * N, 5)
+    weights, v = rng.standard_normal((N, 5)), rng.standard_normal(theta.shape).astype(np.float32)
+    v[:, place] = 0.0
+    for ask in (lambda policy: policy.gradient(theta, b, weights), lambda policy: policy.fisher_product(theta, b, v)):
+        wanted, found = ask(learned).copy(), ask(fixed).copy()
+        assert (found[:, place] == 0).all()
+        wanted[:, place] = 0.0
+        np.testing.assert_array_equal(found, wanted)
+    assert (learned.gradient(theta, b, weights)[:, place] != 0).all()
+
+
 @pytest.mark.parametrize("N", [1, 3])
 def test_parameters_are_views_of_the_callers_buffer(N):
     rng = np.random.default_rng(0)
