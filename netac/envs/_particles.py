@@ -6,12 +6,15 @@ force of a full one, d = |p_i - p_j| and c_ij the distance at which i and j touc
     F_i = a_i u_i + sum over the j that push i of 100 (p_i - p_j) / d * k log(1 + exp((c_ij - d) / k)),    k = 0.001,
     p_i <- p_i + 0.1 v_i,    v_i <- 0.75 v_i + 0.1 F_i,
 
-in double precision, with mpe2's operations in its order (mpe2 1.1, `_mpe_utils/core.py`).
+in double precision, with mpe2's operations in its order (mpe2 1.1, `_mpe_utils/core.py`).  Until May 2023 (PettingZoo's
+pull request 965) bodies moved by their new velocities, v_i before p_i, so that what is published of versions 2 of these
+games holds for `dynamics = "v2"`: there actions are felt a step sooner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +39,8 @@ class ParticleOptions(Options):
     num_agent_neighbors: int | None = Field(
         None, ge=1, le=10_000, description="an agent sees only so many of the nearest other agents")
     num_landmark_neighbors: int | None
+    dynamics: Literal["v3", "v2"] = Field("v3", description=(
+        "v2: bodies move by their new velocities, as in PettingZoo's simple_..._v2; v3: by those before the step"))
 
 
 class Particles:
@@ -218,9 +223,17 @@ class Particles:
 
     def _drift(self) -> None:
         """Positions and velocities after a step.  NumPy adds up a leading axis in order, as mpe2 does its forces."""
-        self._positions += self._velocities * DT
+        sooner = self._settings.dynamics == "v2"
+        if not sooner:
+            self._positions += self._velocities * DT
         self._velocities *= KEPT
         self._velocities += np.add.reduce(self._forces, axis=0) * DT
+        self._slow()
+        if sooner:
+            self._positions += self._velocities * DT
+
+    def _slow(self) -> None:
+        """Make bodies slower that have become too fast; by default any speed is allowed."""
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Positions and velocities of bodies (n, E, 2) and positions of landmarks (L, E, 2); steps, episodes (E,)."""

@@ -149,6 +149,8 @@ class Tag(Particles):
         for things, contact, forces in self._contact:
             self._touch(things, contact, forces)
         self._drift()
+
+    def _slow(self) -> None:
         v = self._velocities
         speeds = np.sqrt(v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1])
         fast = (speeds > self._fastest)[:, None]

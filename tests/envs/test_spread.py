@@ -13,7 +13,7 @@ pytest.importorskip("mpe2")
 
 from mpe2 import simple_spread_v3
 from mpe2.simple_spread.simple_spread import raw_env
-from support.original_particles import Original, replay
+from support.original_particles import Original, moves_by_new_velocities, replay
 
 from netac.envs import spread
 
@@ -32,7 +32,9 @@ def contacts(arrays: dict[str, np.ndarray]) -> dict[str, int]:
 
 
 def replayed(agents: int, seeds: range, crowd: float = 1.0, **options) -> Counter:
-    games = [Original.begin(simple_spread_v3, seed, crowd, N=agents, **options) for seed in seeds]
+    known = {name: value for name, value in options.items() if name != "dynamics"}
+    change = moves_by_new_velocities if "dynamics" in options else lambda env: None
+    games = [Original.begin(simple_spread_v3, seed, crowd, change, N=agents, **known) for seed in seeds]
     env = spread.make(spread.Settings(**options), agents, len(games))
     return replay(env, games, seeds.start, to_landmarks, contacts)
 
@@ -51,6 +53,7 @@ REPLAYS = {       # agents, games, share of the plane in which games begin, opti
     "own-only": (3, 4, 0.3, {"local_ratio": 1.0}),
     "team-only": (3, 4, 0.3, {"local_ratio": 0.0, "continuous_actions": True}),
     "one-step": (2, 4, 0.1, {"max_cycles": 1, "terminate_on_success": True}),
+    "sooner": (4, 3, 0.4, {"dynamics": "v2", "continuous_actions": True}),
     "one-game": (9, 1, 0.5, {"max_cycles": 60, "local_ratio": 0.123}),
     "twelve": (12, 2, 0.7, {"continuous_actions": True, "local_ratio": 0.9}),
     "on-top-of-each-other": (4, 4, 1e-3, {"max_cycles": 30}),
@@ -90,7 +93,7 @@ def test_single_precision_actions_lead_to_the_same_within_rounding():
 
 def test_options_are_those_of_mpe2():
     known, mine = inspect.signature(raw_env).parameters, spread.Settings().model_dump()
-    assert mine.pop("scoring") == "v3"
+    assert mine.pop("scoring") == mine.pop("dynamics") == "v3"
     assert {name: known[name].default for name in mine} == mine
 
 

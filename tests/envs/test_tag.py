@@ -17,7 +17,7 @@ pytest.importorskip("mpe2")
 from mpe2 import simple_tag_v3
 from mpe2._mpe_utils.core import Action
 from mpe2.simple_tag import simple_tag
-from support.original_particles import Original, replay
+from support.original_particles import Original, moves_by_new_velocities, replay
 
 from netac.envs import tag
 
@@ -85,6 +85,8 @@ def changed(options: dict) -> Callable:
             names = dict(vars(simple_tag))
             exec(lines.replace("shape = False", "shape = True"), names)         # mpe2's own lines, the switch turned
             env.scenario.__class__ = names["Scenario"]
+        if options.get("dynamics") == "v2":
+            moves_by_new_velocities(env)
         if options.get("prey") == "scripted":
             for agent in env.world.agents:
                 if not agent.adversary:
@@ -136,7 +138,8 @@ REPLAYS = {       # pursuers, games, share of the plane in which games begin, op
         3, 2, 0.8, PUBLISHED | {"num_agent_neighbors": 2, "num_landmark_neighbors": 3}),
     "scripted-sees-9-agents": (3, 2, 0.8, PUBLISHED | {"num_agent_neighbors": 9, "num_good": 2}),
     "scripted-slow": (3, 2, 0.8, PUBLISHED | {"prey_speed": 0.5, "num_good": 3, "continuous_actions": False}),
-    "scripted-as-published": (3, 6, 1.0, PUBLISHED | {"num_landmark_neighbors": 0, "shaped": True}),
+    "scripted-as-published": (3, 6, 1.0, PUBLISHED | {"num_landmark_neighbors": 0, "shaped": True, "dynamics": "v2"}),
+    "sooner": (3, 4, 0.4, bodies(2, 3, dynamics="v2", max_cycles=50)),
     "one-step": (2, 4, 0.05, bodies(1, 0, max_cycles=1, terminate_on_success=True)),
     "long": (2, 2, 1.0, bodies(2, 2, True, max_cycles=120)),
     "on-top-of-each-other": (3, 3, 1e-3, bodies(2, 3, max_cycles=30)),
@@ -166,7 +169,7 @@ def test_replays_covered_what_can_happen():
 
 def test_options_are_those_of_mpe2():
     known, mine = inspect.signature(simple_tag.raw_env).parameters, tag.Settings().model_dump()
-    own = {"prey": "learning", "prey_speed": 1.0, "shaped": False, "obstacle_places": None}
+    own = {"prey": "learning", "prey_speed": 1.0, "shaped": False, "obstacle_places": None, "dynamics": "v3"}
     assert {name: mine.pop(name) for name in own} == own
     assert {name: known[name].default for name in mine} == mine
 

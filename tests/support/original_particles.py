@@ -49,6 +49,24 @@ class Original:
         return tuple(answers)
 
 
+def moves_by_new_velocities(env) -> None:
+    """Turn mpe2's world into one of versions 2: PettingZoo's `integrate_state` before its pull request 965."""
+    world = env.world
+
+    def integrate_state(p_force) -> None:
+        for entity, force in zip(world.entities, p_force, strict=True):
+            if entity.movable:
+                entity.state.p_vel = entity.state.p_vel * (1 - world.damping)
+                if force is not None:
+                    entity.state.p_vel += force / entity.mass * world.dt
+                speed = np.sqrt(np.square(entity.state.p_vel[0]) + np.square(entity.state.p_vel[1]))
+                if entity.max_speed is not None and speed > entity.max_speed:
+                    entity.state.p_vel = entity.state.p_vel / speed * entity.max_speed
+                entity.state.p_pos += entity.state.p_vel * world.dt
+
+    world.integrate_state = integrate_state
+
+
 def head_for(way: np.ndarray, rng: np.random.Generator, continuous: bool) -> np.ndarray:
     """Actions (n,) or (n, 5) that often go along the larger coordinate of each `way` (n, 2); else random ones.
 
