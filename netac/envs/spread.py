@@ -10,8 +10,8 @@ not the team's sum:
     global = - sum over landmarks of the distance to the nearest agent, local_i = - #{agents that i collides with}.
 
 Version 3 does not count an agent's collision with itself as version 2 did: `scoring = "v2"` makes rewards lower by
-local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  In version 2 bodies moved by their
-new velocities, too (`dynamics = "v2"`).  Episodes are truncated, never terminated, after `max_cycles` steps, unless
+local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  There bodies moved by their new
+velocities, too (`dynamics = "v2"`).  Episodes are truncated, never terminated, after `max_cycles` steps, unless
 `terminate_on_success`.
 """
 
