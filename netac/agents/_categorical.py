@@ -1,9 +1,8 @@
-"""Distributions over finitely many actions: a softmax of outputs, or several of them side by side."""
+"""Distributions over finitely many actions: a softmax of outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -190,87 +189,3 @@ class Categorical:
     def own_score_norms(self, noise: None) -> np.ndarray:
         """(..., A) squared norms of the scores of all actions."""
         return logit_score_norms(self.probabilities)
-
-
-@dataclass(frozen=True)
-class MultiCategorical:
-    """Independent categorical distributions side by side; see `netac.agents.distributions`.
-
-    Actions are (..., k) whole numbers; total variations are upper bounds for k > 1.
-
-    Attributes:
-        logits: (..., A_1 + ... + A_k), double: those of each part, one after the other.
-        sizes: A_1, ..., A_k.
-        allowed: (..., A_1 + ... + A_k) bool, which choices may be made, at least one in each part; None: all.
-    """
-
-    logits: np.ndarray
-    sizes: tuple[int, ...]
-    allowed: np.ndarray | None = None
-
-    def mask(self, allowed: np.ndarray) -> MultiCategorical:
-        """As `Categorical.mask`, with at least one choice allowed in each part."""
-        allowed = np.broadcast_to(allowed, self.logits.shape)
-        return replace(self, logits=np.where(allowed, self.logits, -np.inf), allowed=allowed)
-
-    @cached_property
-    def parts(self) -> list[Categorical]:
-        """(k) distributions."""
-        allowed = [None] * len(self.sizes) if self.allowed is None else self._split(self.allowed)
-        return list(map(Categorical, self._split(self.logits), allowed))
-
-    def _split(self, numbers: np.ndarray) -> list[np.ndarray]:
-        return np.split(numbers, np.cumsum(self.sizes[:-1]), axis=-1)
-
-    def _each(self, actions: np.ndarray) -> Iterator[tuple[Categorical, np.ndarray]]:
-        return zip(self.parts, np.moveaxis(actions, -1, 0), strict=True)
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """(..., A_1 + ... + A_k) of each part, one after the other."""
-        return _joined([part.probabilities for part in self.parts])
-
-    def sample(self, uniforms: np.ndarray) -> np.ndarray:
-        """(..., k or more) in [0, 1), one for each part -> (..., k)."""
-        return np.stack([part.sample(uniforms[..., j:]) for j, part in enumerate(self.parts)], axis=-1)
-
-    def mode(self) -> np.ndarray:
-        """(..., k): the most probable choices."""
-        return np.stack([part.mode() for part in self.parts], axis=-1)
-
-    def log_prob(self, actions: np.ndarray) -> np.ndarray:
-        """(..., k) -> (...,)."""
-        return _summed([part.log_prob(own) for part, own in self._each(actions)])
-
-    def entropy(self) -> np.ndarray:
-        """(...,), exact."""
-        return _summed([part.entropy() for part in self.parts])
-
-    def kl(self, other: MultiCategorical) -> np.ndarray:
-        """(...,), exact."""
-        return _summed([one.kl(two) for one, two in zip(self.parts, other.parts, strict=True)])
-
-    def tv(self, other: MultiCategorical) -> np.ndarray:
-        """(...,): exact for one part, an upper bound for several."""
-        tvs = np.stack([one.tv(two) for one, two in zip(self.parts, other.parts, strict=True)], axis=-1)
-        return tvs[..., 0] if len(self.sizes) == 1 else product_tv(tvs, self.kl(other))
-
-    def score(self, actions: np.ndarray) -> Parts:
-        """(..., A_1 + ... + A_k)."""
-        return _joined([part.score(own)[0] for part, own in self._each(actions)]), None
-
-    def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts:
-        """(..., A_1 + ... + A_k)."""
-        return _joined([part.pull(own, weights, bonus)[0] for part, own in self._each(actions)]), None
-
-    def fisher(self, v: np.ndarray, v_log_std: np.ndarray | None = None) -> Parts:
-        """(..., A_1 + ... + A_k)."""
-        return _joined([part.fisher(own)[0] for part, own in zip(self.parts, self._split(v), strict=True)]), None
-
-
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts, axis=-1)
-
-
-def _summed(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.add.reduce(parts, axis=0)

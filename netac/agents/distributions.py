@@ -17,7 +17,8 @@ methods work along the last axis, row by row:
 A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A of a categorical distribution, or
 over K vectors `own_actions(noise)`.
 
-A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.
+A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.  Those of
+a product of spaces, as that of all agents' actions, stand side by side.
 `relaxation_of` says the same of actions that are differentiable functions of the outputs.
 """
 
@@ -25,19 +26,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 
-from netac.agents._categorical import Categorical, MultiCategorical, Parts, choose, logit_score_norms
+from netac.agents._categorical import Categorical, Parts, choose, logit_score_norms
 from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
+from netac.agents._product import Product, ProductFamily
 from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
-from netac.utils.spaces import ActionSpace
+from netac.utils.spaces import ActionSpace, ProductSpace
 from netac.utils.streams import normal
 
 __all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "DistributionFamily",
-           "GaussianFamily", "MultiCategorical", "MultiCategoricalFamily", "choose", "distribution_of",
-           "logit_score_norms", "normal_score_norms", "relaxation_of"]
+           "GaussianFamily", "OwnAction", "Product", "ProductFamily", "choose", "distribution_of", "logit_score_norms",
+           "normal_score_norms", "relaxation_of"]
 
 
 class Distribution(Protocol):
@@ -64,6 +66,12 @@ class Distribution(Protocol):
 
     def fisher(self, v: np.ndarray, v_log_std: Any) -> Parts: ...
 
+    def mask(self, allowed: np.ndarray) -> Any: ...
+
+
+class OwnAction(Distribution, Protocol):
+    """Of one agent's own action, over which means are taken."""
+
     def own_actions(self, noise: Any) -> Any: ...
 
     def own_weights(self, number: int) -> np.ndarray: ...
@@ -80,11 +88,17 @@ class DistributionFamily(Protocol):
     @property
     def enumerated(self) -> bool: ...
 
+    @property
+    def outputs(self) -> int: ...
+
+    @property
+    def numbers(self) -> int: ...
+
     def __call__(self, outputs: np.ndarray, log_std: Any, /) -> Distribution: ...
 
-    def own_count(self, draws: int) -> int: ...
+    def read(self, numbers: np.ndarray) -> np.ndarray: ...
 
-    def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray | None: ...
+    def write(self, actions: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -94,15 +108,31 @@ class CategoricalFamily:
     Attributes:
         deviations: how many log standard deviations a policy holds besides its outputs.
         enumerated: whether a mean over an agent's own action is a sum over all its actions.
+        outputs: how many a policy has for it.
+        numbers: how many an action is.
     """
 
     n_actions: int
     deviations = 0
     enumerated = True
+    numbers = 1
+
+    @property
+    def outputs(self) -> int:
+        """A logit for each action."""
+        return self.n_actions
 
     def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> Categorical:
         """(..., A) -> distributions."""
         return Categorical(outputs)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Actions from their numbers, (..., 1) -> (...,)."""
+        return numbers[..., 0].astype(int)
+
+    def write(self, actions: np.ndarray) -> np.ndarray:
+        """The numbers of actions, double."""
+        return actions[..., None].astype(float)
 
     def own_count(self, draws: int) -> int:
         """How many of its own actions a mean is over: all A, whatever `draws`."""
@@ -110,19 +140,6 @@ class CategoricalFamily:
 
     def noise(self, rng: np.random.Generator, samples: int, draws: int) -> None:
         """None: nothing is drawn."""
-
-
-@dataclass(frozen=True)
-class MultiCategoricalFamily:
-    """Softmax distributions side by side, over `sizes` choices each; the outputs are their logits, in turn."""
-
-    sizes: tuple[int, ...]
-    deviations = 0
-    enumerated = False
-
-    def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> MultiCategorical:
-        """(..., A_1 + ... + A_k) -> distributions."""
-        return MultiCategorical(outputs, self.sizes)
 
 
 @dataclass(frozen=True)
@@ -137,9 +154,27 @@ class GaussianFamily:
         """One for each coordinate."""
         return self.size
 
+    @property
+    def outputs(self) -> int:
+        """A mean for each coordinate."""
+        return self.size
+
+    @property
+    def numbers(self) -> int:
+        """The coordinates."""
+        return self.size
+
     def __call__(self, outputs: np.ndarray, log_std: np.ndarray) -> DiagonalGaussian:
         """(..., d) and what broadcasts to it -> distributions."""
         return DiagonalGaussian(outputs, log_std)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Actions from their numbers, which they are."""
+        return numbers
+
+    def write(self, actions: np.ndarray) -> np.ndarray:
+        """The numbers of actions."""
+        return actions
 
     def own_count(self, draws: int) -> int:
         """How many of its own actions a mean is over: those drawn."""
@@ -155,8 +190,18 @@ class GaussianFamily:
         return np.concatenate([z, -z], axis=1)
 
 
-def distribution_of(space: ActionSpace) -> DistributionFamily:
+@overload
+def distribution_of(space: ActionSpace) -> CategoricalFamily | GaussianFamily: ...
+
+
+@overload
+def distribution_of(space: ProductSpace) -> ProductFamily: ...
+
+
+def distribution_of(space: ActionSpace | ProductSpace) -> CategoricalFamily | GaussianFamily | ProductFamily:
     """The distributions that a space's actions are drawn from."""
+    if isinstance(space, ProductSpace):
+        return ProductFamily(tuple(map(distribution_of, space.parts)))
     return CategoricalFamily(space.n_actions) if space.n_actions else GaussianFamily(space.size)
 
 

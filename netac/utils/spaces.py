@@ -66,6 +66,29 @@ class ActionSpace:
         return entries[..., 0].astype(int) if self.n_actions else entries[..., :self.size]
 
 
+@dataclass(frozen=True)
+class ProductSpace:
+    """What several agents may do together.
+
+    An action is (..., size) doubles, the agents' in turn: one number of a discrete one, d of a vector.
+
+    Attributes:
+        parts: (N) the agents' action spaces.
+    """
+
+    parts: tuple[ActionSpace, ...]
+
+    @property
+    def size(self) -> int:
+        """Numbers an action consists of."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def outputs(self) -> int:
+        """What a policy network gives for it: what it gives for each agent's action."""
+        return sum(part.outputs for part in self.parts)
+
+
 class JointChoices:
     """Joint actions of agents that all choose among finitely many: held as (N, E) whole numbers, E games side by side.
 
@@ -110,6 +133,13 @@ class JointChoices:
         encoded[played, self._first[agents] + joint[agents, played]] = 1.0
         return encoded
 
+    def product(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """(N, E), and who took part, (N, E) -> (E, S) actions of the `ProductSpace` of all agents.
+
+        The numbers of agents that took no part are NaN.
+        """
+        return np.where(active, joint, np.nan).T
+
 
 class JointVectors(JointChoices):
     """Joint actions, some of them vectors: held as (N, E, widest size) doubles, a discrete one in its first entry."""
@@ -141,6 +171,11 @@ class JointVectors(JointChoices):
         for agent, space in enumerate(self.spaces):
             encoded[:, self.columns(agent)] = space.encode(space.read(joint[agent])) * active[agent][:, None]
         return encoded
+
+    def product(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """(N, E, size), and who took part, (N, E) -> (E, S), as drawn, see `JointChoices.product`."""
+        there = np.where(active[..., None], joint, np.nan)
+        return np.concatenate([own[:, :space.size] for own, space in zip(there, self.spaces, strict=True)], axis=1)
 
 
 def joint_space(spaces: Sequence[ActionSpace]) -> JointChoices:

@@ -18,15 +18,15 @@ from netac.agents.distributions import (
     CategoricalFamily,
     DiagonalGaussian,
     GaussianFamily,
-    MultiCategorical,
-    MultiCategoricalFamily,
+    Product,
+    ProductFamily,
     choose,
     distribution_of,
     relaxation_of,
 )
 from netac.agents.sequences import Sequences, chunked
 from netac.agents.transitions import Transitions
-from netac.utils.spaces import ActionSpace, joint_space
+from netac.utils.spaces import ActionSpace, ProductSpace, joint_space
 from netac.utils.streams import normal
 
 seeds = st.integers(0, 10**6)
@@ -52,9 +52,14 @@ def every(sizes: tuple[int, ...]) -> np.ndarray:
     return np.array(list(product(*map(range, sizes))))
 
 
-def likelihoods(pi: MultiCategorical, actions: np.ndarray) -> np.ndarray:
+def choices(sizes: tuple[int, ...]) -> ProductFamily:
+    """Categorical distributions side by side."""
+    return ProductFamily(tuple(map(CategoricalFamily, sizes)))
+
+
+def likelihoods(pi: Product, actions: np.ndarray) -> np.ndarray:
     """(choices, rows) probabilities of every action in every row."""
-    return np.exp([pi.log_prob(np.broadcast_to(action, (len(pi.logits), len(action)))) for action in actions])
+    return np.exp([pi.log_prob(np.broadcast_to(action, (len(pi.entropy()), len(action)))) for action in actions])
 
 
 @several_times
@@ -125,7 +130,8 @@ def test_a_gaussian_is_scipys():
 @given(seed=seeds, sizes=SIZES, masked=st.booleans())
 def test_choices_side_by_side_are_independent(seed, sizes, masked):
     rng = np.random.default_rng(seed)
-    one, two = (MultiCategoricalFamily(sizes)(rng.normal(size=(3, sum(sizes)))) for _ in range(2))
+    family, logits = choices(sizes), rng.normal(size=(3, sum(sizes)))
+    one, two = family(logits), family(rng.normal(size=(3, sum(sizes))))
     mask = allowed(rng, sizes, 3)
     if masked:
         one, two = one.mask(mask), two.mask(mask)
@@ -144,20 +150,88 @@ def test_choices_side_by_side_are_independent(seed, sizes, masked):
     pull = one.pull(drawn, weights, np.full((3, 1), 0.3))[0]
 
     def objective(x):
-        here = MultiCategorical(x.reshape(3, -1), sizes)
+        here = family(x.reshape(3, -1))
         here = here.mask(mask) if masked else here
         return (weights[:, 0] * here.log_prob(drawn) + 0.3 * here.entropy()).sum()
 
-    logits = np.where(np.isfinite(one.logits), one.logits, 0.0)
+    np.testing.assert_array_equal(one.probabilities, np.concatenate([part.probabilities for part in one.parts], axis=1))
     np.testing.assert_allclose(pull.ravel(), derivative(objective, logits.ravel()), rtol=1e-4, atol=1e-6)
     v, h = rng.normal(size=logits.shape), 1e-4
-    bent = MultiCategorical(logits + h * v, sizes), MultiCategorical(logits - h * v, sizes)
+    bent = family(logits + h * v), family(logits - h * v)
     bent = [each.mask(mask) if masked else each for each in bent]
     curvature = sum(one.kl(each) for each in bent) / h**2
     np.testing.assert_allclose((v * one.fisher(v)[0]).sum(axis=1), curvature, rtol=1e-3, atol=1e-4)
-    parts = Categorical(one.logits) if len(sizes) == 1 else None
-    if parts is not None and not masked:
-        np.testing.assert_array_equal(parts.log_prob(drawn[:, 0]), one.log_prob(drawn))
+    if len(sizes) == 1 and not masked:
+        np.testing.assert_array_equal(Categorical(logits).log_prob(drawn[:, 0].astype(int)), one.log_prob(drawn))
+
+
+KINDS = {"choices": [3, 2], "vectors": [-2, -1], "mixed": [3, -2, 1, -1], "alone": [-3]}      # actions, or minus d
+
+
+def spaces_of(kinds: list[int]) -> ProductSpace:
+    """Discrete actions, or vectors of as many entries."""
+    return ProductSpace(tuple(ActionSpace(n_actions=kind) if kind > 0 else ActionSpace(low=(-1.0,) * -kind,
+                                                                                       high=(1.0,) * -kind)
+                              for kind in kinds))
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+@several_times
+@given(seed=seeds)
+def test_distributions_of_any_kind_stand_side_by_side(kinds, seed):
+    """Values are sums over the parts that were there, slopes those of finite differences."""
+    rng, space = np.random.default_rng(seed), spaces_of(KINDS[kinds])
+    family, M = distribution_of(space), 4
+    assert (family.outputs, family.numbers) == (space.outputs, space.size)
+    assert family.deviations == sum(part.size for part in space.parts if not part.n_actions)
+    outputs, log_std = rng.normal(size=(M, space.outputs)), 0.3 * rng.normal(size=(1, family.deviations))
+    pi, uniforms, weights = family(outputs, log_std), rng.random((M, space.size + 1)), rng.normal(size=(M, 1))
+    drawn, there = pi.sample(uniforms), rng.random((M, len(space.parts))) < 0.7
+    assert drawn.shape == pi.mode().shape == (M, space.size) and drawn.dtype == float
+    ends = np.cumsum([0, *(part.size for part in space.parts)])
+    wanted = np.zeros(M)
+    for j, part in enumerate(space.parts):
+        alone, own = pi.parts[j], part.read(drawn[:, ends[j]:ends[j + 1]])
+        np.testing.assert_array_equal(own, alone.sample(uniforms[:, ends[j]:ends[j + 1]]))
+        np.testing.assert_array_equal(part.read(pi.mode()[:, ends[j]:ends[j + 1]]), alone.mode())
+        wanted += alone.log_prob(own) * there[:, j]
+    told = np.where(np.repeat(there, np.diff(ends), axis=1), drawn, np.nan)
+    np.testing.assert_allclose(pi.log_prob(told), wanted)
+    bonus, where = np.full((M, 1), 0.3), np.concatenate([outputs.ravel(), log_std.ravel()])
+
+    def at(x):
+        return family(x[:outputs.size].reshape(outputs.shape), x[outputs.size:].reshape(log_std.shape))
+
+    def objective(x):
+        return (weights[:, 0] * at(x).log_prob(told) + 0.3 * at(x).entropy()).sum()
+
+    def flat(of_outputs, beside):
+        assert (beside is None) == (not family.deviations)
+        return np.concatenate([of_outputs.ravel(), np.zeros(0) if beside is None else beside.sum(axis=0)])
+
+    np.testing.assert_allclose(flat(*pi.pull(told, weights, bonus)), derivative(objective, where), rtol=1e-4, atol=1e-5)
+    score = [np.zeros((M, 0)) if each is None else each for each in pi.score(told)]
+    np.testing.assert_allclose(flat(*pi.pull(told, weights)), np.concatenate(
+        [(weights * score[0]).ravel(), (weights * score[1]).sum(axis=0)]))
+    v, h = rng.normal(size=where.shape), 1e-4
+    curvature = sum(pi.kl(at(where + sign * h * v)).sum() for sign in (1, -1)) / h**2
+    bent, beside = pi.fisher(v[:outputs.size].reshape(outputs.shape), v[outputs.size:].reshape(log_std.shape))
+    found = (bent.ravel() @ v[:outputs.size]) + (0.0 if beside is None else M * (beside.ravel() @ v[outputs.size:]))
+    np.testing.assert_allclose(found, curvature, rtol=1e-3, atol=1e-4)
+    other = at(where + 0.1 * v)
+    np.testing.assert_allclose(pi.kl(other), sum(one.kl(two) for one, two in zip(pi.parts, other.parts, strict=True)))
+    tvs = np.array([one.tv(two) for one, two in zip(pi.parts, other.parts, strict=True)])
+    assert (tvs.max(axis=0) <= pi.tv(other) + 1e-12).all() and (pi.tv(other) <= tvs.sum(axis=0) + 1e-12).all()
+    assert (pi.probabilities is None) == (family.deviations > 0)
+    if family.deviations:
+        with pytest.raises(TypeError, match="vectors"):
+            pi.mask(np.ones(space.outputs, dtype=bool))
+
+
+def test_nobody_there_is_certain():
+    pi = distribution_of(spaces_of([3, -2]))(np.zeros((2, 5)), np.zeros((1, 2)))
+    nobody = np.full((2, 3), np.nan)
+    assert not pi.log_prob(nobody).any() and not any(each.any() for each in pi.score(nobody))
 
 
 @several_times
@@ -232,6 +306,9 @@ def test_joint_actions_are_whole_numbers_only_where_everybodys_are():
     assert choices.random(rng, 4).dtype.kind == "i" and mixed.random(rng, 4).shape == (4, 2)
     assert (choices.dtype, mixed.dtype) == (np.int64, np.float32)
     np.testing.assert_array_equal(mixed.rounded(np.array([0.1, -1.0])), [float(np.float32(0.1)), 0.0])
+    active = np.array([[True, True], [False, True]])
+    np.testing.assert_array_equal(some.product(joint, active), [[7, np.nan, np.nan], [299, -3.0, -1.0]])
+    np.testing.assert_array_equal(all_discrete.product(np.array([[7, 299], [1, 0]]), active), [[7, np.nan], [299, 0]])
 
 
 def test_only_distributions_and_spaces_are_told_how_many_actions_there_are():

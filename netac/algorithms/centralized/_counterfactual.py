@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
-from netac.agents.distributions import Distribution, distribution_of
+from netac.agents.distributions import OwnAction, distribution_of
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._sessions import Session
 from netac.algorithms.policy_gradient.surrogates import optimal_baseline
@@ -21,7 +21,7 @@ AT_ONCE = 2**15      # joint actions that the critic evaluates at a time
 Baseline = Literal["counterfactual", "optimal", "none"]
 
 
-def baseline(which: Baseline, pi: Distribution, q: np.ndarray, z: np.ndarray | None = None) -> np.ndarray | float:
+def baseline(which: Baseline, pi: OwnAction, q: np.ndarray, z: np.ndarray | None = None) -> np.ndarray | float:
     """b_i(s, a_-i): E[Q] over the agent's own action, or E[Q |grad log pi|^2] / E[|grad log pi|^2], or 0.
 
     Exact for discrete actions; for vectors, means over K draws z, which must not depend on the action that was taken.
@@ -54,7 +54,7 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
     """
     b, M, together = session.b, session.b.done.size, agents.together
     spaces, K = together.policy.actions, 0 if which == "none" else 2 * pairs
-    pi = together.policy.distributions(together.theta, b.samples)
+    pi = cast("list[OwnAction]", together.policy.distributions(together.theta, b.samples))
     counts = [distribution_of(space).own_count(K) if K else 0 for space in spaces]
     z = [own_draws(agents.seed, session.k, agent, spaces[agent], M, K) if K else None for agent in agents.local]
     vectors = _collected(pi, z, (M, K, max(space.size for space in spaces)), spaces, links) if K else None
@@ -66,7 +66,7 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
                      for agent, own, q, draws in zip(agents.local, pi, told, z, strict=True)])
 
 
-def _collected(pi: list[Distribution], z: Sequence[np.ndarray | None], shape: tuple[int, int, int],
+def _collected(pi: list[OwnAction], z: Sequence[np.ndarray | None], shape: tuple[int, int, int],
                spaces: Sequence[ActionSpace], links: TrainerLinks) -> list[np.ndarray | None] | None:
     """The vectors mean + deviation z of all agents that have any, padded to `shape`, (N), sent to the trainer.
 
