@@ -177,6 +177,10 @@ class Network:
         plan, n = self._route(t).plan, len(self._placement.local)
         return np.bincount(plan.links.hearer, minlength=n)
 
+    def heard(self, t: int) -> list[np.ndarray]:
+        """(n) the neighbours that each agent of this process hears in iteration t, ascending."""
+        return np.split(self._route(t).plan.links.speaker, np.cumsum(self.degrees(t))[:-1])
+
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
             self._now, self._round, matrix = t, 0, self._matrix(t)

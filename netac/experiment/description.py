@@ -33,6 +33,7 @@ class Interface:
         spaces: (N) pairs of gymnasium's spaces of observations and actions, of a PettingZoo environment; else None.
         reparametrised: whether actions are differentiable functions of the policies' outputs
             (`netac.agents.neural.policies.ReparametrisedPolicy`).
+        joint: whether the policies are over all agents' actions (`netac.agents.neural.joint_policies.JointPolicy`).
     """
 
     ids: tuple
@@ -40,15 +41,18 @@ class Interface:
     actions: tuple[ActionSpace, ...]
     spaces: tuple[tuple[Any, Any], ...] | None = None
     reparametrised: bool = False
+    joint: bool = False
 
     @classmethod
     def of(cls, model: Any) -> Interface:
         """Of what agents with networks are made of: `netac.experiment.build.Setting.model`."""
+        from netac.agents.neural.joint_policies import JointPolicy
         from netac.agents.neural.policies import ReparametrisedPolicy
         games = model.ground.probe
         spaces = getattr(games, "gymnasium_spaces", None)
         return cls(tuple(games.names if spaces is None else games.ids), tuple(map(tuple, games.observations)),
-                   tuple(games.actions), spaces, isinstance(model.policy, ReparametrisedPolicy))
+                   tuple(games.actions), spaces, isinstance(model.policy, ReparametrisedPolicy),
+                   isinstance(model.policy, JointPolicy))
 
     def as_table(self) -> dict[str, Any] | None:
         """As a table that JSON can hold; None where an agent's name or a space has no such form."""
@@ -66,7 +70,8 @@ class Interface:
         different = {json.dumps(kind): kind for kind in kinds}
         numbers = {text: k for k, text in enumerate(different)}
         return {"ids": list(self.ids), "kinds": list(different.values()),
-                "kind": [numbers[json.dumps(kind)] for kind in kinds], "reparametrised": self.reparametrised}
+                "kind": [numbers[json.dumps(kind)] for kind in kinds], "reparametrised": self.reparametrised,
+                "joint": self.joint}
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Interface:
@@ -79,7 +84,7 @@ class Interface:
         actions = tuple(ActionSpace(each["n_actions"], *(tuple(map(float, each[name])) for name in ("low", "high")))
                         for each in (kind["action"] for kind in kinds))
         return cls(tuple(table["ids"]), tuple(tuple(kind["observation"]) for kind in kinds), actions, spaces,
-                   table["reparametrised"])
+                   table["reparametrised"], table.get("joint", False))
 
 
 def _as_numbers(action: ActionSpace) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
 
 def _policy(record: RunRecord, interface: Interface) -> Any:
     """The networks that the table [policy] describes; a user's own are imported."""
+    from netac.agents.neural.joint_policies import joint_policy
     from netac.agents.neural.policies import neural_policy, reparametrised_policy
     from netac.experiment.neural_agents import read_part
     from netac.experiment.schema import NetworkPolicy
@@ -173,7 +174,8 @@ def _policy(record: RunRecord, interface: Interface) -> Any:
     wanted = read_part(NetworkPolicy, record.experiment["policy"], None, interface.observations[0], "policy")
     if interface.reparametrised:         # acting needs neither a temperature nor a penalty
         return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
-    return neural_policy(wanted.network, *spaces, **wanted.options.model_dump(), recurrent=True)
+    make = joint_policy if interface.joint else neural_policy
+    return make(wanted.network, *spaces, **wanted.options.model_dump(), recurrent=True)
 
 
 @dataclass(frozen=True)

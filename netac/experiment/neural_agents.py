@@ -5,6 +5,7 @@ What the agents of a trainer share with them is here, too: `PlayingAgents`, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -160,12 +161,14 @@ class Neural(PlayingAgents):
 
 
 def make(experiment: Experiment, environment: Environment, needs: Requirements, settings: Any,
-         entropy: float | None = None, recurrent: bool = False) -> Neural:
+         entropy: float | None = None, recurrent: bool = False,
+         make_policy: Callable[..., NeuralPolicy] = neural_policy) -> Neural:
     """The agents that the tables [policy], [critic] and [reward_model] describe, each kind of network tried out once.
 
     Args:
         entropy: the coefficient of the bonus, where an option of the algorithm says it, not the table [policy].
         recurrent: whether policies may have a memory.
+        make_policy: makes the policies of all agents.
 
     Raises:
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
@@ -181,8 +184,13 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         raise InputError("the algorithm's direction knows no entropy bonus", key="policy.entropy", found=wanted.entropy,
                          valid="0")
     notes = []
+
+    def policies_of(policy: NetworkTable[NetworkPolicy]) -> NeuralPolicy:
+        return make_policy(policy.network, games.observations, games.actions, games.names,
+                           **policy.options.model_dump(), recurrent=recurrent)
+
     try:
-        policies = _policies(policy, games, recurrent)
+        policies = policies_of(policy)
     except UnlikeAgentsError as error:
         if "shared" in needs.mixed:
             if "shared" in experiment.policy:
@@ -190,7 +198,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
                     "patterns of layers whose shape does not depend on an agent's spaces, or [] for none")) from None
             notes.append(f"{error.problem}: nothing of the policies is shared (policy.shared = [])")
         policy = replace(policy, options=wanted.model_copy(update={"shared": []}))
-        policies = _policies(policy, games, recurrent)
+        policies = policies_of(policy)
     if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
@@ -208,12 +216,6 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     value, model, parts = critics
     return Neural(ground, experiment.stagger, policies, value, needs, {"policy": policy, **parts}, experiment.normalise,
                   settings, tuple(notes), model, parts["critic"].options)
-
-
-def _policies(policy: NetworkTable[NetworkPolicy], games: BatchedEnvironment, recurrent: bool) -> NeuralPolicy:
-    """The policies of all agents."""
-    return neural_policy(policy.network, games.observations, games.actions, games.names, **policy.options.model_dump(),
-                         recurrent=recurrent)
 
 
 def _critics(experiment: Experiment, needs: Requirements, games: BatchedEnvironment,

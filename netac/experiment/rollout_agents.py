@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from netac.agents.neural.joint_policies import joint_policy
+from netac.agents.neural.policies import neural_policy
 from netac.algorithms.decentralized._rollouts import BESIDE, NetworkedRollouts, RolloutAgents, RolloutRequirements
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.experiment import neural_agents
@@ -41,7 +43,8 @@ def make(experiment: Experiment, environment: Environment, needs: RolloutRequire
         InputError: as that of `netac.experiment.neural_agents.make`; samples that cannot be dealt; a policy that is
             not shared as a whole where agents are to agree on it.
     """
-    made = neural_agents.make(experiment, environment, needs, settings, entropy=settings.entropy, recurrent=True)
+    made = neural_agents.make(experiment, environment, needs, settings, entropy=settings.entropy, recurrent=True,
+                              make_policy=joint_policy if needs.joint else neural_policy)
     refuse_parts(experiment.envs, settings, memory=made.policy.memory > 0)
     if needs.agreeing and made.policy.shared < made.policy.size:
         raise InputError(f"the agents of {experiment.algorithm.name} are to agree on one policy, but a part is not "

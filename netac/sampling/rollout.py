@@ -17,6 +17,7 @@ from netac.agents.transitions import Transitions
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed
 from netac.sampling.game import GameSampler
+from netac.utils.spaces import joint_space
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,12 @@ class Rollout:
         done: (T, E) 1.0 where the game ended with that step.
         ends: (critics, T, E) 1.0 where what a critic judges ended: the game, or its agent's part in it.
         sequences: how the samples follow each other, for policies with memory; None for the others.
-        present: (M,) the fraction of all N agents that took part; None where all did in all.
+        everyone_active: (N, M) bool, which of all agents took part; None where all did in all.
         joint, final_joint: for what sees actions: (M, F) the joint action as numbers, as each agent sees it, and, of
             the trainer's critic, (K + E, F) those that the policies drew, for it alone, in the states of `final_obs`;
             zeros for agents that took no part, or have none in s'.
+        told: (M, S) the joint actions as drawn and announced, see `netac.utils.spaces.ProductSpace`, NaN for agents
+            that took no part; None where nobody asks for them.
     """
 
     obs: list[np.ndarray]
@@ -61,21 +64,32 @@ class Rollout:
     done: np.ndarray
     ends: np.ndarray
     sequences: Sequences | None = None
-    present: np.ndarray | None = None
+    everyone_active: np.ndarray | None = None
     joint: list[np.ndarray] = field(default_factory=list)
     final_joint: list[np.ndarray] = field(default_factory=list)
+    told: np.ndarray | None = None
+
+    @property
+    def present(self) -> np.ndarray | None:
+        """(M,) the fraction of all N agents that took part; None where all did in all."""
+        return None if self.everyone_active is None else self.everyone_active.mean(axis=0)
+
+    @property
+    def _learned(self) -> list[np.ndarray]:
+        """(n) the actions that policies learn from: own ones or, where they are told, joint ones."""
+        return self.own if self.told is None else [self.told] * len(self.own)
 
     def of(self, row: int) -> Transitions:
         """What the policy of one agent of this process learns from."""
         one = slice(row, row + 1)
         active = None if self.active is None else self.active[one]
-        return Transitions(obs=self.obs[one], own=self.own[one], active=active,
+        return Transitions(obs=self.obs[one], own=self._learned[one], active=active,
                            sequences=None if self.sequences is None else self.sequences.of(row))
 
     @property
     def samples(self) -> Transitions:
         """What the policies of all agents of this process learn from."""
-        return Transitions(obs=self.obs, own=self.own, active=self.active, sequences=self.sequences)
+        return Transitions(obs=self.obs, own=self._learned, active=self.active, sequences=self.sequences)
 
     def among(self, samples: Transitions, whose: Literal["own", "all", "any"]) -> Transitions:
         """Of this process's agents, or critics, such that the mean over agents of their means is one over
@@ -106,12 +120,15 @@ class Rollouts:
         central: whether there is one critic, the trainer's, which sees the global state; else each agent's sees what
             the sampler shows to it.
         chunk: L, the steps over which policies with memory are unrolled; T is a multiple of it.
-        actions: whether the joint action is told, too.
+        actions: whether models and critics are shown the joint action, too.
+        told: whether policies are over joint actions, and learn from these.
     """
 
-    def __init__(self, sampler: GameSampler, steps: int, central: bool, chunk: int = 1, actions: bool = False):
+    def __init__(self, sampler: GameSampler, steps: int, central: bool, chunk: int = 1, actions: bool = False,
+                 told: bool = False):
         self._sampler, self._steps, self._central, self._chunk = sampler, steps, central, chunk
         self._encode = Encoding(sampler.environment.actions) if actions else None
+        self._joint = joint_space(sampler.environment.actions) if told else None
         self._obs: list[np.ndarray] | None = None
         self._states: list[np.ndarray] = []
 
@@ -124,10 +141,10 @@ class Rollouts:
         sampler, T, E = self._sampler, self._steps, self._sampler.games
         source, central, root = sampler.feeds[0], self._central, sampler.placement.rank == 0
         n, N = len(theta), sampler.placement.agents
-        told = not central or root                             # whether there are critics here
+        critics = not central or root                          # whether there are critics here
         if self._obs is None:
             self._obs = [_block(T * E, own.shape[1:]) for own in source.view.obs]
-            if told and source.view.state is not None:
+            if critics and source.view.state is not None:
                 self._states = [_block(T * E, source.view.state.shape[1:])]
         seen = self._states if central else self._states or self._obs        # each once, if all see the same
         judged = n if not central else N * root                # agents whose rewards the critics here learn from
@@ -136,7 +153,7 @@ class Rollouts:
         active, done, present, ended = np.empty((n, T, E)), np.empty((T, E)), np.empty((N, T, E), dtype=bool), []
         r, everyone = np.empty((n, T, E)), np.empty((N * root, T, E))
         bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
-        memories, joint, foreseen = [], [], []
+        memories, joint, foreseen, told = [], [], [], []
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
                 memories.append(source.memory.copy())
@@ -153,8 +170,10 @@ class Rollouts:
             for block in self._states:
                 assert step.view.state is not None, "the state is shown at every step, or never"
                 block[now] = step.view.state
-            if told and self._encode is not None:
+            if critics and self._encode is not None:
                 joint.append(self._encode(step.joint, step.view.active))
+            if self._joint is not None:
+                told.append(self._joint.product(step.joint, step.view.active))
             if central and root:
                 bootstrap_mask[:, t] = step.outcome.valued
             elif not central:
@@ -183,7 +202,8 @@ class Rollouts:
             sequences=self._sequences(memories, done) if memories else None,
             joint=[] if not joint else [np.concatenate(joint)] if central else sampler.shown(np.concatenate(joint)),
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
-            present=None if present.all() else present.mean(axis=0).ravel())
+            everyone_active=None if present.all() else present.reshape(N, T * E),
+            told=np.concatenate(told) if told else None)
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
         """A joint action in s', (E, F), of the agents that go on or, where the game ended, that were truncated with

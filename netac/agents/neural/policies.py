@@ -34,6 +34,7 @@ from netac.utils.spaces import ActionSpace
 
 LOG_STD = "log_std"
 Weigh = Callable[[slice, np.ndarray], np.ndarray]      # rows of agents, their log pi (g, M) -> weights (g, M)
+Groups = list[tuple[DistributionFamily, list[int]]]
 Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete actions, None for vectors
 
 
@@ -80,16 +81,25 @@ class PolicyNetworks:
         """Initial theta of `agents`, (n, d) single precision."""
         return self.networks.rows(seed, agents)
 
+    def family(self, agent: int) -> DistributionFamily:
+        """The distributions that an agent's outputs are of."""
+        return distribution_of(self.actions[agent])
+
     @cached_property
-    def _groups(self) -> list[tuple[DistributionFamily, list[int]]]:
-        """Agents, by their rows, whose actions have distributions of one family."""
-        groups: dict[DistributionFamily, list[int]] = {}
-        for row, agent in enumerate(self.networks.agents):
-            groups.setdefault(distribution_of(self.actions[agent]), []).append(row)
-        return list(groups.items())
+    def _groups(self) -> Groups:
+        """Agents, by their rows, whose outputs are of distributions of one family."""
+        return grouped(map(self.family, self.networks.agents))
 
 
-def _stacked(outputs: list[np.ndarray], rows: list[int]) -> np.ndarray:
+def grouped(families: Iterable[DistributionFamily]) -> Groups:
+    """Agents, by their rows, that have the same one of `families` (n)."""
+    groups: dict[DistributionFamily, list[int]] = {}
+    for row, family in enumerate(families):
+        groups.setdefault(family, []).append(row)
+    return list(groups.items())
+
+
+def stacked(outputs: list[np.ndarray], rows: list[int]) -> np.ndarray:
     """The outputs of a group of agents side by side, (g, M, outputs), double.
 
     In memory samples come after each other, since NumPy is slow at sums over an innermost axis of few numbers.
@@ -130,7 +140,7 @@ class NeuralPolicy(PolicyNetworks):
         """Initial theta of `agents`, (n, d) single precision."""
         rows = super().initial(seed, agents)
         for row, agent in zip(rows, agents, strict=True):
-            if distribution_of(self.actions[agent]).deviations:
+            if self.family(agent).deviations:
                 row[self.networks.tensors[agent].places[LOG_STD]] = self.log_std
         return rows
 
@@ -152,11 +162,15 @@ class NeuralPolicy(PolicyNetworks):
         """
         done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
-        for rows, pi in self._distributions(theta, done):
+        for rows, pi in self._acting(theta, done):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(
                 uniforms if len(rows) == len(obs) else uniforms[rows])))
             chances.append((rows, pi.probabilities if keep else None))
         return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
+
+    def _acting(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
+        """Of each group of agents: their rows, and what they draw (g, M) own actions from."""
+        return self._distributions(theta, done)
 
     def log_prob(self, theta: np.ndarray, b: Transitions, keep: bool = True) -> np.ndarray:
         """log pi_i(a_e|o_e), or the logarithm of its density, (n, M), double.
@@ -179,7 +193,7 @@ class NeuralPolicy(PolicyNetworks):
         found: list = [None] * len(b.obs)
         done = self.networks.passes.forward(theta, self._seen(b), keep)
         for family, rows in self._groups:
-            values, log_std = _stacked(done.outputs, rows), self._log_std(theta, family, rows)
+            values, log_std = stacked(done.outputs, rows), self._log_std(theta, family, rows)
             for k, row in enumerate(rows):
                 found[row] = family(values[k], None if log_std is None else log_std[k])
         return found
@@ -246,7 +260,7 @@ class NeuralPolicy(PolicyNetworks):
             of_pass = range(done.rows.start, done.rows.stop)
             groups = ((family, [row for row in rows if row in of_pass]) for family, rows in self._groups)
             done.known["distributions"] = [
-                (rows, family(_stacked(done.outputs, self._among(done, rows)), self._log_std(theta, family, rows)))
+                (rows, family(stacked(done.outputs, self._among(done, rows)), self._log_std(theta, family, rows)))
                 for family, rows in groups if rows]
         return done.known["distributions"]
 
@@ -290,12 +304,20 @@ def neural_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[i
     Args:
         recurrent: whether they may have a memory, which needs an algorithm that learns from sequences.
     """
-    counts = [distribution_of(space).deviations for space in actions]
-    made = networks("policy", spec, observations, [space.outputs for space in actions], names, gain=0.01, shared=shared,
-                    initial=initial, besides=[{LOG_STD: (count,)} if count else {} for count in counts])
+    made = policy_networks(spec, observations, list(map(distribution_of, actions)), names, shared, initial, recurrent)
+    return NeuralPolicy(made, tuple(actions), entropy, log_std, deviations)
+
+
+def policy_networks(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
+                    families: Sequence[DistributionFamily], names: Sequence[str], shared: Sequence[str],
+                    initial: Initial, recurrent: bool) -> Networks:
+    """The networks of policies whose outputs are of distributions of `families` (N); see `neural_policy`."""
+    made = networks("policy", spec, observations, [family.outputs for family in families], names, gain=0.01,
+                    shared=shared, initial=initial,
+                    besides=[{LOG_STD: (family.deviations,)} if family.deviations else {} for family in families])
     if not recurrent:
         _refuse_memory(made)
-    return NeuralPolicy(made, tuple(actions), entropy, log_std, deviations)
+    return made
 
 
 @dataclass(frozen=True)
@@ -374,7 +396,7 @@ class ReparametrisedPolicy(PolicyNetworks):
     def _relaxed(self, outputs: list[np.ndarray]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
         """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
         for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
-            yield rows, relaxed, _stacked(outputs, rows)
+            yield rows, relaxed, stacked(outputs, rows)
 
 
 def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],

@@ -25,9 +25,9 @@ from netac.algorithms.centralized._options import Sequential
 from netac.algorithms.centralized._sequential import one_after_the_other
 from netac.algorithms.centralized._sessions import sessions
 from netac.algorithms.policy_gradient.learner import Learner
-from netac.algorithms.policy_gradient.masks import average
+from netac.algorithms.policy_gradient.options import TrustRegion
 from netac.algorithms.policy_gradient.surrogates import unclipped
-from netac.algorithms.policy_gradient.trust_region import backtrack, natural_direction
+from netac.algorithms.policy_gradient.trust_region import natural_step
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
 
@@ -35,15 +35,9 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.policies import NeuralPolicy
 
 
-class Settings(Sequential):
+class Settings(Sequential, TrustRegion):
     """Options of HATRPO; those of gradient steps hold for its critic."""
 
-    delta: float = Field(0.01, gt=0, le=100, description=(
-        "largest mean KL divergence of an agent's new policy from its old one"))
-    damping: float = Field(0.1, ge=0, le=100, description="added to the diagonal of H")
-    conjugate_gradients: int = Field(10, ge=1, le=1000, description="iterations of the method of conjugate gradients")
-    backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
-    accept: float = Field(0.1, ge=0, le=1, description="least improvement of the objective, over the expected one")
     entropy: NonNegative = Field(0.0, description="coefficient of the entropy bonus")
 
 
@@ -57,24 +51,9 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
     """Iterations k in `times`."""
 
     def improve(i: int, learner: Learner[NeuralPolicy], own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
-        policy, theta, samples = learner.policy, learner.theta, M.shape[1]
-        before, start = policy.distributions(theta, own)[0], theta.copy()
-        g = policy.gradient(theta, own, M).astype(float)[0] / samples
-
-        def product(v: np.ndarray) -> np.ndarray:
-            return policy.fisher_product(theta, own, v[None].astype(theta.dtype)).astype(float)[0] / samples
-
-        step = natural_direction(product, g, settings.delta, settings.damping, settings.conjugate_gradients)
-
-        def evaluate(scale: float) -> tuple[float, float]:
-            theta[:] = start + scale * step
-            surrogate = unclipped(policy.log_prob(theta, own, keep=False) - old, M, own.active)
-            after = policy.distributions(theta, own)[0]
-            bonus = settings.entropy * average((after.entropy() - before.entropy())[None], own.active).item()
-            return surrogate.improvement.item() + bonus, average(before.kl(after)[None], own.active).item()
-
-        scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
-        theta[:] = start + scale * step
+        g = learner.policy.gradient(learner.theta, own, M).astype(float)[0] / M.shape[1]
+        natural_step(learner.policy, learner.theta, own, g,
+                     lambda log_ratio: unclipped(log_ratio, M, own.active).improvement.item(), settings)
 
     for session in sessions(agents, sampler, links, settings, times):           # trajectories of pi_k, A by GAE
         one_after_the_other(session, agents, links, settings, improve)          # eqs. 8 and 10, agent after agent

@@ -40,7 +40,7 @@ STATISTICS = "value_statistics"
 MODEL = 2**31 + 1     # in the place of an agent's number where the reward models' samples are shuffled
 
 
-class NetworkedRollouts(OnRollouts, Clipping):
+class NetworkedRollouts(OnRollouts):
     """Options of the decentralized algorithms that learn from trajectories."""
 
     reward: Literal["own", "model", "consensus"] = Field("consensus", description=(
@@ -52,6 +52,10 @@ class NetworkedRollouts(OnRollouts, Clipping):
         "to mean 0 and deviation 1 over the agent's own samples, or as they are"))
 
 
+class ClippedRollouts(NetworkedRollouts, Clipping):
+    """Options of those among them that clip probability ratios."""
+
+
 @dataclass(frozen=True)
 class RolloutRequirements(Requirements):
     """An algorithm's answer, see `Requirements`, where its agents learn from trajectories.
@@ -59,12 +63,14 @@ class RolloutRequirements(Requirements):
     Attributes:
         agreeing: whether agents are to agree on their whole policies, so that a part that is not shared is refused.
         mutual: whether dual variables belong to edges, so that whom an agent hears must hear it, too.
+        joint: whether every agent's policy is over the actions of all agents.
     """
 
     builder: ClassVar[str] = "rollouts"
 
     agreeing: bool = False
     mutual: bool = False
+    joint: bool = False
 
 
 def rollout_requirements(settings: NetworkedRollouts, mixed: tuple[str, ...], agreeing: bool = False,
@@ -262,7 +268,7 @@ class Turn(NamedTuple):
 
 def turns(agents: RolloutAgents, sampler: GameSampler, network: Network, times: range) -> Iterator[Turn]:
     """The iterations k in `times`: trajectories of pi_k, rewards and advantages."""
-    x, settings = agents.parameters, agents.settings
+    x, settings = agents.parameters, cast("ClippedRollouts", agents.settings)
     trajectories = Rollouts(sampler, settings.rollout, False, settings.chunk, settings.reward == "model")
     epsilon = settings.epsilon(agents.count)
     for k in times:
@@ -273,7 +279,7 @@ def turns(agents: RolloutAgents, sampler: GameSampler, network: Network, times: 
         agents.critics.learn_scale(e.judged, b.active)
         before, drift = x.mixed.copy(), np.zeros_like(x.mixed)
         yield Turn(k, _mixed(k, e, agents, network, measured.old, epsilon, drift),
-                   partial(report, k, times.stop, e, agents, network, measured, drift, before))
+                   partial(report, k, times.stop, e, agents, network, measured, drift, before, x.mixed))
 
 
 def _mixed(k: int, e: Evidence, agents: RolloutAgents, network: Network, old: np.ndarray, epsilon: float,
@@ -302,17 +308,17 @@ def mixture(k: int, network: Network, rounds: int) -> np.ndarray:
 
 
 def report(k: int, last: int, e: Evidence, agents: RolloutAgents, network: Network, measured: Measured,
-           drift: np.ndarray, before: np.ndarray) -> None:
+           drift: np.ndarray, before: np.ndarray, now: np.ndarray) -> None:
     """Tell what iteration k of those before `last` did.
 
     Args:
         measured: of the samples.
-        drift: (n, width) W x - x of what is mixed; of several rounds their sum.
-        before: (n, width) what is mixed, as it was before.
+        drift: (n, width) W x - x of what agents shall have in common; of several rounds their sum.
+        before, now: (n, width) what that was before the iteration, and is.
     """
     asked = agents.report.measures(k, last)
     if asked:
-        moved = agents.parameters.mixed - before
+        moved = now - before
         far, way = (np.sqrt(np.vecdot(each, each, dtype=float)) for each in (drift, moved))
         agents.report.rows[:] = np.concatenate([
             measured.rows(e.A, e.b.active, e.scales), far[:, None],

@@ -31,7 +31,7 @@ from pydantic import Field
 
 from netac.algorithms.decentralized._rollouts import (
     STATISTICS,
-    NetworkedRollouts,
+    ClippedRollouts,
     RolloutAgents,
     RolloutRequirements,
     Steps,
@@ -52,7 +52,7 @@ from netac.sampling.rollout import Rollouts
 from netac.utils.errors import InputError
 
 
-class Settings(NetworkedRollouts, CriticPasses):
+class Settings(ClippedRollouts, CriticPasses):
     """Options of coordinated PPO."""
 
     rounds: int = Field(1, ge=1, le=10**6, description="rounds of mixing in an iteration")
@@ -95,7 +95,7 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
         fit_reward_models(k, e, agents, zeta)                        # lambda_i
         x.mixed += drift                                                    # x~ and what the passes changed
         statistics += shift
-        report(k, times.stop, e, agents, network, measured, drift, before)
+        report(k, times.stop, e, agents, network, measured, drift, before, x.mixed)
         yield
 
 

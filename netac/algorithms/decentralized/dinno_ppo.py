@@ -25,7 +25,7 @@ from pydantic import Field
 from netac.agents.parameters import like
 from netac.algorithms.decentralized._rollouts import (
     STATISTICS,
-    NetworkedRollouts,
+    ClippedRollouts,
     RolloutAgents,
     RolloutRequirements,
     Steps,
@@ -43,7 +43,7 @@ from netac.sampling.game import GameSampler
 from netac.sampling.rollout import Rollouts
 
 
-class Settings(NetworkedRollouts):
+class Settings(ClippedRollouts):
     """Options of DiNNO."""
 
     rho: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = Field(
@@ -85,5 +85,6 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
             for gradient, place in zip(g, own, strict=True):
                 gradient += size * pull[:, place]
             x.add(*steps.along(k, directions(agents, g, size)))
-        report(k, times.stop, e, agents, network, measured, around - degree * before, before)
+        report(k, times.stop, e, agents, network, measured, around - degree * before, before,
+               x.mixed)
         yield

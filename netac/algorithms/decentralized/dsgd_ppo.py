@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netac.algorithms.decentralized._rollouts import (
-    NetworkedRollouts,
+    ClippedRollouts,
     RolloutAgents,
     RolloutRequirements,
     Steps,
@@ -27,7 +27,7 @@ from netac.comm.network import Network
 from netac.sampling.game import GameSampler
 
 
-class Settings(NetworkedRollouts):
+class Settings(ClippedRollouts):
     """Options of decentralized gradient steps."""
 
 

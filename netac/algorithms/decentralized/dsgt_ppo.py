@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from netac.agents.parameters import like
 from netac.algorithms.decentralized._base import tracked
 from netac.algorithms.decentralized._rollouts import (
-    NetworkedRollouts,
+    ClippedRollouts,
     RolloutAgents,
     RolloutRequirements,
     Steps,
@@ -31,7 +31,7 @@ from netac.comm.network import Network
 from netac.sampling.game import GameSampler
 
 
-class Settings(NetworkedRollouts):
+class Settings(ClippedRollouts):
     """Options of gradient tracking."""
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from netac.agents.transitions import Transitions
+from netac.algorithms.policy_gradient.masks import average
+from netac.algorithms.policy_gradient.options import TrustRegion
 from netac.utils.errors import RunError
+
+if TYPE_CHECKING:                # loads torch
+    from netac.agents.neural.policies import NeuralPolicy
 
 Product = Callable[[np.ndarray], np.ndarray]      # (d,) x -> (d,) H x
 
@@ -93,3 +100,33 @@ def backtrack(evaluate: Callable[[float], tuple[float, float]], expected: float,
         if np.isfinite(improvement) and kl <= delta and improvement > 0 and improvement >= accept * expected * scale:
             return scale
     return 0.0
+
+
+def natural_step(policy: NeuralPolicy, theta: np.ndarray, b: Transitions, g: np.ndarray,
+                 improvement: Callable[[np.ndarray], float], settings: TrustRegion) -> None:
+    """Move the policy of one agent, in place, by the step along the natural direction that can be trusted.
+
+    Args:
+        theta: (1, d) its parameters.
+        b: M samples drawn with them.
+        g: (d,) gradient at theta of the objective's mean, with that of the policy's entropy bonus.
+        improvement: of the objective, without the bonus, from log ratios (1, M) of the new policy to the old one.
+    """
+    start, taken, samples = theta.copy(), b.own[0], len(b.own[0])
+    before = policy.distributions(theta, b)[0]
+    old = before.log_prob(taken)
+
+    def product(v: np.ndarray) -> np.ndarray:
+        return policy.fisher_product(theta, b, v[None].astype(theta.dtype)).astype(float)[0] / samples
+
+    step = natural_direction(product, g, settings.delta, settings.damping, settings.conjugate_gradients)
+
+    def evaluate(scale: float) -> tuple[float, float]:
+        theta[:] = start + scale * step
+        after = policy.distributions(theta, b)[0]
+        bonus = policy.entropy * average((after.entropy() - before.entropy())[None], b.active).item()
+        return (improvement((after.log_prob(taken) - old)[None]) + bonus,
+                average(before.kl(after)[None], b.active).item())
+
+    scale = backtrack(evaluate, float(g @ step), settings.delta, tries=settings.backtracks, accept=settings.accept)
+    theta[:] = start + scale * step

@@ -272,7 +272,7 @@ def watched(tables: dict) -> tuple[list[tuple[float, float]], list[float]]:
     original = hatrpo.one_after_the_other
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hatrpo, "one_after_the_other", one_after_the_other)
-        patch.setattr(hatrpo, "backtrack", recorded)
+        patch.setattr("netac.algorithms.policy_gradient.trust_region.backtrack", recorded)
         iterate(begun(tables), tables["iterations"])
     assert len(turns) == len(scales) == tables["iterations"] * tables["agents"]
     return turns, scales
