@@ -36,23 +36,29 @@ def one_hot(a, n_actions):
     return np.eye(n_actions)[a]
 
 
-def natural_step(net, start, layers, mean, discrete, g, options, wrong):
+def natural_step(net, start, layers, mean, parts, g, options, wrong):
     """sqrt(2 delta / x'Hx) x with x = H^-1 g, H + damping I for H; and the mean KL from `start` as a function of theta.
 
     The inverse is exact where at least as many conjugate gradients are asked for as there are parameters.
+
+    Args:
+        parts: of the policy, independent of each other: the columns of its outputs, and of log_std (None: discrete).
     """
     H, x0, before = options["damping"] * np.eye(len(start)), layers[0], layers[-1]
     outputs = before.shape[1]
-    p = np.exp(log_softmax(before))
     for e in np.flatnonzero(mean):
         one = [layer[e:e + 1] for layer in layers]
         J = np.stack([backward(net, start, one, np.eye(outputs)[j:j + 1]) for j in range(outputs)])
-        if discrete:
-            F = np.diag(p[e]) - np.outer(p[e], p[e])
-        else:
-            F = np.diag(np.exp(-2 * net.of(start, "log_std")))
+        F = np.zeros((outputs, outputs))
+        for columns, deviations in parts:
+            if deviations is None:
+                p = np.exp(log_softmax(before[e:e + 1, columns]))[0]
+                F[columns, columns] = np.diag(p) - np.outer(p, p)
+            else:
+                F[columns, columns] = np.diag(np.exp(-2 * net.of(start, "log_std")[deviations]))
+        if net.deviations:
             at = net.places["log_std"]
-            H[at, at] += mean[e] * 2 * np.eye(outputs)
+            H[at, at] += mean[e] * 2 * np.eye(net.deviations)
         H += mean[e] * J.T @ F @ J
 
     steps = options["conjugate_gradients"]
@@ -62,12 +68,15 @@ def natural_step(net, start, layers, mean, discrete, g, options, wrong):
     step = np.sqrt(2 * options["delta"] / bend) * step if bend > 0 else np.zeros(len(g))
 
     def kl(theta):
-        after = forward(net, theta, x0)[-1]
-        if discrete:
-            each = (p * (log_softmax(before) - log_softmax(after))).sum(axis=1)
-        else:
-            s, t = net.of(start, "log_std"), net.of(theta, "log_std")
-            each = (t - s + (np.exp(2 * s) + (before - after) ** 2) / (2 * np.exp(2 * t)) - 0.5).sum(axis=1)
+        after, each = forward(net, theta, x0)[-1], 0.0
+        for columns, deviations in parts:
+            then, now = before[:, columns], after[:, columns]
+            if deviations is None:
+                then, now = log_softmax(then), log_softmax(now)
+                each = each + (np.exp(then) * (then - now)).sum(axis=1)
+            else:
+                s, t = (net.of(numbers, "log_std")[deviations] for numbers in (start, theta))
+                each = each + (t - s + (np.exp(2 * s) + (then - now) ** 2) / (2 * np.exp(2 * t)) - 0.5).sum(axis=1)
         return mean @ each
 
     return step, kl

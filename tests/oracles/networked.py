@@ -123,9 +123,7 @@ class Networked(Trainer):
             self.set(mixed)
         self.at_once(k, b, A, b.active.reshape(self.N, -1), steps["theta"])
         self.fit(k, b, targets, values, steps["omega"])
-        for part in self.parts(b.done.size, k, MODEL, "critic_") if self.lam else ():
-            for i in range(self.N):
-                self.lam[i] = self.lam[i] + steps["lam"] * self.learns[i](self.model_gradient(i, b, part))
+        self.fit_models(k, b, steps["lam"])
         if self.wrong != "mixed start":
             self.set({part: [mixed[part][i] + self.common(part, i) - start[part][i] for i in range(self.N)]
                       for part in self.mixed})
@@ -139,6 +137,11 @@ class Networked(Trainer):
                     mixed = self.mix(k, [getattr(adam, name)[:size] for adam in adams], rounds)
                     for adam, row in zip(adams, mixed, strict=True):
                         setattr(adam, name, np.concatenate([row, getattr(adam, name)[len(row):]]))
+
+    def fit_models(self, k, b, zeta):
+        for part in self.parts(b.done.size, k, MODEL, "critic_") if self.lam else ():
+            for i in range(self.N):
+                self.lam[i] = self.lam[i] + zeta * self.learns[i](self.model_gradient(i, b, part))
 
     def set(self, values):
         for part, rows in values.items():

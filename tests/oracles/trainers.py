@@ -348,7 +348,8 @@ class Trainer:
         g, H = self.climb(i, b, everything, M), self.entropy(i, b)
         net, spaces = self.job.policy[i], self.spaces[i]
         layers = forward(net, start, b.obs[i].reshape(len(mean), -1).astype(float))
-        step, kl = natural_step(net, start, layers, mean, bool(spaces.n_actions), g, o, self.wrong)
+        whole = [(slice(None), None if spaces.n_actions else slice(None))]
+        step, kl = natural_step(net, start, layers, mean, whole, g, o, self.wrong)
         for j in range(o["backtracks"]):
             self.theta[i] = start + 0.5**j * step
             gain = mean @ (np.exp(self.log_prob(i, b) - old) * M - M)

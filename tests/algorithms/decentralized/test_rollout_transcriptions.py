@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from oracles.joint import Joint
 from oracles.networked import Networked, Task
 from oracles.neural_games import Net
 from programs.arena import NUMBERS, SPACES, Arena
@@ -36,6 +37,8 @@ PERIODIC = {"name": "periodic-complete", "period": 2}
 PLAIN = {"optimizer": "plain", "actor_step": 0.1, "critic_step": 0.05, "reward_step": 0.05}
 TIGHT = {"clip_range": 0.01, "epochs": 6}
 VALUES = {"huber": 0.3, "value_clip": 0.05}
+TRUST = {"entropy": 0.0, "sweeps": 3, "conjugate_gradients": 6, "delta": 0.005}
+MIXED_SPACES = {"actions": "mixed"}
 EVERY_END = ("truncated ends", "never ends")
 
 
@@ -89,6 +92,26 @@ CASES = {
     "dinno-model": Case("dinno-ppo", LEAVING, graphs="ring", agents=4, options=MODEL | PLAIN | {
         "rho": 0.5, "rho_growth": 1.05, "minibatches": 2}, wrong=("no dual", "no penalty", "no growth", "no mask")),
     "dinno-alone": Case("dinno-ppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
+    "matrpo": Case("matrpo", LASTING, options=TRUST, wrong=(
+        "no dual", "whole dual", "no penalty", "plain gradient", "own component only", "onwards", *EVERY_END)),
+    "matrpo-leaving": Case("matrpo", LEAVING, graphs="ring", agents=4, options=TRUST | CONSENSUS | {"rho": 0.5}, wrong=(
+        "no mask", "absent acted", "absent heard", "no dual", "no penalty", "own reward")),
+    "matrpo-gaussian": Case("matrpo", BOX | LASTING, seed=7, options=TRUST | {
+        "sweeps": 4, "delta": 0.02, "accept": 0.9}, wrong=(
+        "no dual", "no penalty", "plain gradient", "own component only", "one sweep", "no search")),
+    "matrpo-mixed": Case("matrpo", MIXED_SPACES | LATE, options=TRUST | {"conjugate_gradients": 200}, wrong=(
+        "no mask", "absent acted", "no penalty", "one sweep")),
+    "matrpo-entropy": Case("matrpo", LEAVING, graphs=PERIODIC, options=TRUST | {
+        "entropy": 0.5, "accept": 0.9, "delta": 0.01, "conjugate_gradients": 200}, wrong=(
+            "no entropy", "search without entropy", "no mask", "one sweep")),
+    "matrpo-model": Case("matrpo", LASTING, agents=2, options=TRUST | MODEL | {"critic_minibatches": 2},
+                         wrong=("no dual", "no penalty", "agent order", "own reward")),
+    "matrpo-once": Case("matrpo", LASTING, options=TRUST | {"sweeps": 1, "decay": "linear"},
+                        wrong=("plain gradient", "own component only", "no decay")),
+    "matrpo-without-edges": Case("matrpo", LEAVING, graphs="disconnected", options=TRUST,
+                                 wrong=("absent acted", "no mask")),
+    "matrpo-alone": Case("matrpo", BOX | LEAVING, agents=1, graphs="complete", options=TRUST,
+                         wrong=("plain gradient", *EVERY_END)),
 }
 
 
@@ -120,8 +143,10 @@ def netac(name: str) -> tuple[dict, dict, dict, list[int]]:
 def task(name: str, wrong: str = "") -> Task:
     """The case as its transcription takes it."""
     case, (options, start, _, shared) = CASES[name], netac(name)
-    space = SPACES[case.arena.get("actions", "discrete")][0]
-    policy = Net([NUMBERS + 2, HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size)
+    spaces = SPACES[case.arena.get("actions", "discrete")]
+    own = [spaces[i % len(spaces)] for i in range(case.agents if case.algorithm == "matrpo" else 1)]
+    policy = Net([NUMBERS + 2, HIDDEN["policy"], sum(space.outputs for space in own)],
+                 sum(space.size for space in own if not space.n_actions))
     value = Net([NUMBERS + 2, HIDDEN["critic"], 1])
     model = Net([NUMBERS + 2 + 3 * case.agents, HIDDEN["reward_model"], 1])
     graphs = topology.load(case.graphs, case.agents)
@@ -137,7 +162,8 @@ def task(name: str, wrong: str = "") -> Task:
 
 def distance(name: str, wrong: str = "") -> float:
     """The largest distance of any agent's tensor, in units of how far it moved."""
-    run, (_, start, found, _) = Networked(task(name, wrong)), netac(name)
+    made = Joint if CASES[name].algorithm == "matrpo" else Networked
+    run, (_, start, found, _) = made(task(name, wrong)), netac(name)
     run.run()
     nets = {"theta": run.job.policy, "omega": run.job.value, "lam": run.job.model}
     distances = []
