@@ -145,6 +145,10 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
         sizes["the replay (algorithm.buffer)"] = share.dealt(settings.buffer * sample(games))
     elif rolls:
         sizes["the rollouts"] = share.dealt(4 * M * seen + NUMBER * M * N * 12) + M * (4 * state + NUMBER * N * 6)
+    if getattr(model.needs, "joint", False):
+        told = sum(space.size for space in games.actions)
+        sizes["joint actions, as policies find them"] = here * NUMBER * M * told + share.dealt(
+            NUMBER * N * M * (told + 4 * acts))
     if not model.has_trainer and model.needs.features.psi_own:
         sizes["the agents' other actions"] = share.dealt(4 * M * acts * acts * 3)
     return sizes

@@ -34,6 +34,8 @@ COORDINATION = {
                   "adam_beta1": 0.9, "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0, "actor_radius": 2.0,
                   "cppo": {"reward": "consensus", "rounds": 1, "mix_moments": False},
                   "dinno-ppo": {"rho": 0.1, "rho_growth": 1.0, "moments": "fresh"},
+                  "matrpo": {"sweeps": 2, "rho": 1.0, "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10,
+                             "backtracks": 10, "accept": 0.1},
                   "mdac": {"batch": 5, "critic_batch": 5, "critic_rounds": 1, "mixing_rounds": 0, "reward_rounds": 1,
                            "reward_noise": 0.0},
                   "dac": {"critic": "state_value", "setting": "discounted"},

@@ -13,7 +13,8 @@ pytest.importorskip("torch")
 from support.neural_variants import arena
 
 import netac
-from netac.algorithms.decentralized import _rollouts, dsgt_ppo
+from netac.algorithms.decentralized import _rollouts, dsgt_ppo, matrpo
+from netac.algorithms.policy_gradient.learner import Measured
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
 from netac.experiment.run import iterate
@@ -94,7 +95,85 @@ def test_the_mean_of_trackers_is_the_mean_gradient_at_every_step(topology, rewar
     assert max(error for error, _ in seen) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["cppo", "dsgd-ppo", "dsgt-ppo", "dinno-ppo"])
+SWEEPS = {"rollout": 6, "critic_step": 0.01, "reward": "own", "conjugate_gradients": 5}
+
+
+def trusting(topology: Any = "ring", env: Any = None, **options: Any) -> dict[str, Any]:
+    """The tables of matrpo."""
+    return GAMES | {"topology": topology, "allow_disconnected": topology == "disconnected", "env": env or arena(),
+                    "algorithm": {"name": "matrpo", **SWEEPS, **options}}
+
+
+@pytest.mark.parametrize("env", [arena(), arena(falls=0.6, actions="mixed")])
+def test_agents_that_sweep_once_say_nothing_and_learn_alone(env):
+    once, alone = made(trusting(env=env, sweeps=1)), made(trusting("disconnected", env, sweeps=3))
+    apart, together = run(alone), run(once)
+    for part in together:
+        np.testing.assert_array_equal(together[part], apart[part])
+    assert once.ledger.logical()["bytes_consensus"] == 0 == alone.ledger.logical()["bytes_consensus"]
+    assert np.abs(run(made(trusting(env=env, sweeps=2)))["theta"] - together["theta"]).max() > 1e-2
+
+
+def test_bytes_of_matrpo_are_those_counted_by_hand():
+    parts = made(trusting(sweeps=5))
+    run(parts)
+    M, neighbours = 6 * 3, 2
+    assert parts.ledger.logical()["bytes_consensus"] == 12 * neighbours * 4 * 4 * M
+    assert parts.ledger.logical()["messages"] == 12 * (4 * neighbours + 6 * 3 * 3 / 3)
+
+
+def test_agents_agree_on_log_ratios_the_better_the_more_often_they_sweep(monkeypatch):
+    """... after one iteration, from the same policies and samples."""
+    spreads = {}
+    for sweeps in (1, 2, 5, 20):
+        parts = made(trusting("complete", sweeps=sweeps, rho=1.0, accept=0.0) | {"iterations": 1})
+        theta, seen = parts.agents.parameters.theta, []
+
+        class Kept(Measured):
+            def __init__(self, learner, b, epsilon, seen=seen):
+                super().__init__(learner, b, epsilon)
+                seen.append((b, self.old))
+
+        monkeypatch.setattr(matrpo, "Measured", Kept)
+        run(parts)
+        (b, old), = seen
+        L = parts.agents.policy.log_prob(theta, b) - old
+        spreads[sweeps] = np.sqrt(((L - L.mean(axis=0)) ** 2).mean() / (L**2).mean())
+    assert spreads[1] > spreads[2] > spreads[5] > spreads[20] and spreads[20] < 0.7 * spreads[1], spreads
+
+
+def test_agents_draw_their_own_components_of_joint_policies():
+    parts = made(trusting(env=arena(actions="mixed"), sweeps=1) | {"iterations": 1})
+    policy, theta, sampler = parts.agents.policy, parts.agents.parameters.theta, parts.sampler
+    theta += 0.3 * np.random.default_rng(0).standard_normal(theta.shape).astype("f4")
+    b = _rollouts.Rollouts(sampler, 6, False, told=True).collect(theta)
+    ends = np.cumsum([0, *(space.size for space in policy.actions)])
+    assert b.told.shape == (18, ends[-1]) and all(own is b.told for own in b.samples.own)
+    for agent, space in enumerate(policy.actions):
+        there, told = b.active[agent] > 0 if b.active is not None else np.ones(18, bool), b.told[:, ends[agent]:]
+        np.testing.assert_array_equal(space.read(told[there]), b.own[agent][there].astype("f4"))
+        assert np.isnan(told[~there, :space.size]).all()
+    uniforms = np.random.default_rng(1).random((4, 18, 2))
+    for drawn in (uniforms, None):
+        own, _ = policy.act(theta, b.obs, drawn)
+        for agent, (pi, space) in enumerate(zip(policy.distributions(theta, b.samples), policy.actions, strict=True)):
+            one = pi.parts[agent]
+            np.testing.assert_array_equal(own[agent], one.mode() if drawn is None else one.sample(uniforms[agent]))
+            assert space.n_actions or own[agent].shape == (18, space.size)
+
+
+@pytest.mark.parametrize("more", [{}, {"policy": {"name": "gru", "hidden": [5], "units": 4}}])
+def test_joint_policies_are_loaded_and_played(more, tmp_path):
+    tables = trusting(env="coordination", sweeps=2, gamma=0.9, chunk=2) | {"iterations": 3} | more
+    netac.run(tables, out=tmp_path / "run")
+    policies, greedy = netac.load(tmp_path / "run"), netac.load(tmp_path / "run", greedy=True)
+    shown = {f"agent_{k}": np.ones(1, np.float32) for k in range(4)}
+    assert all(0 <= action < 8 for action in policies(shown).values())
+    played = netac.evaluate(tmp_path / "run", episodes=2, steps=3, greedy=True)
+    np.testing.assert_array_equal(played.actions[0, 0], [*greedy(shown).values()])
+
+
+@pytest.mark.parametrize("name", ["cppo", "dsgd-ppo", "dsgt-ppo", "dinno-ppo", "matrpo"])
 def test_diagnostics_say_how_far_agents_are_apart_and_what_mixing_undid(name, tmp_path):
     netac.run(GAMES | {"log_every": 4, "algorithm": {"name": name, **SMALL}}, out=tmp_path / "run")
     with (tmp_path / "run" / "diagnostics.csv").open() as file:
@@ -130,6 +209,9 @@ WRONG = {
     "minibatches": ({"minibatches": 5}, "algorithm.minibatches", "divisor"),
     "critic_minibatches": ({"critic_minibatches": 7}, "algorithm.critic_minibatches", "divisor"),
     "rho": ({"name": "dinno-ppo", "rho": 0.0}, "algorithm.rho", "greater than 0"),
+    "rho of ratios": ({"name": "matrpo", "rho": 0.0}, "algorithm.rho", "greater than 0"),
+    "sweeps": ({"name": "matrpo", "sweeps": 0}, "algorithm.sweeps", "1"),
+    "a clip range": ({"name": "matrpo", "matrpo": {"clip_range": 0.2}}, "algorithm.matrpo.clip_range", "delta"),
     "reward": ({"reward": "team"}, "algorithm.reward", "consensus"),
     "rounds": ({"rounds": 0}, "algorithm.rounds", "1"),
 }
