@@ -80,9 +80,10 @@ def test_critics_of_agents_that_see_different_things_see_the_state(algorithm):
     assert not prepared(BLIND, "iac", agents=5).notes and not prepared(SEEING, "iac").notes
 
 
-@pytest.mark.parametrize("algorithm", [*SHAREABLE, *MIXING, "iac", "happo", "hatrpo", "maddpg", "haddpg"])
+@pytest.mark.parametrize("algorithm", [*SHAREABLE, *MIXING, "iac", "matrpo", "happo", "hatrpo", "maddpg",
+                                       "haddpg"])
 def test_simple_tag_runs_as_it_comes(algorithm):
-    options = {"rollout": 10} if algorithm in (*SHAREABLE, "happo", "hatrpo", "maddpg", "haddpg") else {}
+    options = {"rollout": 10} if algorithm in (*SHAREABLE, "matrpo", "happo", "hatrpo", "maddpg", "haddpg") else {}
     tables = {"agents": 4, "iterations": 2, "env": TAG, "topology": "complete", "policy": "mlp",
               "algorithm": {"name": algorithm, **options}}
     assert netac.run(tables).summary["iterations"] == 2
