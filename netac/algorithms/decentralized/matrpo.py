@@ -2,16 +2,16 @@
 
 Every agent holds a policy over the joint action, pi_i(a|o_i) = product over j of pi_i^j(a^j|o_i), and plays its own
 component.  Agents agree, sample by sample, on how much more likely the joint action becomes: what travels is
-L_i(m) = log pi_i(a_m|o_i,m; theta_i) - log pi_i(a_m|o_i,m; theta_old,i), and no parameters.  In iteration k, after L
-steps in E games with pi_k and with advantages by the agent's own V_i, as in `cppo`, from p_i = L_i = 0, `sweeps` times,
-all agents at once, for each sample:
+L_i(m) = log pi_i(a_m|o_i,m; theta_i) - log pi_i(a_m|o_i,m; theta_old,i), and no parameters.  In iteration k, after
+a rollout with pi_k and with advantages by the agent's own V_i, as in `cppo`, from p_i = L_i = 0, `sweeps` times, all
+agents at once, for each sample:
 
-    t_i     = sum over j in N_i of (L_i + L_j) / 2
+    t_ij    = (L_i + L_j) / 2,   t_i = sum over j in N_i of t_ij
     theta_i = the step from theta_old,i that can be trusted, on the mean of
-              ratio_i A_i - p_i L_i - rho/2 sum over j in N_i of (L_i - t_ij)^2,   t_ij = (L_i + L_j) / 2 of before
-    p_i     = p_i + rho/2 sum over j in N_i of (L_i - L_j)
+              ratio_i A_i - p_i L_i - rho/2 sum over j in N_i of (L_i - t_ij)^2
+    p_i    <- p_i + rho/2 sum over j in N_i of (L_i - L_j)
 
-Its gradient at theta_old,i is the mean of (A_i - p_i + rho t_i) grad log pi_i, and the step that of `hatrpo`: natural,
+The gradient at theta_old,i is the mean of (A_i - p_i + rho t_i) grad log pi_i, and the step that of `hatrpo`: natural,
 of length sqrt(2 delta / x'Hx), halved until the mean KL divergence from pi_k is at most delta and the objective
 improves as it should.  An entropy bonus is that of the whole pi_i.
 
@@ -79,7 +79,7 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
     steps = Steps.of(settings, times.stop, x)
     for k in times:
         _, beta, zeta = steps.at(k)
-        b = trajectories.collect(x.theta)                                   # L steps in E games with pi_k
+        b = trajectories.collect(x.theta)                                   # a rollout with pi_k
         e = evidence(k, b, agents, network)                                 # r_i and A_i
         samples, start, measured = e.samples, x.theta.copy(), Measured(agents.learner, e.samples, None)
         p, L, around, d = np.zeros(e.A.shape), *np.zeros((2, *e.A.shape), x.theta.dtype), np.zeros((len(e.A), 1))
