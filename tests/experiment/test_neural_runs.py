@@ -50,7 +50,7 @@ def test_every_variant_gives_the_same_bits(mpirun, folders, processes):
     assert found.keys() == {name for name in NAMES if experiment(name)["agents"] >= processes}
     for name, run in found.items():
         assert run["fingerprint"] == folders[1][name], name
-    for name in ("cac", "cac-gaussian", "mdac-double", "dnac") if processes == 4 else ():
+    for name in ("cac", "cac-gaussian", "mdac-double", "dnac", "matrpo") if processes == 4 else ():
         # one agent per process, games in every process: what is on the wire is what is counted
         assert run_bytes(folders[1][name]) * processes == found[name]["wire_bytes"], name
 
