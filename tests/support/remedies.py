@@ -187,6 +187,8 @@ NETWORKS = {
                           'as "exponential"', {"topology": "exponential"}),
     "or no duals": Case(GAMES | {"algorithm": {"name": "dinno-ppo"}}, {"topology": "one-peer-exponential"},
                         'algorithm.name = "cppo"', {"algorithm.name": "cppo"}),
+    "one-way edges of ratios": Case(GAMES | {"algorithm": {"name": "matrpo"}}, {"topology": "one-peer-exponential"},
+                                    'as "exponential"', {"topology": "exponential"}),
     "moments of plain steps": Case(GAMES | {"algorithm": {"name": "cppo", "optimizer": "plain"}},
                                    {"algorithm.mix_moments": True}, "false", {"algorithm.mix_moments": False}),
     "or Adam's": Case(GAMES | {"algorithm": {"name": "cppo", "optimizer": "plain"}}, {"algorithm.mix_moments": True},

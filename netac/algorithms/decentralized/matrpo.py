@@ -66,7 +66,7 @@ class Settings(NetworkedRollouts, CriticPasses, TrustRegion):
 
 def requirements(settings: Settings) -> RolloutRequirements:
     """What its agents hold; they mix nothing."""
-    return RolloutRequirements(reward_model=settings.reward == "model", joint=True,
+    return RolloutRequirements(reward_model=settings.reward == "model", joint=True, mutual=True,
                                state={STATISTICS: numbers(3, dtype="float64")})
 
 
