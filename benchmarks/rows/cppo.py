@@ -17,7 +17,7 @@ from netac.experiment.run import run
 from netac.utils.options import checked
 
 PROCESSES = 1
-WARM, ITERATIONS, BLOCKS = 5, 25, 5        # those of warm-up are among the iterations of a run, and are not timed
+WARM, ITERATIONS, BLOCKS = 5, 15, 5        # those of warm-up are among the iterations of a run, and are not timed
 EXPERIMENT = Path(__file__).parents[2] / "examples" / "spread_decentralized.toml"
 OTHERS = {"name": "cppo", "reward": "consensus", "reward_rounds": 1}      # what the script does not ask about
 
