@@ -122,11 +122,12 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
 
     def networks(shared: bool) -> tuple[
             NetworkTable[NetworkPolicy], NeuralPolicy, NeuralStateValue | NeuralActionValue]:
-        table = replace(policy, options=policy.options.model_copy(update={"shared": ["*"] if shared else []}))
+        table = replace(policy, options=policy.options.model_copy(
+            update={"shared": ["*"], "initial": "common"} if shared else {"shared": []}))
         policies = neural_policy(policy.network, games.observations, games.actions, games.names,
                                  **table.options.model_dump(), recurrent=True)
         value = neural_critic(value_name(needs.value), critic.network, seen, games.names if local else ("the trainer",),
-                              Encoding(games.actions).size, local and shared, policy.options.initial)
+                              Encoding(games.actions).size, local and shared, table.options.initial)
         return table, policies, value
 
     try:

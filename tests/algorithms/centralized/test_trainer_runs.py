@@ -24,6 +24,7 @@ from netac import cli
 from netac.algorithms.policy_gradient.values import team_reward
 from netac.comm import checkpoints
 from netac.experiment import config
+from netac.experiment.build import assemble, prepare
 from netac.experiment.run import checked_setting
 
 PROGRAM = Path(PROGRAMS) / "every_trainer.py"
@@ -96,6 +97,15 @@ def test_shared_parameters_are_the_same_numbers_in_all_agents(name, folders):
     with np.load(folders[0] / name / "checkpoints" / f"{ITERATIONS:012d}.npz") as kept:
         rows = kept["parameters"]
         assert (rows == rows[0]).all()
+
+
+@pytest.mark.parametrize("algorithm", ["mappo", "ippo", "coma"])
+def test_shared_parameters_begin_equal_even_where_agents_draw_all_of_their_own(algorithm):
+    parts = assemble(prepare(config.read(GAMES | {
+        "policy": {"name": "mlp", "initial": "independent"},
+        "algorithm": {"name": algorithm, "parameters": "shared", **SMALL}}).experiment()))
+    x = parts.agents.parameters
+    assert (x.flat == x.flat[0]).all() and parts.setting.experiment.tables()["policy"]["initial"] == "common"
 
 
 @pytest.mark.parametrize("name", COUNTED)
