@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from netac.agents._categorical import Parts, product_tv
-
-if TYPE_CHECKING:                # imports this module
-    from netac.agents.distributions import Distribution, DistributionFamily
+from netac.agents._interfaces import Distribution, DistributionFamily
 
 Width = Literal["outputs", "numbers", "deviations"]
 
@@ -43,10 +41,10 @@ class ProductFamily:
         """Of all parts; discrete ones have none."""
         return self._width("deviations")
 
-    def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> Product:
+    def __call__(self, outputs: np.ndarray, log_std: np.ndarray | None = None) -> ProductDistribution:
         """(..., outputs), and what broadcasts to (..., deviations) if a part has any -> distributions."""
         beside = [None] * len(self.families) if log_std is None else self.split(log_std, "deviations")
-        return Product(self, tuple(family(own, own_log_std) for family, own, own_log_std in zip(
+        return ProductDistribution(self, tuple(family(own, own_log_std) for family, own, own_log_std in zip(
             self.families, self.split(outputs, "outputs"), beside, strict=True)))
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
@@ -78,7 +76,7 @@ class ProductFamily:
 
 
 @dataclass(frozen=True)
-class Product:
+class ProductDistribution:
     """Independent distributions side by side; see `netac.agents.distributions`.
 
     Actions are (..., k or more) doubles: one number of a discrete part, d of a vector, in turn.  A part with a number
@@ -93,13 +91,13 @@ class Product:
     family: ProductFamily
     parts: tuple[Distribution, ...]
 
-    def mask(self, allowed: np.ndarray) -> Product:
+    def mask(self, allowed: np.ndarray) -> ProductDistribution:
         """As `Categorical.mask`, (..., outputs) bool with at least one choice allowed in each part.
 
         Raises:
             TypeError: a part is a vector.
         """
-        return Product(self.family, tuple(part.mask(own) for part, own in zip(
+        return ProductDistribution(self.family, tuple(part.mask(own) for part, own in zip(
             self.parts, self.family.split(allowed, "outputs"), strict=True)))
 
     @property
@@ -125,11 +123,11 @@ class Product:
         """(...,), exact."""
         return _summed([part.entropy() for part in self.parts])
 
-    def kl(self, other: Product) -> np.ndarray:
+    def kl(self, other: ProductDistribution) -> np.ndarray:
         """(...,), exact."""
         return _summed([one.kl(two) for one, two in zip(self.parts, other.parts, strict=True)])
 
-    def tv(self, other: Product) -> np.ndarray:
+    def tv(self, other: ProductDistribution) -> np.ndarray:
         """(...,): that of the part where there is one, an upper bound of several."""
         tvs = [one.tv(two) for one, two in zip(self.parts, other.parts, strict=True)]
         return tvs[0] if len(tvs) == 1 else product_tv(np.stack(tvs, axis=-1), self.kl(other))

@@ -26,79 +26,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, overload
+from typing import overload
 
 import numpy as np
 
-from netac.agents._categorical import Categorical, Parts, choose, logit_score_norms
+from netac.agents._categorical import Categorical, choose, logit_score_norms
 from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
-from netac.agents._product import Product, ProductFamily
+from netac.agents._interfaces import Distribution, DistributionFamily, OwnAction
+from netac.agents._product import ProductDistribution, ProductFamily
 from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
 from netac.utils.spaces import ActionSpace, ProductSpace
 from netac.utils.streams import normal
 
 __all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "DistributionFamily",
-           "GaussianFamily", "OwnAction", "Product", "ProductFamily", "choose", "distribution_of", "logit_score_norms",
-           "normal_score_norms", "relaxation_of"]
-
-
-class Distribution(Protocol):
-    """What policies draw from, as told at the top; `other` is of the same kind and sizes."""
-
-    @property
-    def probabilities(self) -> np.ndarray | None: ...
-
-    def sample(self, uniforms: np.ndarray) -> np.ndarray: ...
-
-    def mode(self) -> np.ndarray: ...
-
-    def log_prob(self, actions: np.ndarray) -> np.ndarray: ...
-
-    def entropy(self) -> np.ndarray: ...
-
-    def kl(self, other: Any) -> np.ndarray: ...
-
-    def tv(self, other: Any) -> np.ndarray: ...
-
-    def score(self, actions: np.ndarray) -> Parts: ...
-
-    def pull(self, actions: np.ndarray, weights: np.ndarray, bonus: np.ndarray | None = None) -> Parts: ...
-
-    def fisher(self, v: np.ndarray, v_log_std: Any) -> Parts: ...
-
-    def mask(self, allowed: np.ndarray) -> Any: ...
-
-
-class OwnAction(Distribution, Protocol):
-    """Of one agent's own action, over which means are taken."""
-
-    def own_actions(self, noise: Any) -> Any: ...
-
-    def own_weights(self, number: int) -> np.ndarray: ...
-
-    def own_score_norms(self, noise: Any) -> np.ndarray: ...
-
-
-class DistributionFamily(Protocol):
-    """The distributions that a space's actions are drawn from; attributes are those of `CategoricalFamily`."""
-
-    @property
-    def deviations(self) -> int: ...
-
-    @property
-    def enumerated(self) -> bool: ...
-
-    @property
-    def outputs(self) -> int: ...
-
-    @property
-    def numbers(self) -> int: ...
-
-    def __call__(self, outputs: np.ndarray, log_std: Any, /) -> Distribution: ...
-
-    def read(self, numbers: np.ndarray) -> np.ndarray: ...
-
-    def write(self, actions: np.ndarray) -> np.ndarray: ...
+           "GaussianFamily", "OwnAction", "ProductDistribution", "ProductFamily", "choose", "distribution_of",
+           "logit_score_norms", "normal_score_norms", "relaxation_of"]
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Interface:
     def of(cls, model: Any) -> Interface:
         """Of what agents with networks are made of: `netac.experiment.build.Setting.model`."""
         from netac.agents.neural.joint_policies import JointPolicy
-        from netac.agents.neural.policies import ReparametrisedPolicy
+        from netac.agents.neural.reparametrised import ReparametrisedPolicy
         games = model.ground.probe
         spaces = getattr(games, "gymnasium_spaces", None)
         return cls(tuple(games.names if spaces is None else games.ids), tuple(map(tuple, games.observations)),

@@ -167,7 +167,8 @@ def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
 def _policy(record: RunRecord, interface: Interface) -> Any:
     """The networks that the table [policy] describes; a user's own are imported."""
     from netac.agents.neural.joint_policies import joint_policy
-    from netac.agents.neural.policies import neural_policy, reparametrised_policy
+    from netac.agents.neural.policies import neural_policy
+    from netac.agents.neural.reparametrised import reparametrised_policy
     from netac.experiment.neural_agents import read_part
     from netac.experiment.schema import NetworkPolicy
     spaces = interface.observations, interface.actions, tuple(map(str, interface.ids))

@@ -18,7 +18,8 @@ from netac.agents.neural.critics import (
     ValueName,
     neural_critic,
 )
-from netac.agents.neural.policies import NeuralPolicy, ReparametrisedPolicy, neural_policy
+from netac.agents.neural.policies import NeuralPolicy, neural_policy
+from netac.agents.neural.reparametrised import ReparametrisedPolicy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common

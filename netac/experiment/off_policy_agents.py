@@ -8,7 +8,7 @@ import numpy as np
 
 from netac.agents.alignment import aligned
 from netac.agents.neural.critics import NeuralActionValue, neural_critic
-from netac.agents.neural.policies import ReparametrisedPolicy, reparametrised_policy
+from netac.agents.neural.reparametrised import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements

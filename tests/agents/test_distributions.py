@@ -18,7 +18,7 @@ from netac.agents.distributions import (
     CategoricalFamily,
     DiagonalGaussian,
     GaussianFamily,
-    Product,
+    ProductDistribution,
     ProductFamily,
     choose,
     distribution_of,
@@ -57,7 +57,7 @@ def choices(sizes: tuple[int, ...]) -> ProductFamily:
     return ProductFamily(tuple(map(CategoricalFamily, sizes)))
 
 
-def likelihoods(pi: Product, actions: np.ndarray) -> np.ndarray:
+def likelihoods(pi: ProductDistribution, actions: np.ndarray) -> np.ndarray:
     """(choices, rows) probabilities of every action in every row."""
     return np.exp([pi.log_prob(np.broadcast_to(action, (len(pi.entropy()), len(action)))) for action in actions])
 

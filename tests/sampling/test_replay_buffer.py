@@ -17,7 +17,7 @@ from support.neural_variants import arena
 
 import netac
 from netac.agents.neural.passes import Seen
-from netac.agents.neural.policies import ReparametrisedPolicy, reparametrised_policy
+from netac.agents.neural.reparametrised import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.relaxations import through_softmax
 from netac.algorithms.centralized._action_values import follow
 from netac.comm.ledger import Ledger

@@ -14,7 +14,7 @@ parameters nor the observations may change their values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,12 +22,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from netac.agents.distributions import Distribution, DistributionFamily, distribution_of, relaxation_of
+from netac.agents.distributions import Distribution, DistributionFamily, distribution_of
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial, Networks, networks
 from netac.agents.neural.passes import Pass, Seen
 from netac.agents.neural.tensors import Tensors, describe
-from netac.agents.relaxations import Relaxation
 from netac.agents.transitions import Transitions
 from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
@@ -35,7 +34,6 @@ from netac.utils.spaces import ActionSpace
 LOG_STD = "log_std"
 Weigh = Callable[[slice, np.ndarray], np.ndarray]      # rows of agents, their log pi (g, M) -> weights (g, M)
 Groups = list[tuple[DistributionFamily, list[int]]]
-Noise = Sequence[np.ndarray | None]      # (n) uniforms (M, A_i) of discrete actions, None for vectors
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def stacked(outputs: list[np.ndarray], rows: list[int]) -> np.ndarray:
     return stacked
 
 
-def _dealt(groups: Iterable[tuple[list[int], Sequence[Any] | np.ndarray | None]], agents: int) -> list:
+def dealt(groups: Iterable[tuple[list[int], Sequence[Any] | np.ndarray | None]], agents: int) -> list:
     """The groups' stacked results in the order of the agents: (n); None where a group has none."""
     found: list = [None] * agents
     for rows, each in groups:
@@ -166,7 +164,7 @@ class NeuralPolicy(PolicyNetworks):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(
                 uniforms if len(rows) == len(obs) else uniforms[rows])))
             chances.append((rows, pi.probabilities if keep else None))
-        return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
+        return dealt(drawn, len(obs)), dealt(chances, len(obs))
 
     def _acting(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
         """Of each group of agents: their rows, and what they draw (g, M) own actions from."""
@@ -272,7 +270,7 @@ class NeuralPolicy(PolicyNetworks):
     def _backward(self, done: Pass,
                   pulls: list[tuple[list[int], np.ndarray, np.ndarray | None]]) -> np.ndarray:
         """The gradient (n, d) of what pulls at the outputs of groups of agents, and at log_std beside, (g, M, ...)."""
-        gradient = self.networks.passes.backward(done, _dealt(
+        gradient = self.networks.passes.backward(done, dealt(
             ((self._among(done, rows), pull) for rows, pull, _ in pulls), len(done.outputs)))
         for rows, _, beside in pulls:
             if beside is not None:
@@ -316,100 +314,11 @@ def policy_networks(spec: dict[str, Any] | Network, observations: Sequence[tuple
                     shared=shared, initial=initial,
                     besides=[{LOG_STD: (family.deviations,)} if family.deviations else {} for family in families])
     if not recurrent:
-        _refuse_memory(made)
+        refuse_memory(made)
     return made
 
 
-@dataclass(frozen=True)
-class ReparametrisedPolicy(PolicyNetworks):
-    """mu_i(o_i; theta_i): differentiable functions of the module's outputs, see `netac.agents.relaxations`.
-
-    Attributes:
-        deviation: of the normal noise that is added to vectors when agents act, in half-ranges of the actions (in their
-            own units where an entry is not bounded on both sides).
-        epsilon: how often a discrete action is drawn evenly instead when agents act.
-        temperature: of the relaxed softmax.
-        penalty: coefficient of the mean square of the module's outputs, which is subtracted from the objective.
-    """
-
-    deviation: float = 0.0
-    epsilon: float = 0.0
-    temperature: float = 1.0
-    penalty: float = 0.0
-
-    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
-            memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-        """Actions for the games, with exploration; arguments and results as those of `NeuralPolicy.act`."""
-        drawn, chances = [], []
-        for rows, relaxed, values in self._relaxed(self.networks.passes.forward(theta, Seen(obs)).outputs):
-            actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
-            drawn.append((rows, actions))
-            chances.append((rows, pi))
-        return _dealt(drawn, len(obs)), _dealt(chances, len(obs))
-
-    def noise(self, streams: Sequence[np.random.Generator], samples: int) -> Noise:
-        """Uniforms of each agent, of its own stream, for `numbers` and `gradient` of M = `samples` samples."""
-        return [own.noise(stream, samples) for own, stream in zip(self._own_relaxations, streams, strict=True)]
-
-    def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False) -> list[np.ndarray]:
-        """The actions as numbers, without exploration: (n) vectors within bounds or one-hot rows, (M, outputs_i).
-
-        Args:
-            keep: whether `gradient` will be asked for these observations at these parameters.
-        """
-        outputs = self.networks.passes.forward(theta, Seen(obs), keep=keep).outputs
-        return _dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
-                       for rows, relaxed, values in self._relaxed(outputs)), len(obs))
-
-    def gradient(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, slopes: list[np.ndarray],
-                 sample_weight: np.ndarray | None = None) -> np.ndarray:
-        """sum_e sample_weight[i, e] grad (slopes_i[e]' a_i(o_e; theta_i) - penalty mean_k output_k^2), (n, d).
-
-        Args:
-            noise: that of `numbers`.
-            slopes: (n) dQ/da (M, outputs_i).
-            sample_weight: (n, M); None: ones.
-        """
-        passes, pulls = self.networks.passes, []
-        done = passes.again(theta, Seen(obs))
-        for rows, relaxed, values in self._relaxed(done.outputs):
-            pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
-            pull -= 2.0 * self.penalty / values.shape[-1] * values
-            if sample_weight is not None:
-                pull *= sample_weight[rows, :, None]
-            pulls.append((rows, pull))
-        return passes.backward(done, _dealt(pulls, len(obs)))
-
-    @cached_property
-    def _relaxations(self) -> list[Relaxation]:
-        """How actions are relaxed, for each group of agents."""
-        spaces = [self.actions[agent] for agent in self.networks.agents]
-        return [relaxation_of([spaces[row] for row in rows], self.deviation, self.epsilon, self.temperature)
-                for _, rows in self._groups]
-
-    @property
-    def _own_relaxations(self) -> list[Relaxation]:
-        """The relaxation of each agent's group, (n)."""
-        groups = zip(self._groups, self._relaxations, strict=True)
-        return _dealt(((rows, [relaxed] * len(rows)) for (_, rows), relaxed in groups), len(self.networks.agents))
-
-    def _relaxed(self, outputs: list[np.ndarray]) -> Iterator[tuple[list[int], Relaxation, np.ndarray]]:
-        """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
-        for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
-            yield rows, relaxed, stacked(outputs, rows)
-
-
-def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
-                          actions: Sequence[ActionSpace], names: Sequence[str], initial: Initial, temperature: float,
-                          penalty: float) -> ReparametrisedPolicy:
-    """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
-    outputs = [space.outputs for space in actions]
-    made = networks("policy", spec, observations, outputs, names, gain=0.01, initial=initial)
-    _refuse_memory(made)
-    return ReparametrisedPolicy(made, tuple(actions), temperature=temperature, penalty=penalty)
-
-
-def _refuse_memory(made: Networks) -> None:
+def refuse_memory(made: Networks) -> None:
     """Refuse policies with memory, where the algorithm does not learn from sequences.
 
     Raises:

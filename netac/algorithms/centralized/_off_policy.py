@@ -20,7 +20,7 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.replay import Replay
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural.policies import ReparametrisedPolicy
+    from netac.agents.neural.reparametrised import ReparametrisedPolicy
 
 ReportRow = dict[str, float | int | str]
 

@@ -25,7 +25,7 @@ from netac.sampling.replay import ReplayBatch
 from netac.utils.streams import Purpose, generator
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural.policies import ReparametrisedPolicy
+    from netac.agents.neural.reparametrised import ReparametrisedPolicy
 
 Uniforms = Sequence[np.ndarray | None]
 
