@@ -63,17 +63,3 @@ class Cppo(Happo):
         agents, width = len(self._actors), self._seen.shape[2]
         self._last = played[-1].view(-1, agents, width).movedim(1, 0)
         return played
-
-    def _climb(self, agent: int, own: torch.Tensor, taken: torch.Tensor, A: torch.Tensor) -> None:
-        settings, actor = self._settings, self._actors[agent]
-        low, high = 1 - settings.clip_range, 1 + settings.clip_range
-        with torch.no_grad():
-            old = torch.log_softmax(actor(own), dim=1).gather(1, taken)[:, 0]
-        for _ in range(settings.epochs):
-            log_pi = torch.log_softmax(actor(own), dim=1)
-            ratio = (log_pi.gather(1, taken)[:, 0] - old).exp()
-            surrogate = torch.minimum(ratio * A, ratio.clamp(low, high) * A).mean()
-            entropy = -(log_pi.exp() * log_pi).sum(dim=1).mean()
-            self._step(agent, actor, -surrogate - settings.entropy * entropy)
-
-

@@ -124,21 +124,26 @@ class Happo:
 
     def _learn(self, obs: torch.Tensor, actions: torch.Tensor, A: torch.Tensor) -> None:
         """Agent after agent, in a drawn order."""
-        settings, log_factor = self._settings, torch.zeros(len(A))
-        low, high = 1 - settings.clip_range, 1 + settings.clip_range
+        log_factor = torch.zeros(len(A))
         for agent in torch.randperm(len(self._actors)).tolist():
             actor, own, taken = self._actors[agent], obs[agent], actions[agent, :, None]
-            with torch.no_grad():
-                old = torch.log_softmax(actor(own), dim=1).gather(1, taken)[:, 0]
-            M = log_factor.exp() * A
-            for _ in range(settings.epochs):
-                log_pi = torch.log_softmax(actor(own), dim=1)
-                ratio = (log_pi.gather(1, taken)[:, 0] - old).exp()
-                surrogate = torch.minimum(ratio * M, ratio.clamp(low, high) * M).mean()
-                entropy = -(log_pi.exp() * log_pi).sum(dim=1).mean()
-                self._step(agent, actor, -surrogate - settings.entropy * entropy)
+            old = self._climb(agent, own, taken, log_factor.exp() * A)
             with torch.no_grad():
                 log_factor += torch.log_softmax(actor(own), dim=1).gather(1, taken)[:, 0] - old
+
+    def _climb(self, agent: int, own: torch.Tensor, taken: torch.Tensor, M: torch.Tensor) -> torch.Tensor:
+        """Steps of one agent up the clipped surrogate of M; its log probabilities before."""
+        settings, actor = self._settings, self._actors[agent]
+        low, high = 1 - settings.clip_range, 1 + settings.clip_range
+        with torch.no_grad():
+            old = torch.log_softmax(actor(own), dim=1).gather(1, taken)[:, 0]
+        for _ in range(settings.epochs):
+            log_pi = torch.log_softmax(actor(own), dim=1)
+            ratio = (log_pi.gather(1, taken)[:, 0] - old).exp()
+            surrogate = torch.minimum(ratio * M, ratio.clamp(low, high) * M).mean()
+            entropy = -(log_pi.exp() * log_pi).sum(dim=1).mean()
+            self._step(agent, actor, -surrogate - settings.entropy * entropy)
+        return old
 
     def _fit(self, states: torch.Tensor, old: torch.Tensor, targets: torch.Tensor) -> None:
         """The critic, on returns brought to one scale."""

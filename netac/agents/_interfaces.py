@@ -10,7 +10,7 @@ from netac.agents._categorical import Parts
 
 
 class Distribution(Protocol):
-    """What policies draw from, as told at the top; `other` is of the same kind and sizes."""
+    """What policies draw from, as told in `netac.agents.distributions`; `other` is of the same kind and sizes."""
 
     @property
     def probabilities(self) -> np.ndarray | None: ...

@@ -9,6 +9,7 @@ import numpy as np
 from netac.agents.transitions import Transitions
 from netac.comm.gathering import Gathering
 from netac.experiment.build import Parts
+from netac.experiment.diagnostics import reported
 from netac.utils.progress import note
 from netac.utils.spaces import ActionSpace
 
@@ -29,7 +30,7 @@ class PolicyWatch:
         self._told: set[tuple[int, str]] = set()
         self._seen: Transitions | None = None
         self._then: list[Any] = []
-        self.wanted = (parts.setting.plays_games and not hasattr(parts.agents, "report")
+        self.wanted = (parts.setting.plays_games and not reported(parts)
                        and not getattr(policy, "memory", 0) and hasattr(policy, "distributions"))
 
     def before(self) -> None:

@@ -70,6 +70,11 @@ class Rollout:
     told: np.ndarray | None = None
 
     @property
+    def mean_reward(self) -> float:
+        """A step's, mean over all agents; 0 where the games are not stepped."""
+        return float(self.everyone.mean()) if len(self.everyone) else 0.0
+
+    @property
     def present(self) -> np.ndarray | None:
         """(M,) the fraction of all N agents that took part; None where all did in all."""
         return None if self.everyone_active is None else self.everyone_active.mean(axis=0)

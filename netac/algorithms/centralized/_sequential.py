@@ -10,7 +10,8 @@ import numpy as np
 from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import InTurn, Sequential
-from netac.algorithms.centralized._sessions import Session, own_advantages
+from netac.algorithms.centralized._sessions import Session
+from netac.algorithms.policy_gradient.advantages import own_advantages
 from netac.algorithms.policy_gradient.diagnostics import diagnose
 from netac.algorithms.policy_gradient.learner import Learner, ascend
 from netac.algorithms.policy_gradient.masks import kept
@@ -42,7 +43,7 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
         before = policy.distributions(theta, own, keep=True)[0]
         old = before.log_prob(own.own[0])[None]
-        worth, (scale,) = own_advantages(A[None], own.active, settings)
+        worth, (scale,) = own_advantages(A[None], own.active, settings.advantages)
         M = ratios(log_factor) * worth                                                                # eq. 10
         improve(i, learner, own, old, M)
         after = policy.distributions(theta, own)[0]

@@ -63,9 +63,8 @@ class Session:
         """Regress the critics on the returns, if that was not done yet, and collect the iteration's diagnostics."""
         self.fit_critics()
         self._links.meet()
-        everyone = self.b.everyone
-        self._agents.report.close(partial(self._links.gather, counted=False),
-                                  float(everyone.mean()) if len(everyone) else 0.0, self._scale, self.measured)
+        self._agents.report.close(partial(self._links.gather, counted=False), self.b.mean_reward, self._scale,
+                                  self.measured)
 
 
 def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy,
@@ -78,19 +77,12 @@ def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
     for k in times:
         b = rollouts.collect(agents.parameters.theta)
         judged = critics.judge(b, _rewards(b, links, settings, agents.critics_are_local))
-        left = np.array(1.0 - k / times.stop if settings.decay == "linear" else 1.0, dtype)
+        left = np.array(settings.left(k, times.stop), dtype)
         session = Session(k, b, alpha * left, agents.report.measures(k, times.stop), beta * left, agents, links,
                           settings, judged)
         if not critics.of_actions:
             session.use(judged.advantages.reshape(len(judged.advantages), b.done.size), agents.critics_are_local)
         yield session
-
-
-def own_advantages(A: np.ndarray, active: np.ndarray | None, settings: OnPolicy) -> tuple[np.ndarray, np.ndarray]:
-    """The advantages (n, M), with `advantages = "agent"` normalised over the agent's samples, and their scales (n,)."""
-    if settings.advantages != "agent":
-        return A, np.ones(len(A))
-    return normalised(A, active, joint=False), deviation(A, active)
 
 
 def _jointly(A: np.ndarray, b: Rollout, links: TrainerLinks, own: bool) -> tuple[np.ndarray, float]:

@@ -8,7 +8,8 @@ import numpy as np
 
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import Shareable
-from netac.algorithms.centralized._sessions import Session, own_advantages
+from netac.algorithms.centralized._sessions import Session
+from netac.algorithms.policy_gradient.advantages import own_advantages
 from netac.algorithms.policy_gradient.learner import Measured, ascend
 from netac.algorithms.policy_gradient.minibatches import deal
 from netac.algorithms.policy_gradient.surrogates import Surrogate
@@ -28,7 +29,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     """
     b, samples, minibatches, together = session.b, session.b.done.size, settings.minibatches, agents.together
     shared = settings.parameters != "separate"
-    A, scales = own_advantages(_told(session, links), b.active, settings)
+    A, scales = own_advantages(_told(session, links), b.active, settings.advantages)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
     measured = Measured(together, own, epsilon)
     parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, links.placement.agents + 1,

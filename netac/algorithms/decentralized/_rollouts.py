@@ -19,7 +19,7 @@ from netac.agents.parameters import Parameters, Shape, numbers
 from netac.agents.steps import Step, step_size
 from netac.agents.transitions import Transitions
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
-from netac.algorithms.policy_gradient.advantages import deviation, normalised
+from netac.algorithms.policy_gradient.advantages import own_advantages
 from netac.algorithms.policy_gradient.critics import Critics, Judgement
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.learner import Learner, Measured, weights_of
@@ -74,11 +74,12 @@ class RolloutRequirements(Requirements):
 
 
 def rollout_requirements(settings: NetworkedRollouts, mixed: tuple[str, ...], agreeing: bool = False,
-                         mutual: bool = False, **state: Shape) -> RolloutRequirements:
+                         mutual: bool = False, joint: bool = False, **state: Shape) -> RolloutRequirements:
     """Agents that mix `mixed`, and a model of the reward with it if there is one; they keep `state` besides."""
     model = settings.reward == "model"
-    return RolloutRequirements(reward_model=model, mixed=(*mixed, "lam") if model else mixed, agreeing=agreeing,
-                               mutual=mutual, state={STATISTICS: numbers(3, dtype="float64"), **state})
+    return RolloutRequirements(reward_model=model, mixed=(*mixed, "lam") if model and mixed else mixed,
+                               agreeing=agreeing, mutual=mutual, joint=joint,
+                               state={STATISTICS: numbers(3, dtype="float64"), **state})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,23 +127,23 @@ class Steps:
 
     Attributes:
         alpha, beta, zeta: of theta, omega and lambda, in the first iteration.
-        last: the number of iterations, if they fall to 0 until then; else None.
+        left: what is left of them, from the iteration.
     """
 
     alpha: np.ndarray
     beta: np.ndarray
     zeta: np.ndarray
-    last: int | None
+    left: Callable[[int], float]
 
     @classmethod
     def of(cls, settings: NetworkedRollouts, T: int, x: Parameters) -> Steps:
         """Those of a run of T iterations."""
         return cls(step_size(settings.actor_step, T, x), step_size(settings.critic_step, T, x),
-                   step_size(settings.reward_step, T, x), T if settings.decay == "linear" else None)
+                   step_size(settings.reward_step, T, x), partial(settings.left, T=T))
 
     def at(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Those of theta, omega and lambda in iteration k."""
-        left = np.array(1.0 if self.last is None else 1.0 - k / self.last, self.alpha.dtype)
+        left = np.array(self.left(k), self.alpha.dtype)
         return self.alpha * left, self.beta * left, self.zeta * left
 
     def along(self, k: int, directions: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -193,10 +194,7 @@ def evidence(k: int, b: Rollout, agents: RolloutAgents, network: Network) -> Evi
     if settings.reward == "model":
         told = agents.R(agents.parameters.lam, Transitions(seen=b.seen, joint=b.joint))
         A = critics.judge(b, told.reshape(-1, T, E)).advantages
-    A, scales = A.reshape(len(A), T * E), np.ones(len(A))
-    if settings.advantages == "agent":
-        A, scales = normalised(A, b.active, joint=False), deviation(A, b.active)
-    return Evidence(b, judged, A, scales)
+    return Evidence(b, judged, *own_advantages(A.reshape(len(A), T * E), b.active, settings.advantages))
 
 
 def fit_reward_models(k: int, e: Evidence, agents: RolloutAgents, zeta: np.ndarray) -> None:
@@ -323,6 +321,4 @@ def report(k: int, last: int, e: Evidence, agents: RolloutAgents, network: Netwo
         agents.report.rows[:] = np.concatenate([
             measured.rows(e.A, e.b.active, e.scales), far[:, None],
             np.divide(far, way, out=np.zeros_like(far), where=way > 0)[:, None]], axis=1)
-    everyone = e.b.everyone
-    agents.report.close(network.gathering.rows, float(everyone.mean()) if len(everyone) else 0.0, 1.0,
-                        asked)
+    agents.report.close(network.gathering.rows, e.b.mean_reward, 1.0, asked)

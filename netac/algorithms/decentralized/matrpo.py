@@ -34,9 +34,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from netac.agents.parameters import numbers
 from netac.algorithms.decentralized._rollouts import (
-    STATISTICS,
     NetworkedRollouts,
     RolloutAgents,
     RolloutRequirements,
@@ -44,6 +42,7 @@ from netac.algorithms.decentralized._rollouts import (
     evidence,
     fit_reward_models,
     report,
+    rollout_requirements,
 )
 from netac.algorithms.policy_gradient.learner import Measured, learners
 from netac.algorithms.policy_gradient.masks import average, kept
@@ -66,8 +65,7 @@ class Settings(NetworkedRollouts, CriticPasses, TrustRegion):
 
 def requirements(settings: Settings) -> RolloutRequirements:
     """What its agents hold; they mix nothing."""
-    return RolloutRequirements(reward_model=settings.reward == "model", joint=True, mutual=True,
-                               state={STATISTICS: numbers(3, dtype="float64")})
+    return rollout_requirements(settings, mixed=(), mutual=True, joint=True)
 
 
 def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, settings: Settings,

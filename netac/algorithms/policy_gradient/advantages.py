@@ -63,3 +63,10 @@ def deviation(advantages: np.ndarray, active: np.ndarray | None = None) -> np.nd
     """Root of the mean square about the mean of each row, over its active samples: (n, M) -> (n,)."""
     centred = advantages - average(advantages, active)[:, None]
     return np.sqrt(average(centred**2, active))
+
+
+def own_advantages(A: np.ndarray, active: np.ndarray | None, how: str) -> tuple[np.ndarray, np.ndarray]:
+    """Advantages (n, M), with `how` = "agent" normalised over each agent's own samples, and their scales (n,)."""
+    if how != "agent":
+        return A, np.ones(len(A))
+    return normalised(A, active, joint=False), deviation(A, active)

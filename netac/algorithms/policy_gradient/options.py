@@ -36,6 +36,10 @@ class OnRollouts(Common):
     value_clip: Radius = Field(0.2, description=(
         "how far a critic's values may move in an iteration before its loss is clipped (in deviations, if normalised)"))
 
+    def left(self, k: int, T: int) -> float:
+        """What is left of the step sizes in iteration k of T: 1, or 1 - k / T."""
+        return 1.0 - k / T if self.decay == "linear" else 1.0
+
 
 class CriticPasses(Options):
     """Options of algorithms whose critics have passes of their own."""
