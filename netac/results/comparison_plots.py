@@ -10,7 +10,7 @@ import numpy as np
 
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, SECONDS, thin
-from netac.results.panels import LABELS, as_label, colours, counted, draw_band, finish, panels
+from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW = 5           # algorithms whose names fit into a panel
 UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
 
 
@@ -62,7 +63,7 @@ def _panel_names(shown: Shown) -> list[str]:
 
 
 def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
-    tints = colours(shown.curves)
+    looks = styles(shown.curves)
     drawn = [float(curve["env_steps"][-1]) for curve in shown.curves.values()]
     for name, curve in shown.curves.items():
         label = f"{as_label(name.upper())} ({counted(len(curve['reward']), 'seed')})"
@@ -73,9 +74,9 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
             if axis in ("env_steps", BYTES):
                 part = curve[BYTES] > 0 if axis == BYTES else curve["env_steps"] <= min(drawn)
             line = thin({key: curve[key][..., part] for key in (*AXES, axis, "reward")})
-            draw_band(panel, line[axis], line["reward"], tints[name], label)
+            draw_band(panel, line[axis], line["reward"], looks[name][0], label, looks[name][1])
     for name, curve in shown.evaluations.items():
-        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], tints[name], None)
+        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1])
     samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
     for axis, words in {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training"}.items():
         if axis in axes:
@@ -85,8 +86,13 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     if "evaluation" in axes:
         finish(axes["evaluation"], "joint samples drawn", "evaluation")
     if "efficient" in axes:
-        _draw_rates(axes["efficient"], shown.efficient, tints)
-    next(iter(axes.values())).legend(loc="best")
+        _draw_rates(axes["efficient"], shown.efficient, {name: colour for name, (colour, _) in looks.items()})
+    first = next(iter(axes.values()))
+    figure = first.get_figure()
+    if len(looks) <= FEW or figure is None:
+        first.legend(loc="best")
+    else:
+        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
 
 def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], tints: Mapping[str, str]) -> None:

@@ -75,12 +75,14 @@ def finish(panel: Axes, x_label: str, column: str, whole: bool = True) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
 
 
-def colours(algorithms: Iterable[str]) -> dict[str, str]:
-    """A colour for each."""
+def styles(algorithms: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a dash for each: no two alike, and as long as there are colours all lines are solid."""
     known = dict(zip(KNOWN, PALETTE, strict=False))
     names = list(algorithms)
-    free = itertools.cycle([*PALETTE[len(KNOWN):], *(colour for name, colour in known.items() if name not in names)])
-    return {name: known.get(name) or next(free) for name in names}
+    first = [*PALETTE[len(KNOWN):], *(colour for name, colour in known.items() if name not in names)]
+    free = itertools.chain(((colour, "-") for colour in first),
+                           ((colour, dash) for dash in itertools.cycle(("--", ":", "-.")) for colour in PALETTE))
+    return {name: (known[name], "-") if name in known else next(free) for name in names}
 
 
 def as_label(text: str) -> str:

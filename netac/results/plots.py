@@ -12,7 +12,7 @@ import numpy as np
 
 from netac.results.comparison import evaluation_curve
 from netac.results.curves import AXES, Curve, stack_curves, thin
-from netac.results.panels import LABELS, as_label, colours, counted, draw_band, finish, panels
+from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
 from netac.results.records import EXPERIMENT, RunRecord
 from netac.utils.errors import InputError, did_you_mean
 from netac.utils.pictures import PALETTE, STYLE, save_figure
@@ -88,7 +88,7 @@ def _line_styles(groups: Iterable[Sequence[RunRecord]]) -> Iterable[tuple[str, s
     """Dash and colour of each group: its algorithm's own colour where every algorithm occurs once."""
     algorithms = [_algorithm(runs[0]).lower() for runs in groups]
     if len(set(algorithms)) == len(algorithms) <= len(PALETTE):
-        return [("-", colour) for colour in colours(algorithms).values()]
+        return [(dash, colour) for colour, dash in styles(algorithms).values()]
     return itertools.cycle(itertools.product(("-", "--", ":", "-."), PALETTE))
 
 

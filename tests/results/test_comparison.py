@@ -196,6 +196,17 @@ def record(algorithm, seed, *, env="finite-mdp", step=1, start=1, **settings):
                      {"seed": seed, "log_every": step, "algorithm": {"name": algorithm}, **settings})
 
 
+def test_many_algorithms_look_different_and_are_named_below_the_panels():
+    names = ("cac", "dac", "mdac", "iac", "cppo", "dinno-ppo", "happo", "hatrpo", "mappo", "ippo")
+    shown = Shown.of([result(name, seed) for name in names for seed in range(2)])
+    figure = draw_comparisons([shown])
+    panel = figure.axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in panel.lines}) == len(panel.lines) == len(names)
+    assert panel.get_legend() is None and legend_of(figure) == [f"{name.upper()} (2 seeds)" for name in names]
+    both = draw_comparisons([shown, shown])
+    assert [len(part.legends[0].get_texts()) for part in both.subfigs] == [10, 10]
+
+
 def legend_of(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
