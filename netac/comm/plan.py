@@ -93,6 +93,11 @@ class Plan:
         return Links(hearer[off], self.agents[place], self.weights[off], place)
 
     @cached_property
+    def heard_by(self) -> np.ndarray:
+        """(n,) how many others each own agent hears."""
+        return np.bincount(self.links.hearer, minlength=self.own.stop - self.own.start)
+
+    @cached_property
     def by_link(self) -> Plan:
         """The same sums over an array of the own agents' values and, below them, of what came over each of `links`."""
         off, hearer = self._off_diagonal

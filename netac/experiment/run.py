@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,9 +147,18 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
                              "which only one end hears the other", key="topology",
                              found=setting.topology.spec.get("path", setting.topology.name), valid=(
                                  'an undirected topology, as "exponential", or algorithm.name = "cppo"'))
+        return replace(setting, network_notes=_network_notes(setting))
     except InputError as error:
         raise source.located(error) from error.__cause__
-    return setting
+
+
+def _network_notes(setting: Setting) -> tuple[str, ...]:
+    """What a user should know of the table [network], whose conditions are made here to see whether they can be."""
+    table = setting.experiment.network
+    if setting.model.has_trainer:
+        return ("a trainer's messages have no conditions: [network] has no effect",) * bool(table.conditions)
+    made = table.make(setting.topology, setting.experiment.iterations)
+    return tuple(dict.fromkeys(note for condition in made for note in condition.notes))
 
 
 def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool) -> RunResult | None:
