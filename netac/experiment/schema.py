@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, InstanceOf
 
-from netac.experiment.network_table import Conditions
+from netac.experiment.network_table import CONDITIONS, Conditions
 from netac.utils.errors import InputError
 from netac.utils.options import Options
 from netac.utils.plugins import BuiltIn, Factory
