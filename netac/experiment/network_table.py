@@ -105,6 +105,7 @@ def read(table: Mapping[str, Any], here: Any) -> Conditions:
                                  found=value["factory"], valid="another name for your condition")
             found.append((key, checked(Factory, here(value), f"network.{key}")))
         else:
+            _known(key, value)
             part = plugins.built_in(CONDITIONS, {"name": key} | value, "network condition", f"network.{key}")
             found.append((key, part))
     return Conditions(tuple(sorted(found, key=lambda each: each[0])), insecure)
@@ -125,16 +126,20 @@ def spelled_out(table: Any) -> dict[str, Any]:
 def _spelled_out(key: str, value: Any) -> Any:
     if key == INSECURE or value is False or (isinstance(value, Mapping) and "factory" in value):
         return value
+    if isinstance(value, Mapping):
+        return dict(value)                       # perhaps options of one's own condition, whose factory is in the file
+    settings = _known(key, value).Settings
+    return {} if value is True else {first_option(settings): value}
+
+
+def _known(key: str, value: Any) -> Any:
+    """The module of a condition of netac's own."""
     known = plugins.module_names(CONDITIONS)
     if key not in known:
         raise InputError(f"there is no such condition{did_you_mean(key, [*known, INSECURE])}", key=f"network.{key}",
                          found=value, valid=", ".join([*known, INSECURE]) +
                          ', or { factory = "package.module:Class" } under a name of your own')
-    if value is True:
-        return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {first_option(plugins.module(CONDITIONS, key, "network condition").Settings): value}
+    return plugins.module(CONDITIONS, key, "network condition")
 
 
 def first_option(settings: type[Options]) -> str:
