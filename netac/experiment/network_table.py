@@ -56,7 +56,7 @@ class Conditions:
         made = sorted((_made(key, part, around) for key, part in self.conditions), key=lambda each: each.phase)
         for one in made:
             for other, why in one.unlike.items():
-                if other in names:
+                if other in names - {one.name}:
                     raise InputError(f"does not go with {other}: {why}", key=f"network.{one.name}",
                                      valid=f"{one.name} or {other}")
         for one in made:
@@ -143,5 +143,5 @@ def _known(key: str, value: Any) -> Any:
 
 
 def first_option(settings: type[Options]) -> str:
-    """The option that a plain value stands for."""
-    return next(iter(settings.model_fields))
+    """The option that a plain value stands for: the first that the condition's own file declares."""
+    return next(name for name in [*settings.__annotations__, *settings.model_fields] if name in settings.model_fields)

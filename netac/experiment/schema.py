@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, InstanceOf
 
-from netac.experiment.network_table import CONDITIONS, Conditions
+from netac.experiment.network_table import Conditions
 from netac.utils.errors import InputError
 from netac.utils.options import Options
 from netac.utils.plugins import BuiltIn, Factory
@@ -18,6 +18,7 @@ from netac.utils.plugins import BuiltIn, Factory
 ALGORITHMS = ("netac.algorithms.decentralized", "netac.algorithms.centralized")
 ENVIRONMENTS = "netac.envs"
 NETWORKS = "netac.agents.networks"
+CONDITIONS = "netac.comm.conditions"
 LINEAR = ("tabular", "log-linear")
 PARTS = ("policy", "critic", "reward_model")                              # the tables that may hold networks
 

@@ -27,9 +27,9 @@ def plot_comparisons(shown: Sequence[Shown], file: str | Path) -> None:
 
     Reward against iterations (unless those of some algorithms are many times as long as those of others), against joint
     samples, against bytes sent by an agent where those were counted, against seconds where runs had the machine to
-    themselves, and against simulated seconds where the network has a clock; the return of evaluations; the share of efficient runs.  Lines are interquartile means over seeds, bands
-    their 95 % bootstrap intervals.  The panel of samples ends where every algorithm got to, where `comparison.csv`
-    compares them.
+    themselves, and against simulated seconds where the network has a clock; the return of evaluations; the share of
+    efficient runs. Lines are interquartile means over seeds, bands their 95 % bootstrap intervals. The panel of samples
+    ends where every algorithm got to, where `comparison.csv` compares them.
 
     Args:
         shown: what to draw.
