@@ -38,9 +38,10 @@ class Asked:
     """Numbers, and which were asked for."""
 
     def __init__(self, numbers: Numbers):
-        self.numbers, self.drawn = numbers, []
+        self.numbers, self.draws, self.drawn = numbers, [], []
 
     def __call__(self, draw: int, count: int) -> np.ndarray:
+        self.draws.append(draw)
         self.drawn.append(self.numbers(draw, count))
         return self.drawn[-1]
 
@@ -164,6 +165,7 @@ def test_the_bits_and_what_they_say_are_those_written_by_hand(code, dtype, colum
         packed = code.encode(values, asked)
         decoded = code.decode(packed, width, dtype, of_agents(range(n)))
         assert packed.shape == (n, math.ceil(code.bits(width, dtype) / 8))
+        assert asked.draws == list(range(len(asked.draws))), "no number is used twice"
         for i, x in enumerate(values):
             bits, said = by_hand(code, x, asked.of(i))
             assert len(bits) == code.bits(width, dtype)
@@ -248,6 +250,7 @@ def test_zeros_arrive_as_zeros_and_the_smallest_numbers_as_numbers(code, dtype):
 
 @pytest.mark.parametrize("code", CODES, ids=str)
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.filterwarnings("error")
 def test_what_is_not_finite_does_not_arrive_as_a_number(code, dtype):
     numbers = of_agents(range(3))
     for width, strange in itertools.product((*WIDTHS, 3000), (np.nan, np.inf, -np.inf)):

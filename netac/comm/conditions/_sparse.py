@@ -171,6 +171,8 @@ def _candidates(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         largest = size[:, :group * groups].reshape(-1, group, groups).max(axis=1)
         bound = np.partition(largest, groups - k, axis=1)[:, groups - k, None]
         at = np.flatnonzero(size >= bound)
+        if len(at) > 4 * k * len(size):                                  # as in messages of zeros
+            at = (_k_largest(size, k) + width * np.arange(len(size))[:, None]).reshape(-1)
         found.append((at + start * width, size.reshape(-1)[at]))
     at, size = (np.concatenate(parts) for parts in zip(*found, strict=True))
     row, place = np.divmod(at, width)
