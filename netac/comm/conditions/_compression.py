@@ -73,6 +73,7 @@ class Compression(Condition):
         self.unlike = dict.fromkeys(CODES, "a message has one code") | {
             "push-sum": "it sends sums that grow, of which a code would lose the last digits"}
         if self.keeps_copies:
+            self.keeps = 2.0, 0.0
             self.unlike |= dict.fromkeys(MISSED, "a listener that misses a difference no longer has the speaker's "
                                                  'public copy; feedback = "none" sends values')
             refuse_changing(topology)
