@@ -58,6 +58,7 @@ class Exchange:
         bits: (n,) that one message of each takes.
         sends: (n,) whether it sends anything to its listeners.
         copies: (n,) how many messages it sends, where that is not one to each listener.
+        hears: (n,) whether it hears anything: what comes to others is there neither for conditions nor for `mix`.
         packed: (n, bytes) the encoded messages; None where they travel as numbers.
         told: (n,) numbers that travel besides, by name, and are not counted: what a simulation needs.
         received: (L, W) what the links have brought; without meaning where nothing arrived.
@@ -84,6 +85,7 @@ class Exchange:
     own: np.ndarray
     bits: np.ndarray
     sends: np.ndarray
+    hears: np.ndarray
     mix: Callable[[Exchange], np.ndarray]
     truthful: np.ndarray
     everyone: Callable[[np.ndarray], np.ndarray]
@@ -107,7 +109,7 @@ class Exchange:
         n = len(agents)
         return cls(t, round, what, sums, seed, agents, plan, values, sent=values, own=values,
                    bits=np.full(n, 8 * values.shape[1] * values.itemsize), sends=np.ones(n, dtype=bool),
-                   mix=cls.average, truthful=np.ones(n, dtype=bool), everyone=everyone,
+                   hears=np.ones(n, dtype=bool), mix=cls.average, truthful=np.ones(n, dtype=bool), everyone=everyone,
                    counts={} if counts is None else counts)
 
     @property
@@ -190,7 +192,7 @@ class Exchange:
         after = 8 * (1 + len(names))
         head = np.ascontiguousarray(needed[:, :after]).view(float)[self.links.place]
         self.said = head[:, 0] != 0.0
-        self.arrived = self.said.copy()
+        self.arrived = self.said & self.hears[self.links.hearer]
         self.heard = {name: head[:, k] for k, name in enumerate(names, 1)}
         message = needed[self.links.place, after:]
         if self.packed is None:
@@ -252,7 +254,7 @@ class Condition:
         """All conditions of the network have been made, and are given in their order: the last moment to refuse."""
 
     def depart(self, exchange: Exchange) -> None:
-        """The agents' messages leave: `sent`, `packed`, `bits`, `sends` and `told` may be replaced."""
+        """The agents' messages leave: `sent`, `packed`, `bits`, `sends`, `hears` and `told` may be replaced."""
 
     def arrive(self, exchange: Exchange) -> None:
         """They have come: `arrived`, `received`, `own`, `gain` and `mix` may be replaced.  Here a message is lost."""
@@ -292,4 +294,5 @@ class UnderWay:
         for place, condition in reversed(list(enumerate(self.conditions))):
             exchange.condition = number(condition, place)
             condition.arrive(exchange)
+        exchange.arrived &= exchange.hears[exchange.links.hearer]       # whatever a hearer remembers, too
         return exchange.mix(exchange)

@@ -7,8 +7,9 @@ is a condition of the user's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from netac.comm.exchange import Condition, Surroundings
@@ -83,11 +84,12 @@ def _made(key: str, part: BuiltIn | Factory, around: Surroundings) -> Condition:
     return made
 
 
-def read(table: Mapping[str, Any], here: Any) -> Conditions:
+def read(table: Mapping[str, Any], here: Any, find: Callable[[str, str], Path]) -> Conditions:
     """The table [network] as `spelled_out` gives it.
 
     Args:
         here: adds to a table with a factory the folder in which its module is looked for.
+        find: the file that an option `path` names, from its text and key; InputError where there is none.
 
     Raises:
         InputError: a key is no condition's, or an option does not hold.
@@ -107,6 +109,9 @@ def read(table: Mapping[str, Any], here: Any) -> Conditions:
         else:
             _known(key, value)
             part = plugins.built_in(CONDITIONS, {"name": key} | value, "network condition", f"network.{key}")
+            if isinstance(path := getattr(part.settings, "path", None), str):
+                absolute = {"path": str(find(path, f"network.{key}.path"))}
+                part = replace(part, settings=part.settings.model_copy(update=absolute))
             found.append((key, part))
     return Conditions(tuple(sorted(found, key=lambda each: each[0])), insecure)
 
