@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from netac.comm.exchange import Condition
 from netac.experiment.schema import Experiment
 from netac.topology.size import Extent
@@ -196,7 +198,7 @@ def with_conditions(setting: Any, conditions: Sequence[Condition], processes: in
         InputError: it is more than there could be; its key is that of the condition that keeps most.
     """
     N, share, layout = setting.experiment.agents, Share.of(processes), setting.layout
-    links, message = setting.topology.matrix(0).nnz - N, layout.total * layout.dtype.itemsize
+    links, message = setting.topology.matrix(0).nnz - N, layout.total * np.dtype(layout.dtype).itemsize
 
     def kept(of_agents: float, of_links: float) -> int:
         return share.dealt(message * (of_agents * N + of_links * links))
