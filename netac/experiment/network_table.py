@@ -78,7 +78,7 @@ def _made(key: str, part: BuiltIn | Factory, around: Surroundings) -> Condition:
             made = part.module.make(part.settings, around)
         except InputError as error:
             raise error if (error.key or "").startswith(("network", "topology")) else error.located(
-                key=where if error.key is None else f"{where}.{error.key}") from error.__cause__
+                key=where) from error.__cause__
     made.name = key
     return made
 
@@ -134,9 +134,12 @@ def _spelled_out(key: str, value: Any) -> Any:
         return {}
     if isinstance(value, Mapping):
         return dict(value)
-    return {first_option(plugins.module(CONDITIONS, key, "network condition").Settings): value}
+    first = first_option(plugins.module(CONDITIONS, key, "network condition").Settings)
+    if first is None:
+        raise InputError("this condition has no options", key=f"network.{key}", found=value, valid="true or false")
+    return {first: value}
 
 
-def first_option(settings: type[Options]) -> str:
-    """The option that a plain value stands for."""
-    return next(iter(settings.model_fields))
+def first_option(settings: type[Options]) -> str | None:
+    """The option that a plain value stands for; None where there are no options."""
+    return next(iter(settings.model_fields), None)
