@@ -79,7 +79,7 @@ def _made(key: str, part: BuiltIn | Factory, around: Surroundings) -> Condition:
             made = part.module.make(part.settings, around)
         except InputError as error:
             raise error if (error.key or "").startswith(("network", "topology")) else error.located(
-                key=where if error.key is None else f"{where}.{error.key}") from error.__cause__
+                key=where) from error.__cause__
     made.name = key
     return made
 
@@ -134,7 +134,11 @@ def _spelled_out(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)                       # perhaps options of one's own condition, whose factory is in the file
     settings = _known(key, value).Settings
-    return {} if value is True else {first_option(settings): value}
+    if value is True:
+        return {}
+    if (first := first_option(settings)) is None:
+        raise InputError("this condition has no options", key=f"network.{key}", found=value, valid="true or false")
+    return {first: value}
 
 
 def _known(key: str, value: Any) -> Any:
@@ -147,6 +151,7 @@ def _known(key: str, value: Any) -> Any:
     return plugins.module(CONDITIONS, key, "network condition")
 
 
-def first_option(settings: type[Options]) -> str:
-    """The option that a plain value stands for: the first that the condition's own file declares."""
-    return next(name for name in [*settings.__annotations__, *settings.model_fields] if name in settings.model_fields)
+def first_option(settings: type[Options]) -> str | None:
+    """The option that a plain value stands for: the first that the condition's own file declares; None without any."""
+    known = settings.model_fields
+    return next((name for name in [*vars(settings).get("__annotations__", {}), *known] if name in known), None)
