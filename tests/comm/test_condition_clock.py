@@ -57,9 +57,17 @@ def test_rounds_of_an_iteration_take_its_work_once():
 
 def test_the_latencies_of_edges_are_those_of_the_graph(tmp_path):
     file = tmp_path / "slow.py"
-    file.write_text('import networkx as nx\n\ndef period(n):\n    return 1\n\n\ndef graph(t, n):\n    made = nx.path_graph(n)\n'
-                    '    for i, j in made.edges:\n        made.edges[i, j].update(latency_ms=10.0 * (i + 1), mbit=0.001)\n'
-                    '    return made\n')
+    file.write_text("""import networkx as nx
+
+def period(n):
+    return 1
+
+def graph(t, n):
+    made = nx.path_graph(n)
+    for i, j in made.edges:
+        made.edges[i, j].update(latency_ms=10.0 * (i + 1), mbit=0.001)
+    return made
+""")
     net = network({"clock": {"latency": "edges", "bandwidth": "edges"}}, 3, str(file))
     net.mix(0, values(3))
     first, second = 0.01 + BITS / 1000, 0.02 + BITS / 1000
