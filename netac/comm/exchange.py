@@ -57,6 +57,7 @@ class Exchange:
         truthful: (n,) whether an agent sends what it holds.
         bits: (n,) that one message of each takes.
         sends: (n,) whether it sends anything to its listeners.
+        copies: (n,) how many messages it sends, where that is not one to each listener.
         hears: (n,) whether it hears anything: what comes to others is there neither for conditions nor for `mix`.
         packed: (n, bytes) the encoded messages; None where they travel as numbers.
         told: (n,) numbers that travel besides, by name, and are not counted: what a simulation needs.
@@ -90,6 +91,7 @@ class Exchange:
     everyone: Callable[[np.ndarray], np.ndarray]
     counts: dict[str, np.ndarray]
     gain: float = 1.0
+    copies: np.ndarray | None = None
     packed: np.ndarray | None = None
     told: dict[str, np.ndarray] = field(default_factory=dict)
     received: np.ndarray = field(init=False)
@@ -118,6 +120,8 @@ class Exchange:
     @property
     def messages(self) -> np.ndarray:
         """(n,) how many each agent of this process sends."""
+        if self.copies is not None:
+            return self.copies
         return self.plan.degrees[self.agents.start:self.agents.stop] * self.sends
 
     def count(self, column: str, number: np.ndarray) -> None:
@@ -222,6 +226,7 @@ class Condition:
         columns: those of metrics.csv that it fills, of `COLUMNS`.
         unlike: names of conditions that it does not go with, and why.
         notes: what a user should know of a run with it.
+        keeps: how many messages of every agent, and of every link, are kept for it.
         name: by which checkpoints and draws know it, its key in the table [network]; without one its place in the
             network's order.
         rows: what each agent of this process keeps for it between exchanges, (n, D) by name, with the same names and D
@@ -234,6 +239,7 @@ class Condition:
     columns: tuple[str, ...] = ()
     unlike: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    keeps: tuple[float, float] = (0.0, 0.0)
     name = ""
     rows: dict[str, np.ndarray]
     link_rows: dict[str, LinkRows]

@@ -57,7 +57,7 @@ class Conditions:
         made = sorted((_made(key, part, around) for key, part in self.conditions), key=lambda each: each.phase)
         for one in made:
             for other, why in one.unlike.items():
-                if other in names:
+                if other in names - {one.name}:
                     raise InputError(f"does not go with {other}: {why}", key=f"network.{one.name}",
                                      valid=f"{one.name} or {other}")
         for one in made:
@@ -79,7 +79,7 @@ def _made(key: str, part: BuiltIn | Factory, around: Surroundings) -> Condition:
             made = part.module.make(part.settings, around)
         except InputError as error:
             raise error if (error.key or "").startswith(("network", "topology")) else error.located(
-                key=where if error.key is None else f"{where}.{error.key}") from error.__cause__
+                key=where) from error.__cause__
     made.name = key
     return made
 
@@ -107,6 +107,7 @@ def read(table: Mapping[str, Any], here: Any, find: Callable[[str, str], Path]) 
                                  found=value["factory"], valid="another name for your condition")
             found.append((key, checked(Factory, here(value), f"network.{key}")))
         else:
+            _known(key, value)
             part = plugins.built_in(CONDITIONS, {"name": key} | value, "network condition", f"network.{key}")
             if isinstance(path := getattr(part.settings, "path", None), str):
                 absolute = {"path": str(find(path, f"network.{key}.path"))}
@@ -130,18 +131,27 @@ def spelled_out(table: Any) -> dict[str, Any]:
 def _spelled_out(key: str, value: Any) -> Any:
     if key == INSECURE or value is False or (isinstance(value, Mapping) and "factory" in value):
         return value
+    if isinstance(value, Mapping):
+        return dict(value)                       # perhaps options of one's own condition, whose factory is in the file
+    settings = _known(key, value).Settings
+    if value is True:
+        return {}
+    if (first := first_option(settings)) is None:
+        raise InputError("this condition has no options", key=f"network.{key}", found=value, valid="true or false")
+    return {first: value}
+
+
+def _known(key: str, value: Any) -> Any:
+    """The module of a condition of netac's own."""
     known = plugins.module_names(CONDITIONS)
     if key not in known:
         raise InputError(f"there is no such condition{did_you_mean(key, [*known, INSECURE])}", key=f"network.{key}",
                          found=value, valid=", ".join([*known, INSECURE]) +
                          ', or { factory = "package.module:Class" } under a name of your own')
-    if value is True:
-        return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return {first_option(plugins.module(CONDITIONS, key, "network condition").Settings): value}
+    return plugins.module(CONDITIONS, key, "network condition")
 
 
-def first_option(settings: type[Options]) -> str:
-    """The option that a plain value stands for."""
-    return next(iter(settings.model_fields))
+def first_option(settings: type[Options]) -> str | None:
+    """The option that a plain value stands for: the first that the condition's own file declares; None without any."""
+    known = settings.model_fields
+    return next((name for name in [*vars(settings).get("__annotations__", {}), *known] if name in known), None)
