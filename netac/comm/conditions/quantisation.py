@@ -1,4 +1,7 @@
-"""Messages hold a scale and b bits for every value, rounded by chance (see `_compression`)."""
+"""Messages hold a scale and b bits for every value, rounded by chance.
+
+`_compression` tells how they are mixed.
+"""
 
 from __future__ import annotations
 

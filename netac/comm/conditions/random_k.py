@@ -1,4 +1,7 @@
-"""Messages hold k of the values, drawn anew for each: places need not travel (see `_compression`)."""
+"""Messages hold k of the values, drawn anew for each: places need not travel.
+
+`_compression` tells how they are mixed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Messages hold the signs of the values and their mean size (see `_compression`)."""
+"""Messages hold the signs of the values and their mean size.
+
+`_compression` tells how they are mixed.
+"""
 
 from __future__ import annotations
 
