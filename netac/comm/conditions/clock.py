@@ -29,6 +29,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from netac.comm.conditions._compression import Compression
 from netac.comm.conditions._events import AsynchronousGossip
 from netac.comm.conditions._time import EdgeValues, Times, late, ready
 from netac.comm.conditions.delay import Delay
@@ -99,6 +100,14 @@ class Beat(Delay):
         self._times, self._period = times, period
         self.notes = ("messages may come late (network.clock), so that consensus does not keep the mean of what is "
                       "mixed: it drifts",)
+
+    def look_around(self, conditions: Sequence[Condition]) -> None:
+        """Refuse copies at the listeners, who use the newest message alone."""
+        for other in conditions:
+            if isinstance(other, Compression) and other.keeps_copies:
+                raise InputError(f"does not go with {other.name}: a message that comes late may be overtaken, and the "
+                                 "listener then misses a difference", key="network.clock.schedule", found="beat",
+                                 valid=f'"wait", or network.{other.name}.feedback = "none"')
 
     def depart(self, exchange: Exchange) -> None:
         """Tell how long the message is, and when its speaker was done before."""
