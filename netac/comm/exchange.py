@@ -179,8 +179,14 @@ class Exchange:
             mixed = plan.by_speaker.apply(np.concatenate([own, self.rows]), plan.without(~self.arrived))
         if own is self.values and self.gain == 1.0:
             return mixed
-        number = plan.heard_by[:, None].astype(own.dtype) if self.sums else own.dtype.type(1)
-        return number * self.values + own.dtype.type(self.gain) * (mixed - number * own)
+        values = self.values
+        if self.sums:
+            number = plan.heard_by[:, None].astype(own.dtype)
+            own, values = number * own, number * values
+        mixed -= own
+        mixed *= own.dtype.type(self.gain)
+        mixed += values
+        return mixed
 
     # --- on the way ---
 
