@@ -57,10 +57,13 @@ class Exchange:
         truthful: (n,) whether an agent sends what it holds.
         bits: (n,) that one message of each takes.
         sends: (n,) whether it sends anything to its listeners.
+        copies: (n,) how many messages it sends, where that is not one to each listener.
+        hears: (n,) whether it hears anything: what comes to others is there neither for conditions nor for `mix`.
         packed: (n, bytes) the encoded messages; None where they travel as numbers.
         told: (n,) numbers that travel besides, by name, and are not counted: what a simulation needs.
-        received: (L, W) what the links have brought; without meaning where nothing arrived.
-        came: (L, bytes) the encoded messages, where `packed` is not None.
+        rows: (needed, W) what the agents that the plan needs have sent, while it is the same over all their links;
+            (needed, bytes) until it is decoded.
+        held: (n, W) what the rows of the own agents are.
         said: (L,) whether the speaker sent something.
         heard: (L,) the speaker's `told`, by name.
         arrived: (L,) whether the links have brought anything.
@@ -83,15 +86,19 @@ class Exchange:
     own: np.ndarray
     bits: np.ndarray
     sends: np.ndarray
+    hears: np.ndarray
     mix: Callable[[Exchange], np.ndarray]
     truthful: np.ndarray
     everyone: Callable[[np.ndarray], np.ndarray]
     counts: dict[str, np.ndarray]
     gain: float = 1.0
+    copies: np.ndarray | None = None
     packed: np.ndarray | None = None
     told: dict[str, np.ndarray] = field(default_factory=dict)
-    received: np.ndarray = field(init=False)
-    came: np.ndarray = field(init=False)
+    rows: np.ndarray = field(init=False)
+    held: np.ndarray | None = None
+    _received: np.ndarray | None = None
+    _came: np.ndarray | None = None
     said: np.ndarray = field(init=False)
     heard: dict[str, np.ndarray] = field(default_factory=dict)
     arrived: np.ndarray = field(init=False)
@@ -105,7 +112,7 @@ class Exchange:
         n = len(agents)
         return cls(t, round, what, sums, seed, agents, plan, values, sent=values, own=values,
                    bits=np.full(n, 8 * values.shape[1] * values.itemsize), sends=np.ones(n, dtype=bool),
-                   mix=cls.average, truthful=np.ones(n, dtype=bool), everyone=everyone,
+                   hears=np.ones(n, dtype=bool), mix=cls.average, truthful=np.ones(n, dtype=bool), everyone=everyone,
                    counts={} if counts is None else counts)
 
     @property
@@ -116,6 +123,8 @@ class Exchange:
     @property
     def messages(self) -> np.ndarray:
         """(n,) how many each agent of this process sends."""
+        if self.copies is not None:
+            return self.copies
         return self.plan.degrees[self.agents.start:self.agents.stop] * self.sends
 
     def count(self, column: str, number: np.ndarray) -> None:
@@ -160,39 +169,71 @@ class Exchange:
 
         The weight of what did not arrive goes to the receiver's own entry.
         """
-        own = self.own[self.links.hearer]
-        heard = np.where(self.arrived[:, None], self.received, own)
-        if self.own is self.values and self.gain == 1.0:
-            return self.plan.by_link.apply(np.concatenate([self.values, heard]))
-        apart = self.plan.by_link.apply(np.concatenate([np.zeros_like(self.values), heard - own]))
-        held = self.values * self.plan.heard_by[:, None].astype(self.values.dtype) if self.sums else self.values
-        return held + self.values.dtype.type(self.gain) * apart
+        plan, own = self.plan, self.own
+        if self._received is not None or (self.sums and not self.arrived.all()):       # sums have no own entries
+            heard = np.where(self.arrived[:, None], self.received, own[self.links.hearer])
+            mixed = plan.by_link.apply(np.concatenate([own, heard]))
+        elif self.held is own:
+            mixed = plan.apply(self.rows, plan.without(~self.arrived))
+        else:
+            mixed = plan.by_speaker.apply(np.concatenate([own, self.rows]), plan.without(~self.arrived))
+        if own is self.values and self.gain == 1.0:
+            return mixed
+        number = plan.heard_by[:, None].astype(own.dtype) if self.sums else own.dtype.type(1)
+        return number * self.values + own.dtype.type(self.gain) * (mixed - number * own)
 
     # --- on the way ---
 
     def travelling(self) -> np.ndarray:
         """What travels for each agent: the numbers of `told`, whether it sends, and its message, (n, bytes)."""
         message = np.ascontiguousarray(self.sent if self.packed is None else self.packed)
-        n, names = len(self.agents), sorted(self.told)
-        head = np.empty((n, 1 + len(names)))
-        head[:, 0] = self.sends
-        for k, name in enumerate(names, 1):
-            head[:, k] = self.told[name]
-        return np.concatenate([head.view(np.uint8), message.view(np.uint8).reshape(n, -1)], axis=1)
+        head = np.column_stack([self.sends, *(self.told[name] for name in sorted(self.told))]).astype(float)
+        return np.concatenate([head.view(np.uint8), message.view(np.uint8).reshape(len(head), -1)], axis=1)
 
-    def unpack(self, needed: np.ndarray) -> None:
-        """What has come of the agents that the plan needs, (needed, bytes)."""
-        names = sorted(self.told)
-        after = 8 * (1 + len(names))
-        head = np.ascontiguousarray(needed[:, :after]).view(float)[self.links.place]
-        self.said = head[:, 0] != 0.0
-        self.arrived = self.said.copy()
-        self.heard = {name: head[:, k] for k, name in enumerate(names, 1)}
-        message = needed[self.links.place, after:]
-        if self.packed is None:
-            self.received = message.view(self.sent.dtype)
+    def unpack(self, needed: np.ndarray | None) -> None:
+        """What has come of the agents that the plan needs, (needed, bytes); None where these are all here."""
+        names, place = sorted(self.told), self.links.place
+        if needed is None:
+            said = self.sends
+            heads = [self.told[name] for name in names]
+            self.rows = self.sent if self.packed is None else self.packed
         else:
-            self.came = message
+            after = 8 * (1 + len(names))
+            head = np.ascontiguousarray(needed[:, :after]).view(float)
+            said, heads = head[:, 0] != 0.0, [head[:, k] for k in range(1, 1 + len(names))]
+            rows = np.ascontiguousarray(needed[:, after:])
+            self.rows = rows if self.packed is not None else rows.view(self.sent.dtype)
+        self.held = self.sent if self.packed is None else None
+        self.said = said[place]
+        self.arrived = self.said & self.hears[self.links.hearer]
+        self.heard = {name: numbers[place] for name, numbers in zip(names, heads, strict=True)}
+
+    @property
+    def received(self) -> np.ndarray:
+        """(L, W) what the links have brought; without meaning where nothing arrived."""
+        if self._received is None:
+            self._received = self.rows[self.links.place]
+        return self._received
+
+    @received.setter
+    def received(self, numbers: np.ndarray) -> None:
+        self._received = numbers
+
+    @property
+    def came(self) -> np.ndarray:
+        """(L, bytes) the encoded messages that the links have brought, until they are decoded."""
+        if self._came is None:
+            self._came = self.rows[self.links.place]
+        return self._came
+
+    @came.setter
+    def came(self, messages: np.ndarray) -> None:
+        self._came = messages
+
+    @property
+    def is_by_link(self) -> bool:
+        """Whether what the links have brought is no longer what their speakers sent in this exchange."""
+        return self._received is not None or self._came is not None
 
 
 @dataclass(frozen=True)
@@ -220,6 +261,7 @@ class Condition:
         columns: those of metrics.csv that it fills, of `COLUMNS`.
         unlike: names of conditions that it does not go with, and why.
         notes: what a user should know of a run with it.
+        keeps: how many messages of every agent, and of every link, are kept for it.
         name: by which checkpoints and draws know it, its key in the table [network]; without one its place in the
             network's order.
         rows: what each agent of this process keeps for it between exchanges, (n, D) by name, with the same names and D
@@ -232,6 +274,7 @@ class Condition:
     columns: tuple[str, ...] = ()
     unlike: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    keeps: tuple[float, float] = (0.0, 0.0)
     name = ""
     rows: dict[str, np.ndarray]
     link_rows: dict[str, LinkRows]
@@ -246,7 +289,7 @@ class Condition:
         """All conditions of the network have been made, and are given in their order: the last moment to refuse."""
 
     def depart(self, exchange: Exchange) -> None:
-        """The agents' messages leave: `sent`, `packed`, `bits`, `sends` and `told` may be replaced."""
+        """The agents' messages leave: `sent`, `packed`, `bits`, `sends`, `hears` and `told` may be replaced."""
 
     def arrive(self, exchange: Exchange) -> None:
         """They have come: `arrived`, `received`, `own`, `gain` and `mix` may be replaced.  Here a message is lost."""
@@ -282,8 +325,9 @@ class UnderWay:
     def mixture(self) -> np.ndarray:
         """Wait for the messages, let them arrive through all conditions, in reverse order, and mix: (n, width)."""
         exchange = self.exchange
-        exchange.unpack(exchange.travelling() if self.channel is None else self.channel.received())
+        exchange.unpack(None if self.channel is None else self.channel.received())
         for place, condition in reversed(list(enumerate(self.conditions))):
             exchange.condition = number(condition, place)
             condition.arrive(exchange)
+        exchange.arrived &= exchange.hears[exchange.links.hearer]       # whatever a hearer remembers, too
         return exchange.mix(exchange)

@@ -74,7 +74,7 @@ class Source:
             if "env" in keys:
                 keys["env"] = self._environment(_dictionary(keys["env"], "env", spelled_out))
             if "network" in keys:
-                keys["network"] = network_table.read(keys["network"], self._here)
+                keys["network"] = network_table.read(keys["network"], self._here, self.find)
             for key in PARTS:
                 if key in keys:
                     keys[key] = self._part(_dictionary(keys[key], key, lambda name: {"name": name}), key)

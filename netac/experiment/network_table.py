@@ -7,8 +7,9 @@ is a condition of the user's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from netac.comm.exchange import Condition, Surroundings
@@ -56,7 +57,7 @@ class Conditions:
         made = sorted((_made(key, part, around) for key, part in self.conditions), key=lambda each: each.phase)
         for one in made:
             for other, why in one.unlike.items():
-                if other in names:
+                if other in names - {one.name}:
                     raise InputError(f"does not go with {other}: {why}", key=f"network.{one.name}",
                                      valid=f"{one.name} or {other}")
         for one in made:
@@ -83,11 +84,12 @@ def _made(key: str, part: BuiltIn | Factory, around: Surroundings) -> Condition:
     return made
 
 
-def read(table: Mapping[str, Any], here: Any) -> Conditions:
+def read(table: Mapping[str, Any], here: Any, find: Callable[[str, str], Path]) -> Conditions:
     """The table [network] as `spelled_out` gives it.
 
     Args:
         here: adds to a table with a factory the folder in which its module is looked for.
+        find: the file that an option `path` names, from its text and key; InputError where there is none.
 
     Raises:
         InputError: a key is no condition's, or an option does not hold.
@@ -105,7 +107,11 @@ def read(table: Mapping[str, Any], here: Any) -> Conditions:
                                  found=value["factory"], valid="another name for your condition")
             found.append((key, checked(Factory, here(value), f"network.{key}")))
         else:
+            _known(key, value)
             part = plugins.built_in(CONDITIONS, {"name": key} | value, "network condition", f"network.{key}")
+            if isinstance(path := getattr(part.settings, "path", None), str):
+                absolute = {"path": str(find(path, f"network.{key}.path"))}
+                part = replace(part, settings=part.settings.model_copy(update=absolute))
             found.append((key, part))
     return Conditions(tuple(sorted(found, key=lambda each: each[0])), insecure)
 
@@ -125,21 +131,27 @@ def spelled_out(table: Any) -> dict[str, Any]:
 def _spelled_out(key: str, value: Any) -> Any:
     if key == INSECURE or value is False or (isinstance(value, Mapping) and "factory" in value):
         return value
+    if isinstance(value, Mapping):
+        return dict(value)                       # perhaps options of one's own condition, whose factory is in the file
+    settings = _known(key, value).Settings
+    if value is True:
+        return {}
+    if (first := first_option(settings)) is None:
+        raise InputError("this condition has no options", key=f"network.{key}", found=value, valid="true or false")
+    return {first: value}
+
+
+def _known(key: str, value: Any) -> Any:
+    """The module of a condition of netac's own."""
     known = plugins.module_names(CONDITIONS)
     if key not in known:
         raise InputError(f"there is no such condition{did_you_mean(key, [*known, INSECURE])}", key=f"network.{key}",
                          found=value, valid=", ".join([*known, INSECURE]) +
                          ', or { factory = "package.module:Class" } under a name of your own')
-    if value is True:
-        return {}
-    if isinstance(value, Mapping):
-        return dict(value)
-    first = first_option(plugins.module(CONDITIONS, key, "network condition").Settings)
-    if first is None:
-        raise InputError("this condition has no options", key=f"network.{key}", found=value, valid="true or false")
-    return {first: value}
+    return plugins.module(CONDITIONS, key, "network condition")
 
 
 def first_option(settings: type[Options]) -> str | None:
-    """The option that a plain value stands for; None where there are no options."""
-    return next(iter(settings.model_fields), None)
+    """The option that a plain value stands for: the first that the condition's own file declares; None without any."""
+    known = settings.model_fields
+    return next((name for name in [*vars(settings).get("__annotations__", {}), *known] if name in known), None)

@@ -106,3 +106,5 @@ def mix_moments(k: int, agents: RolloutAgents, network: Network, rounds: int) ->
     mixed = network.mix(k, np.concatenate(held, axis=1), rounds, "moments")
     for each, mixture_of_it in zip(held, np.split(mixed, ends[:-1], axis=1), strict=True):
         each[:] = mixture_of_it
+    for second in held[1::2]:
+        np.maximum(second, 0.0, out=second)                  # means of squares, whatever the network made of them

@@ -27,6 +27,11 @@ class Loss(Condition):
         if settings.probability and not settings.both_ways:
             self.notes = (DRIFT,)
 
+    @property
+    def probability(self) -> float:
+        """That a message is lost."""
+        return self._settings.probability
+
     def arrive(self, exchange: Exchange) -> None:
         """Lose them."""
         lost = exchange.uniforms(both_ways=self._settings.both_ways) < self._settings.probability
