@@ -2,8 +2,9 @@
 
 The network hands every round to its conditions as one `Exchange`.  Messages leave the agents through the conditions in
 the order of their phases (`Phase`) and arrive through them in the reverse one, so that each undoes on arrival what it
-did before.  Chance comes from the run's seed, the condition's name, the iteration, the round and the link or agent
-alone: every process computes the draws it needs, and they are the same for any number of processes.
+did before; but what is encoded is decoded first, with what both ends know when it is sent, however late it is used.
+Chance comes from the run's seed, the condition's name, the iteration, the round and the link or agent alone: every
+process computes the draws it needs, and they are the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ COLUMNS = (LOST, DELAYED, BITS, SECONDS)
 
 
 class Phase(IntEnum):
-    """When a condition has its turn as messages leave; they arrive in the reverse order."""
+    """When a condition has its turn as messages leave; they arrive in the reverse order, those of ENCODE first."""
 
     WHOLE = 0       # all of what is exchanged becomes something else: push-sum
     SAY = 1         # what an agent says: adversaries
@@ -288,10 +289,11 @@ class UnderWay:
     channel: Channel | None
 
     def mixture(self) -> np.ndarray:
-        """Wait for the messages, let them arrive through all conditions, in reverse order, and mix: (n, width)."""
+        """Wait for the messages, let them arrive through all conditions, and mix: (n, width)."""
         exchange = self.exchange
         exchange.unpack(exchange.travelling() if self.channel is None else self.channel.received())
-        for place, condition in reversed(list(enumerate(self.conditions))):
+        backwards = reversed(list(enumerate(self.conditions)))
+        for place, condition in sorted(backwards, key=lambda each: each[1].phase is not Phase.ENCODE):
             exchange.condition = number(condition, place)
             condition.arrive(exchange)
         exchange.arrived &= exchange.hears[exchange.links.hearer]       # whatever a hearer remembers, too
