@@ -2,8 +2,9 @@
 
 The network hands every round to its conditions as one `Exchange`.  Messages leave the agents through the conditions in
 the order of their phases (`Phase`) and arrive through them in the reverse one, so that each undoes on arrival what it
-did before.  Chance comes from the run's seed, the condition's name, the iteration, the round and the link or agent
-alone: every process computes the draws it needs, and they are the same for any number of processes.
+did before; but what is encoded is decoded first, with what both ends know when it is sent, however late it is used.
+Chance comes from the run's seed, the condition's name, the iteration, the round and the link or agent alone: every
+process computes the draws it needs, and they are the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ COLUMNS = (LOST, DELAYED, BITS, SECONDS)
 
 
 class Phase(IntEnum):
-    """When a condition has its turn as messages leave; they arrive in the reverse order."""
+    """When a condition has its turn as messages leave; they arrive in the reverse order, those of ENCODE first."""
 
     WHOLE = 0       # all of what is exchanged becomes something else: push-sum
     SAY = 1         # what an agent says: adversaries
@@ -98,7 +99,6 @@ class Exchange:
     rows: np.ndarray = field(init=False)
     held: np.ndarray | None = None
     _received: np.ndarray | None = None
-    _came: np.ndarray | None = None
     said: np.ndarray = field(init=False)
     heard: dict[str, np.ndarray] = field(default_factory=dict)
     arrived: np.ndarray = field(init=False)
@@ -225,22 +225,6 @@ class Exchange:
     def received(self, numbers: np.ndarray) -> None:
         self._received = numbers
 
-    @property
-    def came(self) -> np.ndarray:
-        """(L, bytes) the encoded messages that the links have brought, until they are decoded."""
-        if self._came is None:
-            self._came = self.rows[self.links.place]
-        return self._came
-
-    @came.setter
-    def came(self, messages: np.ndarray) -> None:
-        self._came = messages
-
-    @property
-    def is_by_link(self) -> bool:
-        """Whether what the links have brought is no longer what their speakers sent in this exchange."""
-        return self._received is not None or self._came is not None
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -329,10 +313,11 @@ class UnderWay:
     channel: Channel | None
 
     def mixture(self) -> np.ndarray:
-        """Wait for the messages, let them arrive through all conditions, in reverse order, and mix: (n, width)."""
+        """Wait for the messages, let them arrive through all conditions, and mix: (n, width)."""
         exchange = self.exchange
         exchange.unpack(None if self.channel is None else self.channel.received())
-        for place, condition in reversed(list(enumerate(self.conditions))):
+        backwards = reversed(list(enumerate(self.conditions)))
+        for place, condition in sorted(backwards, key=lambda each: each[1].phase is not Phase.ENCODE):
             exchange.condition = number(condition, place)
             condition.arrive(exchange)
         exchange.arrived &= exchange.hears[exchange.links.hearer]       # whatever a hearer remembers, too

@@ -118,10 +118,6 @@ class Compression(Condition):
         if exchange.packed is None:
             return
         width, dtype, plan = exchange.sent.shape[1], exchange.sent.dtype, exchange.plan
-        if exchange.is_by_link:                                    # late messages, which hold values
-            numbers = of_speakers(exchange, exchange.links.speaker)
-            exchange.received = self._code.decode(exchange.came, width, dtype, numbers)
-            return
         here = self._told
         first, last = exchange.rows[:plan.own.start], exchange.rows[plan.own.stop:]
         if len(first) or len(last):

@@ -32,7 +32,7 @@ class Settings(Options):
         "to what length the difference between a message and the agent's own values is cut, > 0"))
 
 
-class Clipping(RobustMixing):
+class ClippedMixing(RobustMixing):
     """See the module."""
 
     def __init__(self, settings: Settings):
@@ -63,6 +63,6 @@ def lengths(vectors: np.ndarray) -> np.ndarray:
     return largest * np.sqrt(np.square(vectors / largest[:, None]).sum(axis=1))
 
 
-def make(settings: Settings, around: Surroundings) -> Clipping:
+def make(settings: Settings, around: Surroundings) -> ClippedMixing:
     """The condition."""
-    return Clipping(settings)
+    return ClippedMixing(settings)

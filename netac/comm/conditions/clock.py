@@ -90,7 +90,7 @@ class Waiting(Condition):
         exchange.counts[SECONDS] = now[:, 0].copy()
 
 
-class Beat(Delay):
+class OnTheBeat(Delay):
     """schedule = "beat": what is late is delayed by whole iterations."""
 
     columns: tuple[str, ...] = (DELAYED, LOST, SECONDS)
@@ -233,7 +233,7 @@ def make(settings: Settings, around: Surroundings) -> Condition:
         if settings.most >= around.iterations:
             raise InputError("is longer than the run", key="most", found=settings.most,
                              valid=f"1 to {around.iterations - 1}")
-        return Beat(times, period, settings.most)
+        return OnTheBeat(times, period, settings.most)
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key="schedule", found=topology.name,
                          valid='schedule = "beat", or another topology')
