@@ -21,6 +21,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 _HOMES = {"run": "experiment.run", "RunResult": "experiment.run_result", "load_result": "experiment.run_result",
           "compare": "experiment.compare", "ComparisonResult": "experiment.compare",
           "evaluate": "experiment.evaluate", "Evaluation": "experiment.evaluate",
+          "Condition": "comm.exchange", "Exchange": "comm.exchange",
           "load": "experiment.load", "TrainedPolicies": "experiment.load",
           "InputError": "utils.errors", "RunError": "utils.errors", "NetacError": "utils.errors"}
 

@@ -41,7 +41,7 @@ CHOICES = ("last", "best")
 
 Arrays = Mapping[str, np.ndarray]
 # what comes, goes and grows
-_LIVING = re.compile(r"(rows_)?(replay_|network\d|best_)|feed\d+_(games_|pending)|chain\d+_pending"
+_LIVING = re.compile(r"(rows_)?(replay_|network[-_]|best_)|feed\d+_(games_|pending)|chain\d+_pending"
                      r"|(metrics|evaluations|diagnostics)(_sha256)?$|agents$|fingerprint$|format$")
 _COUNTS = re.compile(r"(chain|feed)\d+$|ledger_|wire$|progress$|seconds$|finished$|replay_added$")
 

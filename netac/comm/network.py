@@ -1,7 +1,7 @@
 """Consensus: x~_i = sum_j W_t[i, j] x_j, over the graph of iteration t, between processes and inside them.
 
 Whether a message is lost is decided where it arrives, by the network's conditions
-(`netac.comm.conditions.Condition.arrive`), never in an algorithm.
+(`netac.comm.exchange.Condition.arrive`), never in an algorithm.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from netac.comm.channels import Channel, Neighbourhood, PointToPoint, Within
-from netac.comm.conditions import Condition, Exchange, UnderWay, depart
+from netac.comm.channels import Channel, Everyone, Neighbourhood, PointToPoint, Within
+from netac.comm.exchange import COLUMNS, Condition, Exchange, UnderWay, depart
 from netac.comm.gathering import Gathering
 from netac.comm.ledger import Ledger
+from netac.comm.link_rows import LinkRows
 from netac.comm.placement import Placement
 from netac.comm.plan import Plan, digest, make_plan
 from netac.comm.shared_memory import Host
@@ -25,6 +26,7 @@ from netac.utils.errors import RunError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+_COUNTS, _SPEAKERS, _LINKS = "network-counts_", "speakers-of_", "links-of_"     # in the names of what is checkpointed
 CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
 
 
@@ -83,6 +85,8 @@ class Network:
                  comm: MPI.Intracomm | None = None, conditions: Sequence[Condition] = (), seed: int = 0):
         self._matrix, self._placement, self._ledger, self._comm = matrix, placement, ledger, comm
         self._conditions, self._seed = tuple(conditions), seed
+        self._counts: dict[str, np.ndarray] = {}     # what has happened to the agents' messages
+        self._everyone: dict[tuple[int, str], Everyone] = {}      # by width and type of numbers
         self._host = None if comm is None else Host(comm, placement)
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()                        # by the matrix's digest
         self._known: deque[tuple[csr_array, bytes]] = deque(maxlen=CACHE)               # matrices met, oldest first
@@ -93,10 +97,11 @@ class Network:
         self._pending: Channel | UnderWay | None = None
         self._values: np.ndarray | None = None       # what was posted: where `settle` puts the mixture
 
-    def post(self, t: int, values: np.ndarray, sums: bool = False) -> None:
+    def post(self, t: int, values: np.ndarray, what: str = "x", sums: bool = False) -> None:
         """Send `values` (n, width) to the neighbours of iteration t; they may not change until `wait` or `settle`.
 
         Args:
+            what: a name, under which conditions that remember keep this apart from what else is exchanged.
             sums: whether `wait` shall give the sums of the neighbours' values in the place of W_t values.
 
         Raises:
@@ -110,7 +115,7 @@ class Network:
         plan = route.plan
         self._values = np.zeros_like(values) if sums and plan.silent else values
         if self._conditions:
-            self._pending = self._send(t, route, values)
+            self._pending = self._send(t, route, values, what, sums)
             return
         if plan.silent or not values.shape[1]:
             return
@@ -120,22 +125,30 @@ class Network:
             self._ledger.wire(channel.messages, channel.bytes)
         channel.post(values)
 
-    def _send(self, t: int, route: _Route, values: np.ndarray) -> UnderWay | None:
+    def _send(self, t: int, route: _Route, values: np.ndarray, what: str, sums: bool) -> UnderWay | None:
         """Send through the conditions; None where there is nothing to mix."""
         if not values.shape[1]:
             return None
         plan, own, channel = route.plan, self._placement.local, None
-        exchange = Exchange.of(t, self._round, self._seed, own, plan, values)
+        exchange = Exchange.of(t, self._round, self._seed, own, plan, values, what, sums, self._of_all, self._counts)
         self._round += 1
         depart(self._conditions, exchange)
-        messages = plan.degrees[own.start:own.stop] * exchange.sends
-        self._ledger.consensus_of(own, messages, messages * exchange.nbytes)
-        if not plan.silent:
-            packed = exchange.packed()
-            channel = route.channel(packed.shape[1], packed.dtype)
+        self._ledger.consensus_of(own, exchange.messages, exchange.messages * -(-exchange.bits // 8))
+        if not plan.silent and self._comm is not None:
+            travelling = exchange.travelling()
+            channel = route.channel(travelling.shape[1], travelling.dtype)
             self._ledger.wire(channel.messages, channel.bytes)
-            channel.post(packed)
+            channel.post(travelling)
         return UnderWay(self._conditions, exchange, channel)
+
+    def _of_all(self, own: np.ndarray) -> np.ndarray:
+        """(n, k) of this process's agents -> (N, k) of all, for conditions: control traffic, which is not counted."""
+        if self._comm is None or self._host is None:
+            return own
+        key = own.shape[1], own.dtype.char
+        if key not in self._everyone:
+            self._everyone[key] = self._host.everyone(own.shape[1], own.dtype)
+        return self._everyone[key].gather(own).copy()
 
     def wait(self) -> np.ndarray:
         """The mixture W_t values, (n, width), of what was posted last; with no edges the posted array itself.
@@ -155,10 +168,10 @@ class Network:
             values = self._values
             values[:] = self.wait()
 
-    def mix(self, t: int, values: np.ndarray, rounds: int = 1) -> np.ndarray:
-        """matrix_power(W_t, rounds) @ values, one exchange per round."""
+    def mix(self, t: int, values: np.ndarray, rounds: int = 1, what: str = "x") -> np.ndarray:
+        """matrix_power(W_t, rounds) @ values, one exchange per round; `what` as in `post`."""
         for _ in range(rounds):
-            self.post(t, values)
+            self.post(t, values, what)
             values = self.wait()
         return values
 
@@ -171,11 +184,12 @@ class Network:
         """Give back the communicators."""
         while self._routes:
             self._routes.popitem()[1].close()
+        while self._everyone:
+            self._everyone.popitem()[1].close()
 
     def degrees(self, t: int) -> np.ndarray:
         """(n,) how many neighbours the agents of this process hear in iteration t."""
-        plan, n = self._route(t).plan, len(self._placement.local)
-        return np.bincount(plan.links.hearer, minlength=n)
+        return self._route(t).plan.heard_by
 
     def heard(self, t: int) -> list[np.ndarray]:
         """(n) the neighbours that each agent of this process hears in iteration t, ascending."""
@@ -227,22 +241,54 @@ class Network:
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
-        """What each agent of this process keeps for the conditions, (n, D) each: arrays that may be assigned into."""
-        return {_prefix(k) + name: rows for k, condition in enumerate(self._conditions)
-                for name, rows in condition.rows.items()}
+        """What each agent of this process keeps for the conditions, (n, D) each; all processes ask together."""
+        found = {_COUNTS + column: count[:, None] for column, count in self._counts.items()}
+        for prefix, condition in self._named():
+            found |= {prefix + name: rows for name, rows in condition.rows.items()}
+            for name, kept in condition.link_rows.items():
+                kept.widen(self._most(kept.speakers.shape[1]))
+                found |= {prefix + _SPEAKERS + name: kept.speakers,
+                          prefix + _LINKS + name: kept.numbers.reshape(len(kept.numbers), -1)}
+        return found
+
+    def _most(self, own: int) -> int:
+        """The largest of all processes' numbers."""
+        return own if self._comm is None else int(max(self._comm.allgather(own)))
 
     def state(self) -> dict[str, np.ndarray]:
         """What the conditions keep besides, the same in every process."""
-        return {_prefix(k) + name: array for k, condition in enumerate(self._conditions)
+        return {prefix + name: array for prefix, condition in self._named()
                 for name, array in condition.state().items()}
 
     def restore(self, kept: Mapping[str, np.ndarray]) -> None:
         """Take up a checkpoint: after it there are the `rows` that it holds, with the agents' numbers in them."""
         local = self._placement.local
-        for k, condition in enumerate(self._conditions):
-            condition.rows.update({name: rows[local.start:local.stop].copy()
-                                   for name, rows in _under(f"rows_{_prefix(k)}", kept).items()})
-            condition.restore(_under(_prefix(k), kept))
+        own = slice(local.start, local.stop)
+        self._counts.update({column: count[own, 0].copy() for column, count in _under(f"rows_{_COUNTS}", kept).items()})
+        for prefix, condition in self._named():
+            rows = _under(f"rows_{prefix}", kept)
+            speakers, numbers = _under(_SPEAKERS, rows), _under(_LINKS, rows)
+            condition.rows.update({name: array[own].copy() for name, array in rows.items()
+                                   if not name.startswith((_SPEAKERS, _LINKS))})
+            for name, of in speakers.items():
+                condition.link_rows[name] = LinkRows.of_checkpoint(of[own], numbers[name][own])
+            condition.restore(_under(prefix, kept), rows)
+
+    def _named(self) -> list[tuple[str, Condition]]:
+        """The conditions, with that under which a checkpoint holds what they keep."""
+        return [(f"network_{condition.name or k}_", condition) for k, condition in enumerate(self._conditions)]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of metrics.csv that the conditions fill."""
+        filled = {column for condition in self._conditions for column in condition.columns}
+        return tuple(column for column in COLUMNS if column in filled)
+
+    def told(self) -> dict[str, np.ndarray] | None:
+        """What has happened to messages so far, (N,) by column of metrics.csv, on process 0; all ask together."""
+        found = {name: self.gathering.rows(count[:, None]) for name, count in sorted(self._counts.items())}
+        return None if self._placement.rank else {name: count[:, 0] for name, count in found.items()
+                                                  if count is not None}
 
 
 def neighbours(matrix: csr_array) -> csr_array:
@@ -252,11 +298,6 @@ def neighbours(matrix: csr_array) -> csr_array:
     found.setdiag(0.0)
     found.eliminate_zeros()
     return found
-
-
-def _prefix(k: int) -> str:
-    """Of the names under which a checkpoint holds what condition k keeps."""
-    return f"network{k}_"
 
 
 def _under(prefix: str, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -160,6 +160,15 @@ class TrainerLinks:
     def restore(self, kept: Mapping[str, np.ndarray]) -> None:
         """Nothing."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None: a trainer's messages have no conditions."""
+        return ()
+
+    def told(self) -> dict[str, np.ndarray]:
+        """Nothing happens to messages."""
+        return {}
+
     def settle(self) -> None:
         """Nothing is under way between iterations."""
 

@@ -7,11 +7,14 @@ modules named at each hold at a time; tests hold them against the memory that ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from netac.comm.exchange import Condition
 from netac.experiment.schema import Experiment
 from netac.topology.size import Extent
 from netac.utils import memory
@@ -25,6 +28,7 @@ PROGRAM, WITH_TORCH = 80 << 20, 350 << 20           # a process before it has do
 STREAM = 1024, 2**16        # of `netac.utils.streams`: rows of a block at most, and its numbers where it has several
 MODULE = 6000               # a small torch module without its numbers, and for each of its tensors:
 TENSOR = 2500
+ON_THE_WAY = 3.0, 3.0       # messages of an agent and of a link in an exchange with conditions
 LEAST = 16                  # bytes of an agent in a game, whatever the game is
 USUAL = {"agents": 100, "envs": 8, "batch": 5, "rollout": 200, "buffer": 100_000, "evaluate_episodes": 32}
 
@@ -185,6 +189,28 @@ def _activations(networks: Any) -> int:
         kept.append(sum(counted.values()))
         del outputs
     return max((kept[1] - kept[0]) // 2, prod(networks.inputs[0]))
+
+
+def with_conditions(setting: Any, conditions: Sequence[Condition], processes: int) -> Sizes:
+    """What an experiment takes, with what the network's conditions keep: `comm.exchange`, `comm.link_rows`.
+
+    Raises:
+        InputError: it is more than there could be; its key is that of the condition that keeps most.
+    """
+    N, share, layout = setting.experiment.agents, Share.of(processes), setting.layout
+    links, message = setting.topology.matrix(0).nnz - N, layout.total * np.dtype(layout.dtype).itemsize
+
+    def kept(of_agents: float, of_links: float) -> int:
+        return share.dealt(message * (of_agents * N + of_links * links))
+
+    sizes = {condition.name: kept(*condition.keeps) for condition in conditions}
+    found = setting.sizes | {"messages on the way": kept(*ON_THE_WAY),
+                             "what the network's conditions keep": sum(sizes.values())}
+    if memory.room().lacks(sum(found.values()), share.here):
+        name = max(sizes, key=lambda each: sizes[each])
+        memory.refuse(found, f"network.{name}", setting.experiment.network.table()[name], None, share.here,
+                      "a topology with fewer edges, smaller networks, or none of it")
+    return found
 
 
 def refuse(experiment: Experiment, share: Share, again: Callable[[Experiment, Share], Sizes]) -> Sizes:

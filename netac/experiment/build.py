@@ -91,6 +91,7 @@ class Setting:
         topology: loaded.
         mdp: the whole model, where exact quantities of the agents can be computed from it: those of linear agents.
         sizes: bytes that a run takes on this host, by what they are for.
+        network_notes: what a user should know of the network's conditions.
     """
 
     experiment: Experiment
@@ -99,6 +100,7 @@ class Setting:
     topology: topology.Topology
     mdp: FiniteMDP | None
     sizes: dict[str, int] = field(default_factory=dict)
+    network_notes: tuple[str, ...] = ()
 
     @property
     def settings(self) -> Any:
@@ -150,13 +152,16 @@ class Setting:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of it: what is odd about the environment, how a graph's file was read, what was
         chosen for them."""
-        return (*getattr(self.environment, "warnings", ()), *self.topology.notes, *self.model.notes)
+        return (*getattr(self.environment, "warnings", ()), *self.topology.notes, *self.model.notes,
+                *self.network_notes)
 
     def defaults(self) -> dict[str, Any]:
         """The experiment's tables as they are where nothing is said: keys without a default are left out."""
         experiment = self.experiment
-        parts = {"env": experiment.env, "normalise": experiment.normalise, "algorithm": experiment.algorithm}
-        return experiment.defaults() | {key: part.defaults() for key, part in (parts | self.model.parts).items()}
+        parts = {"env": experiment.env, "normalise": experiment.normalise, "network": experiment.network,
+                 "algorithm": experiment.algorithm}
+        told = experiment.defaults() | {key: part.defaults() for key, part in (parts | self.model.parts).items()}
+        return {key: value for key, value in told.items() if key != "network" or value}
 
 
 def prepare(experiment: Experiment, folder: Path | None = None, processes: int = 1) -> Setting:
@@ -297,5 +302,6 @@ def assemble(setting: Setting, comm: MPI.Intracomm | None = None, play: bool = F
     matrix: Callable = setting.topology.matrix
     if comm is not None and setting.topology.foreign:
         matrix = agreed(setting.topology, placement, comm)
-    network = Network(matrix, placement, ledger, comm, seed=experiment.seed)
+    conditions = [] if play else experiment.network.make(setting.topology, experiment.iterations)
+    network = Network(matrix, placement, ledger, comm, conditions, experiment.seed)
     return Parts(setting, placement, agents, sampler, network, ledger, comm)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from netac.experiment import network_table
 from netac.experiment.algorithm_options import algorithm_options, of_length
 from netac.experiment.schema import ALGORITHMS, ENVIRONMENTS, PARTS, Experiment, UserEnvironment, as_table
 from netac.utils import plugins
@@ -72,6 +73,8 @@ class Source:
                 keys["seed"] = seed
             if "env" in keys:
                 keys["env"] = self._environment(_dictionary(keys["env"], "env", spelled_out))
+            if "network" in keys:
+                keys["network"] = network_table.read(keys["network"], self._here, self.find)
             for key in PARTS:
                 if key in keys:
                     keys[key] = self._part(_dictionary(keys[key], key, lambda name: {"name": name}), key)
@@ -82,7 +85,11 @@ class Source:
     def _keys(self, algorithm: str | None, compared: Sequence[str]) -> dict[str, Any]:
         """The file with the overrides put over it, [algorithm] as what the algorithm finds there."""
         keys = {key: value for key, value in self.tables.items() if key != "algorithm"}
+        if "network" in keys:
+            keys["network"] = network_table.spelled_out(keys["network"])
         for key, value in self.overrides.items():
+            if key == "network":
+                value = network_table.spelled_out(value)
             if key != "algorithm":
                 keys[key] = _merged(keys.get(key), value, CHOICES.get(key, ()))
         in_file, in_set = (as_table(tables.get("algorithm", {}), "algorithm")
@@ -205,8 +212,10 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     for k, part in enumerate(parents):
         inner = nested.setdefault(part, {})
-        if isinstance(inner, str):
+        if isinstance(inner, str) and parents[0] != "network":
             inner = nested[part] = spelled_out(inner)
+        if parents[:k] == ["network"] and not isinstance(inner, dict):
+            inner = nested[part] = network_table.spelled_out({part: inner})[part]
         if not isinstance(inner, dict):
             raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]),
                              found=inner)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ENTRY = "fingerprint"          # of a checkpoint
 VERSIONS, TORCH = ("netac", "numpy", "scipy"), "torch"
 
-FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand
+FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand; and [network]'s
 DATA = ("path", "features")                                  # keys of theirs that may name a file
 GIVEN = "kwargs"             # files that are only handed to a user's function, which may write them
 PYTHON = ".py"
@@ -156,8 +156,10 @@ def sha256(path: Path, key: str | None = None) -> str:
 
 def _named(tables: Mapping[str, Any]) -> Iterator[tuple[str, str, Path]]:
     """(key, name, path) of all of them; some may come twice."""
-    for key in FACTORIES:
-        table = tables.get(key)
+    named = {key: tables.get(key) for key in FACTORIES}
+    if isinstance(network := tables.get("network"), Mapping):
+        named |= {f"network.{key}": table for key, table in network.items()}
+    for key, table in named.items():
         if not isinstance(table, Mapping):
             continue
         if isinstance(factory := table.get("factory"), str):

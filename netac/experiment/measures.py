@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from netac.agents.distributions import choose
 from netac.agents.parameters import Layout
 from netac.agents.policies import LogLinear
+from netac.comm.exchange import SECONDS
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 from netac.experiment.build import Setting
 from netac.utils.errors import RunError
@@ -34,6 +35,16 @@ def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:
                 squares[first:first + ROWS] = np.square(x[first:first + ROWS] - mean).sum(axis=1)
             errors[name] = float(squares.mean())
     return {"consensus_error": sum(errors.values()), **{f"consensus_error_{name}": e for name, e in errors.items()}}
+
+
+def conditions(columns: Sequence[str], told: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The columns of the network's conditions: means over all agents, and of simulated time the latest agent's.
+
+    Args:
+        told: (N,) of all agents, as far as there is something to tell.
+    """
+    return {name: float((np.max if name == SECONDS else np.mean)(told[name])) if name in told else 0.0
+            for name in columns}
 
 
 def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:

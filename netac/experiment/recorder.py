@@ -26,7 +26,7 @@ from netac.experiment import diagnostics, fingerprint
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.description import Interface, by_name, columns_of, describe
-from netac.experiment.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, disagreement, exact_measures
+from netac.experiment.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, conditions, disagreement, exact_measures
 from netac.experiment.run_result import RunResult, load_result
 from netac.experiment.summary import summarize
 from netac.experiment.writers import RowWriter, TableWriter, TensorBoardWriter
@@ -91,7 +91,7 @@ class Recorder:
         self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         self._metrics = TableWriter(
-            METRICS, COLUMNS + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
+            METRICS, COLUMNS + parts.network.columns + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
         self._evaluation: PeriodicEvaluation | None = None
         self._evaluations: TableWriter | None = None
         self._writers = list(self._needed())
@@ -148,10 +148,10 @@ class Recorder:
 
     def log(self, iteration: int) -> None:
         """One row of metrics.csv, and those of diagnostics.csv where the algorithm reports."""
-        flat, averages = self._parameters(), self._averages.take_row()
-        if flat is None:
+        flat, averages, told = self._parameters(), self._averages.take_row(), self.parts.network.told()
+        if flat is None or told is None:
             return
-        row = self.metrics(iteration, flat, averages)
+        row = self.metrics(iteration, flat, {**averages, **conditions(self.parts.network.columns, told)})
         self.shown = "" if row["reward"] is None else f"reward {row['reward']:.4g}"
         self._write(METRICS, row)
         if diagnostics.reported(self.parts):
@@ -163,7 +163,7 @@ class Recorder:
 
         Args:
             flat: all agents' parameters (N, D).
-            averages: the columns of rewards and episodes.
+            averages: the columns of rewards, episodes and the network's conditions.
         """
         setting, ledger = self.parts.setting, self.parts.ledger
         return {"iteration": iteration, "env_steps": ledger.samples, **averages, **disagreement(flat, setting.layout),
@@ -236,10 +236,11 @@ class Recorder:
             from netac.experiment.periodic_evaluation import told as told_of
             self._evaluation.close()
             told, evaluations = told_of(self._evaluations.rows), self._evaluations.by_column()
-        flat, wire = self._parameters(), self._wire()
-        if flat is None:
+        flat, wire, network = self._parameters(), self._wire(), parts.network.told()
+        if flat is None or network is None:
             return None
-        summary = summarize(parts, flat, self._averages, wire, seconds, told)
+        happened = conditions(parts.network.columns, network)
+        summary = summarize(parts, flat, self._averages, wire, seconds, told, happened)
         if self.folder is not None:
             write_summary(self.folder, summary)
             return load_result(self.folder)

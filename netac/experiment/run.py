@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -146,9 +147,23 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
                              "which only one end hears the other", key="topology",
                              found=setting.topology.spec.get("path", setting.topology.name), valid=(
                                  'an undirected topology, as "exponential", or algorithm.name = "cppo"'))
+        return _with_conditions(setting, comm.size if comm else processes)
     except InputError as error:
         raise source.located(error) from error.__cause__
-    return setting
+
+
+def _with_conditions(setting: Setting, processes: int) -> Setting:
+    """The setting with what a user should know of the network's conditions, and what these take.
+
+    They are made here to see whether they can be; a launch makes them again.
+    """
+    table = setting.experiment.network
+    if setting.model.has_trainer or not table.conditions:
+        unused = ("a trainer's messages have no conditions: [network] has no effect",) * bool(table.conditions)
+        return replace(setting, network_notes=unused)
+    made = table.make(setting.topology, setting.experiment.iterations)
+    notes = tuple(dict.fromkeys(note for condition in made for note in condition.notes))
+    return replace(setting, network_notes=notes, sizes=budget.with_conditions(setting, made, processes))
 
 
 def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool) -> RunResult | None:

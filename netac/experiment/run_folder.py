@@ -23,6 +23,7 @@ from netac.utils.errors import InputError
 from netac.utils.files import atomic_write, cannot_write, clear_temporaries, make_run_folder, refuse_link
 from netac.utils.progress import note
 
+NETWORK = "network"
 LENGTH = "iterations"     # may grow when a run goes on
 FREE = ("tensorboard", "allow_mixed_hosts", "allow_changed_files", "patience")     # may change when it goes on
 LOCKING_UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -236,7 +237,10 @@ def _filled(theirs: dict[str, Any], mine: dict[str, Any], defaults: dict[str, An
     """
     filled = defaults | theirs
     for key, options in defaults.items():
-        if isinstance(options, dict):
+        if key == NETWORK:                  # a table of tables, where what is not named is off
+            filled[key] = {name: options.get(name, {}) | table if isinstance(table, dict) else table
+                           for name, table in theirs.get(key, {}).items()}
+        elif isinstance(options, dict):
             one, other = mine[key], theirs.get(key, {})
             same = isinstance(other, dict) and all(one.get(kind) == other.get(kind) for kind in ("name", "factory"))
             filled[key] = options | other if same else theirs.get(key)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, InstanceOf
 
+from netac.experiment.network_table import Conditions
 from netac.utils.errors import InputError
 from netac.utils.options import Options
 from netac.utils.plugins import BuiltIn, Factory
@@ -107,6 +108,8 @@ class Experiment(Options):
         "the network of R, as in policy; without a name or factory the critic's, but for the options given and with a "
         "hidden layer"))
     normalise: Normalise = Field(Normalise(), description="the table [normalise], for networks")
+    network: InstanceOf[Conditions] = Field(Conditions(), description=(
+        "what happens to messages between neighbours, the table [network]: netac list conditions"))
     algorithm: InstanceOf[BuiltIn] = Field(description="a name, or the table [algorithm] with a name and options")
     log_every: int = Field(10, ge=1, le=10**12, description="iterations between rows of metrics.csv, >= 1")
     checkpoint_every: int = Field(1000, ge=1, le=10**12, description="iterations between checkpoints, >= 1")
@@ -133,7 +136,9 @@ class Experiment(Options):
     def tables(self) -> dict[str, Any]:
         """The experiment as plain tables, as a TOML file holds them: what is not set is left out."""
         keys = {key: getattr(self, key) for key in type(self).model_fields}
-        return without_none({key: value.table() if hasattr(value, "table") else value for key, value in keys.items()})
+        tables = {key: value.table() if hasattr(value, "table") else value for key, value in keys.items()
+                  if key != "network" or value.conditions}
+        return without_none(tables)
 
 
 def without_none(table: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ OPTIONAL_PACKAGES = ("torch", "gymnasium", "pettingzoo", "mpe2", "gymnasium_robo
 
 
 def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.ndarray, seconds: float,
-              evaluations: Mapping[str, Any]) -> dict[str, Any]:
+              evaluations: Mapping[str, Any], conditions: Mapping[str, float]) -> dict[str, Any]:
     """The summary of a run.
 
     Args:
@@ -33,6 +33,7 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
         wire: messages and bytes that processes have sent each other, (2,).
         seconds: spent iterating.
         evaluations: what evaluations during training came to.
+        conditions: what has happened to messages.
     """
     setting, experiment, ledger = parts.setting, parts.setting.experiment, parts.ledger
     traffic = ledger.logical()
@@ -50,6 +51,8 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
         "wall_seconds": seconds, "iterations_per_second": experiment.iterations / seconds,
         "runs_at_a_time": int(os.environ.get(RUNS_AT_A_TIME, "1")),
         **averages.final_episodes(), **evaluations}
+    if experiment.network.conditions and not setting.model.has_trainer:
+        summary |= {"network": experiment.network.table(), **conditions}
     if efficient := getattr(setting.environment, "efficient", None):
         summary["efficient"] = efficient(averages.rewards.last)
     if setting.mdp is not None:

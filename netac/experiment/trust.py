@@ -129,8 +129,9 @@ def names_code(tables: Mapping[str, Any]) -> bool:
             return any(map(python, value.values() if isinstance(value, Mapping) else value))
         return isinstance(value, str) and value.lower().endswith(".py")
 
+    own = network.values() if isinstance(network := tables.get("network"), Mapping) else ()
     return python(tables.get("topology")) or any(isinstance(table, Mapping) and "factory" in table
-                                                 for table in tables.values())
+                                                 for table in (*tables.values(), *own))
 
 
 def _is_plain(value: Any) -> bool:

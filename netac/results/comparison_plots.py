@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.results.comparison import Shown
-from netac.results.curves import AXES, BYTES, SECONDS, thin
+from netac.results.curves import AXES, BYTES, NETWORK, SECONDS, thin
 from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
@@ -26,10 +26,10 @@ def plot_comparisons(shown: Sequence[Shown], file: str | Path) -> None:
     """Draw comparisons, below each other if there are several.
 
     Reward against iterations (unless those of some algorithms are many times as long as those of others), against joint
-    samples, against bytes sent by an agent where those were counted, and against seconds where runs had the machine to
-    themselves; the return of evaluations; the share of efficient runs.  Lines are interquartile means over seeds, bands
-    their 95 % bootstrap intervals.  The panel of samples ends where every algorithm got to, where `comparison.csv`
-    compares them.
+    samples, against bytes sent by an agent where those were counted, against seconds where runs had the machine to
+    themselves, and against simulated seconds where the network has a clock; the return of evaluations; the share of
+    efficient runs. Lines are interquartile means over seeds, bands their 95 % bootstrap intervals. The panel of samples
+    ends where every algorithm got to, where `comparison.csv` compares them.
 
     Args:
         shown: what to draw.
@@ -58,6 +58,7 @@ def _panel_names(shown: Shown) -> list[str]:
     found.append("env_steps")
     found += [BYTES] if all(BYTES in curve and (curve[BYTES] > 0).any() for curve in curves) else []
     found += [SECONDS] if all(SECONDS in curve for curve in curves) else []
+    found += [NETWORK] if any(NETWORK in curve for curve in curves) else []
     found += ["evaluation"] if shown.evaluations else []
     return found + (["efficient"] if shown.efficient else [])
 
@@ -68,7 +69,7 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     for name, curve in shown.curves.items():
         label = f"{as_label(name.upper())} ({counted(len(curve['reward']), 'seed')})"
         for axis, panel in axes.items():
-            if axis not in (*AXES, BYTES, SECONDS):
+            if axis not in (*AXES, BYTES, SECONDS, NETWORK) or axis not in curve:
                 continue
             part = np.ones(len(curve["env_steps"]), dtype=bool)
             if axis in ("env_steps", BYTES):
@@ -78,9 +79,10 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     for name, curve in shown.evaluations.items():
         draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1])
     samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
-    for axis, words in {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training"}.items():
-        if axis in axes:
-            finish(axes[axis], words, "reward", whole=axis != SECONDS)
+    words = {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training",
+             NETWORK: "simulated seconds of the network"}
+    for axis in words.keys() & axes.keys():
+        finish(axes[axis], words[axis], "reward", whole=axis in AXES)
     if BYTES in axes:
         axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=LABELS["reward"])
     if "evaluation" in axes:

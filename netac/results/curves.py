@@ -14,6 +14,7 @@ Curve = Mapping[str, np.ndarray]
 AXES = ("iteration", "env_steps")
 BYTES = "bytes"                     # sent per agent, of all purposes: a third axis where runs have counted them
 SECONDS = "seconds"                 # of training: a fourth, where runs had the machine to themselves
+NETWORK = "network_seconds"         # of simulated time: a fifth, where a run's network has a clock
 
 
 def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
@@ -23,8 +24,8 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     others are interpolated linearly at all logged iterations of the range they share.
 
     Returns:
-        "iteration", "env_steps" and, if all runs have them, "bytes" and "seconds" of shape (points,), the column of
-        shape (runs, points).
+        "iteration", "env_steps" and, if all runs have them, "bytes", "seconds" and "network_seconds" of shape
+        (points,), the column of shape (runs, points).
 
     Raises:
         ValueError: no run, or the runs share no iteration.
@@ -49,8 +50,9 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     purposes = {name for curve in curves for name in curve if name.startswith("bytes_")}
     if purposes and all(name in curve for name in purposes for curve in curves):
         stacked[BYTES] = sum(on_grid(name).mean(axis=0) for name in sorted(purposes))
-    if all(SECONDS in curve for curve in curves):
-        stacked[SECONDS] = on_grid(SECONDS).mean(axis=0)
+    for name in (SECONDS, NETWORK):
+        if all(name in curve for curve in curves):
+            stacked[name] = on_grid(name).mean(axis=0)
     return stacked
 
 
@@ -96,5 +98,5 @@ def thin(curve: Curve, points: int = 150) -> dict[str, np.ndarray]:
     ends = np.unique(np.linspace(0, len(drawn) - 1, points + 1).astype(int)[1:])
     ends = ends[np.diff(drawn[ends], prepend=0.0) > 0]
     edges = np.concatenate([[0.0], drawn[ends]])
-    return {name: values[ends] if name in (*AXES, BYTES, SECONDS) else interval_means(drawn, values, edges)
+    return {name: values[ends] if name in (*AXES, BYTES, SECONDS, NETWORK) else interval_means(drawn, values, edges)
             for name, values in curve.items()}

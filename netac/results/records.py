@@ -27,7 +27,9 @@ _SUMMARY: dict[str, tuple[tuple[type, ...], str]] = {     # what summary.json sa
     **dict.fromkeys(("agents", "processes", "seed", "iterations", "runs_at_a_time"), _WHOLE),
     **dict.fromkeys(("env_steps", "final_reward", "consensus_error", "messages_per_agent", "bytes_per_agent",
                      "wall_seconds", "iterations_per_second", "J", "episode_return"), _NUMBER),
-    "efficient": ((bool,), "true or false"), "versions": ((dict,), "a table"), "kernels": ((dict,), "a table")}
+    **dict.fromkeys(("lost", "delayed", "compressed_bits", "network_seconds"), _NUMBER),
+    "efficient": ((bool,), "true or false"),
+    **dict.fromkeys(("network", "versions", "kernels"), ((dict,), "a table"))}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Found:
+class Search:
     """The outcome of a search.
 
     Args:
@@ -43,7 +43,7 @@ class Found:
     states: int
 
 
-def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: int = MOST_STATES) -> Found:
+def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: int = MOST_STATES) -> Search:
     """Two disjoint nonempty sets in which all agents but `exceptions` of both together hear at most k outside of their
     set, and in each at least one that is no exception.
 
@@ -55,23 +55,23 @@ def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: i
     """
     graph = _Masks.of(hears)
     if graph.n < 2:
-        return Found(None, True, 0)
+        return Search(None, True, 0)
     exceptions, looked_at = min(exceptions, graph.n - 2), 0
     if comb(graph.n, exceptions) * (graph.n - exceptions) > most:
-        return Found(None, False, 0)
+        return Search(None, False, 0)
     waiting = _States.roots(graph, exceptions)
     while len(waiting):
         states, waiting = waiting.split()
         looked_at += len(states)
         if looked_at > most:
-            return Found(None, False, looked_at)
+            return Search(None, False, looked_at)
         states, deficit, other = _promising(states, graph, k)
         closed = (deficit <= 0).all(axis=1)
         if closed.any():
             first = int(closed.argmax())
-            return Found((_members(states.inside[first]), _members(other[first])), True, looked_at)
+            return Search((_members(states.inside[first]), _members(other[first])), True, looked_at)
         waiting = waiting.joined(_branches(states, graph, k))
-    return Found(None, True, looked_at)
+    return Search(None, True, looked_at)
 
 
 def annealed_closed_sets(hears: np.ndarray, k: int) -> Pair | None:

@@ -112,6 +112,6 @@ def _choices(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     value = field.default
-    if field.is_required() or value is None or isinstance(value, Options):
+    if field.is_required() or value is None or hasattr(value, "table"):
         return ""
     return f"[{json.dumps(value)}]"

@@ -16,7 +16,7 @@ from support.variants import fingerprint
 import netac
 from netac import topology
 from netac.comm import checkpoints
-from netac.comm.conditions import Condition, Exchange
+from netac.comm.exchange import Condition, Exchange
 from netac.comm.ledger import Ledger
 from netac.comm.network import Network
 from netac.comm.placement import Placement
@@ -32,7 +32,6 @@ class Watching(Condition):
     """Changes nothing; remembers what it was shown, by the order of the calls."""
 
     def __init__(self, calls: list | None = None, name: str = ""):
-        self.rows: dict[str, np.ndarray] = {}
         self.calls, self.name = [] if calls is None else calls, name
 
     def depart(self, exchange: Exchange) -> None:
@@ -45,9 +44,6 @@ class Watching(Condition):
 
 class Wider(Condition):
     """Messages carry one number more, the sender's place, which is taken off where they arrive."""
-
-    def __init__(self):
-        self.rows: dict[str, np.ndarray] = {}
 
     def depart(self, exchange: Exchange) -> None:
         exchange.sent = np.column_stack([exchange.sent, exchange.agents])
@@ -76,7 +72,7 @@ def effective(W: np.ndarray, watching: Watching) -> np.ndarray:
 def test_a_condition_that_changes_nothing_changes_no_bit(name, monkeypatch):
     expected = fingerprint(netac.run(variants.experiment(name)))
     monkeypatch.setattr("netac.experiment.build.Network",
-                        lambda *parts, seed: Network(*parts, conditions=[Watching(), Wider()], seed=seed))
+                        lambda *parts: Network(*parts[:4], [Watching(), Wider()], parts[5]))
     assert fingerprint(netac.run(variants.experiment(name))) == expected
 
 
@@ -119,8 +115,8 @@ def test_what_a_condition_keeps_is_that_of_the_round():
             last[k] = x
             expected = np.diag(np.diag(W)) @ x + (W - np.diag(np.diag(W))) @ sent
             assert np.allclose(through.mix(t, x), expected, rtol=0, atol=1e-14)
-    assert set(through.rows) == {"network0_last0", "network0_last1"}
-    assert through.rows["network0_last1"].shape == (6, 4)
+    assert set(through.rows) == {"network_0_last0", "network_0_last1"}
+    assert through.rows["network_0_last1"].shape == (6, 4)
 
 
 def test_what_is_not_sent_is_not_counted_and_what_is_sent_at_its_size():
@@ -184,7 +180,7 @@ def test_draws_depend_on_seed_condition_iteration_and_link_alone():
     off = links.row != links.col
     way = dict(zip(zip(links.row[off].tolist(), links.col[off].tolist(), strict=True), first.drawn[2], strict=True))
     assert all(way[i, j] == way[j, i] for i, j in way)
-    assert np.array_equal(pair_uniforms(0, Purpose.NETWORK, (0, 0, 0), np.array([2]), np.array([3])),
+    assert np.array_equal(pair_uniforms(0, Purpose.NETWORK, (0, 0, 0, 0), np.array([2]), np.array([3])),
                           first.drawn[0][(links.row[off] == 2) & (links.col[off] == 3)])
 
 

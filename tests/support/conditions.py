@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netac.comm.conditions import Condition, Exchange
+from netac.comm.exchange import Condition, Exchange
 from netac.comm.network import Network
 from netac.experiment import build
 from support import neural_variants, variants
@@ -21,7 +21,6 @@ class Loss(Condition):
     """
 
     def __init__(self, both_ways: bool = True):
-        self.rows: dict[str, np.ndarray] = {}
         self._both_ways, self._asked = both_ways, 0
 
     def arrive(self, exchange: Exchange) -> None:
@@ -31,15 +30,12 @@ class Loss(Condition):
     def state(self) -> dict[str, np.ndarray]:
         return {"asked": np.array(self._asked)}
 
-    def restore(self, state) -> None:
+    def restore(self, state, rows) -> None:
         self._asked = int(state["asked"])
 
 
 class Smoothing(Condition):
     """Agents send the average of this message and the last one in the same round of an iteration."""
-
-    def __init__(self):
-        self.rows: dict[str, np.ndarray] = {}
 
     def depart(self, exchange: Exchange) -> None:
         name, now = f"last{exchange.round}", exchange.sent.copy()
@@ -54,13 +50,12 @@ class Skipping(Condition):
     """
 
     def __init__(self, threshold: float):
-        self.rows: dict[str, np.ndarray] = {}
         self._threshold = threshold
 
     def depart(self, exchange: Exchange) -> None:
         last = self.rows.setdefault(f"told{exchange.round}", np.full_like(exchange.sent, np.inf))
         exchange.sends = np.abs(exchange.sent - last).max(axis=1) > self._threshold
-        exchange.nbytes = exchange.nbytes // 2
+        exchange.bits = exchange.bits // 2
         last[exchange.sends] = exchange.sent[exchange.sends]
 
     def arrive(self, exchange: Exchange) -> None:
@@ -84,9 +79,6 @@ def median(exchange: Exchange) -> np.ndarray:
 class Median(Condition):
     """The median takes the place of the average."""
 
-    def __init__(self):
-        self.rows: dict[str, np.ndarray] = {}
-
     def arrive(self, exchange: Exchange) -> None:
         exchange.mix = median
 
@@ -108,7 +100,7 @@ def experiment(name: str) -> dict[str, Any]:
 @contextmanager
 def under(conditions: str):
     """Networks that are built meanwhile have these conditions."""
-    def network(matrix, placement, ledger, comm=None, seed=0):
+    def network(matrix, placement, ledger, comm=None, conditions=(), seed=0):
         return Network(matrix, placement, ledger, comm, conditions=made, seed=seed)
 
     made: Sequence[Condition] = CONDITIONS[conditions.split()[-1]]()

@@ -188,7 +188,8 @@ def evidence(k: int, b: Rollout, agents: RolloutAgents, network: Network) -> Evi
     settings, critics = agents.settings, agents.critics
     r, T, E = b.r, *b.done.shape
     if settings.reward == "consensus":
-        r = network.mix(k, np.ascontiguousarray(r.reshape(-1, T * E)), settings.reward_rounds).reshape(-1, T, E)
+        r = network.mix(k, np.ascontiguousarray(r.reshape(-1, T * E)), settings.reward_rounds,
+                        "rewards").reshape(-1, T, E)
     judged = critics.judge(b, r)
     A = judged.advantages
     if settings.reward == "model":
@@ -296,7 +297,7 @@ def _mixed(k: int, e: Evidence, agents: RolloutAgents, network: Network, old: np
 def shared_statistics(k: int, network: Network, statistics: np.ndarray, settings: NetworkedRollouts,
                       rounds: int = 1) -> np.ndarray | float:
     """What mixing moves the statistics by, (n, 3), by which values are normalised; 0 where they are not."""
-    return network.mix(k, statistics, rounds) - statistics if settings.value_normalisation else 0.0
+    return network.mix(k, statistics, rounds, "statistics") - statistics if settings.value_normalisation else 0.0
 
 
 def mixture(k: int, network: Network, rounds: int) -> np.ndarray:

@@ -103,6 +103,8 @@ def mix_moments(k: int, agents: RolloutAgents, network: Network, rounds: int) ->
     """Turn Adam's moments of what is mixed into their mixture, in place."""
     held = agents.optimizer.moments(agents.parameters.shared.shape[1])
     ends = np.cumsum([each.shape[1] for each in held])
-    mixed = network.mix(k, np.concatenate(held, axis=1), rounds)
+    mixed = network.mix(k, np.concatenate(held, axis=1), rounds, "moments")
     for each, mixture_of_it in zip(held, np.split(mixed, ends[:-1], axis=1), strict=True):
         each[:] = mixture_of_it
+    for second in held[1::2]:
+        np.maximum(second, 0.0, out=second)                  # means of squares, whatever the network made of them

@@ -55,7 +55,8 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
             b = sampler.sample(x.theta, N_k, feed=SECOND) if served is None else served
             if served is None or k == 0:
                 r_hat = mdac.team_reward(t, b, sampler, network, settings)
-            z = network.mix(t, np.ascontiguousarray(n * policy.score_products(x.theta, b, h)), settings.inner_rounds)
+            products = np.ascontiguousarray(n * policy.score_products(x.theta, b, h))
+            z = network.mix(t, products, settings.inner_rounds, "z")
             residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
             h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
         x.theta += alpha * h

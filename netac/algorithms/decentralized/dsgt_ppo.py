@@ -47,7 +47,7 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
     x, steps = agents.parameters, Steps.of(settings, times.stop, agents.parameters)
     for turn in turns(agents, sampler, network, times):                     # pi_k, r_i and A_i
         for g in turn.directions:                                           # of the unmixed x, which is W_k x then
-            x["y"][:] = network.mix(turn.k, x["y"])                         # W_k y
+            x["y"][:] = network.mix(turn.k, x["y"], what="y")               # W_k y
             x.add(*steps.along(turn.k, tracked(x, *g)))                     # y_i and x_i
         turn.close()
         yield

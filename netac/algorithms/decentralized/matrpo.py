@@ -84,7 +84,7 @@ def iterations(agents: RolloutAgents, sampler: GameSampler, network: Network, se
         for sweep in range(settings.sweeps):
             if sweep:
                 L[:] = kept(policy.log_prob(x.theta, samples, keep=False) - measured.old, b.active)
-                network.post(k, L, sums=True)
+                network.post(k, L, "ratios", sums=True)
                 around[:], d = network.wait(), neighbours(k, b, network)
                 p += rho / 2 * (d * L - around)                             # p_i
             t = (d * L + around) / 2                                        # t_i

@@ -84,11 +84,11 @@ def critic_phase(agents: NetworkedAgents, sampler: Sampler, network: Network, se
         samples = sampler.sample(x.theta, N_c if alone else N_c * settings.critic_rounds, feed=RUNNING)
         omega = x.omega.copy()
         for b in repeat(samples, settings.critic_rounds) if alone else samples.parts(N_c * sampler.games):
-            network.post(t, omega)
+            network.post(t, omega, "omega")
             delta = b.r + gamma * V.next(omega, b) - V(omega, b)
             step = beta * mean.omega(V.gradient(omega, b, delta))
             omega = network.wait() + step
-        x.omega[:] = network.mix(t, omega, settings.mixing_rounds)
+        x.omega[:] = network.mix(t, omega, settings.mixing_rounds, "omega")
         return samples if alone else None
 
     return phase
@@ -99,4 +99,4 @@ def team_reward(t: int, b: Batch, sampler: Sampler, network: Network, settings: 
     r = b.r
     if settings.reward_noise:
         r = r * (1.0 + settings.reward_noise * sampler.privacy_noise(r.shape[1]))
-    return network.mix(t, np.ascontiguousarray(r), settings.reward_rounds)
+    return network.mix(t, np.ascontiguousarray(r), settings.reward_rounds, "rewards")
