@@ -56,7 +56,7 @@ class _RunHelp(click.Command):
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from netac import topology
-        from netac.experiment import schema
+        from netac.experiment import network_table, schema
         from netac.utils import plugins
         from netac.utils.options import document
 
@@ -85,10 +85,12 @@ class _RunHelp(click.Command):
                     document(schema.UserEnvironment))
         section("[normalise], for networks", document(schema.Normalise))
         section("[network], conditions of the network: a table of options, or a value of the first one; true, false",
-                [(name, plugins.first_line(plugins.module(schema.CONDITIONS, name, "condition")))
-                 for name in plugins.module_names(schema.CONDITIONS)])
-        for name in plugins.module_names(schema.CONDITIONS):
-            section(f"network.{name}", document(plugins.module(schema.CONDITIONS, name, "condition").Settings))
+                [*((name, plugins.first_line(plugins.module(network_table.CONDITIONS, name, "condition")))
+                   for name in plugins.module_names(network_table.CONDITIONS)),
+                 ("(your name)", "{ factory, kwargs }: a condition of your own"),
+                 (network_table.INSECURE, "true: more liars may be than the graph and the way of mixing bear [false]")])
+        for name in plugins.module_names(network_table.CONDITIONS):
+            section(f"network.{name}", document(plugins.module(network_table.CONDITIONS, name, "condition").Settings))
         for package, what in ((schema.ENVIRONMENTS, "env"), (schema.ALGORITHMS, "algorithm")):
             for name in plugins.module_names(package):
                 module = plugins.module(package, name, what)
@@ -342,7 +344,7 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
 def list_command(what: str | None) -> None:
     """What there is: algorithms, envs, networks, topologies, weights, conditions of the network, theory experiments."""
     from netac import theory, topology
-    from netac.experiment import schema
+    from netac.experiment import network_table, schema
     from netac.utils import plugins
 
     def described(*packages: str) -> list[tuple[str, str]]:
@@ -353,7 +355,7 @@ def list_command(what: str | None) -> None:
              "networks": lambda: described(schema.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
              "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()],
-             "conditions": lambda: described(schema.CONDITIONS),
+             "conditions": lambda: described(network_table.CONDITIONS),
              "theory": lambda: described(theory.PACKAGE)}
     for kind in [what] if what else kinds:
         _print_table(kind, kinds[kind]())

@@ -109,8 +109,8 @@ class Past:
         lost: (N,) how many of its messages were lost, over all links.
         sent: (N, D) when each sent what is kept; message k is at place k modulo D.
         messages: (N D, W) what it sent, agent by agent.
-        newest: (C,) the number of the newest message that has been read over each link, -1: none, as of an agent's own
-            link.
+        newest: (C,) the number of the newest message that has been read over each link; -1: none that is kept, or the
+            link of an agent with itself.
     """
 
     done: np.ndarray
@@ -171,7 +171,7 @@ class _Listed:
     Attributes:
         link, number: (M,).
         place: (M,) in the arrays of `_by_number`.
-        none: the heads of links over which nothing has been read that is still kept.
+        none: the heads of links over which nothing has been read that is kept.
         head, last: (C,) the first and the last message of each link.
     """
 
@@ -250,7 +250,7 @@ def _list(wiring: Wiring, past: Past, beat: Beat) -> _Listed:
     number[head] = past.newest
     width = depth + beat.times.shape[1]
     place = number + (speaker * width - (done - depth)[speaker])[link]
-    none = head[past.newest < kept]
+    none = head[past.newest < 0]
     place[none] = 0
     return _Listed(link, number, place, none, head, last)
 

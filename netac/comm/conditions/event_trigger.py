@@ -1,0 +1,68 @@
+"""Agents send only what has changed by more than a threshold since they sent it last; others use what they heard last.
+
+Agent i sends x_i(t) where, with s_i the value that it sent last, there is none yet or
+
+    max_k |x_ik - s_ik| > threshold / (t + 1)^decay     (times max_k |x_ik| if `relative`)
+
+and what is mixed is W_ii x_i + sum over j of W_ij y_ij, y_ij the last x_j that i has received, x_i where there is none:
+also where messages get lost.  s and y are kept for each kind of value, whichever round of an iteration it is in.  An
+agent without a listener sends nothing.  Over a link that is new in the graph nothing arrives until the speaker sends.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from netac.comm.conditions._memory import use_last_heard
+from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
+from netac.utils.options import Options
+
+
+class Settings(Options):
+    """Options of `event-trigger`."""
+
+    threshold: float = Field(ge=0, allow_inf_nan=False, description="largest change that is not sent, at least 0")
+    relative: bool = Field(False, description="whether it is a multiple of the largest |x_ik|")
+    decay: float = Field(0.0, ge=0, le=100, allow_inf_nan=False, description=(
+        "the power of 1 / (t + 1) with which it shrinks, at least 0"))
+
+
+class EventTrigger(Condition):
+    """The module's equations."""
+
+    phase, keeps = Phase.SEND, (1.0, 1.0)
+    notes = ("agents go on with what they heard last (network.event-trigger), so that consensus does not keep the mean "
+             "of what is mixed: it drifts",)
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._says = np.empty((0, 0))       # what would be sent in the exchange that is under way
+
+    def depart(self, exchange: Exchange) -> None:
+        """Send what is news."""
+        x, chosen = exchange.sent, self._settings
+        W, kept = x.shape[1], self._sent(exchange)
+        bound = chosen.threshold / (exchange.t + 1.0) ** chosen.decay
+        most = bound * np.abs(x).max(axis=1) if chosen.relative else bound
+        known = np.abs(x - kept[:, :W]).max(axis=1) <= most            # false where a number is none
+        listened_to = exchange.plan.degrees[exchange.agents.start:exchange.agents.stop] > 0
+        exchange.sends = exchange.sends & listened_to & ~((kept[:, W] > 0) & known)
+        self._says = x
+
+    def arrive(self, exchange: Exchange) -> None:
+        """Keep what was sent, by what other conditions left of it, and what has come; use the last."""
+        went, kept = exchange.sends, self._sent(exchange)
+        kept[went, :-1] = self._says[went]
+        kept[went, -1] = 1.0
+        use_last_heard(self, exchange)
+
+    def _sent(self, exchange: Exchange) -> np.ndarray:
+        """(n, W + 1): s, and whether there is one."""
+        n, W = exchange.sent.shape
+        return self.rows.setdefault(f"sent_{exchange.what}", np.zeros((n, W + 1), exchange.sent.dtype))
+
+
+def make(settings: Settings, around: Surroundings) -> EventTrigger:
+    """The condition."""
+    return EventTrigger(settings)
