@@ -307,7 +307,10 @@ def _course(squares: list[np.ndarray], predicted: np.ndarray) -> Course:
 
 
 def _slope(course: np.ndarray) -> float:
-    """The factor of a round by least squares of the logarithm, over what lies between `SLOPE` and the end; NaN if it never settles."""
+    """The factor of a round by least squares of the logarithm, over what lies between `SLOPE` and the end.
+
+    NaN if it never gets there.
+    """
     late = np.flatnonzero(course <= SLOPE)
     if len(late) < 2:
         return float("nan")

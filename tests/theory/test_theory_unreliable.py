@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netac.theory import Lab, _moments, _unreliable_runs, unreliable_consensus
+from netac.theory import _moments, _unreliable_runs, unreliable_consensus
 from netac.theory._condition_networks import copies, network_of
 from netac.theory._moments import Losses, OneActs
 from netac.theory._unreliable_runs import Size
+from netac.theory.unreliable_consensus import Done
 from netac.topology import load
 
 GRAPHS = [("path", 2), ("path", 3), ("star", 4), ("ring", 4)]
@@ -163,41 +165,64 @@ def test_copies_are_a_graph_many_times_over_each_with_its_own_losses():
 
 # --- claims can fail -----------------------------------------------------------------------------------
 
-def verdicts(monkeypatch, **changes) -> dict[str, str]:
-    """Of a small form, with parts of the predictions replaced."""
-    monkeypatch.setattr(unreliable_consensus, "QUICK", ((({"name": "grid"}, 6),), Size(150, 6)))
-    monkeypatch.setattr(_unreliable_runs, "PATIENCE", 2500)
-    for name, value in changes.items():
-        place, _, attribute = name.rpartition("__")
-        monkeypatch.setattr(getattr(_moments, place) if place else _moments, attribute, value)
-    lab = Lab(quick=True)
-    monkeypatch.setattr(unreliable_consensus, "LAZY", (({"name": "ring"}, 4), (
-        {"name": "ring", "weights": "lazy-metropolis"}, 4)))
-    return {claim.says: claim.verdict for claim in unreliable_consensus.experiment(lab).claims}
+GRID, SIZE = ({"name": "grid"}, 6), Size(150, 6)
+NONE = Done([], [], [], [], [], 0.4)
 
 
-def failing(found: dict[str, str]) -> set[str]:
-    return {says for says, verdict in found.items() if verdict in ("FAILS", "NOT REFUTED")}
+def of_losses():
+    losses = [_unreliable_runs.lossy((*GRID, p, both), SIZE, 0) for p, both in (
+        (0.0, True), (0.5, True), (0.5, False))]
+    return unreliable_consensus._of_losses(replace(NONE, losses=losses, sums=[
+        _unreliable_runs.summed((*GRID, 0.5), 4, 0)]))
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({}, []),
-    ({"Losses__moments": lambda self, Y: self.mean @ Y @ self.mean}, ["losses: the mean square of"]),
-    ({"Losses__drift": property(lambda self: 0.02 * (np.eye(len(self.W)) - 1.0 / len(self.W)))}, ["drift is tr"]),
-    ({"OneActs__limit": property(lambda self: np.full(len(self.p), 1.0 / len(self.p)))},
-     ["weighted mean", "whoever is slow"]),
-    ({"limit_of_delay": lambda W, d: np.full(len(W), 1.0 / len(W))}, ["1 + d (1 - W_ii)", "do not move"]),
-    ({"settling": lambda A, n: 0.8}, ["second modulus"])])
-def test_wrong_predictions_fail(monkeypatch, changes, said):
-    wrong = failing(verdicts(monkeypatch, **changes))
-    assert all(any(part in claim for claim in wrong) for part in said)
-    assert bool(wrong) == bool(said)
+def of_delays():
+    ring = {"name": "ring"}
+    delays = [_unreliable_runs.late((spec, n, 3), 4, 0) for spec, n in (
+        GRID, (ring, 6), (ring | {"weights": "lazy-metropolis"}, 6))]
+    drawn = [_unreliable_runs.late_at_random((*GRID, most), SIZE, 0) for most in (1, 3)]
+    return unreliable_consensus._of_delays(replace(NONE, delays=delays, at_random=drawn))
 
 
-@pytest.mark.parametrize(("table", "said"), [
-    ({"loss": {"probability": 0.2, "both_ways": False}}, ["keep the mean", "losses: the mean square"])])
-def test_a_network_that_loses_otherwise_fails(monkeypatch, table, said):
+def of_clocks():
+    clocks = [_unreliable_runs.asynchronous((*GRID, slow), SIZE, 0) for slow in (False, True)]
+    return unreliable_consensus._of_clocks(replace(NONE, clocks=clocks))
+
+
+def failing(claims) -> list[str]:
+    return [claim.says for claim in claims if not claim.passes]
+
+
+@pytest.mark.parametrize("claims", [of_losses, of_delays, of_clocks])
+def test_claims_hold_on_a_small_graph_too(claims):
+    wrong = failing(claims())
+    assert [says for says in wrong if "lazy" not in says] == []         # by half they are sooner for longer delays
+
+
+@pytest.mark.parametrize(("claims", "where", "wrong", "said"), [
+    (of_losses, (Losses, "moments"), lambda self, Y: self.mean @ Y @ self.mean, ["the mean square of random"]),
+    (of_losses, (Losses, "drift"), property(lambda self: 0.02 * (np.eye(6) - 1.0 / 6)), ["that drift is tr"]),
+    (of_losses, (Losses, "drift_bound"), lambda self, squares: 1e-3, ["and at most"]),
+    (of_losses, (Losses, "mean"), property(lambda self: self.W), ["worst start", "the mean square of random"]),
+    (of_losses, (_unreliable_runs, "_mass"), lambda network: np.zeros(5), ["add up to what was put in"]),
+    (of_delays, (_moments, "limit_of_delay"), lambda W, d: np.full(6, 1.0 / 6), ["1 + d (1 - W_ii)", "do not move"]),
+    (of_delays, (_moments, "settling"), lambda A, n: 0.95, ["second modulus", "not faster than"]),
+    (of_delays, (_moments, "late_or_not"), lambda W: lambda Z: 0.5 * Z, ["delays of 0 or 1"]),
+    (of_clocks, (OneActs, "limit"), property(lambda self: np.full(6, 1.0 / 6)), ["weighted mean", "whoever is slow"]),
+    (of_clocks, (OneActs, "drift"), property(lambda self: 1e-2 * np.eye(6)), ["weighted mean"]),
+    (of_clocks, (OneActs, "moments"), lambda self, Y: 0.9 * Y, ["the mean square follows", "spectral radius"])])
+def test_wrong_predictions_fail(monkeypatch, claims, where, wrong, said):
+    monkeypatch.setattr(_unreliable_runs, "PATIENCE", 800)
+    monkeypatch.setattr(*where, wrong)
+    failed = failing(claims())
+    assert [part for part in said if not any(part in says for says in failed)] == []
+
+
+def test_a_network_that_loses_otherwise_fails(monkeypatch):
+    """Single messages in place of edges."""
+    one_way = {"loss": {"probability": 0.3, "both_ways": False}}
     monkeypatch.setattr(_unreliable_runs, "network_of", lambda asked, topology, seed: network_of(
-        table if set(asked) == {"loss"} else asked, topology, seed))
-    wrong = failing(verdicts(monkeypatch))
-    assert all(any(part in claim for claim in wrong) for part in said)
+        one_way if set(asked) == {"loss"} else asked, topology, seed))
+    failed = failing(of_losses())
+    assert any("of an edge keep the mean" in says for says in failed)
+    assert any("the mean square of random" in says for says in failed)
