@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.theory._unreliable_runs import Asynchronous, Late, Lossy
+from netac.theory._unreliable_runs import Late, WithClocks, WithLosses
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def draw(losses: list[Lossy], delays: list[Late], clocks: list[Asynchronous]) -> Figure:
+def draw(losses: list[WithLosses], delays: list[Late], clocks: list[WithClocks]) -> Figure:
     """Losses and delays on the ring, drifts of all graphs, clocks."""
     from matplotlib.figure import Figure
 
@@ -26,7 +26,7 @@ def draw(losses: list[Lossy], delays: list[Late], clocks: list[Asynchronous]) ->
     return figure
 
 
-def _losses(panel: Axes, done: list[Lossy]) -> None:
+def _losses(panel: Axes, done: list[WithLosses]) -> None:
     from netac.utils.pictures import PALETTE
 
     for each, colour in zip(done, PALETTE, strict=False):
@@ -40,7 +40,7 @@ def _losses(panel: Axes, done: list[Lossy]) -> None:
     panel.legend()
 
 
-def _drifts(panel: Axes, done: list[Lossy]) -> None:
+def _drifts(panel: Axes, done: list[WithLosses]) -> None:
     from netac.utils.pictures import PALETTE
 
     for name, colour in zip(dict.fromkeys(each.label for each in done), PALETTE, strict=False):
@@ -69,7 +69,7 @@ def _delays(panel: Axes, done: list[Late]) -> None:
     panel.legend()
 
 
-def _clocks(panel: Axes, done: list[Asynchronous]) -> None:
+def _clocks(panel: Axes, done: list[WithClocks]) -> None:
     from netac.utils.pictures import PALETTE
 
     colours = dict(zip(dict.fromkeys(each.label for each in done), PALETTE, strict=False))

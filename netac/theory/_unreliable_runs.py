@@ -62,7 +62,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Lossy:
+class WithLosses:
     """One graph of n agents with losses: see `lossy`."""
 
     label: str
@@ -76,7 +76,7 @@ class Lossy:
     drift: tuple[float, float, float]      # variance of the means' drift: measured, predicted, bound
 
 
-def lossy(item: tuple[Spec, int, float, bool], size: Size, seed: int) -> Lossy:
+def lossy(item: tuple[Spec, int, float, bool], size: Size, seed: int) -> WithLosses:
     """Random values of independent copies, of which messages are lost."""
     spec, n, p, both_ways = item
     topology = load(spec, n)
@@ -94,7 +94,7 @@ def lossy(item: tuple[Spec, int, float, bool], size: Size, seed: int) -> Lossy:
     Y = exact.upper(exact.centred(np.eye(n)))
     drift = exact.form(exactly.drift) @ np.linalg.solve(np.eye(len(matrix)) - matrix, Y)
     factor, direction = exactly.worst
-    return Lossy(_label(spec), n, p, both_ways, _course(squares, predicted), exact.radius(matrix),
+    return WithLosses(_label(spec), n, p, both_ways, _course(squares, predicted), exact.radius(matrix),
                  (factor, _of_worst(network, direction, size.copies)), moved,
                  (float(np.square(x.mean(axis=1) - means).mean()), float(drift), exactly.drift_bound(n - 1.0)))
 
@@ -228,7 +228,7 @@ def _late_or_not(W: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
 
 
 @dataclass(frozen=True)
-class Asynchronous:
+class WithClocks:
     """Agents that act at times of their own: see `asynchronous`."""
 
     label: str
@@ -242,7 +242,7 @@ class Asynchronous:
     kept: float                         # share of the copies in which all had acted
 
 
-def asynchronous(item: tuple[Spec, int, bool], size: Size, seed: int) -> Asynchronous:
+def asynchronous(item: tuple[Spec, int, bool], size: Size, seed: int) -> WithClocks:
     """Random values of independent copies, exponential clocks, no latency; agent 0 may be slow.
 
     Before an agent's first event the others do not hear it; so the comparison begins when all have acted, from what the
@@ -275,7 +275,7 @@ def asynchronous(item: tuple[Spec, int, bool], size: Size, seed: int) -> Asynchr
     ends = np.einsum("i,cid->cd", pi, last)                             # what the limit is, as nearly as is known
     drifts = np.square(ends - np.einsum("i,cid->cd", pi, first)).mean(axis=1)
     variance = exact.form(exactly.drift) @ np.linalg.solve(np.eye(len(matrix)) - matrix, Y - moment)
-    return Asynchronous(_label(spec), n, straggler, course,
+    return WithClocks(_label(spec), n, straggler, course,
                         (factor, float(1.0 + np.log(course.rate(course.measured)) / events)),
                         float(np.exp(events * (factor - 1.0))),
                         (float(drifts.mean() / variance), float(drifts.std() / np.sqrt(len(drifts)) / variance)),

@@ -32,12 +32,12 @@ from netac.theory._lab import Lab
 from netac.theory._unreliable_picture import draw
 from netac.theory._unreliable_runs import (
     TARGET,
-    Asynchronous,
     Late,
     LateAtRandom,
-    Lossy,
     Size,
     Summed,
+    WithClocks,
+    WithLosses,
     asynchronous,
     late,
     late_at_random,
@@ -59,11 +59,11 @@ BOYD = "Boyd et al., 2006"
 class Done:
     """All that was measured, and `near`: the tolerance of rates and variances that are estimated from repetitions."""
 
-    losses: list[Lossy]
+    losses: list[WithLosses]
     sums: list[Summed]
     delays: list[Late]
     at_random: list[LateAtRandom]
-    clocks: list[Asynchronous]
+    clocks: list[WithClocks]
     near: float
 
 
@@ -218,7 +218,7 @@ def _logs(one: float, other: float) -> float:
     return abs(math.log(one) / math.log(other) - 1.0)
 
 
-def _cost(each: Lossy, done: list[Lossy]) -> float:
+def _cost(each: WithLosses, done: list[WithLosses]) -> float:
     """Rounds over those without losses, in the long run."""
     without = next(other.factor for other in done if other.label == each.label and not other.p)
     return math.log(without) / math.log(each.factor)
