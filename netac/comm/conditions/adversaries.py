@@ -34,8 +34,8 @@ from netac.utils.streams import normal
 Attack = Literal["sign-flip", "scaled", "random", "constant", "a-little-is-enough"]
 SCALES = {"sign-flip": 1.0, "scaled": 10.0, "random": 10.0, "constant": 10.0}
 LITTLE = "a-little-is-enough"
-REMEDY = ("trimmed-mean = f on a (2 f + 1)-robust graph with at most f liars among the neighbours of an honest agent; "
-          "fewer liars; or allow_insecure = true in [network]")
+REMEDY = ("trimmed-mean = f with at most f liars among the neighbours of an honest agent, on a graph that is "
+          "(2 f + 1)-robust; fewer liars; or allow_insecure = true in [network]")
 
 
 class Settings(Options):

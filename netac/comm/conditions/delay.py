@@ -8,10 +8,9 @@ What j sends in iteration s, as number r of the exchanges of this iteration, arr
 and x_i(t) stands for x_j where nothing has come yet.  So a message that was overtaken is never used, the last one is
 used again where nothing new has come, and what arrives over a link that is not in the graph is used once it is.  Delays
 count iterations: exchanges of one iteration (an algorithm's rounds, or its kinds of values) do not mix with each other.
-What is encoded is delayed as it travels.  `delayed` counts messages with d > 0, once each, at their hearers when they
-are sent.
+`delayed` counts messages with d > 0, once each, at their hearers when they are sent.
 
-A hearer keeps up to 1 + max(d, 1) messages of each link, kind of value and round.
+A hearer keeps up to 1 + max(d, 1) messages of each link, kind of value and round, decoded.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ class Settings(Options):
 class Delay(Condition):
     """The module's equation, with delays of least..most.
 
-    Of each link there are K = 1 + max(most, 1) places for messages: enough for those that have not arrived and the
-    newest that has, before another one comes.
+    Of each link there are K places for messages (`places_for`).
     """
 
     phase = Phase.DELAY
@@ -45,14 +43,15 @@ class Delay(Condition):
 
     def __init__(self, least: int, most: int):
         self._least, self._most = least, most
+        self.keeps = 0.0, float(places_for(most))
         if most:
             self.notes = ("agents mix what their neighbours had earlier (network.delay), so that consensus does not "
                           "keep the mean of what is mixed: it drifts",)
 
     def arrive(self, exchange: Exchange) -> None:
         """Put away what has been sent, and take out what is the newest that has arrived."""
-        message = exchange.received if exchange.packed is None else exchange.came
-        places, flat, times = self._kept(exchange, message)
+        message = exchange.received
+        places, flat, times = self._kept(exchange)
         t, came = exchange.t, exchange.arrived
         L = np.arange(len(places))
         sent, due = times[places, 0], times[places, 1]          # (L, K): 1 + s, 0 where the place is free; s + d
@@ -68,27 +67,28 @@ class Delay(Condition):
         times[places[came], 1, into] = t + d[came]
         now = np.flatnonzero(came)[d[came] == 0]
         newest[now], there[now] = into[d[came] == 0], 1
-        used = flat[places, newest]
-        exchange.arrived = there[L, newest] > 0
-        if exchange.packed is None:
-            exchange.received = used
-        else:
-            exchange.came = used
+        exchange.received, exchange.arrived = flat[places, newest], there[L, newest] > 0
 
-    def _kept(self, exchange: Exchange, message: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _kept(self, exchange: Exchange) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where the links are in what is kept; the messages (., K, W), and their times (., 2, K), to be written."""
-        n, K, what = len(exchange.agents), 1 + max(self._most, 1), f"{exchange.what}_{exchange.round}"
-        queue = self.link_rows.setdefault(f"queue_{what}", LinkRows(n, K * message.shape[1], message.dtype))
+        n, K, what = len(exchange.agents), places_for(self._most), f"{exchange.what}_{exchange.round}"
+        W, dtype = exchange.received.shape[1], exchange.received.dtype
+        queue = self.link_rows.setdefault(f"queue_{what}", LinkRows(n, K * W, dtype))
         times = self.link_rows.setdefault(f"times_{what}", LinkRows(n, 2 * K, np.int64))
         places = queue.of(exchange.links)
         times.of(exchange.links)                                # the same: both have met the same links
-        return places, queue.flat.reshape(-1, K, message.shape[1]), times.flat.reshape(-1, 2, K)
+        return places, queue.flat.reshape(-1, K, W), times.flat.reshape(-1, 2, K)
 
     def _drawn(self, exchange: Exchange) -> np.ndarray:
         """d, (L,)."""
         if self._least == self._most:
             return np.full(len(exchange.arrived), self._most)
         return self._least + (exchange.uniforms() * (self._most - self._least + 1)).astype(np.int64)
+
+
+def places_for(most: int) -> int:
+    """K: enough for the messages of a link that have not arrived, the newest that has, and another one."""
+    return 1 + max(most, 1)
 
 
 def make(settings: Settings, around: Surroundings) -> Delay:

@@ -31,7 +31,7 @@ class Settings(Options):
 class EventTrigger(Condition):
     """The module's equations."""
 
-    phase = Phase.SEND
+    phase, keeps = Phase.SEND, (1.0, 1.0)
     notes = ("agents go on with what they heard last (network.event-trigger), so that consensus does not keep the mean "
              "of what is mixed: it drifts",)
 

@@ -1,6 +1,6 @@
 """Messages hold a scale and b bits for every value, rounded by chance.
 
-`_compression` tells how they are mixed.
+How they are mixed, with feedback and without, is told in `_compression`.
 """
 
 from __future__ import annotations

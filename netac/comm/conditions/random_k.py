@@ -1,6 +1,6 @@
-"""Messages hold k of the values, drawn anew for each: places need not travel.
+"""Messages hold k of the values, drawn anew for each: which they are need not travel.
 
-`_compression` tells how they are mixed.
+How they are mixed, with feedback and without, is told in `_compression`.
 """
 
 from __future__ import annotations

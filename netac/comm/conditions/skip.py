@@ -35,6 +35,7 @@ class Skip(Condition):
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self.keeps = 0.0, float(settings.hold)
         if settings.hold and settings.every > 1:
             self.notes = ("agents go on with what they heard last (network.skip.hold), so that consensus does not keep "
                           "the mean of what is mixed: it drifts",)

@@ -1,6 +1,6 @@
 """Messages hold the k largest values alone, with their places.
 
-`_compression` tells how they are mixed.
+How they are mixed, with feedback and without, is told in `_compression`.
 """
 
 from __future__ import annotations
