@@ -10,6 +10,7 @@ from support.conditioned import Processes, Watching, digraph, load, made, networ
 
 from netac.comm.exchange import Condition, Exchange, Phase
 from netac.comm.network import Network
+from netac.experiment import config
 from netac.topology import Topology
 from netac.utils.errors import InputError
 
@@ -300,3 +301,13 @@ def test_what_only_tells_the_time_lets_the_graph_change():
 def test_bad_input_is_refused(table, graph, message):
     with pytest.raises(InputError, match=message):
         network(load({"name": graph} | ({"period": 3} if graph == "periodic-complete" else {}), 4), PUSH | table)
+
+
+def test_nobody_is_told_of_a_drift_that_push_sum_prevents():
+    table = {"loss": {"probability": 0.3, "both_ways": False}, "delay": 2}
+    loaded = load("ring", 5)
+    for push, told in (({}, 2), ({"push-sum": True}, 0)):
+        tables = {"agents": 5, "iterations": 50, "env": "coordination", "topology": "ring", "algorithm": "cac",
+                  "network": table | push}
+        made = config.read(tables).experiment().network.make(loaded, 50)
+        assert sum("drifts" in note for condition in made for note in condition.notes) == told

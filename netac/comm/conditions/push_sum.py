@@ -45,6 +45,7 @@ REFUSED = {
     Phase.NOISE: "noise on the weights w would make or destroy what agents have put in",
     Phase.ENCODE: "the weights w, and the sums that travel, must arrive as they were sent",
     Phase.MIX: "both say what agents make of what has arrived"}
+DRIFTS = "it drifts"                                   # in notes of conditions that move the mean of what is mixed
 HOLDING = (Phase.SEND, Phase.DELAY, Phase.LINK)        # what loses messages or holds them back, or only tells the time
 SMALLEST, LEAST = 1e-100, 2.0**-40                     # share of w that is given away, and as a part of the sum of all
 
@@ -73,6 +74,8 @@ class PushSum(Condition):
             if other is not self and other.phase in REFUSED:
                 raise InputError(f"does not go with {other.name}: {REFUSED[other.phase]}", key=where,
                                  valid=f"{self.name} or {other.name}")
+        for other in conditions:                                     # the mean that these say drifts is kept here
+            other.notes = tuple(note for note in other.notes if DRIFTS not in note)
         holding = [other.name for other in conditions if other.phase in HOLDING and other.columns != (SECONDS,)]
         self._summing = bool(holding)
         self.keeps = (4.0, 2.0) if holding else (2.0, 0.0)         # in messages of single precision
