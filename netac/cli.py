@@ -160,19 +160,19 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
-    folder, allowed, options, experiment = None, False, _overrides(sets), None
+    folder, allowed, push_sum, options, experiment = None, False, False, _overrides(sets), None
     table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
         experiment = source.experiment()
         table, folder, allowed, options = experiment.topology, source.folder, experiment.allow_disconnected, {}
-        agents = agents or experiment.agents
+        agents, push_sum = agents or experiment.agents, experiment.network.push_sum
     if agents is None:
         raise InputError("how many agents?", key="--agents", valid="--agents N")
     if options:
         table = spelled_out(spec) | options
     with telling(), doing(f"loading the topology of {agents:,} agents"):
-        loaded = topology.load(table, agents, folder=folder)
+        loaded = topology.load(table, agents, folder=folder, push_sum=push_sum)
     for text in loaded.notes:
         note(text)
     with telling(), doing("certifying the topology"):

@@ -48,7 +48,7 @@ def under_conditions(experiment: Experiment, topology: Topology, folder: Path | 
     conditions = experiment.network.make(topology, experiment.iterations)
     found: Rows = []
     for condition in conditions:
-        if isinstance(condition, Loss):
+        if isinstance(condition, Loss) and not topology.push_sum:      # which does not average with these weights
             found += _of_loss(condition, topology)
     found += _of_liars(conditions, topology, experiment)
     return found + _mixed(experiment, topology, folder, conditions)
