@@ -11,8 +11,8 @@ agents are independent, of mean 0; so, in the long run,
     E ||x - mean x||^2 = v sum over k >= 2 of (1 - lambda_k) / (1 + lambda_k),      v = E ||e_i||^2.
 
 A value that lies f steps above a level has the variance f (1 - f) step^2, 1/6 step^2 where f is uniform, and the step
-is scale / s, s = 2^(b-1) - 1, where the scale is the largest number of the mean's 512.  All this is known beforehand.  It
-holds where the floor is low beside the scale; for 2 bits the noise makes the scale grow, and the scale the noise.
+is scale / s, s = 2^(b-1) - 1, where the scale is the largest number of the mean's 512.  All this is known beforehand.
+It holds where the floor is low beside the scale; for 2 bits the noise makes the scale grow, and the scale the noise.
 
 With feedback only what the last messages left out is rounded, so that the errors shrink with the disagreement: it goes
 on to the exact average, linearly, if the step is small enough for the code and the graph.
