@@ -22,6 +22,7 @@ from netac.comm.network import Network
 from netac.comm.placement import Placement
 from netac.experiment import config
 from netac.experiment.run import run
+from netac.utils import garbage
 
 PROCESSES = 1
 BLOCKS = 15
@@ -121,10 +122,11 @@ def _events() -> Row:
     times = Times(compute=1.0, jitter=1.0, distribution="exponential")
     engine = AsynchronousGossip(1_000, hearer, speaker, weight, times, 100)
     x, until, rates = np.random.default_rng(0).standard_normal((1_000, 100)), 0.0, []
-    for _ in range(BLOCKS):
-        done, started, until = engine.events.sum(), time.perf_counter(), until + 50.0
-        x = engine.advance(x, until)
-        rates.append((engine.events.sum() - done) / (time.perf_counter() - started))
+    with garbage.iterating():
+        for _ in range(BLOCKS):
+            done, started, until = engine.events.sum(), time.perf_counter(), until + 50.0
+            x = engine.advance(x, until)
+            rates.append((engine.events.sum() - done) / (time.perf_counter() - started))
     low, middle, high = np.quantile(rates[1:], [0.25, 0.5, 0.75]).tolist()
     return Row("asynchronous schedule, 1,000 agents on a geometric graph of radius 0.1, no latency, 100 doubles, one "
                f"process: seconds an event / 1 of {EVENTS:,}", f"{middle:,.0f} events/s", f"{EVENTS:,} events/s",

@@ -63,7 +63,7 @@ class Exchange:
         packed: (n, bytes) the encoded messages; None where they travel as numbers.
         told: (n,) numbers that travel besides, by name, and are not counted: what a simulation needs.
         rows: (needed, W) what the agents that the plan needs have sent, while it is the same over all their links;
-            (needed, bytes) until it is decoded.
+            (needed, bytes) until it is decoded, where `packed` is not None.
         held: (n, W) what the rows of the own agents are.
         said: (L,) whether the speaker sent something.
         heard: (L,) the speaker's `told`, by name.
