@@ -58,7 +58,7 @@ class Scheme:
 
 
 @dataclass(frozen=True)
-class Compressed:
+class WithCode:
     """What one scheme did on one graph.
 
     Attributes:
@@ -127,7 +127,7 @@ class Compressed:
         return float(np.sqrt(np.square(self.disagreement[len(self.disagreement) // 2:]).mean()))
 
 
-def compressed(item: tuple[tuple[str, int], Scheme], width: int, rounds: int, seed: int) -> Compressed:
+def compressed(item: tuple[tuple[str, int], Scheme], width: int, rounds: int, seed: int) -> WithCode:
     """Random values of variance 1, mixed until their disagreement is small enough, or for so many rounds."""
     (name, n), scheme = item
     topology = load(name, n)
@@ -148,7 +148,7 @@ def compressed(item: tuple[tuple[str, int], Scheme], width: int, rounds: int, se
     counted = (network.told() or {}).get("compressed_bits", 8 * ledger.consensus_bytes)
     levels = scheme.levels
     floor = None if levels is None else floor_of(W, mean, levels) / first
-    return Compressed(name, n, int(messages[0] // (len(course) - 1)), scheme, message, np.array(course),
+    return WithCode(name, n, int(messages[0] // (len(course) - 1)), scheme, message, np.array(course),
                       float(np.abs(x - mean).max()), drift, float(np.abs(counted - messages * message).max()), floor)
 
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netac.theory._claims import Claim, Finding, Table
-from netac.theory._compressed_runs import TARGETS, Compressed, Scheme, compressed
+from netac.theory._compressed_runs import TARGETS, Scheme, WithCode, compressed
 from netac.theory._lab import Lab
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def experiment(lab: Lab) -> Finding:
     """
     graphs, width, rounds = lab.choose((("ring", 8), ("complete", 8)), GRAPHS), *lab.choose((200, 250), (1000, 3000))
     schemes = [scheme for scheme in (WHOLE, *CHOCO, ERROR, *PLAIN) if not lab.quick or scheme.name not in SLOWEST]
-    done: list[Compressed] = lab.each(partial(compressed, width=width, rounds=rounds, seed=lab.seed), [
+    done: list[WithCode] = lab.each(partial(compressed, width=width, rounds=rounds, seed=lab.seed), [
         (graph, scheme) for graph in graphs for scheme in schemes], "schemes")
     table = Table("bits", f"{width:,} numbers an agent, up to {rounds:,} rounds: rounds, and bits that an agent sends, "
                   "until the disagreement is 1e-3 and 1e-6 of the first", [_row(each) for each in done])
@@ -71,7 +71,7 @@ def experiment(lab: Lab) -> Finding:
     return Finding(_claims(done), (table, floors), partial(draw, done))
 
 
-def _claims(done: list[Compressed]) -> list[Claim]:
+def _claims(done: list[WithCode]) -> list[Claim]:
     straight = [each for each in done if each.scheme.to_the_end]
     named = f"8 and 4 bits with CHOCO, 8 with error feedback, on {_graphs(done)}"
     floors = [each.settled / each.floor for each in done if each.floor and each.scheme.name != "2 bits, plain"]
@@ -115,24 +115,24 @@ def _claims(done: list[Compressed]) -> list[Claim]:
               "largest factor of a round", max(wide), ">=", 1.001, refuted=True)]
 
 
-def _against(done: Iterable[Compressed], name: str, other: str) -> list[tuple[Compressed, Compressed]]:
+def _against(done: Iterable[WithCode], name: str, other: str) -> list[tuple[WithCode, WithCode]]:
     """The runs of two schemes on the same graphs."""
     found = {(each.graph, each.n, each.scheme.name): each for each in done}
     return [(each, found[graph, n, other]) for (graph, n, scheme), each in found.items() if scheme == name]
 
 
-def _rounds(each: Compressed) -> float:
+def _rounds(each: WithCode) -> float:
     """Rounds to 1e-6; those that were done, which are too few, where it was not reached."""
     found = each.rounds_to(TARGETS[-1])
     return each.rounds if found is None else found
 
 
-def _price(each: Compressed) -> float:
+def _price(each: WithCode) -> float:
     """Bits of an agent to 1e-6; at least, where it was not reached."""
     return _rounds(each) * each.degree * each.message
 
 
-def _row(each: Compressed) -> dict[str, Any]:
+def _row(each: WithCode) -> dict[str, Any]:
     reached = [each.rounds_to(target) for target in TARGETS]
     foretold = each.foretold
     return {"graph": each.graph, "n": each.n, "scheme": each.scheme.name, "message": each.message,
@@ -142,11 +142,11 @@ def _row(each: Compressed) -> dict[str, Any]:
             "left": float(each.disagreement[-1])}
 
 
-def _graphs(done: Iterable[Compressed]) -> str:
+def _graphs(done: Iterable[WithCode]) -> str:
     return ", ".join(dict.fromkeys(f"{each.graph} {each.n}" for each in done))
 
 
-def draw(done: list[Compressed]) -> Figure:
+def draw(done: list[WithCode]) -> Figure:
     """Disagreement by bits on two graphs, and what 1e-6 costs."""
     from matplotlib.figure import Figure
 
@@ -160,7 +160,7 @@ def draw(done: list[Compressed]) -> Figure:
     return figure
 
 
-def _courses(panel: Axes, done: list[Compressed]) -> None:
+def _courses(panel: Axes, done: list[WithCode]) -> None:
     from netac.utils.pictures import PALETTE
 
     colours = dict(zip(DRAWN, PALETTE, strict=True))
@@ -177,7 +177,7 @@ def _courses(panel: Axes, done: list[Compressed]) -> None:
               title=f"{done[0].graph} {done[0].n}; dotted: plain; thin: predicted floors")
 
 
-def _prices(panel: Axes, done: list[Compressed]) -> None:
+def _prices(panel: Axes, done: list[WithCode]) -> None:
     from netac.utils.pictures import PALETTE
 
     names = [name for name in dict.fromkeys(each.scheme.name for each in done) if any(

@@ -10,7 +10,7 @@ import pytest
 from netac.comm.conditions._scaled import Quantisation, Sign
 from netac.comm.conditions._sparse import RandomK, TopK
 from netac.theory import _compressed_runs, compressed_consensus
-from netac.theory._compressed_runs import Compressed, Scheme, compressed, floor_of
+from netac.theory._compressed_runs import Scheme, WithCode, compressed, floor_of
 from netac.theory.compressed_consensus import CHOCO, ERROR, PLAIN, WHOLE
 from netac.topology import load
 
@@ -52,8 +52,8 @@ def test_the_floor_is_where_noise_of_one_step_settles(graph, n):
     assert floor_of(W, mean, levels) == pytest.approx(np.sqrt(np.mean(squares)), rel=0.02)
 
 
-def course(*disagreement: float, scheme: Scheme = SCHEMES["8 bits"]) -> Compressed:
-    return Compressed("ring", 8, 2, scheme, 100, np.array(disagreement), 0.0, 0.0, 0.0, None)
+def course(*disagreement: float, scheme: Scheme = SCHEMES["8 bits"]) -> WithCode:
+    return WithCode("ring", 8, 2, scheme, 100, np.array(disagreement), 0.0, 0.0, 0.0, None)
 
 
 def test_rounds_bits_and_straight_lines():
@@ -62,7 +62,7 @@ def test_rounds_bits_and_straight_lines():
     assert straight.bits(6) == 1200 and straight.foretold == 6
     assert straight.factor == pytest.approx(0.1) and straight.straightness == pytest.approx(1.0)
     bent = course(*np.concatenate([0.1 ** np.arange(6), 1e-5 * 0.9 ** np.arange(150)]))
-    assert 0.5 < bent.straightness < 0.9
+    assert 0.5 < bent.straightness < 0.97
     short = course(*0.5 ** np.arange(11))
     assert short.rounds_to(1e-6) is None and short.straightness == 0.0
     assert short.foretold == pytest.approx(np.log(1e-6) / np.log(0.5))
@@ -83,12 +83,12 @@ def test_a_run_counts_what_the_network_counts(name):
 # --- claims can fail -----------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
-def done() -> list[Compressed]:
+def done() -> list[WithCode]:
     return [compressed((graph, scheme), 100, 230, 0) for graph in (("ring", 6), ("complete", 6))
             for name, scheme in SCHEMES.items() if name not in compressed_consensus.SLOWEST]
 
 
-def failing(done: list[Compressed]) -> list[str]:
+def failing(done: list[WithCode]) -> list[str]:
     return [claim.says for claim in compressed_consensus._claims(done) if not claim.passes]
 
 
