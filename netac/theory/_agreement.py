@@ -14,7 +14,6 @@ from netac.comm.ledger import Ledger
 from netac.comm.network import Network
 from netac.comm.placement import Placement
 from netac.experiment import config
-from netac.theory._claims import Row
 from netac.topology.closed_sets import disjoint_closed_sets
 from netac.topology.robustness import adjacency, robustness
 from netac.utils.errors import InputError
@@ -145,14 +144,6 @@ class Mixed:
     outside: float
     apart: np.ndarray
 
-    def row(self) -> Row:
-        """A line of the table."""
-        case, where = self.case, self.case.place
-        return {"graph": where.label, "agents": where.agents, "robust": where.robust, "f": where.f,
-                "liars": len(where.liars), "accepted": where.accepted, "defence": case.defence, "attack": case.attack,
-                "scale": case.scale, "start": "groups" if case.groups else "random", "rounds": case.rounds,
-                "outside": self.outside, "apart": float(self.apart[-1])}
-
 
 def mix(case: Case) -> Mixed:
     """Mix."""
@@ -193,8 +184,9 @@ def spoilt(case: Case) -> list[Condition]:
 
 def table(defence: str, f: int, attack: str, liars: tuple[int, ...], scale: float | None = None) -> dict[str, Any]:
     """The table [network] of an experiment."""
-    found: dict[str, Any] = {"average": {}, "trimmed-mean": {"trimmed-mean": f}, "median": {"median": True},
-                             "clipping": {"clipping": RADIUS}}[defence]
+    ways: dict[str, dict[str, Any]] = {"average": {}, "trimmed-mean": {"trimmed-mean": f}, "median": {"median": True},
+                                       "clipping": {"clipping": RADIUS}}
+    found = ways[defence]
     if liars and attack != NONE:
         found["adversaries"] = {"attack": attack, "agents": list(liars), "scale": scale or SCALES[attack][0]}
     return found | {"allow_insecure": True}

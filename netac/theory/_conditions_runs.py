@@ -1,4 +1,4 @@
-"""Runs of the games of `learning_under_conditions` under a network's conditions, and what they cost to a level."""
+"""Runs under a network's conditions, and what they cost: samples, bytes and simulated seconds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 
 import netac
+from netac import topology
+from netac.comm.conditions.delay import Delay
+from netac.comm.ledger import Ledger
+from netac.comm.network import Network
+from netac.comm.placement import Placement
 from netac.results.statistics import Interval, mean_interval
 from netac.theory._claims import Row
 
@@ -45,12 +50,13 @@ class Game:
 
 @dataclass(frozen=True)
 class Course:
-    """One run, row by row of metrics.csv, of which the first `window` - 1 are left out.
+    """One run by rows of metrics.csv, without that before any sample.
 
     Attributes:
-        spent: by `SPENT`, (rows,) each; kilobytes are an agent's own in consensus, on average; NaN seconds under delays.
-        value: (rows,) what is measured, the mean over a window.
-        exchanges: rounds of consensus in all.
+        spent: by `SPENT`, (rows,) each; kilobytes are what an agent sends to agree, on average; NaN seconds where
+            nobody waits.
+        value: (rows,) what is measured, the mean over the last rows of a window.
+        exchanges: with all others, of an agent; where all hear all.
     """
 
     spent: Mapping[str, np.ndarray]
@@ -64,9 +70,8 @@ class Course:
         return {name: float(values[row]) if reached.any() else np.inf for name, values in self.spent.items()}
 
     def at(self, spent: str, budget: float) -> float:
-        """The value when so much was spent, or at the end where the run spent less; NaN before the first row."""
-        within = np.flatnonzero(self.spent[spent] <= budget)
-        return float(self.value[within[-1]]) if len(within) else np.nan
+        """The value in the last row within a budget, or in the first one where none is."""
+        return float(self.value[max(0, np.searchsorted(self.spent[spent], budget, side="right") - 1)])
 
 
 @dataclass(frozen=True)
@@ -78,32 +83,35 @@ class Cell:
     condition: str
     courses: Sequence[Course]
 
+    @property
+    def timed(self) -> bool:
+        """Whether it is known how long it takes."""
+        return "delay" not in CONDITIONS[self.condition]
+
     def at(self, spent: str) -> Interval:
         """The value at the game's budget: mean over seeds with its bootstrap interval."""
         return mean_interval(np.array([course.at(spent, self.game.budgets[spent]) for course in self.courses]))
 
+    def ends(self) -> np.ndarray:
+        """(seeds,) the value at the end."""
+        return np.array([course.value[-1] for course in self.courses])
+
     def until(self, spent: str) -> np.ndarray:
-        """(seeds,) what was spent to reach the level."""
+        """(seeds,) what was spent to reach the level; infinite where it was not reached."""
         return np.array([course.until(self.game.level)[spent] for course in self.courses])
 
-    @property
-    def reached(self) -> float:
-        """The share of seeds that reached the level."""
-        return float(np.isfinite(self.until("samples")).mean())
-
     def row(self) -> Row:
-        """For the table: values at equal costs, costs to the level (medians over seeds; None where half did not)."""
+        """A line of the table: values at equal costs, and costs to the level (None where it was not reached)."""
         found: Row = {"game": self.game.name, "algorithm": self.algorithm, "condition": self.condition}
         for spent in SPENT:
-            known = not np.isnan(self.courses[0].spent[spent]).any()
-            value = self.at(spent) if known else Interval(None, None, None)
-            found[f"at_{spent}"] = value.estimate
-            if spent == "samples":
-                found |= {"low": value.low, "high": value.high}
-        found["reached"] = self.reached
+            value = self.at(spent) if self.timed or spent != "seconds" else Interval(None, None, None)
+            found |= {f"at_{spent}": value.estimate, f"at_{spent}_low": value.low, f"at_{spent}_high": value.high}
+        found |= {"end": float(self.ends().mean()), "reached": float(np.isfinite(self.until("samples")).mean())}
         for spent in SPENT:
-            middle = float(np.median(self.until(spent)))
-            found[spent] = middle if np.isfinite(middle) else None
+            known = self.timed or spent != "seconds"
+            costs = self.until(spent)
+            for name, value in (("", np.median(costs)), ("_least", costs.min()), ("_most", costs.max())):
+                found[spent + name] = float(value) if known and np.isfinite(value) else None
         return found
 
 
@@ -113,9 +121,35 @@ def run(item: tuple[Game, str, str, int]) -> Course:
     clock = {} if "delay" in CONDITIONS[condition] else {"clock": RADIO}    # nobody waits for what may come late
     found = netac.run({**game.tables, **game.algorithms[algorithm], "seed": seed,
                        "network": clock | CONDITIONS[condition]}).metrics
-    value = np.asarray(found[game.measured], dtype=float)[1:]               # the first row is before any sample
-    rows, window = slice(game.window, None), np.ones(game.window) / game.window
-    samples = found["env_steps"].astype(float)[rows]
-    seconds = found["network_seconds"][rows] if "network_seconds" in found else np.full(len(samples), np.nan)
-    return Course({"samples": samples, "kilobytes": found["bytes_consensus"][rows] / 1000.0, "seconds": seconds},
-                  np.convolve(value, window, "valid"), 0.0)
+    value = np.asarray(found[game.measured], dtype=float)[1:]
+    seconds = found["network_seconds"][1:] if "network_seconds" in found else np.full(len(value), np.nan)
+    announced = found["bytes_environment"][-1] / np.min_scalar_type(1).itemsize      # actions, one byte a message
+    return Course({"samples": found["env_steps"][1:].astype(float), "kilobytes": found["bytes_consensus"][1:] / 1000.0,
+                   "seconds": seconds}, trailing(value, game.window),
+                  float(found["messages"][-1] - announced) / max(1, game.tables["agents"] - 1))
+
+
+def trailing(value: np.ndarray, window: int) -> np.ndarray:
+    """(rows,) the mean of the last `window` values, at the beginning of those that there are."""
+    sums = np.concatenate([[0.0], np.cumsum(value)])
+    last = np.arange(1, len(value) + 1)
+    first = np.maximum(0, last - window)
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def speed(name: str, agents: int, delay: int, iterations: int) -> tuple[float, float]:
+    """By how much agents that each add 1 in every iteration move in one, with late messages: measured, and foretold.
+
+    x <- W_ii x(t) + (1 - W_ii) x(t - d) + 1 moves by 1 / (1 + d (1 - W_ii)) once it moves steadily; the graph is one in
+    which all agents have the same weight W_ii.
+    """
+    loaded = topology.load(name, agents)
+    late = Delay(delay, delay)
+    late.name = "delay"
+    network = Network(loaded.matrix, Placement(agents), Ledger(agents), None, [late])
+    x, steps = np.zeros((agents, 1)), []
+    for t in range(iterations):
+        before = x[0, 0]
+        x = network.mix(t, x) + 1.0
+        steps.append(x[0, 0] - before)
+    return float(np.mean(steps[-10 * (delay + 1):])), 1.0 / (1.0 + delay * (1.0 - float(loaded.matrix(0)[0, 0])))

@@ -69,6 +69,16 @@ class Trained:
         return mean_interval(np.array([each.reward for each in self.outcomes]))
 
     @property
+    def least(self) -> float:
+        """Of a seed."""
+        return min(each.reward for each in self.outcomes)
+
+    @property
+    def most(self) -> float:
+        """Of a seed."""
+        return max(each.reward for each in self.outcomes)
+
+    @property
     def efficient(self) -> float:
         """The share of seeds that were."""
         return float(np.mean([each.efficient for each in self.outcomes]))
@@ -79,8 +89,7 @@ class Trained:
         return {"algorithm": it.algorithm, "graph": where.label, "agents": where.agents, "f": where.f,
                 "liars": len(where.liars), "accepted": where.accepted, "attack": it.attack, "defence": it.defence,
                 "reward": self.reward.estimate, "low": self.reward.low, "high": self.reward.high,
-                "least": min(each.reward for each in self.outcomes),
-                "most": max(each.reward for each in self.outcomes), "efficient": self.efficient,
+                "least": self.least, "most": self.most, "efficient": self.efficient,
                 "apart": float(np.median([each.apart for each in self.outcomes]))}
 
 
