@@ -71,7 +71,8 @@ class Course:
 
     def at(self, spent: str, budget: float) -> float:
         """The value in the last row within a budget, or in the first one where none is."""
-        return float(self.value[max(0, np.searchsorted(self.spent[spent], budget, side="right") - 1)])
+        within = int(np.searchsorted(self.spent[spent], budget, side="right"))
+        return float(self.value[max(0, within - 1)])
 
 
 @dataclass(frozen=True)
@@ -100,19 +101,25 @@ class Cell:
         """(seeds,) what was spent to reach the level; infinite where it was not reached."""
         return np.array([course.until(self.game.level)[spent] for course in self.courses])
 
-    def row(self) -> Row:
-        """A line of the table: values at equal costs, and costs to the level (None where it was not reached)."""
-        found: Row = {"game": self.game.name, "algorithm": self.algorithm, "condition": self.condition}
+    def at_row(self) -> Row:
+        """A line of a table: values at equal costs; None where nobody waits, so that it takes no known time."""
+        found = self._name()
         for spent in SPENT:
             value = self.at(spent) if self.timed or spent != "seconds" else Interval(None, None, None)
-            found |= {f"at_{spent}": value.estimate, f"at_{spent}_low": value.low, f"at_{spent}_high": value.high}
-        found |= {"end": float(self.ends().mean()), "reached": float(np.isfinite(self.until("samples")).mean())}
+            found |= {f"at {spent}": value.estimate, f"{spent} low": value.low, f"{spent} high": value.high}
+        return found | {"end": float(self.ends().mean())}
+
+    def until_row(self) -> Row:
+        """A line of a table: costs to the level; None where they are not known or it was not reached."""
+        found = self._name() | {"reached": float(np.isfinite(self.until("samples")).mean())}
         for spent in SPENT:
-            known = self.timed or spent != "seconds"
             costs = self.until(spent)
-            for name, value in (("", np.median(costs)), ("_least", costs.min()), ("_most", costs.max())):
-                found[spent + name] = float(value) if known and np.isfinite(value) else None
+            for name, cost in (("", np.median(costs)), (" least", costs.min()), (" most", costs.max())):
+                found[spent + name] = float(cost) if np.isfinite(cost) else None
         return found
+
+    def _name(self) -> Row:
+        return {"game": self.game.name, "algorithm": self.algorithm, "condition": self.condition}
 
 
 def run(item: tuple[Game, str, str, int]) -> Course:
