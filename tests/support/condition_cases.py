@@ -57,8 +57,8 @@ CASES = {
     "clock, wait": Case({"clock": WORK | {"stragglers": [1]}}, strikes=SECONDS),
     "clock, beat": Case({"clock": WORK | {"schedule": "beat", "period": 0.012, "bandwidth": 1e6, "most": 2}},
                         strikes=DELAYED + SECONDS),
-    "clock, asynchronous": Case({"clock": WORK | {"schedule": "asynchronous", "period": 0.02}, "loss": 0.2},
-                                strikes=LOST + SECONDS)}
+    "clock, asynchronous": Case({"clock": {"schedule": "asynchronous", "period": 0.02, "compute": 0.01, "jitter": 0.5,
+                                           "latency": 0.004}, "loss": 0.2}, strikes=LOST + SECONDS)}
 
 LINEAR: dict[str, dict[str, Any]] = {
     "cac": {"tracking": True}, "dac": {},

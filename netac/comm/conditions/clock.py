@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -52,7 +52,7 @@ class Settings(Options):
         "there; asynchronous: whenever its own work is done, with the newest that has come"))
     latency: float | Literal["edges"] = Field(0.0, description=(
         "seconds that an empty message flies; \"edges\": the graph's edges say so, as latency_ms"))
-    bandwidth: float | Literal["edges"] = Field(math.inf, description=(
+    bandwidth: Annotated[float, Field(allow_inf_nan=False)] | Literal["edges"] | None = Field(None, description=(
         "bit/s of every link; \"edges\": the graph's edges say so, as mbit (Mbit/s); by default without end"))
     compute: float | list[float] = Field(0.0, description="seconds of an agent's work in an iteration; of all, or each")
     jitter: float = Field(0.0, description="standard deviation of the work over its mean, drawn for every iteration")
@@ -218,7 +218,8 @@ def make(settings: Settings, around: Surroundings) -> Condition:
     """
     topology = around.topology
     times = Times(latency=_of_links(settings.latency, "latency", LATENCY, topology, 1e-3),
-                  bandwidth=_of_links(settings.bandwidth, "bandwidth", BANDWIDTH, topology, 1e6),
+                  bandwidth=math.inf if settings.bandwidth is None else _of_links(
+                      settings.bandwidth, "bandwidth", BANDWIDTH, topology, 1e6),
                   **settings.model_dump(exclude={"schedule", "period", "most", "latency", "bandwidth"}))
     times.check(topology.agents)
     if settings.schedule == "wait":
