@@ -190,7 +190,8 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
                                "networks")
     budget.refuse(experiment, share, taken)
     with doing(f"loading the topology of {experiment.agents:,} agents"):
-        loaded = topology.load(experiment.topology, experiment.agents, folder=folder)
+        loaded = topology.load(experiment.topology, experiment.agents, folder=folder,
+                               push_sum=experiment.network.push_sum)
     extent = loaded.extent
     sizes = budget.refuse(experiment, share, taken)
     complete = experiment.model_copy(update={

@@ -20,7 +20,7 @@ from netac.utils.options import Options, checked
 from netac.utils.plugins import BuiltIn, Factory
 
 CONDITIONS = "netac.comm.conditions"
-INSECURE = "allow_insecure"
+INSECURE, PUSH_SUM = "allow_insecure", "push-sum"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Conditions:
 
     conditions: tuple[tuple[str, BuiltIn | Factory], ...] = ()
     allow_insecure: bool = False
+
+    @property
+    def push_sum(self) -> bool:
+        """Whether agents mix by push-sum, which asks less of the topology's weights."""
+        return any(key == PUSH_SUM for key, _ in self.conditions)
 
     def table(self) -> dict[str, Any]:
         """As a table of an experiment file; an empty one without conditions."""

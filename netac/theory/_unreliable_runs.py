@@ -12,6 +12,7 @@ from netac.comm.network import Network
 from netac.theory import _moments as exact
 from netac.theory._condition_networks import copies, network_of, off_mean
 from netac.topology import load
+from netac.topology.lossy import lossy as certify
 
 Spec = dict[str, Any]
 DOWN, NEAR = 1e-4, 1e-2     # mean squares are followed until this part of the first is predicted: rounds, events
@@ -74,6 +75,7 @@ class WithLosses:
     worst: tuple[float, float]  # that of one round of the worst start: predicted, measured
     moved: float                # the largest move of a mean, over the largest number
     drift: tuple[float, float, float]      # variance of the means' drift: measured, predicted, bound
+    certified: tuple[float, float]         # what `netac graph` says: the exact factor and the variance once more
 
 
 def lossy(item: tuple[Spec, int, float, bool], size: Size, seed: int) -> WithLosses:
@@ -94,9 +96,12 @@ def lossy(item: tuple[Spec, int, float, bool], size: Size, seed: int) -> WithLos
     Y = exact.upper(exact.centred(np.eye(n)))
     drift = exact.form(exactly.drift) @ np.linalg.solve(np.eye(len(matrix)) - matrix, Y)
     factor, direction = exactly.worst
+    told = certify([topology.matrix(0)], p, both_ways)
+    assert told.rate is not None and told.drift is not None, "of a graph that does not change, of few agents"
     return WithLosses(_label(spec), n, p, both_ways, _course(squares, predicted), exact.radius(matrix),
                  (factor, _of_worst(network, direction, size.copies)), moved,
-                 (float(np.square(x.mean(axis=1) - means).mean()), float(drift), exactly.drift_bound(n - 1.0)))
+                 (float(np.square(x.mean(axis=1) - means).mean()), float(drift), exactly.drift_bound(n - 1.0)),
+                      (told.rate[1], (n - 1.0) * told.drift[0]))
 
 
 def _of_worst(network: Network, direction: np.ndarray, number: int) -> float:

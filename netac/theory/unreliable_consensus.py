@@ -107,6 +107,8 @@ def _of_losses(done: Done) -> list[Claim]:
                   for each in lost), "<=", 0.0, near / 4),
         Claim("losses: in the long run no factor exceeds that of the worst start's first round", BOYD,
               "largest spectral radius over lambda_2", max(each.factor / each.worst[0] for each in lost), "<=", 1.0),
+        Claim("losses: the certificate says the same of factors and drifts, from E[A' Q A]", "netac graph",
+              "largest relative deviation", max(_certified(each) for each in lost), "<=", 0.0, 1e-6),
         Claim("losses: to lose a share p of the messages costs at least 1 / (1 - p) times the rounds", "measured",
               "least (1 - p) rounds with losses over rounds without",
               min((1.0 - each.p) * _cost(each, done.losses) for each in lost), ">=", 1.0),
@@ -216,6 +218,12 @@ def _tables(done: Done) -> tuple[Table, ...]:
 def _logs(one: float, other: float) -> float:
     """How far log one / log other is from 1."""
     return abs(math.log(one) / math.log(other) - 1.0)
+
+
+def _certified(each: WithLosses) -> float:
+    """The largest relative deviation of what `netac graph` says."""
+    factor, drift = each.certified
+    return max(abs(factor / each.factor - 1.0), abs(drift - each.drift[1]) / (each.drift[1] or 1.0))
 
 
 def _cost(each: WithLosses, done: list[WithLosses]) -> float:

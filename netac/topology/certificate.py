@@ -1,7 +1,7 @@
 """The certificate of a topology: what the theory assumes about graphs and weights, checked before anything runs.
 
 Assumption 1 of the CAC paper (Zeng et al. 2022) asks that unions over B consecutive graphs are connected, Assumption 2
-that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.
+that every W_t is doubly stochastic, fits the graph and has W_ii >= c > 0.  Push-sum does with columns that sum to 1.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from netac.topology.connectivity import Links, deaf_agents, links_of, shortest, 
 from netac.topology.edges import Graph, links, rows_of
 from netac.topology.labels import Labels, agents_set
 from netac.topology.mixing import TARGET, Mixing, Product, mixing
-from netac.topology.sequence import Topology, as_input_error, same_matrix
+from netac.topology.push_sum import LARGEST_DENSE, Ratios, push_sum
+from netac.topology.sequence import UNPROVEN, Topology, as_input_error, same_matrix
 from netac.topology.stochastic import KINDS, Soundness, soundness
 from netac.topology.weights import file
 from netac.utils import memory
@@ -38,6 +39,8 @@ LONGEST_LOOK = 100
 """Iterations looked at where no period is known and the user names no number."""
 OF_LOOK = 1000
 """Bytes that are kept of an iteration, at least."""
+PUSH_SUM = "or push-sum = true in the experiment's table [network], for which columns that sum to 1 are enough"
+"""What there is to do where only the columns of weights sum to 1."""
 SECOND_LOOKS = 200_000
 """Graphs are asked for a second time while agents times t is less."""
 
@@ -56,13 +59,16 @@ class Certificate:
         smallest_diagonal: smallest W_ii, Assumption 2's c.
         off_graph_weight: largest |W_ij| where j is not i and no edge lets i hear j.
         mixing: how fast disagreement shrinks, of T = `steps` iterations (`netac.topology.mixing.Mixing`), with bounds
-            beyond 2,000 agents.  None if it was not asked for, or rows or columns do not sum to 1 among so many.
+            beyond 2,000 agents.  None if it was not asked for, or rows or columns do not sum to 1 among so many, or
+            agents mix by push-sum.
         edges: (least, mean, most) edges an iteration, of those that carry weight.
         messages: (least, mean, most) messages an iteration: two for an undirected edge, one for a directed.
         problems: one sentence for each violation of Assumption 2 and for a function that is none of t and n.
         disconnected: one sentence if Assumption 1 fails, else None; None also where a period too long to be looked at
             whole left it undecided (then B is None, too).
-        remedy: what would be valid, where weights that the graph brings with it do not hold.
+        remedy: what would be valid, where weights that the graph brings with it, or those of push-sum, do not hold.
+        push_sum: how fast it mixes, where agents mix by push-sum (`netac.topology.push_sum.Ratios`); None where they
+            do not, or where it was not asked for.
     """
 
     agents: int
@@ -79,6 +85,7 @@ class Certificate:
     problems: list[str]
     disconnected: str | None
     remedy: str | None
+    push_sum: Ratios | None = None
 
     @property
     def connected(self) -> bool:
@@ -101,13 +108,16 @@ class Certificate:
         period = {None: "none known", 1: "1 (static)"}.get(self.period, str(self.period))
         return [("agents", str(self.agents)), ("period", period), ("iterations looked at", str(self.steps)),
                 ("smallest B with connected unions", str(self.B or undecided or "none")),
-                ("worst row error", f"{self.row_error:.1e}"), ("worst column error", f"{self.column_error:.1e}"),
+                *([] if self.push_sum else [("worst row error", f"{self.row_error:.1e}")]),
+                ("worst column error", f"{self.column_error:.1e}"),
                 ("smallest diagonal", f"{self.smallest_diagonal:.4g}"),
                 ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *self._mixing_rows(),
                 ("edges per iteration", _spread(self.edges)), ("messages per iteration", _spread(self.messages))]
 
     def _mixing_rows(self) -> list[tuple[str, str]]:
         """How fast disagreement shrinks: what is guaranteed, and in the long run."""
+        if self.push_sum is not None:
+            return self._push_sum_rows(self.push_sum)
         if self.mixing is None:
             return []
         gap, rounds, bounds = self.spectral_gap, self.mixing.rounds, self.mixing.bounds
@@ -118,12 +128,28 @@ class Certificate:
             long_run = [(name, bounds.gap_in_words()), *factor] if bounds.gap else []
             return [("contraction over these iterations", bounds.contraction_in_words()), *long_run,
                     (target, bounds.rounds_in_words())]
-        never = self.disconnected is not None or self.steps == self.period
-        long_run = [] if gap is None else [
-            (name, f"{gap:.6g}"), ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
-        return [("contraction over these iterations", f"{self.mixing.contraction:.6g}"), *long_run,
-                (target, str(rounds) if rounds is not None else "never" if never else f"more than {self.steps}")]
+        return [("contraction over these iterations", f"{self.mixing.contraction:.6g}"), *self._long_run(name, gap),
+                (target, str(rounds) if rounds is not None else self._not_reached())]
 
+    def _push_sum_rows(self, found: Ratios) -> list[tuple[str, str]]:
+        """What push-sum makes of the graphs, with shares 1 / (1 + how many hear an agent)."""
+        rounds = (f"{found.rounds}" if found.rounds is not None else f"about {found.estimate:,}" if found.estimate
+                  else "not known" if self.agents > LARGEST_DENSE else self._not_reached())
+        name = "push-sum: spectral gap" + " of a period" * (self.period != 1)
+        return [("push-sum: worst column error", f"{found.column_error:.1e}"),
+                ("push-sum: smallest share", f"{found.smallest_weight:.4g}"),
+                *self._long_run(name, None if found.radius is None else 1.0 - found.radius),
+                (f"push-sum: rounds until {TARGET:g}", rounds)]
+
+    def _long_run(self, name: str, gap: float | None) -> list[tuple[str, str]]:
+        """The gap, under this name, and the factor of a round."""
+        return [] if gap is None else [
+            (name, f"{gap:.6g}"), ("long-run factor of a round", f"{(1.0 - gap) ** (1.0 / self.steps):.6g}")]
+
+    def _not_reached(self) -> str:
+        """In the place of a number of rounds within which the target was not reached."""
+        never = self.disconnected is not None or self.steps == self.period
+        return "never" if never else f"more than {self.steps}"
 
     def _loss_of_a_round(self, gap: float) -> float:
         """1 minus the T-th root of 1 - gap, without cancellation."""
@@ -149,11 +175,11 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     """Examines one whole period of the topology, or its first iterations where no period is known or it is too long.
 
     Args:
-        topology: what to examine.
+        topology: what to examine; where agents mix by push-sum (`topology.push_sum`), rows need not sum to 1.
         steps: how many iterations of an aperiodic one; by default 100, and beyond 20,000 agents fewer (at least 10)
             if these connect all agents.  A period up to `steps` is looked at whole; by default one up to 1,000, and
             a longer one as far as (agents + 100) times period stays below three million.
-        spectrum: whether to compute `mixing`, up to 2,000 agents with dense N x N products.
+        spectrum: whether to compute `mixing`, up to 2,000 agents with dense N x N products, or `push_sum`.
 
     Raises:
         InputError: the topology's function raises or returns no graph on 0..N-1 at some t looked at.
@@ -163,7 +189,7 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
     periodic, window = whole is not None, whole or steps or max(10, min(LONGEST_LOOK, 2_000_000 // n))
     longest = window if periodic or steps else LONGEST_LOOK
     memory.refuse_number(f"{window:,} iterations of the topology", "--steps", window, lambda t: t * OF_LOOK)
-    product = _product(n) if spectrum else None
+    product = _product(n) if spectrum and not topology.push_sum else None
     looks: list[Look] = []
     try:
         while len(looks) < window:
@@ -185,7 +211,9 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         mixing=_mixing(product, topology, periodic, B is not None, problems.keys()),
         edges=_summary([look.edges for look in looks]), messages=_summary([look.messages for look in looks]),
         problems=list(problems.values()), remedy=_remedy(topology, problems.keys()),
-        disconnected=None if B or undecided else _disconnection(union(sequence), topology, window))
+        disconnected=None if B or undecided else _disconnection(union(sequence), topology, window),
+        push_sum=push_sum(partial(topology.matrix, checked=False), window, periodic, B is not None)
+        if spectrum and topology.push_sum else None)
 
 
 def _product(n: int) -> Product | Factors:
@@ -212,7 +240,7 @@ def _look_further(topology: Topology, looks: list[Look], window: int, product: P
     look: Look | None = None
     for t in range(len(looks), window):
         graph, W = topology.pair(t)
-        look = look if look and W is before else examine(graph, W, t, topology.labels)
+        look = look if look and W is before else examine(graph, W, t, topology.labels, topology.push_sum)
         changed = _changed(topology, t, graph, W) if topology.foreign and topology.agents * t < SECOND_LOOKS else {}
         others = {kind: found for kind, found in look.problems.items() if kind != "stray" or "changed" not in changed}
         looks.append(replace(look, problems=changed | others) if changed else look)
@@ -221,10 +249,10 @@ def _look_further(topology: Topology, looks: list[Look], window: int, product: P
             product.add(W)
 
 
-def examine(graph: Graph, W: csr_array, t: int, labels: Labels = ()) -> Look:
-    """Looks at W_t and holds it against the graph at t; `labels` are the agents' in messages."""
+def examine(graph: Graph, W: csr_array, t: int, labels: Labels = (), push_sum: bool = False) -> Look:
+    """Looks at W_t and holds it against the graph at t; `labels` and `push_sum` are as for `soundness`."""
     n, rows = len(graph), rows_of(W)
-    found, carrying = soundness(W, t, labels), links_of(W, rows)
+    found, carrying = soundness(W, t, labels, push_sum), links_of(W, rows)
     stray = _stray(_codes(graph), carrying, W, rows)
     problems = dict(found.problems)
     if len(stray):
@@ -282,12 +310,17 @@ def _disconnection(codes: Links, topology: Topology, window: int) -> str:
 
 
 def _remedy(topology: Topology, kinds: Collection[str]) -> str | None:
-    """What to do about the graph's own weights that do not hold; None where these are not at fault."""
-    if topology.weights != "file" or not KINDS & set(kinds):
+    """What to do about weights that do not hold and need not; None where these are not at fault."""
+    at_fault = KINDS & set(kinds)
+    if topology.weights not in UNPROVEN or not at_fault:
         return None
-    sound = "weights whose rows and columns sum to 1, with something left for every agent itself"
     otherwise = file.without_weights(topology.graph(0))
-    return f"{otherwise}, which ignores the weights; or {sound}"
+    columns = f", {PUSH_SUM}" if at_fault == {"row"} else ""
+    if topology.weights != "file":
+        return f"{otherwise}{columns}"
+    sums = "columns" if topology.push_sum else "rows and columns"
+    sound = f"weights whose {sums} sum to 1, with something left for every agent itself"
+    return f"{otherwise}, which ignores the weights{columns}; or {sound}"
 
 
 def _first_of_each_kind(looks: list[Look]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from netac.topology.certificate import LARGEST_SPECTRUM, Certificate
 from netac.topology.edges import rows_of
 from netac.topology.mixing import TARGET, Mixing, Product, mixing, worst_case
+from netac.topology.push_sum import shares
 from netac.topology.sequence import Topology
 from netac.utils import memory
 from netac.utils.pictures import save_figure
@@ -68,7 +69,9 @@ def figure_of(topology: Topology, steps: int | None = None, certificate: Certifi
         _draw_graph(axes, W)
         every = f" (mod {topology.period})" if topology.period and topology.period > 1 else ""
         axes.set_title("every t" if topology.period == 1 else f"t = {ranges(times)}{every}", fontsize=10, color=INK)
-    _draw_disagreement(bottom.subplots(), topology, steps, _mixing(topology, steps, certificate))
+    found = _mixing(topology, steps, certificate)
+    reached = found.rounds if found else certificate and certificate.push_sum and certificate.push_sum.rounds
+    _draw_disagreement(bottom.subplots(), topology, steps, found, reached or 100)
     return figure
 
 
@@ -101,14 +104,19 @@ def counted(number: int, noun: str) -> str:
 
 
 def disagreement(topology: Topology, rounds: int) -> np.ndarray:
-    """||x_t - mean(x_0)|| / ||x_0 - mean(x_0)|| for t = 0..rounds and standard normal starts, (rounds + 1, starts)."""
+    """||x_t - mean(x_0)|| / ||x_0 - mean(x_0)|| for t = 0..rounds and standard normal starts, (rounds + 1, starts); of
+    push-sum's ratios in the place of x_t where agents mix by it."""
     starts = int(np.clip(NUMBERS // topology.agents, FEWEST_STARTS, STARTS))
     x = np.random.default_rng(0).standard_normal((topology.agents, starts))
     mean = x.mean(axis=0)
-    norms = [np.linalg.norm(x - mean, axis=0)]
+    norms, w = [np.linalg.norm(x - mean, axis=0)], np.ones((topology.agents, 1))
     for t in range(rounds):
-        x = topology.matrix(t, checked=False) @ x
-        norms.append(np.linalg.norm(x - mean, axis=0))
+        W = topology.matrix(t, checked=False)
+        if topology.push_sum:
+            W = shares(W)
+            w = W @ w
+        x = W @ x
+        norms.append(np.linalg.norm(x / w - mean, axis=0))
     return np.array(norms) / np.maximum(norms[0], np.finfo(float).tiny)
 
 
@@ -142,10 +150,11 @@ def _draw_graph(axes: Axes, W: csr_array) -> None:
         axes.text(0, 0, "no edges", ha="center", va="center", color=PALE)
 
 
-def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found: Mixing | None) -> None:
-    """Largest and mean disagreement over the random starts, that of the worst start, and its slope in the long run."""
+def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found: Mixing | None, reached: int) -> None:
+    """Largest and mean disagreement over the random starts, that of the worst start, and its slope in the long run;
+    `reached` is the round, about, up to which there is something to see."""
     whole_periods = 2 * (topology.period or 0)
-    rounds = steps or min(400, max(10, whole_periods, round(1.15 * ((found and found.rounds) or 100))))
+    rounds = steps or min(400, max(10, whole_periods, round(1.15 * reached)))
     memory.refuse_number(f"{rounds:,} rounds of averaging", "--steps", rounds, lambda t: t * 4 * 8 * STARTS)
     curves = np.maximum(disagreement(topology, rounds), FLOOR)
     t = np.arange(rounds + 1)
@@ -165,8 +174,9 @@ def _draw_disagreement(axes: Axes, topology: Topology, steps: int | None, found:
 
 
 def _mixing(topology: Topology, steps: int | None, certificate: Certificate | None) -> Mixing | None:
-    """How fast disagreement shrinks, as far as one period (or 100 iterations) tells; None for too many agents."""
-    if topology.agents > LARGEST_SPECTRUM:
+    """How fast disagreement shrinks, as far as one period (or 100 iterations) tells; None for too many agents, and for
+    push-sum, which is no averaging."""
+    if topology.agents > LARGEST_SPECTRUM or topology.push_sum:
         return None
     looked_at = topology.period or min(steps or 100, 100)
     if certificate and certificate.mixing and certificate.steps == looked_at:

@@ -137,6 +137,12 @@ def weight_matrix(n: int, hearer: np.ndarray, heard: np.ndarray, weights: np.nda
                np.concatenate([weights[used], diagonal]))
 
 
+def share_matrix(n: int, hearer: np.ndarray, heard: np.ndarray) -> csr_array:
+    """A with A[hearer, heard] = 1 / (1 + how many hear it): agents divide what they have among these and themselves."""
+    share = 1.0 / (1 + np.bincount(heard, minlength=n))
+    return weight_matrix(n, hearer, heard, share[heard], share)
+
+
 def rows_of(matrix: csr_array) -> np.ndarray:
     """Row index of every stored entry of a CSR matrix, (nnz,)."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))

@@ -49,7 +49,8 @@ class Family:
     edges: Callable[..., float] | None = None
 
 
-def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology") -> Topology:
+def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology",
+         push_sum: bool = False) -> Topology:
     """The topology that `spec` describes, for `agents` agents; its first graph and matrix are made and checked here.
 
     Args:
@@ -59,6 +60,7 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
         agents: N >= 1.
         folder: where relative paths are tried before the current folder (the experiment file's).
         key: the dotted key of `spec`, for messages.
+        push_sum: whether agents mix by push-sum.
 
     Raises:
         InputError: for everything that is wrong with the specification or with the file it names.
@@ -66,7 +68,7 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     if agents < 1:
         raise InputError("must be positive", key="agents", found=agents)
     try:
-        return _load(_table(spec), agents, folder)
+        return _load(_table(spec), agents, folder, push_sum=push_sum)
     except InputError as error:
         if error.key == "agents":
             raise
@@ -139,7 +141,8 @@ def _table(spec: str | dict) -> dict:
     return spec
 
 
-def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...] = ()) -> Topology:
+def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...] = (),
+          push_sum: bool = False) -> Topology:
     """`load` on a table; the errors' keys are relative to it.
 
     Args:
@@ -183,7 +186,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
     notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels or _common_labels(handed), tuple(notes), extent)
+                        labels or _common_labels(handed), tuple(notes), extent, push_sum)
     topology.matrix(0, checked=False)
     return topology
 

@@ -122,6 +122,11 @@ def spectral_norm(matrix: np.ndarray) -> float:
     return math.sqrt(max(0.0, float(np.linalg.eigvalsh(matrix.T @ matrix)[-1])))
 
 
+def spectral_radius(matrix: np.ndarray) -> float:
+    """The largest modulus of the eigenvalues of a dense matrix; 1 where it is so up to rounding."""
+    return _radius(_Scaled.of(matrix))
+
+
 def worst_case(matrix: Matrices, agents: int, rounds: Iterable[int]) -> list[float]:
     """||W_{t-1} ... W_0 - J||_2 for every t of increasing `rounds`: the disagreement of the worst start."""
     product, norms = Product(agents), []

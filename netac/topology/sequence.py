@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8
+UNPROVEN = ("file", "out-degree")
+"""Weight rules whose weights need not be doubly stochastic."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Topology:
         labels: what the file calls the agents, for messages; empty where it has no names of its own for them.
         notes: what the user should know of how its files were read.
         extent: how large its graphs are.
+        push_sum: whether agents mix by push-sum, which asks of weights that columns sum to 1, and not rows.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Topology:
     labels: Labels = ()
     notes: tuple[str, ...] = ()
     extent: Extent = field(default=Extent(), repr=False, compare=False)
+    push_sum: bool = False
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     @property
@@ -101,7 +105,7 @@ class Topology:
 
         Raises:
             RunError: as `graph`, or the weight rule does not fit the graph (an InputError is its cause), or W_t is not
-                doubly stochastic with a positive diagonal.
+                doubly stochastic (for push-sum: its columns do not sum to 1) with a positive diagonal.
         """
         at = self._phase(t)
         if at not in self._recent:
@@ -126,8 +130,8 @@ class Topology:
             raise RunError(f"{self.where}: {told}") from told.located(file=self.spec.get("path"))
         built.data.flags.writeable = False
         W = next((kept for kept in self._recent.values() if same_matrix(kept, built)), built)
-        if W is built and checked and (self.foreign or self.weights == "file"):
-            for problem in soundness(W, at, self.labels).problems.values():
+        if W is built and checked and (self.foreign or self.weights in UNPROVEN):
+            for problem in soundness(W, at, self.labels, self.push_sum).problems.values():
                 raise RunError(f"{self.where}: {problem}")
         self._recent[at] = W
         if len(self._recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):

@@ -32,15 +32,21 @@ class Soundness:
     problems: dict[str, str]
 
 
-def soundness(W: csr_array, t: int, labels: Labels = ()) -> Soundness:
-    """Holds W, the matrix of iteration t, against Assumption 2; `labels` are the agents' in messages."""
+def soundness(W: csr_array, t: int, labels: Labels = (), push_sum: bool = False) -> Soundness:
+    """Holds W, the matrix of iteration t, against Assumption 2.
+
+    Args:
+        W, t: the matrix and its iteration.
+        labels: the agents' in messages.
+        push_sum: whether columns alone must sum to 1, as push-sum asks.
+    """
     n, rows, problems = W.shape[0], rows_of(W), {}
     row_sums, column_sums = (np.bincount(index, weights=W.data, minlength=n) for index in (rows, W.indices))
     for kind, sums in (("row", row_sums), ("column", column_sums)):
         worst = int(np.abs(sums - 1).argmax())
-        if abs(sums[worst] - 1) > TOLERANCE:
-            how = "hears" if kind == "row" else "is heard"
-            problems[kind] = (f"W_{t} is not doubly stochastic: the weights with which {agent(worst, labels)} {how}, "
+        if abs(sums[worst] - 1) > TOLERANCE and not (push_sum and kind == "row"):
+            how, what = "hears" if kind == "row" else "is heard", "column" if push_sum else "doubly"
+            problems[kind] = (f"W_{t} is not {what} stochastic: the weights with which {agent(worst, labels)} {how}, "
                               f"{kind} {worst}, sum to {sums[worst]:.10g}")
     diagonal, lightest = W.diagonal(), int(W.data.argmin())
     if W.data[lightest] < 0:

@@ -16,6 +16,7 @@ from netac.theory._moments import Losses, OneActs
 from netac.theory._unreliable_runs import Size
 from netac.theory.unreliable_consensus import Done
 from netac.topology import load
+from netac.topology import lossy as lossy_topology
 
 GRAPHS = [("path", 2), ("path", 3), ("star", 4), ("ring", 4)]
 
@@ -204,6 +205,8 @@ def test_claims_hold_on_a_small_graph_too(claims):
     (of_losses, (Losses, "drift"), property(lambda self: 0.02 * (np.eye(6) - 1.0 / 6)), ["that drift is tr"]),
     (of_losses, (Losses, "drift_bound"), lambda self, squares: 1e-3, ["and at most"]),
     (of_losses, (Losses, "mean"), property(lambda self: self.W), ["worst start", "the mean square of random"]),
+    (of_losses, (_unreliable_runs, "certify"), lambda matrices, p, both: lossy_topology.lossy(matrices, p / 2, both),
+     ["certificate"]),
     (of_losses, (_unreliable_runs, "_mass"), lambda network: np.zeros(5), ["add up to what was put in"]),
     (of_delays, (_moments, "limit_of_delay"), lambda W, d: np.full(6, 1.0 / 6), ["1 + d (1 - W_ii)", "do not move"]),
     (of_delays, (_moments, "settling"), lambda A, n: 0.95, ["second modulus", "not faster than"]),

@@ -218,7 +218,8 @@ def test_names_and_descriptions_come_from_the_files():
     assert {"complete", "ring", "path", "star", "grid", "torus", "hypercube", "exponential", "one-peer-exponential",
             "erdos-renyi", "geometric", "small-world", "tree", "disconnected", "periodic-complete", "gossip",
             "alternating", "federated"} == set(names())
-    assert set(weight_names()) == {"metropolis", "lazy-metropolis", "max-degree", "uniform", "fastest", "file"}
+    assert set(weight_names()) == {"metropolis", "lazy-metropolis", "max-degree", "uniform", "fastest", "file",
+                                   "out-degree"}
     lines = [describe(name) for name in names()] + [describe_weights(name) for name in weight_names()]
     assert all(10 < len(line) < 130 for line in lines) and len(set(lines)) == len(lines)
 
