@@ -25,7 +25,8 @@ FAILING: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "gilbert-elliott": st.builds(dict, to_bad=rate, to_good=st.floats(0.01, 1.0), good_loss=rate, bad_loss=rate),
     "sleep": st.one_of(st.builds(dict, probability=st.floats(0.0, 0.99)), st.builds(dict, agents=st.just([0])),
                        st.builds(dict, fraction=st.sampled_from([0.5, 1.0]), start=st.just(2), end=st.just(7))),
-    "skip": st.builds(dict, every=st.integers(1, 4))}
+    "skip": st.builds(dict, every=st.integers(1, 4)), "clipping": st.builds(dict, radius=st.floats(0.01, 5.0)),
+    "clock": st.builds(dict, latency=st.just(0.1), compute=st.just(0.1), jitter=st.just(0.5))}
 FEEDBACK = st.sampled_from(["none", "choco", "error"])
 CODES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "top-k": st.builds(dict, k=st.integers(1, 8), feedback=FEEDBACK),
