@@ -17,7 +17,7 @@ from benchmarks.timing import Row
 
 NAMES = ("start", "consensus", "cac_processes", "cac_launched", "cac_one_process", "mdac", "agents", "topology",
          "pursuit", "spread", "tag", "networks_one_process", "networks_consensus", "networks_processes", "happo",
-         "happo_processes", "cppo", "jaxmarl", "disropt")
+         "happo_processes", "cppo", "conditions", "jaxmarl", "disropt")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 

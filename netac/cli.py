@@ -55,53 +55,12 @@ class _RunHelp(click.Command):
     """`netac run --help` documents every option of an experiment file."""
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from netac import topology
-        from netac.experiment import schema
-        from netac.utils import plugins
-        from netac.utils.options import document
-
-        def section(title: str, rows: list[tuple[str, str]]) -> None:
+        from netac.experiment.options_help import sections
+        for title, rows in sections():
             formatter.write_paragraph()
             formatter.write_text(title)
             with formatter.indentation():
                 formatter.write_dl(rows or [("", "no options")])
-
-        section("Keys of an experiment file (defaults in brackets):", document(schema.Experiment))
-        section("[policy] of linear agents", document(schema.Policy))
-        names = plugins.module_names(schema.NETWORKS)
-        try:
-            networks = {name: plugins.module(schema.NETWORKS, name, "network") for name in names}
-        except InputError as error:               # no PyTorch
-            section(f"[policy], [critic], [reward_model] of networks: {error}", [])
-        else:
-            section('[policy] of networks: name = "mlp" or "cnn" and its options, or factory and kwargs; besides',
-                    document(schema.NetworkPolicy))
-            section("[critic] and [reward_model], of networks: as [policy], but besides",
-                    document(schema.NetworkCritic))
-            for name, module in networks.items():
-                section(f'name = "{name}" in [policy], [critic], [reward_model]: {plugins.first_line(module)}',
-                        document(module.Settings))
-            section("{ factory, kwargs } in place of a name, for a network or an environment (check: that alone)",
-                    document(schema.UserEnvironment))
-        section("[normalise], for networks", document(schema.Normalise))
-        section("[network], conditions of the network: a table of options, or a value of the first one; true, false",
-                [(name, plugins.first_line(plugins.module(schema.CONDITIONS, name, "condition")))
-                 for name in plugins.module_names(schema.CONDITIONS)])
-        for name in plugins.module_names(schema.CONDITIONS):
-            section(f"network.{name}", document(plugins.module(schema.CONDITIONS, name, "condition").Settings))
-        for package, what in ((schema.ENVIRONMENTS, "env"), (schema.ALGORITHMS, "algorithm")):
-            for name in plugins.module_names(package):
-                module = plugins.module(package, name, what)
-                section(f'{what} = {{ name = "{name}" }}: {plugins.first_line(module)}', document(module.Settings))
-        section('topology = { name = "...", weights = "...", options }',
-                [(name, f"{topology.describe(name)} {_options(topology.options(name))}") for name in topology.names()])
-        section("weights of a topology, with their options",
-                [(name, f"{topology.describe_weights(name)} {_options(topology.weight_options(name))}")
-                 for name in topology.weight_names()])
-
-
-def _options(defaults: dict[str, object]) -> str:
-    return "" if not defaults else f"[{', '.join(f'{name} = {value!r}' for name, value in defaults.items())}]"
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -201,7 +160,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config
     from netac.utils.options import spelled_out
-    folder, allowed, options = None, False, _overrides(sets)
+    folder, allowed, options, experiment = None, False, _overrides(sets), None
     table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
@@ -219,6 +178,14 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     with telling(), doing("certifying the topology"):
         certificate = topology.certify(loaded, steps)
     _print_table(f"{loaded.name}, weights {loaded.weights}", certificate.as_rows())
+    if experiment is not None and experiment.network.conditions:
+        from netac.experiment.network_certificate import under_conditions
+        with telling(), doing("mixing under the network's conditions"):
+            try:
+                rows = under_conditions(experiment, loaded, folder)
+            except InputError as error:
+                raise source.located(error) from error.__cause__
+        _print_table(f"[network]: {', '.join(key for key, _ in experiment.network.conditions)}", rows)
     if plot is not None:
         from netac.topology.drawing import draw
         with telling(), doing("drawing the topology"):
@@ -342,7 +309,7 @@ def theory_command(name: str, quick: bool, seed: int, jobs: int | None, game: Pa
 def list_command(what: str | None) -> None:
     """What there is: algorithms, envs, networks, topologies, weights, conditions of the network, theory experiments."""
     from netac import theory, topology
-    from netac.experiment import schema
+    from netac.experiment import network_table, schema
     from netac.utils import plugins
 
     def described(*packages: str) -> list[tuple[str, str]]:
@@ -353,7 +320,7 @@ def list_command(what: str | None) -> None:
              "networks": lambda: described(schema.NETWORKS),
              "topologies": lambda: [(name, topology.describe(name)) for name in topology.names()],
              "weights": lambda: [(name, topology.describe_weights(name)) for name in topology.weight_names()],
-             "conditions": lambda: described(schema.CONDITIONS),
+             "conditions": lambda: described(network_table.CONDITIONS),
              "theory": lambda: described(theory.PACKAGE)}
     for kind in [what] if what else kinds:
         _print_table(kind, kinds[kind]())

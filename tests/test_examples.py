@@ -15,7 +15,7 @@ from support.launching import ROOT, environment
 from support.pages import shown_files
 
 import netac
-from netac.experiment import config, linear_agents
+from netac.experiment import config, linear_agents, network_table
 from netac.results.records import load_run, load_summary
 from netac.utils import plugins
 
@@ -54,26 +54,32 @@ def test_an_example_runs_as_written(file, tmp_path):
     assert np.isfinite(summary["final_reward"])
 
 
-COMMENTED = re.compile(r"^# ((?:\[[\w.-]+\]|\w+ = \S).*)$", re.MULTILINE)
+COMMENTED = re.compile(r"^# ((?:\[[\w.-]+\]|[\w-]+ = \S).*)$", re.MULTILINE)
 """A setting, or the head of a table, that an example shows commented out."""
 
 
 def test_what_is_commented_out_in_the_first_example_is_valid_too(tmp_path):
-    """Other environments and topologies one at a time, all other settings at once."""
+    """Other environments and topologies one at a time, and conditions of the network, all other settings at once."""
     text = (EXAMPLES / "coordination.toml").read_text()
     (tmp_path / "graphs").symlink_to(GRAPHS)
     file = tmp_path / "examples" / "coordination.toml"
     file.parent.mkdir()
     commented = COMMENTED.findall(text)
     others = [line for line in commented if line.startswith(("env =", "topology ="))]
-    assert len(others) >= 5 and len(commented) >= 25
+    heads = [number for number, line in enumerate(commented) if line.startswith("[")]
+    network = next(number for number in heads if commented[number].startswith("[network]"))
+    conditions = commented[network + 1:min(number for number in heads if number > network)]
+    assert len(others) >= 5 and len(commented) >= 25 and len(conditions) >= 2
     for line in others:
         key = line.split(" =")[0]
         file.write_text("\n".join(line if old.startswith(f"{key} =") else old for old in text.splitlines()))
         netac.run(file, set={"iterations": 3})
+    for line in conditions:
+        file.write_text(f"{text}\n[network]\n{line}\n")
+        assert netac.run(file, set={"iterations": 3}).summary["network"].keys() >= {line.split(" =")[0]}
 
     def uncommented(found: re.Match[str]) -> str:
-        return found[0] if found[1] in others or found[1].startswith("features =") else found[1]
+        return found[0] if found[1] in [*others, *conditions] or found[1].startswith("features =") else found[1]
 
     file.write_text(COMMENTED.sub(uncommented, text))
     for algorithm in ("cac", "dac", "mdac", "dnac", "iac"):
@@ -81,7 +87,7 @@ def test_what_is_commented_out_in_the_first_example_is_valid_too(tmp_path):
 
 
 def test_the_first_examples_and_the_help_document_every_option():
-    """Every option of the algorithms and of [policy] stands in two examples, all and the environments' in the help."""
+    """Every option of the algorithms and of [policy] stands in two examples, all others in the help too."""
     text = "".join((EXAMPLES / name).read_text() for name in ("coordination.toml", "spread.toml"))
     shown = run_netac("run", "--help")
     models = [config.Experiment, linear_agents.Policy]
@@ -92,6 +98,11 @@ def test_the_first_examples_and_the_help_document_every_option():
     for name in plugins.module_names(config.ENVIRONMENTS):
         for option in plugins.module(config.ENVIRONMENTS, name, "").Settings.model_fields:
             assert re.search(rf"^ *{option}\b", shown, re.MULTILINE), option
+    for name in plugins.module_names(network_table.CONDITIONS):
+        own = re.search(rf"^network\.{name}\n((?:  .+\n)+)", shown, re.MULTILINE)
+        for option in plugins.module(network_table.CONDITIONS, name, "").Settings.model_fields:
+            assert own and re.search(rf"^  {option}\b", own[1], re.MULTILINE), (name, option)
+    assert re.search(rf"^  {network_table.INSECURE}\b", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("file", TOPOLOGIES, ids=named)
@@ -127,7 +138,7 @@ def test_an_environment_of_ones_own_is_learnt():
 def test_the_files_that_contributing_shows_work(tmp_path):
     shutil.copytree(ROOT / "netac", tmp_path / "netac", ignore=shutil.ignore_patterns("__pycache__"))
     files = shown_files("CONTRIBUTING.md")
-    assert len(files) == 8
+    assert len(files) == 9
     for path, text in files.items():
         assert not (tmp_path / path).exists()
         (tmp_path / path).write_text(text)
@@ -135,7 +146,7 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     for path in files:
         assert re.search(rf"^\W*{Path(path).stem}\b", listed, re.MULTILINE), path
     commands = re.findall(r"^netac (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
-    assert len(commands) == 8
+    assert len(commands) == 9
     for number, command in enumerate(commands):
         words = [word.replace("examples/", f"{EXAMPLES}/") for word in command.split()]
         more = ["--set", "iterations=5"] if words[0] == "run" else []
@@ -145,7 +156,8 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     kept = [(tmp_path / str(number) / "experiment.toml").read_text() for number in (0, 1, 2, 3, 4, 6)]
     for name, text in zip([*shown[:5], shown[6]], kept, strict=True):
         assert f'"{name}"' in text
-    assert "**holds**" in (tmp_path / "7" / "report.md").read_text()
+    assert load_summary(tmp_path / "7")["network"]["jam"]["agents"] == [0, 1]
+    assert "**holds**" in (tmp_path / "8" / "report.md").read_text()
 
 
 def test_mdac_follows_the_curve_of_its_authors(tmp_path):

@@ -62,8 +62,9 @@ class Exchange:
         hears: (n,) whether it hears anything: what comes to others is there neither for conditions nor for `mix`.
         packed: (n, bytes) the encoded messages; None where they travel as numbers.
         told: (n,) numbers that travel besides, by name, and are not counted: what a simulation needs.
-        received: (L, W) what the links have brought; without meaning where nothing arrived.
-        came: (L, bytes) the encoded messages, where `packed` is not None.
+        rows: (needed, W) what the agents that the plan needs have sent, while it is the same over all their links;
+            (needed, bytes) until it is decoded, where `packed` is not None.
+        held: (n, W) what the rows of the own agents are.
         said: (L,) whether the speaker sent something.
         heard: (L,) the speaker's `told`, by name.
         arrived: (L,) whether the links have brought anything.
@@ -95,8 +96,9 @@ class Exchange:
     copies: np.ndarray | None = None
     packed: np.ndarray | None = None
     told: dict[str, np.ndarray] = field(default_factory=dict)
-    received: np.ndarray = field(init=False)
-    came: np.ndarray = field(init=False)
+    rows: np.ndarray = field(init=False)
+    held: np.ndarray | None = None
+    _received: np.ndarray | None = None
     said: np.ndarray = field(init=False)
     heard: dict[str, np.ndarray] = field(default_factory=dict)
     arrived: np.ndarray = field(init=False)
@@ -167,39 +169,61 @@ class Exchange:
 
         The weight of what did not arrive goes to the receiver's own entry.
         """
-        own = self.own[self.links.hearer]
-        heard = np.where(self.arrived[:, None], self.received, own)
-        if self.own is self.values and self.gain == 1.0:
-            return self.plan.by_link.apply(np.concatenate([self.values, heard]))
-        apart = self.plan.by_link.apply(np.concatenate([np.zeros_like(self.values), heard - own]))
-        held = self.values * self.plan.heard_by[:, None].astype(self.values.dtype) if self.sums else self.values
-        return held + self.values.dtype.type(self.gain) * apart
+        plan, own = self.plan, self.own
+        if self._received is not None or (self.sums and not self.arrived.all()):       # sums have no own entries
+            heard = np.where(self.arrived[:, None], self.received, own[self.links.hearer])
+            mixed = plan.by_link.apply(np.concatenate([own, heard]))
+        elif self.held is own:
+            mixed = plan.apply(self.rows, plan.without(~self.arrived))
+        else:
+            mixed = plan.by_speaker.apply(np.concatenate([own, self.rows]), plan.without(~self.arrived))
+        if own is self.values and self.gain == 1.0:
+            return mixed
+        values = self.values
+        if self.sums:
+            number = plan.heard_by[:, None].astype(own.dtype)
+            own, values = number * own, number * values
+        mixed -= own
+        mixed *= own.dtype.type(self.gain)
+        mixed += values
+        return mixed
 
     # --- on the way ---
 
     def travelling(self) -> np.ndarray:
         """What travels for each agent: the numbers of `told`, whether it sends, and its message, (n, bytes)."""
         message = np.ascontiguousarray(self.sent if self.packed is None else self.packed)
-        n, names = len(self.agents), sorted(self.told)
-        head = np.empty((n, 1 + len(names)))
-        head[:, 0] = self.sends
-        for k, name in enumerate(names, 1):
-            head[:, k] = self.told[name]
-        return np.concatenate([head.view(np.uint8), message.view(np.uint8).reshape(n, -1)], axis=1)
+        head = np.column_stack([self.sends, *(self.told[name] for name in sorted(self.told))]).astype(float)
+        return np.concatenate([head.view(np.uint8), message.view(np.uint8).reshape(len(head), -1)], axis=1)
 
-    def unpack(self, needed: np.ndarray) -> None:
-        """What has come of the agents that the plan needs, (needed, bytes)."""
-        names = sorted(self.told)
-        after = 8 * (1 + len(names))
-        head = np.ascontiguousarray(needed[:, :after]).view(float)[self.links.place]
-        self.said = head[:, 0] != 0.0
-        self.arrived = self.said & self.hears[self.links.hearer]
-        self.heard = {name: head[:, k] for k, name in enumerate(names, 1)}
-        message = needed[self.links.place, after:]
-        if self.packed is None:
-            self.received = message.view(self.sent.dtype)
+    def unpack(self, needed: np.ndarray | None) -> None:
+        """What has come of the agents that the plan needs, (needed, bytes); None where these are all here."""
+        names, place = sorted(self.told), self.links.place
+        if needed is None:
+            said = self.sends
+            heads = [self.told[name] for name in names]
+            self.rows = self.sent if self.packed is None else self.packed
         else:
-            self.came = message
+            after = 8 * (1 + len(names))
+            head = np.ascontiguousarray(needed[:, :after]).view(float)
+            said, heads = head[:, 0] != 0.0, [head[:, k] for k in range(1, 1 + len(names))]
+            rows = np.ascontiguousarray(needed[:, after:])
+            self.rows = rows if self.packed is not None else rows.view(self.sent.dtype)
+        self.held = self.sent if self.packed is None else None
+        self.said = said[place]
+        self.arrived = self.said & self.hears[self.links.hearer]
+        self.heard = {name: numbers[place] for name, numbers in zip(names, heads, strict=True)}
+
+    @property
+    def received(self) -> np.ndarray:
+        """(L, W) what the links have brought; without meaning where nothing arrived."""
+        if self._received is None:
+            self._received = self.rows[self.links.place]
+        return self._received
+
+    @received.setter
+    def received(self, numbers: np.ndarray) -> None:
+        self._received = numbers
 
 
 @dataclass(frozen=True)
@@ -291,7 +315,7 @@ class UnderWay:
     def mixture(self) -> np.ndarray:
         """Wait for the messages, let them arrive through all conditions, and mix: (n, width)."""
         exchange = self.exchange
-        exchange.unpack(exchange.travelling() if self.channel is None else self.channel.received())
+        exchange.unpack(None if self.channel is None else self.channel.received())
         backwards = reversed(list(enumerate(self.conditions)))
         for place, condition in sorted(backwards, key=lambda each: each[1].phase is not Phase.ENCODE):
             exchange.condition = number(condition, place)

@@ -134,7 +134,7 @@ class Network:
         self._round += 1
         depart(self._conditions, exchange)
         self._ledger.consensus_of(own, exchange.messages, exchange.messages * -(-exchange.bits // 8))
-        if not plan.silent:
+        if not plan.silent and self._comm is not None:
             travelling = exchange.travelling()
             channel = route.channel(travelling.shape[1], travelling.dtype)
             self._ledger.wire(channel.messages, channel.bytes)

@@ -77,11 +77,18 @@ class Plan:
         return replace(self, agents=np.arange(placement.agents), own=slice(placement.local.start, placement.local.stop),
                        indices=self.agents[self.indices])
 
-    def apply(self, values: np.ndarray) -> np.ndarray:
-        """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d)."""
+    def apply(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d).
+
+        Args:
+            weights: in the place of the plan's.
+        """
         n = self.own.stop - self.own.start
         mixed = np.zeros((n, values.shape[1]), values.dtype)
-        weights = self.weights if values.dtype.char == "d" else self._single
+        if weights is None or weights is self.weights:
+            weights = self.weights if values.dtype.char == "d" else self._single
+        else:
+            weights = weights.astype(values.dtype, copy=False)
         csr_matvecs(n, len(values), values.shape[1], self.indptr, self.indices, weights, values.ravel(), mixed.ravel())
         return mixed
 
@@ -98,13 +105,30 @@ class Plan:
         return np.bincount(self.links.hearer, minlength=self.own.stop - self.own.start)
 
     @cached_property
+    def by_speaker(self) -> Plan:
+        """The same sums over an array of the own agents' values and, below them, of what all needed agents said."""
+        off, hearer = self._off_diagonal
+        n = self.own.stop - self.own.start
+        return replace(self, own=slice(0, n), indices=np.where(off, n + self.indices, hearer))
+
+    def without(self, missing: np.ndarray) -> np.ndarray:
+        """The weights where what `missing` links (L,) should bring counts as the hearer's own, which has an entry."""
+        if not missing.any():
+            return self.weights
+        off, _ = self._off_diagonal
+        weights, links = self.weights.copy(), self.links
+        weights[np.flatnonzero(off)[missing]] = 0.0
+        weights[~off] += np.bincount(links.hearer[missing], weights=links.weight[missing], minlength=len(self.heard_by))
+        return weights
+
+    @cached_property
     def by_link(self) -> Plan:
         """The same sums over an array of the own agents' values and, below them, of what came over each of `links`."""
         off, hearer = self._off_diagonal
         n = self.own.stop - self.own.start
         return replace(self, own=slice(0, n), indices=np.where(off, n + np.cumsum(off) - 1, hearer))
 
-    @property
+    @cached_property
     def _off_diagonal(self) -> tuple[np.ndarray, np.ndarray]:
         """Which entries of the own rows are off the diagonal, and the row of each."""
         hearer = np.repeat(np.arange(self.own.stop - self.own.start), np.diff(self.indptr))

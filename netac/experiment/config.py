@@ -212,8 +212,10 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, last = dotted.split(".")
     for k, part in enumerate(parents):
         inner = nested.setdefault(part, {})
-        if isinstance(inner, str):
+        if isinstance(inner, str) and parents[0] != "network":
             inner = nested[part] = spelled_out(inner)
+        if parents[:k] == ["network"] and not isinstance(inner, dict):
+            inner = nested[part] = network_table.spelled_out({part: inner})[part]
         if not isinstance(inner, dict):
             raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]),
                              found=inner)

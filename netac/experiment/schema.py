@@ -18,7 +18,6 @@ from netac.utils.plugins import BuiltIn, Factory
 ALGORITHMS = ("netac.algorithms.decentralized", "netac.algorithms.centralized")
 ENVIRONMENTS = "netac.envs"
 NETWORKS = "netac.agents.networks"
-CONDITIONS = "netac.comm.conditions"
 LINEAR = ("tabular", "log-linear")
 PARTS = ("policy", "critic", "reward_model")                              # the tables that may hold networks
 

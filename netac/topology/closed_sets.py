@@ -2,9 +2,8 @@
 
 A set S is k-closed if each of its agents hears at most k agents outside of S, that is, if it is not (k+1)-reachable.
 Two disjoint nonempty k-closed sets show that a graph is not (k+1)-robust (LeBlanc, Zhang, Koutsoukos and Sundaram 2013,
-"Resilient asymptotic consensus in robust networks").  Both sets are found, or shown not to be, by branch and bound.
-
-Sets are the bits of a uint64, agent i is bit i.
+"Resilient asymptotic consensus in robust networks").  Two such sets are soon found by annealing, and that there are
+none is shown by branch and bound, whose sets are the bits of a uint64: agent i is bit i.
 """
 
 from __future__ import annotations
@@ -12,20 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
 MOST_AGENTS = 40
 """Agents up to which sets are searched for."""
-MOST_STATES = 300_000
+MOST_STATES = 400_000
 """Partly decided sets that are looked at before a search ends undecided: about five seconds."""
 _BATCH = 8192
+_TRIES, _SWAPS, _HEAT, _LOOK = 64, 300, 2.0, 10     # of annealing: sets, swaps, noise at first, swaps between looks
 _NEVER = -100         # a deficit of who need not be looked at
 _BITS = np.uint64(1) << np.arange(MOST_AGENTS, dtype=np.uint64)
 
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+"""Two disjoint nonempty sets of agents."""
+
 
 @dataclass(frozen=True)
-class Found:
+class Search:
     """The outcome of a search.
 
     Args:
@@ -34,12 +38,12 @@ class Found:
         states: how many partly decided sets were looked at.
     """
 
-    sets: tuple[tuple[int, ...], tuple[int, ...]] | None
+    sets: Pair | None
     decided: bool
     states: int
 
 
-def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: int = MOST_STATES) -> Found:
+def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: int = MOST_STATES) -> Search:
     """Two disjoint nonempty sets in which all agents but `exceptions` of both together hear at most k outside of their
     set, and in each at least one that is no exception.
 
@@ -51,21 +55,60 @@ def disjoint_closed_sets(hears: np.ndarray, k: int, exceptions: int = 0, most: i
     """
     graph = _Masks.of(hears)
     if graph.n < 2:
-        return Found(None, True, 0)
-    waiting = _States.roots(graph, min(exceptions, graph.n - 2))
-    looked_at = 0
+        return Search(None, True, 0)
+    exceptions, looked_at = min(exceptions, graph.n - 2), 0
+    if comb(graph.n, exceptions) * (graph.n - exceptions) > most:
+        return Search(None, False, 0)
+    waiting = _States.roots(graph, exceptions)
     while len(waiting):
         states, waiting = waiting.split()
         looked_at += len(states)
         if looked_at > most:
-            return Found(None, False, looked_at)
+            return Search(None, False, looked_at)
         states, deficit, other = _promising(states, graph, k)
         closed = (deficit <= 0).all(axis=1)
         if closed.any():
             first = int(closed.argmax())
-            return Found((_members(states.inside[first]), _members(other[first])), True, looked_at)
+            return Search((_members(states.inside[first]), _members(other[first])), True, looked_at)
         waiting = waiting.joined(_branches(states, graph, k))
-    return Found(None, True, looked_at)
+    return Search(None, True, looked_at)
+
+
+def annealed_closed_sets(hears: np.ndarray, k: int) -> Pair | None:
+    """Two disjoint nonempty k-closed sets, or None where none were found, which does not say that there are none.
+
+    Of a set and of all others it makes sum_i max(0, what i hears on the other side - k) small, by swaps of the two
+    agents whose change of sides lessens it most, under noise that dies away; who hears too much after all is left out.
+    Always the same for the same graph.
+    """
+    n, chance = len(hears), np.random.default_rng(0)
+    A, rows = hears.astype(np.float32), np.arange(_TRIES)
+    degree = A.sum(axis=1)
+    sizes = np.linspace(max(1, n // 4), n // 2, _TRIES).astype(int)
+    side = chance.random((_TRIES, n)).argsort(axis=1).argsort(axis=1) < sizes[:, None]
+    for swap in range(_SWAPS + 1):
+        if swap % _LOOK == 0:
+            one, other = (_without_open(part, A, k) for part in (side, ~side))
+            if (both := one.any(axis=1) & other.any(axis=1)).any():
+                first = int(both.argmax())
+                return tuple(np.flatnonzero(one[first]).tolist()), tuple(np.flatnonzero(other[first]).tolist())
+        here = side.astype(np.float32)
+        inside = here @ A.T
+        across = np.where(side, degree - inside, inside)
+        own = np.maximum(degree - across - k, 0) - np.maximum(across - k, 0)
+        more, less = (across >= k).astype(np.float32), (across > k).astype(np.float32)
+        leaves, joins = (here * more - (1 - here) * less) @ A, ((1 - here) * more - here * less) @ A
+        change = own + np.where(side, leaves, joins) + _HEAT * (1 - swap / _SWAPS) * chance.random(side.shape)
+        side[rows, np.where(side, change, np.inf).argmin(axis=1)] = False
+        side[rows, np.where(side, np.inf, change).argmin(axis=1)] = True
+    return None
+
+
+def _without_open(sets: np.ndarray, A: np.ndarray, k: int) -> np.ndarray:
+    """The largest k-closed subsets of the sets, (B, n) bool."""
+    while (gone := sets & ((~sets).astype(np.float32) @ A.T > k)).any():
+        sets = sets & ~gone
+    return sets
 
 
 def closed(hears: np.ndarray, members: Iterable[int]) -> int:

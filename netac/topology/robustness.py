@@ -17,15 +17,21 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
-from netac.topology.closed_sets import MOST_AGENTS, MOST_STATES, closed, disjoint_closed_sets
+from netac.topology.closed_sets import (
+    MOST_AGENTS,
+    MOST_STATES,
+    Pair,
+    annealed_closed_sets,
+    closed,
+    disjoint_closed_sets,
+)
 from netac.topology.edges import Graph, csr, links, rows_of
 
+FEW = 16
+"""Agents up to which the search needs no help."""
 LARGEST_DENSE = 300
 """Agents up to which the Laplacian's eigenvectors are computed, dense."""
 _ROUNDED = 1e-9
-
-Pair = tuple[tuple[int, ...], tuple[int, ...]]
-"""Two disjoint nonempty sets of agents."""
 
 
 @dataclass(frozen=True)
@@ -69,24 +75,23 @@ def robustness(graph: Graph | csr_array, most: int = MOST_STATES) -> Robustness:
     if found.decided or hears.shape[0] > MOST_AGENTS:
         return found
     dense, low, high, witness = hears.toarray() != 0, found.r_low, found.r_high, found.witness
-    while low < high:                                      # from above: sets are found soon where there are some
-        search = disjoint_closed_sets(dense, high - 1, most=most)
+    while len(dense) > FEW and low < high and (sets := annealed_closed_sets(dense, high - 1)):
+        high, witness = max(closed(dense, group) for group in sets), sets
+    left = most
+    while low < high and left > 0:                         # smaller k are sooner decided
+        search = disjoint_closed_sets(dense, low, most=left)
+        left -= search.states
         if search.sets:
-            witness = search.sets
-            high = max(closed(dense, group) for group in witness)
+            high, witness = low, search.sets
         elif search.decided:
-            low = high
+            low += 1
         else:
             break
-    while low < high:                                      # from below: that there are none is soon shown of the least
-        search = disjoint_closed_sets(dense, low, most=most)
-        if not search.decided or search.sets:
-            break
-        low += 1
     return Robustness(low, high, witness)
 
 
-def is_robust(graph: Graph | csr_array, r: int, s: int = 1, most: int = MOST_STATES) -> bool | None:
+def is_robust(graph: Graph | csr_array, r: int, s: int = 1, known: Robustness | None = None,
+              most: int = MOST_STATES) -> bool | None:
     """Whether the graph is (r, s)-robust; None where that is not decided.
 
     An (r + s - 1)-robust graph is, and one that is not r-robust is not; what is left is searched for up to 40 agents.
@@ -94,18 +99,16 @@ def is_robust(graph: Graph | csr_array, r: int, s: int = 1, most: int = MOST_STA
     Args:
         graph: as for `robustness`.
         r, s: at least 1.
+        known: the graph's robustness, if it is known.
         most: as for `robustness`, in each search.
     """
-    return _is_robust(adjacency(graph), r, s, robustness(graph, most), most)
-
-
-def _is_robust(hears: csr_array, r: int, s: int, known: Robustness, most: int) -> bool | None:
-    """The same where `robustness` is known."""
+    hears = adjacency(graph)
+    known = known or robustness(hears, most)
     if known.r_low >= r + s - 1:
         return True
     if known.r_high < r:
         return False
-    if s == 1 or hears.shape[0] > MOST_AGENTS:
+    if hears.shape[0] > MOST_AGENTS:
         return None
     search = disjoint_closed_sets(hears.toarray() != 0, r - 1, s - 1, most)
     return False if search.sets else True if search.decided else None

@@ -138,9 +138,10 @@ def test_tied_and_idle_layers():
     assert np.isfinite(policy.score_products(theta, b, gradient)).all()
 
 
-def test_initial_values():
+def test_initial_values(monkeypatch):
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
+    monkeypatch.setattr(torch, "manual_seed", None)         # it would seed GPUs, too
     policy, V = make_policy(3, shared=["dense*"]), make_critic("state_value", 3)
     rows, shared = policy.initial(11, range(3)), policy.shared
     assert rows.dtype == np.float32

@@ -128,5 +128,7 @@ def test_agents_without_a_common_round_ask_for_a_graph_that_stays_and_no_other_c
     asynchronous = {"schedule": "asynchronous", "compute": 0.1}
     with pytest.raises(InputError, match="does not change"):
         network({"clock": asynchronous}, 5, {"name": "gossip"})
+    with pytest.raises(InputError, match="misses a difference"):
+        network({"clock": {"schedule": "beat", "period": 1.0}, "quantisation": 4}, 5)
     with pytest.raises(InputError, match="common round"):
         network({"clock": asynchronous, "noise": 0.1}, 5)

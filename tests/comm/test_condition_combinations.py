@@ -132,7 +132,7 @@ class Differences(Condition):
         exchange.bits = exchange.bits // 2
 
     def arrive(self, exchange: Exchange) -> None:
-        news = np.ascontiguousarray(exchange.came).view(np.float32).astype(float)
+        news = exchange.rows[exchange.links.place].view(np.float32).astype(float)
         copies = self.link_rows.setdefault("copies", LinkRows(len(exchange.agents), news.shape[1]))
         places = copies.of(exchange.links)
         copies.flat[places] += news

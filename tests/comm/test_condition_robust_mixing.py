@@ -122,6 +122,13 @@ def test_a_message_that_is_no_number_does_not_move_who_clips():
     assert np.isfinite(mixed[:2]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_clipping_says_nothing_of_agents_that_agree():
+    x = np.ones((4, 3))
+    for radius in (1e-300, 1.0, 1e300):
+        assert np.array_equal(network(load("complete", 4), {"clipping": radius}).mix(0, x), x)
+
+
 def test_clipping_keeps_the_mean_with_symmetric_weights_and_is_the_average_where_nothing_is_long():
     topology = load({"name": "erdos-renyi", "probability": 0.6, "seed": 1}, 9)
     through = network(topology, {"clipping": 0.5, "loss": 0.3})

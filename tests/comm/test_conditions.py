@@ -72,7 +72,7 @@ def effective(W: np.ndarray, watching: Watching) -> np.ndarray:
 def test_a_condition_that_changes_nothing_changes_no_bit(name, monkeypatch):
     expected = fingerprint(netac.run(variants.experiment(name)))
     monkeypatch.setattr("netac.experiment.build.Network",
-                        lambda *parts, seed: Network(*parts, conditions=[Watching(), Wider()], seed=seed))
+                        lambda *parts: Network(*parts[:4], [Watching(), Wider()], parts[5]))
     assert fingerprint(netac.run(variants.experiment(name))) == expected
 
 

@@ -164,6 +164,13 @@ def test_agents_that_act_at_one_time_without_flight_do_so_in_their_order():
     np.testing.assert_array_equal(engine.advance(x, 2.5), [[2.0], [3.0]])
 
 
+def test_many_agents_that_act_at_one_time_do_so_in_their_order():
+    x = np.random.default_rng(4).normal(size=(40, 1))
+    engine = AsynchronousGossip(40, *ring(40), Times(compute=1.0), 1, bits=0)
+    simulation = Simulation(x, ring(40), Times(compute=1.0), 0.0, 0.0, engine.depth, 0)
+    np.testing.assert_allclose(engine.advance(x, 4.5), simulation.run(4.5), rtol=0, atol=1e-12)
+
+
 def test_a_message_is_there_for_an_event_at_the_very_time_of_its_arrival_and_not_before():
     for latency, heard in ((1.0, True), (1.0 + 2.0**-50, False)):
         engine = AsynchronousGossip(2, np.array([0]), np.array([1]), np.array([1.0]),
@@ -204,10 +211,11 @@ def test_lost_messages_are_as_many_as_the_probability_says():
     assert abs(engine.lost.sum() - 0.4 * sent) < 5 * (0.24 * sent) ** 0.5
 
 
-@pytest.mark.parametrize("times", [{"latency": 0.0}, {"latency": 3.0}, {"latency": 0.5, "latency_jitter": 1.0}])
-def test_next_to_nothing_is_forgotten_that_would_be_read(times):
+@pytest.mark.parametrize(("times", "loss"), [({"latency": 0.0}, 0.2), ({"latency": 3.0}, 0.2), ({"latency": 3.0}, 0.0),
+                                             ({"latency": 0.5, "latency_jitter": 1.0}, 0.2)])
+def test_next_to_nothing_is_forgotten_that_would_be_read(times, loss):
     x = np.random.default_rng(1).normal(size=(40, 2))
-    some, all_ = (AsynchronousGossip(40, *ring(40), Times(**POISSON, **times), 2, loss=0.2, depth=depth)
+    some, all_ = (AsynchronousGossip(40, *ring(40), Times(**POISSON, **times), 2, loss=loss, depth=depth)
                   for depth in (None, 300))
     assert some.depth < 60
     np.testing.assert_array_equal(some.advance(x, 60.0), all_.advance(x, 60.0))

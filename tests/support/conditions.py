@@ -100,7 +100,7 @@ def experiment(name: str) -> dict[str, Any]:
 @contextmanager
 def under(conditions: str):
     """Networks that are built meanwhile have these conditions."""
-    def network(matrix, placement, ledger, comm=None, seed=0):
+    def network(matrix, placement, ledger, comm=None, conditions=(), seed=0):
         return Network(matrix, placement, ledger, comm, conditions=made, seed=seed)
 
     made: Sequence[Condition] = CONDITIONS[conditions.split()[-1]]()

@@ -71,7 +71,7 @@ def make_module(network: Network, observation: tuple[int, ...], outputs: int, *,
         InputError: the module cannot be made.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)           # the forked one alone; torch.manual_seed also asks for GPUs
         if isinstance(network, Factory):
             return _users(network, {"observation": observation, "outputs": outputs, "joint": joint}, key)
         try:
@@ -129,7 +129,7 @@ def try_out(module: torch.nn.Module, network: Network, observation: tuple[int, .
         each[0] = 0.0
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         if not bool(torch.isfinite(_forward(module, taken, outputs, refuse)).all()):
             raise refuse("forward gives numbers that are not finite, for observations of zeros and of numbers from "
                          "[0, 1)", "finite outputs")

@@ -30,7 +30,6 @@ from pydantic import Field
 
 from netac.comm.conditions._codes import Code, Numbers
 from netac.comm.exchange import BITS, Condition, Exchange, Phase
-from netac.comm.plan import Links
 from netac.topology import Topology
 from netac.utils.errors import InputError
 from netac.utils.options import Options
@@ -69,7 +68,6 @@ class Compression(Condition):
                              valid='feedback = "choco", or without step')
         self._copies: dict[str, np.ndarray] = {}                       # of what is heard from other processes
         self._checkpoint: dict[str, np.ndarray] = {}                   # all agents' public copies
-        self._seen: tuple[Links, np.ndarray, np.ndarray] | None = None
         self.unlike = dict.fromkeys(CODES, "a message has one code") | {
             "push-sum": "it sends sums that grow, of which a code would lose the last digits"}
         if self.keeps_copies:
@@ -109,6 +107,7 @@ class Compression(Condition):
         else:
             packed = self._code.encode(sent, numbers)
             told = self._code.decode(packed, width, sent.dtype, numbers)
+        self._told = told
         exchange.packed, exchange.bits = packed, np.full(n, self._code.bits(width, sent.dtype))
         true = exchange.truthful
         exchange.own = told if true.all() else np.where(true[:, None], told, exchange.values)
@@ -118,39 +117,32 @@ class Compression(Condition):
         """Decode what came from other processes; what the agents here said is known already."""
         if exchange.packed is None:
             return
-        others, place = self._others(exchange)
-        if self.keeps_copies:
-            said = self.rows[PUBLIC + exchange.what]
+        width, dtype, plan = exchange.sent.shape[1], exchange.sent.dtype, exchange.plan
+        here = self._told
+        first, last = exchange.rows[:plan.own.start], exchange.rows[plan.own.stop:]
+        if len(first) or len(last):
+            there = np.concatenate([plan.agents[:plan.own.start], plan.agents[plan.own.stop:]])
+            others = self._heard(exchange, there, np.concatenate([first, last]), width, dtype)
+            exchange.rows = np.concatenate([others[:len(first)], here, others[len(first):]])
         else:
-            said = self._code.decode(exchange.packed, exchange.sent.shape[1], exchange.sent.dtype,
-                                     of_speakers(exchange, np.array(exchange.agents)))
-        if len(others):
-            said = np.concatenate([said, self._heard(exchange, others)])
-        exchange.received = said[place]
+            exchange.rows = here
+        exchange.held = here
 
-    def _others(self, exchange: Exchange) -> tuple[np.ndarray, np.ndarray]:
-        """A link to each speaker of another process, and where the speaker of every link is among own agents and, below
-        them, these."""
-        if self._seen is None or self._seen[0] is not exchange.links:
-            links, first, n = exchange.links, exchange.agents.start, len(exchange.agents)
-            foreign = (links.speaker < first) | (links.speaker >= first + n)
-            _, one, which = np.unique(links.speaker[foreign], return_index=True, return_inverse=True)
-            place = links.speaker - first
-            place[foreign] = n + which
-            self._seen = links, np.flatnonzero(foreign)[one], place
-        return self._seen[1:]
-
-    def _heard(self, exchange: Exchange, others: np.ndarray) -> np.ndarray:
-        """What the speakers of these links say now, or their public copies: (others, W)."""
-        speakers, width, dtype = exchange.links.speaker[others], exchange.sent.shape[1], exchange.sent.dtype
-        news = self._code.decode(exchange.came[others], width, dtype, of_speakers(exchange, speakers))
+    def _heard(self, exchange: Exchange, speakers: np.ndarray, packed: np.ndarray, width: int,
+               dtype: np.dtype) -> np.ndarray:
+        """What these agents of other processes say now, or their public copies: (m, W)."""
+        news = self._code.decode(packed, width, dtype, of_speakers(exchange, speakers))
         if not self.keeps_copies:
             return news
         if (what := exchange.what) not in self._copies:
             known = self._checkpoint.pop(what, None)
             self._copies[what] = np.zeros_like(news) if known is None else known[speakers].copy()
         copies = self._copies[what]
-        copies += np.where(exchange.said[others, None], news, 0)
+        silent = np.zeros(exchange.plan.needed, dtype=bool)
+        silent[exchange.links.place[~exchange.said]] = True
+        if silent.any():
+            news[silent[np.searchsorted(exchange.plan.agents, speakers)]] = 0
+        copies += news
         return copies
 
     def restore(self, state: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray]) -> None:

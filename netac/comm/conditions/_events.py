@@ -160,9 +160,10 @@ class AsynchronousGossip:
         count = beat.count[wiring.hearer]
         heard = np.flatnonzero(count)
         past.newest[heard] = reads.number[reads.newest[(reads.table + count - 1)[heard]]]
-        past.newest[wiring.own] = -1
         past.lost[:] += reads.lost
         past.done[:] += beat.count
+        past.newest[past.newest < (past.done - self.depth)[wiring.speaker]] = -1
+        past.newest[wiring.own] = -1
         past.next[:] = beat.next
 
 

@@ -83,6 +83,11 @@ class Wiring:
         """(N,) how many others hear an agent."""
         return np.bincount(self.speaker) - 1
 
+    @cached_property
+    def instant(self) -> bool:
+        """Whether every message is there as soon as it is sent."""
+        return not (self.latency.any() or self.transfer.any() or self.loss.any())
+
     def flights(self, number: np.ndarray, link: np.ndarray) -> np.ndarray:
         """Seconds that messages of these numbers fly over these links: (M,)."""
         if not self.times.latency_jitter:
@@ -109,8 +114,8 @@ class Past:
         lost: (N,) how many of its messages were lost, over all links.
         sent: (N, D) when each sent what is kept; message k is at place k modulo D.
         messages: (N D, W) what it sent, agent by agent.
-        newest: (C,) the number of the newest message that has been read over each link, -1: none, as of an agent's own
-            link.
+        newest: (C,) the number of the newest message that has been read over each link; -1: none that is kept, or the
+            link of an agent with itself.
     """
 
     done: np.ndarray
@@ -171,8 +176,8 @@ class _Listed:
     Attributes:
         link, number: (M,).
         place: (M,) in the arrays of `_by_number`.
-        none: the heads of links over which nothing has been read that is still kept.
-        head, last: (C,) the first and the last message of each link.
+        none: the heads of links over which nothing has been read that is kept.
+        head, size: (C,) the first message of each link, and how many it has.
     """
 
     link: np.ndarray
@@ -180,7 +185,7 @@ class _Listed:
     place: np.ndarray
     none: np.ndarray
     head: np.ndarray
-    last: np.ndarray
+    size: np.ndarray
 
 
 def find(wiring: Wiring, past: Past, beat: Beat) -> Reads:
@@ -203,7 +208,7 @@ def find(wiring: Wiring, past: Past, beat: Beat) -> Reads:
     arrival[at_once] = np.nextafter(at[at_once], np.inf)                   # events of lower agents were before
 
     reader = _count_below(beat.times, hearer[link], arrival)               # which of the hearer's events finds it first
-    mine = ranges(head[own], (listed.last - head + 1)[own])
+    mine = ranges(head[own], listed.size[own])
     reader[mine] = mine - head[link[mine]]                                 # an agent has what it made at the next one
     count = beat.count[hearer]
     table = np.cumsum(count) - count
@@ -243,16 +248,15 @@ def _list(wiring: Wiring, past: Past, beat: Beat) -> _Listed:
     oldest = np.maximum(past.newest + 1, kept)
     oldest[own] = done
     size = (done + beat.count)[speaker] - oldest + 1
-    last = np.cumsum(size) - 1
-    head = last - size + 1
+    head = np.cumsum(size) - size
     link = np.repeat(np.arange(len(speaker)), size)
     number = np.arange(len(link)) + (oldest - 1 - head)[link]
     number[head] = past.newest
     width = depth + beat.times.shape[1]
     place = number + (speaker * width - (done - depth)[speaker])[link]
-    none = head[past.newest < kept]
+    none = head[past.newest < 0]
     place[none] = 0
-    return _Listed(link, number, place, none, head, last)
+    return _Listed(link, number, place, none, head, size)
 
 
 def _by_number(past: Past, beat: Beat) -> tuple[np.ndarray, np.ndarray]:
@@ -272,14 +276,14 @@ def _expiries(wiring: Wiring, past: Past, beat: Beat, listed: _Listed, sent: np.
 
     Message k is forgotten when its speaker sends number k + D; in most cases a newer one has arrived by then.
     """
+    if wiring.instant:
+        return None
     hearer, speaker, depth, link = wiring.hearer, wiring.speaker, past.sent.shape[1], listed.link
     numbers = (past.done + beat.count)[speaker] - depth
     numbers[wiring.own] = -1
     old = np.flatnonzero(listed.number < numbers[link])
-    following = np.append(arrival[1:], np.inf)
-    following[listed.last] = np.inf
     time = sent.ravel()[listed.place[old] + depth]
-    read = np.flatnonzero(time < following[old])
+    read = np.flatnonzero(time < arrival[old + 1])            # the last message of a link is not among the old ones
     if not len(read):
         return None
     old, time = old[read], time[read]

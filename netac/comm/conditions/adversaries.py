@@ -34,8 +34,8 @@ from netac.utils.streams import normal
 Attack = Literal["sign-flip", "scaled", "random", "constant", "a-little-is-enough"]
 SCALES = {"sign-flip": 1.0, "scaled": 10.0, "random": 10.0, "constant": 10.0}
 LITTLE = "a-little-is-enough"
-REMEDY = ("trimmed-mean = f on a (2 f + 1)-robust graph with at most f liars among the neighbours of an honest agent; "
-          "fewer liars; or allow_insecure = true in [network]")
+REMEDY = ("trimmed-mean = f with at most f liars among the neighbours of an honest agent, on a graph that is "
+          "(2 f + 1)-robust; fewer liars; or allow_insecure = true in [network]")
 
 
 class Settings(Options):
@@ -61,27 +61,27 @@ class Adversaries(Condition):
     phase = Phase.SAY
 
     def __init__(self, attack: str, liars: frozenset[int], scale: float, key: str, around: Surroundings):
-        self._attack, self._liars, self._scale, self._key, self._around = attack, liars, scale, key, around
+        self._attack, self.liars, self._scale, self._key, self._around = attack, liars, scale, key, around
         self._honest = np.array([i for i in range(around.topology.agents) if i not in liars])
 
     def look_around(self, conditions: Sequence[Condition]) -> None:
         """Refuse liars that the way of mixing does not bear."""
-        if self._around.allow_insecure or not self._liars:
+        if self._around.allow_insecure or not self.liars:
             return
         mixing = next((condition for condition in conditions if condition.phase is Phase.MIX), None)
         if mixing is None:
             fault: str | None = "agents that mix the average follow a single liar wherever it wants"
         elif isinstance(mixing, RobustMixing):
-            fault = mixing.fault(self._around.topology, self._liars, self._around.iterations)
+            fault = mixing.fault(self._around.topology, self.liars, self._around.iterations)
         else:
             fault = f"netac does not know what {mixing.name} bears"
         if fault:
             raise InputError(f"the liars are not borne: {fault}", key=f"network.{self.name}.{self._key}",
-                             found=len(self._liars) if self._key == "number" else sorted(self._liars), valid=REMEDY)
+                             found=len(self.liars) if self._key == "number" else sorted(self.liars), valid=REMEDY)
 
     def depart(self, exchange: Exchange) -> None:
         """Replace what liars send."""
-        rows = np.array([i for i, agent in enumerate(exchange.agents) if agent in self._liars], dtype=int)
+        rows = np.array([i for i, agent in enumerate(exchange.agents) if agent in self.liars], dtype=int)
         told = self._told(exchange, rows)
         exchange.truthful = exchange.truthful.copy()
         exchange.truthful[rows] = False

@@ -32,7 +32,7 @@ class Settings(Options):
         "to what length the difference between a message and the agent's own values is cut, > 0"))
 
 
-class Clipping(RobustMixing):
+class ClippedMixing(RobustMixing):
     """See the module."""
 
     def __init__(self, settings: Settings):
@@ -46,7 +46,7 @@ class Clipping(RobustMixing):
             some = slice(first, first + step)
             own = exchange.own[exchange.links.hearer[some]].astype(float)
             apart = exchange.received[some] - own
-            share = np.minimum(1.0, self._radius / lengths(apart))
+            share = self._radius / np.maximum(lengths(apart), self._radius)
             cut = share < 1.0
             exchange.received[some][cut] = own[cut] + share[cut, None] * apart[cut]
             exchange.arrived[some] &= np.isfinite(apart).all(axis=1)
@@ -58,11 +58,11 @@ class Clipping(RobustMixing):
 
 
 def lengths(vectors: np.ndarray) -> np.ndarray:
-    """Euclidean norms of rows, (L, d) -> (L,), which do not overflow; at least the smallest number above 0."""
+    """Euclidean norms of rows, (L, d) -> (L,), which do not overflow."""
     largest = np.abs(vectors).max(axis=1, initial=np.finfo(float).tiny)
     return largest * np.sqrt(np.square(vectors / largest[:, None]).sum(axis=1))
 
 
-def make(settings: Settings, around: Surroundings) -> Clipping:
+def make(settings: Settings, around: Surroundings) -> ClippedMixing:
     """The condition."""
-    return Clipping(settings)
+    return ClippedMixing(settings)

@@ -29,6 +29,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from netac.comm.conditions._compression import Compression
 from netac.comm.conditions._events import AsynchronousGossip
 from netac.comm.conditions._time import EdgeValues, Times, late, ready
 from netac.comm.conditions.delay import Delay
@@ -89,7 +90,7 @@ class Waiting(Condition):
         exchange.counts[SECONDS] = now[:, 0].copy()
 
 
-class Beat(Delay):
+class OnTheBeat(Delay):
     """schedule = "beat": what is late is delayed by whole iterations."""
 
     columns: tuple[str, ...] = (DELAYED, LOST, SECONDS)
@@ -99,6 +100,14 @@ class Beat(Delay):
         self._times, self._period = times, period
         self.notes = ("messages may come late (network.clock), so that consensus does not keep the mean of what is "
                       "mixed: it drifts",)
+
+    def look_around(self, conditions: Sequence[Condition]) -> None:
+        """Refuse copies at the listeners, who use the newest message alone."""
+        for other in conditions:
+            if isinstance(other, Compression) and other.keeps_copies:
+                raise InputError(f"does not go with {other.name}: a message that comes late may be overtaken, and the "
+                                 "listener then misses a difference", key="network.clock.schedule", found="beat",
+                                 valid=f'"wait", or network.{other.name}.feedback = "none"')
 
     def depart(self, exchange: Exchange) -> None:
         """Tell how long the message is, and when its speaker was done before."""
@@ -224,7 +233,7 @@ def make(settings: Settings, around: Surroundings) -> Condition:
         if settings.most >= around.iterations:
             raise InputError("is longer than the run", key="most", found=settings.most,
                              valid=f"1 to {around.iterations - 1}")
-        return Beat(times, period, settings.most)
+        return OnTheBeat(times, period, settings.most)
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key="schedule", found=topology.name,
                          valid='schedule = "beat", or another topology')

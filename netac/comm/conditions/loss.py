@@ -18,23 +18,22 @@ class Settings(Options):
 
 
 class Loss(Condition):
-    """A message over link (i, j) is lost where u_ij(t) < probability."""
+    """A message over link (i, j) is lost where u_ij(t) < probability.
+
+    Attributes:
+        probability, both_ways: as in `Settings`.
+    """
 
     phase, columns = Phase.LINK, (LOST,)
 
     def __init__(self, settings: Settings):
-        self._settings = settings
-        if settings.probability and not settings.both_ways:
+        self.probability, self.both_ways = settings.probability, settings.both_ways
+        if self.probability and not self.both_ways:
             self.notes = (DRIFT,)
-
-    @property
-    def probability(self) -> float:
-        """That a message is lost."""
-        return self._settings.probability
 
     def arrive(self, exchange: Exchange) -> None:
         """Lose them."""
-        lost = exchange.uniforms(both_ways=self._settings.both_ways) < self._settings.probability
+        lost = exchange.uniforms(both_ways=self.both_ways) < self.probability
         lose(exchange, lost)
 
 

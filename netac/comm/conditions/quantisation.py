@@ -1,4 +1,7 @@
-"""Messages hold a scale and b bits for every value, rounded by chance (see `_compression`)."""
+"""Messages hold a scale and b bits for every value, rounded by chance.
+
+How they are mixed, with feedback and without, is told in `_compression`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Messages hold k of the values, drawn anew for each: places need not travel (see `_compression`)."""
+"""Messages hold k of the values, drawn anew for each: which they are need not travel.
+
+How they are mixed, with feedback and without, is told in `_compression`.
+"""
 
 from __future__ import annotations
 

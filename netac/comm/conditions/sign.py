@@ -1,4 +1,7 @@
-"""Messages hold the signs of the values and their mean size (see `_compression`)."""
+"""Messages hold the signs of the values and their mean size.
+
+How they are mixed, with feedback and without, is told in `_compression`.
+"""
 
 from __future__ import annotations
 

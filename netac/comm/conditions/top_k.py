@@ -1,4 +1,7 @@
-"""Messages hold the k largest values alone, with their places (`_compression` tells how they are mixed)."""
+"""Messages hold the k largest values alone, with their places.
+
+How they are mixed, with feedback and without, is told in `_compression`.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ inference and machine learning"; Fang, Yang and Bajwa, 2022), over the neighbour
 The weights of the graph are not used.  An agent that has heard fewer than 2 f + 1 keeps its own value.  What is no
 number counts as the largest.  With at most f liars among the neighbours that it hears, an agent's new value lies
 between the smallest and the largest of the honest ones; and what honest agents mix again and again comes to agree if
-besides the graph is (2 f + 1)-robust, all the time or at least in one iteration of a period (LeBlanc, Zhang,
-Koutsoukos and Sundaram, 2013, whose proof needs of 2 f + 1 values that at most 2 f are dropped).  The mean is not kept.
+besides the graph is robust enough, (2 f + 1)-robust at most, all the time or at least once in a period (LeBlanc, Zhang,
+Koutsoukos and Sundaram, 2013; `netac.topology.resilience`).  The mean is not kept, and what only few agents know, as
+the rewards of one, is what is dropped.
 
 Where an algorithm asks for the sum over its neighbours, it is given their number times the mean of what is left of
 theirs, without its own value; times its own value where fewer than 2 f + 1 have arrived.
