@@ -133,6 +133,19 @@ def test_liars_are_borne_where_theory_says():
         robust(0, 0, load("ring", 6), mixing)
 
 
+def test_liars_are_borne_where_nobody_who_mixes_hears_too_many():
+    """Three of 12 agents lie, who hear everybody; each is heard by three honest ones, who hear each other."""
+    i, j = (ends.ravel() for ends in np.indices((12, 12)))
+    liar, other = i < 3, j < 3
+    heard = (i != j) & (other | ~liar | (j % 3 == i))                             # j hears i
+    mixed = from_edges(12, (i[heard], j[heard]), directed=True)
+    kept = from_edges(12, (np.array([0, 1]), np.array([5, 5])), directed=True)     # 2 are too few for f = 1
+    robust(1, [0, 1, 2], of(mixed, kept))
+    wrong = from_edges(12, (np.array([0, 1, 3]), np.array([5, 5, 5])), directed=True)
+    with pytest.raises(InputError, match="agent 5 hears 2 of them in iteration 1, and f = 1"):
+        robust(1, [0, 1, 2], of(mixed, wrong))
+
+
 @pytest.mark.parametrize("f, liars, graph, mixing, message", [
     (1, 2, lambda: load("complete", 5), None,
      r"network\.adversaries\.number: .*agent 0 hears 2 of them in iteration 0, and f = 1"),

@@ -159,6 +159,16 @@ def test_the_bits_do_not_depend_on_who_shares_a_process_or_on_blocks(name, kind,
             assert Processes(topology, table, 3).mix(0, x, sums=sums).tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("k", [2, 5, _robust.FEW + 3])
+def test_values_come_in_order_and_zeros_are_one(k):
+    rng = np.random.default_rng(6)
+    x = rng.integers(-1, 2, (k, 40, 30)) * rng.choice([-1.0, 1.0], (k, 40, 30))
+    x[0, :5] = np.nan
+    found = _robust.ascending(x.copy())
+    assert np.array_equal(found, np.sort(np.where(np.isnan(x), np.inf, x), axis=0))
+    assert not np.signbit(found[found == 0.0]).any()
+
+
 def test_own_value_and_gain_of_other_conditions_hold():
     class Half(Watching):
         def arrive(self, exchange):

@@ -42,8 +42,8 @@ OPTIONS: dict[str, list[dict[str, list[Any]]]] = {            # by condition: al
                "jitter": [0.5], "most": [1, 2]},
               {"schedule": ["asynchronous"], "compute": [0.01], "jitter": [1.0], "latency": [0.0, 0.008],
                "distribution": ["lognormal", "exponential"]}]}
-GRAPHS = ["ring", "star", "complete", {"name": "gossip", "probability": 0.6}, {"name": "periodic-complete", "period": 2},
-          "one-peer-exponential"]
+GRAPHS = ["ring", "star", "complete", {"name": "gossip", "probability": 0.6},
+          {"name": "periodic-complete", "period": 2}, "one-peer-exponential"]
 REFUSED = "refused"
 
 

@@ -33,7 +33,7 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import Field
 
-from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
+from netac.comm.exchange import SECONDS, Condition, Exchange, Phase, Surroundings
 from netac.comm.link_rows import LinkRows
 from netac.comm.plan import Plan
 from netac.utils.errors import InputError
@@ -45,7 +45,8 @@ REFUSED = {
     Phase.NOISE: "noise on the weights w would make or destroy what agents have put in",
     Phase.ENCODE: "the weights w, and the sums that travel, must arrive as they were sent",
     Phase.MIX: "both say what agents make of what has arrived"}
-HOLDING = (Phase.SEND, Phase.DELAY, Phase.LINK)        # what loses messages, or holds them back
+DRIFTS = "it drifts"                                   # in notes of conditions that move the mean of what is mixed
+HOLDING = (Phase.SEND, Phase.DELAY, Phase.LINK)        # what loses messages or holds them back, or only tells the time
 SMALLEST, LEAST = 1e-100, 2.0**-40                     # share of w that is given away, and as a part of the sum of all
 
 
@@ -73,8 +74,11 @@ class PushSum(Condition):
             if other is not self and other.phase in REFUSED:
                 raise InputError(f"does not go with {other.name}: {REFUSED[other.phase]}", key=where,
                                  valid=f"{self.name} or {other.name}")
-        holding = [other.name for other in conditions if other.phase in HOLDING]
+        for other in conditions:                                     # the mean that these say drifts is kept here
+            other.notes = tuple(note for note in other.notes if DRIFTS not in note)
+        holding = [other.name for other in conditions if other.phase in HOLDING and other.columns != (SECONDS,)]
         self._summing = bool(holding)
+        self.keeps = (4.0, 2.0) if holding else (2.0, 0.0)         # in messages of single precision
         if holding and not self._static:
             raise InputError(
                 f"does not go with {holding[0]} on a graph that changes: what was lost comes with a later message, as "
