@@ -156,7 +156,8 @@ def mix(case: Case) -> Mixed:
         for t in range(case.rounds):
             x = network.mix(t, np.ascontiguousarray(x)).copy()
             least, most = x[honest].min(axis=0), x[honest].max(axis=0)
-            outside = max(outside, float((np.maximum(most - high, low - least) / (high - low)).max()))
+            beyond = np.maximum(most - high, low - least) / (high - low)
+            outside = float(np.maximum(outside, beyond.max()))          # NaN where there is one
             apart.append(float(((most - least) / (high - low)).max()))
     return Mixed(case, outside, np.array(apart))
 

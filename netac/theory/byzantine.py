@@ -127,16 +127,16 @@ def mixing_claims(mixed: Sequence[Mixed]) -> list[Claim]:
     return [
         Claim("where netac accepts the liars, trimmed means keep honest agents among their first values, whatever is "
               "lied", LEBLANC, f"furthest outside of their range, of it, in any round of {len(borne)} mixings",
-              max(each.outside for each in borne), "<=", 0.0, 1e-12),
+              _most([each.outside for each in borne]), "<=", 0.0, 1e-12),
         Claim("and they come to agree", LEBLANC, "most that is left of their range",
-              max(each.apart[-1] for each in borne), "<=", GONE),
+              _most([each.apart[-1] for each in borne]), "<=", GONE),
         Claim("where two groups of honest agents hear at most f others from outside, trimmed means leave them apart",
               LEBLANC, f"least that is left of their range, on {len(stuck)} graphs",
               min(each.apart[-1] for each in stuck), ">=", 1.0, 1e-12),
         Claim("netac refuses liars there", "netac", "how many of these graphs and liars it accepts",
               float(sum(where.accepted for where in refused)), "<=", 0.0),
         Claim("averages of honest agents agree from the same values", "netac", "most that is left of their range",
-              max(each.apart[-1] for each in free), "<=", GONE),
+              _most([each.apart[-1] for each in free]), "<=", GONE),
         Claim("averages follow one liar out of the honest agents' values, on every graph", "Blanchard et al., 2017",
               "least, over graphs, that a liar who says 10 takes them outside, over their range",
               min(each.outside for each in ten if each.case.defence == "average"), ">=", 2.0),
@@ -144,10 +144,15 @@ def mixing_claims(mixed: Sequence[Mixed]) -> list[Claim]:
               "least, over graphs, that a liar who says 10 takes them outside, over their range",
               min(each.outside for each in ten if each.case.defence == "clipping"), ">=", 0.5),
         Claim("medians stay among honest values where a liar is one of nine that are heard", "Yin et al., 2018",
-              "furthest outside, complete graph", max(each.outside for each in median), "<=", 0.0, 1e-12),
+              "furthest outside, complete graph", _most([each.outside for each in median]), "<=", 0.0, 1e-12),
         Claim("medians make the honest agents of a complete graph agree", "a common belief",
               "what one two-faced liar of nine leaves of their range", max(each.apart[-1] for each in median), ">=",
               0.1, refuted=True)]
+
+
+def _most(numbers: Sequence[float]) -> float:
+    """The largest; NaN where there is one."""
+    return float(np.max(numbers))
 
 
 def learning_claims(trained: Sequence[Trained]) -> list[Claim]:
