@@ -132,7 +132,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Agreed:
     """What became of a case.
 
     Attributes:
@@ -145,7 +145,7 @@ class Mixed:
     apart: np.ndarray
 
 
-def mix(case: Case) -> Mixed:
+def mix(case: Case) -> Agreed:
     """Mix."""
     x, honest = start(case), case.place.honest
     network = Network(case.place.topology.matrix, Placement(case.place.agents), Ledger(case.place.agents), None,
@@ -159,7 +159,7 @@ def mix(case: Case) -> Mixed:
             beyond = np.maximum(most - high, low - least) / (high - low)
             outside = float(np.maximum(outside, beyond.max()))          # NaN where there is one
             apart.append(float(((most - least) / (high - low)).max()))
-    return Mixed(case, outside, np.array(apart))
+    return Agreed(case, outside, np.array(apart))
 
 
 def start(case: Case) -> np.ndarray:

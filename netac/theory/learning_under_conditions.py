@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import netac
+from netac.envs.finite_mdp import read_mdp
 from netac.exact import optimal_objective
 from netac.theory._claims import Claim, Finding, Table
-from netac.theory._conditions_runs import CONDITIONS, RADIO, Cell, Game, run, speed
+from netac.theory._conditions_runs import CONDITIONS, RADIO, ConditionRuns, Exercise, run, speed
 from netac.theory._lab import Lab
 
 if TYPE_CHECKING:
@@ -44,11 +45,11 @@ PPO = {"name": "cppo", "gamma": 0.95, "rollout": 25, "epochs": 10, "critic_epoch
 LONGER = "coordination, longer"
 SEEDS = {"coordination": 3, LONGER: 3, "networked MDP": 3, "spread": 2}
 SPEEDS = (("complete", 10), ("ring", 9), ("exponential", 9))
-Cells = dict[tuple[str, str, str], Cell]
+Cells = dict[tuple[str, str, str], ConditionRuns]
 """By game, algorithm and condition."""
 
 
-def coordination(agents: int, samples: int, ppo_samples: int) -> Game:
+def coordination(agents: int, samples: int, ppo_samples: int) -> Exercise:
     """The coordination game on the complete graph; a row of metrics.csv for every 25 samples."""
     algorithms: dict[str, Any] = {
         name: {"iterations": samples, "log_every": 25, "algorithm": {"name": name, **TABULAR}}
@@ -57,12 +58,12 @@ def coordination(agents: int, samples: int, ppo_samples: int) -> Game:
                           "algorithm": {"name": "mdac", "batch": 5, **TABULAR}}
     if find_spec("torch"):
         algorithms["cppo"] = {"iterations": ppo_samples // 25, "log_every": 1, "algorithm": PPO}
-    return Game("coordination", {"agents": agents, "env": "coordination", "topology": "complete"}, algorithms, "reward",
-                8, 0.9 * (12.25 + agents - 1),
-                {"samples": float(ppo_samples), "kilobytes": 1000.0, "seconds": 4.0})
+    return Exercise("coordination", {"agents": agents, "env": "coordination", "topology": "complete"}, algorithms,
+                    "reward", 8, 0.9 * (12.25 + agents - 1),
+                    {"samples": float(ppo_samples), "kilobytes": 1000.0, "seconds": 4.0})
 
 
-def whose_rewards() -> Game:
+def whose_rewards() -> Exercise:
     """The same, 3,000 samples: agents after the rewards that they average sample by sample, and after their own."""
     short = coordination(10, 3000, 3000)
     tables = short.algorithms["cppo"]
@@ -70,31 +71,32 @@ def whose_rewards() -> Game:
     return replace(short, name=LONGER, algorithms={"cppo": tables, "cppo, own rewards": own})
 
 
-def finite_mdp() -> Game:
+def finite_mdp() -> Exercise:
     """Six agents on a ring, every one with a policy of its own; CAC and DAC take 8,000 samples, MDAC 60,000."""
-    from netac.theory import read_game
     steps = {"sampling": "double", "critic_step": 0.1, "reward_step": 0.5, "actor_step": 0.3}
     algorithms: dict[str, Any] = {name: {"iterations": 4000, "log_every": 40, "algorithm": {"name": name, **steps}}
                                   for name in ("cac", "dac")}
     algorithms["mdac"] = {"iterations": 100, "log_every": 1, "algorithm": {
         "name": "mdac", "sampling": "double", "actor_step": 10.0, "critic_step": 0.5, "batch": 100, "critic_batch": 10,
         "critic_rounds": 50, "mixing_rounds": 10, "reward_rounds": 5}}
-    return Game("networked MDP", {"agents": 6, "env": {"name": "finite-mdp", "path": str(MDP)}, "topology": "ring",
-                                  "policy": {"shared": []}}, algorithms, "J", 1,
-                START + 0.25 * (optimal_objective(read_game(MDP)) - START),
-                {"samples": 8000.0, "kilobytes": 500.0, "seconds": 60.0})
+    tables = {"agents": 6, "env": {"name": "finite-mdp", "path": str(MDP)}, "topology": "ring",
+              "policy": {"shared": []}}
+    return Exercise("networked MDP", tables, algorithms, "J", 1,
+                    START + 0.25 * (optimal_objective(read_mdp(MDP)[0]) - START),
+                    {"samples": 8000.0, "kilobytes": 500.0, "seconds": 60.0})
 
 
-def spread() -> Game:
+def spread() -> Exercise:
     """Cooperative navigation: examples/centralized_vs_decentralized.toml with 32,000 samples."""
     common = {"gamma": 0.95, "critic_step": 1e-3}
-    return Game("spread", {"agents": 3, "envs": 20, "stagger": 25, "env": "spread", "topology": "complete",
-                           "policy": {"name": "mlp", "hidden": [128, 128], "activation": "relu", "entropy": 0.05}},
-                {"cac": {"iterations": 1600, "log_every": 200, "algorithm": {
-                    "name": "cac", "actor_step": 2e-4, "reward_step": 1e-3, "team_reward": "mean", **common}},
-                 "cppo": {"iterations": 8, "log_every": 1, "algorithm": {
-                     "name": "cppo", "actor_step": 1e-3, "epochs": 15, "critic_epochs": 15, **common}}},
-                "episode_return", 1, -23.5, {"samples": 32_000.0, "kilobytes": 500.0, "seconds": 2.0})
+    tables = {"agents": 3, "envs": 20, "stagger": 25, "env": "spread", "topology": "complete",
+              "policy": {"name": "mlp", "hidden": [128, 128], "activation": "relu", "entropy": 0.05}}
+    cac = {"name": "cac", "actor_step": 2e-4, "reward_step": 1e-3, "team_reward": "mean", **common}
+    ppo = {"name": "cppo", "actor_step": 1e-3, "epochs": 15, "critic_epochs": 15, **common}
+    algorithms = {"cac": {"iterations": 1600, "log_every": 200, "algorithm": cac},
+                  "cppo": {"iterations": 8, "log_every": 1, "algorithm": ppo}}
+    return Exercise("spread", tables, algorithms, "episode_return", 1, -23.5,
+                    {"samples": 32_000.0, "kilobytes": 500.0, "seconds": 2.0})
 
 
 def experiment(lab: Lab) -> Finding:
@@ -103,7 +105,7 @@ def experiment(lab: Lab) -> Finding:
     cells: Cells = {}
     for (game, algorithm, condition, _), course in zip(items, lab.each(run, items), strict=True):
         at = game.name, algorithm, condition
-        cells[at] = Cell(game, algorithm, condition, [*(cells[at].courses if at in cells else ()), course])
+        cells[at] = ConditionRuns(game, algorithm, condition, [*(cells[at].courses if at in cells else ()), course])
     speeds = [{"graph": graph, "agents": n, "delay": d, **dict(zip(("speed", "foretold"), speed(graph, n, d, 1000),
                                                                     strict=True))}
               for (graph, n), d in product(SPEEDS[:lab.choose(1, None)], (1, 3))]
@@ -119,7 +121,7 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims(cells, speeds), (equal, level, moved), partial(draw, cells))
 
 
-def to_do(lab: Lab) -> list[tuple[Game, str, str]]:
+def to_do(lab: Lab) -> list[tuple[Exercise, str, str]]:
     """Games, algorithms and conditions."""
     if lab.quick:
         game = coordination(5, 1000, 750)
@@ -143,7 +145,7 @@ def claims(cells: Cells, speeds: Sequence[dict[str, Any]]) -> list[Claim]:
     """Those whose runs were made."""
     here = "this experiment"
 
-    def made(game: str, *runs: tuple[str, str]) -> list[Cell]:
+    def made(game: str, *runs: tuple[str, str]) -> list[ConditionRuns]:
         return [cells[game, *each] for each in runs] if all((game, *each) in cells for each in runs) else []
 
     [plain] = made("coordination", ("cac", "plain"))
@@ -198,12 +200,12 @@ def claims(cells: Cells, speeds: Sequence[dict[str, Any]]) -> list[Claim]:
     return found
 
 
-def _most(slow: Cell, fast: Cell, spent: str) -> float:
+def _most(slow: ConditionRuns, fast: ConditionRuns, spent: str) -> float:
     """The most that a seed of one spends to the level, over the least that one of the other does."""
     return float(slow.until(spent).max() / fast.until(spent).min())
 
 
-def _clock_error(cell: Cell) -> float:
+def _clock_error(cell: ConditionRuns) -> float:
     """Of the seconds of a synchronous network in which all hear all, relative to those computed from its traffic."""
     def error(course: Any) -> float:
         bits = 8000.0 * course.spent["kilobytes"][-1] / (cell.game.tables["agents"] - 1)

@@ -9,19 +9,19 @@ import pytest
 
 from netac.theory import _conditions_runs as runs
 from netac.theory import learning_under_conditions as experiment
-from netac.theory._conditions_runs import Cell, Course, Game, speed, trailing
+from netac.theory._conditions_runs import ConditionRuns, Exercise, RunCourse, speed, trailing
 
-GAME = Game("coordination", {"agents": 10}, {}, "reward", 1, 0.9 * 21.25,
+GAME = Exercise("coordination", {"agents": 10}, {}, "reward", 1, 0.9 * 21.25,
             {"samples": 30.0, "kilobytes": 1.0, "seconds": 1.0})
 SPEEDS = [{"speed": 0.5, "foretold": 0.5}]
 
 
-def course(value, seconds=None, kilobytes=None) -> Course:
+def course(value, seconds=None, kilobytes=None) -> RunCourse:
     """A run of rows of 10 samples each."""
     value = np.array(value, dtype=float)
     samples = 10.0 * np.arange(1, len(value) + 1)
-    return Course({"samples": samples, "kilobytes": samples / 10 if kilobytes is None else np.array(kilobytes),
-                   "seconds": samples / 100 if seconds is None else np.array(seconds)}, value, 0.0)
+    return RunCourse({"samples": samples, "kilobytes": samples / 10 if kilobytes is None else np.array(kilobytes),
+                      "seconds": samples / 100 if seconds is None else np.array(seconds)}, value, 0.0)
 
 
 def test_a_course_tells_what_was_spent_and_what_it_had():
@@ -57,14 +57,14 @@ def test_a_run_counts_its_traffic_and_its_time():
     assert found.spent["seconds"] == pytest.approx(T * (0.02 + bits / 1e6))
     assert found.spent["kilobytes"] == pytest.approx(T * 2 * bits / 8000)
     assert len(found.value) == 4 and 5.0 < found.value[0] < 14.25
-    cell = Cell(game, "cac", "plain", [found])
+    cell = ConditionRuns(game, "cac", "plain", [found])
     assert experiment._clock_error(cell) < 1e-12
     assert experiment._clock_error(replace(cell, courses=[replace(found, exchanges=99)])) > 1e-3
     late = runs.run((game, "cac", "delay 1", 5))
     assert np.isnan(late.spent["seconds"]).all()
-    row = Cell(game, "cac", "delay 1", [late]).at_row()
+    row = ConditionRuns(game, "cac", "delay 1", [late]).at_row()
     assert row["at seconds"] is None and row["at samples"] is not None
-    assert Cell(game, "cac", "delay 1", [late]).until_row()["samples"] is None
+    assert ConditionRuns(game, "cac", "delay 1", [late]).until_row()["samples"] is None
 
 
 def cells(**changes) -> experiment.Cells:
@@ -77,13 +77,13 @@ def cells(**changes) -> experiment.Cells:
     for name, one in {**all_of, **changes}.items():
         algorithm, condition = name.split(" ", 1)
         ours = replace(one, spent=dict(one.spent, seconds=np.full(len(one.value), np.nan))) if "delay" in name else one
-        found["coordination", algorithm, condition] = Cell(GAME, algorithm, condition, [ours])
+        found["coordination", algorithm, condition] = ConditionRuns(GAME, algorithm, condition, [ours])
     for name, value in (("cppo", 7.0), ("cppo, own rewards", 20.0)):
         longer = replace(GAME, name=experiment.LONGER)
-        found[longer.name, name, "delay 3"] = Cell(longer, name, "delay 3", [course([5, value])])
+        found[longer.name, name, "delay 3"] = ConditionRuns(longer, name, "delay 3", [course([5, value])])
     mdp = replace(GAME, name="networked MDP")
     for condition, J in (("plain", 0.55), ("loss 30 %", 0.54), ("delay 3", 0.49)):
-        found[mdp.name, "mdac", condition] = Cell(mdp, "mdac", condition, [course([changes.get(condition, J)])])
+        found[mdp.name, "mdac", condition] = ConditionRuns(mdp, "mdac", condition, [course([J])])
     return found
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from netac import topology
 from netac.theory import _agreement, byzantine
-from netac.theory._agreement import NONE, TWO_FACED, Case, Mixed, mix, place, start
-from netac.theory._liars_trained import Outcome, Trained, Training, random_play
+from netac.theory._agreement import NONE, TWO_FACED, Agreed, Case, mix, place, start
+from netac.theory._liars_trained import Earned, LiarTrained, LiarTraining, random_play
 from netac.topology.robustness import adjacency
 
 
@@ -81,13 +81,13 @@ def test_groups_start_apart():
     assert (x[[0, 1, 2]] == 0.5).all() and (np.ptp(x, axis=1) == 0).all()
 
 
-def failing(mixed: list[Mixed]) -> list[str]:
+def failing(mixed: list[Agreed]) -> list[str]:
     return [claim.says for claim in byzantine.mixing_claims(mixed) if not claim.passes]
 
 
 def test_the_claims_of_mixing_tell_good_from_bad():
     def made(where, attack, defence, groups=False, outside=0.0, apart=0.0, scale=None):
-        return Mixed(Case(where, attack, scale, defence, groups, 1, 0), outside, np.array([1.0, apart]))
+        return Agreed(Case(where, attack, scale, defence, groups, 1, 0), outside, np.array([1.0, apart]))
 
     good, bad = byzantine.BORNE[0], byzantine.NOT_BORNE[0]
     fair = {"held": made(good, "scaled", "trimmed-mean"), "stuck": made(bad, TWO_FACED, "trimmed-mean", True, 0.0, 1.0),
@@ -110,8 +110,9 @@ def test_the_claims_of_mixing_tell_good_from_bad():
 
 def test_the_claims_of_learning_tell_good_from_bad():
     def trained(liars, defence, attack, reward):
-        training = Training(place("complete", 9, 2, liars), "cac", attack, defence, 1)
-        return Trained(training, [Outcome(reward, reward > 19.75, 0.0), Outcome(reward + 0.2, reward > 19.55, np.inf)])
+        training = LiarTraining(place("complete", 9, 2, liars), "cac", attack, defence, 1)
+        return LiarTrained(training, [Earned(reward, reward > 19.75, 0.0),
+                                      Earned(reward + 0.2, reward > 19.55, np.inf)])
 
     base = [trained(0, defence, NONE, 20.0) for defence in _agreement.DEFENCES]
     few = [*base[:1], trained(1, "average", "sign-flip", 6.3), trained(2, "trimmed-mean", "sign-flip", 6.5)]
