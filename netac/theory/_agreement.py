@@ -132,7 +132,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Agreed:
     """What became of a case.
 
     Attributes:
@@ -145,7 +145,7 @@ class Mixed:
     apart: np.ndarray
 
 
-def mix(case: Case) -> Mixed:
+def mix(case: Case) -> Agreed:
     """Mix."""
     x, honest = start(case), case.place.honest
     network = Network(case.place.topology.matrix, Placement(case.place.agents), Ledger(case.place.agents), None,
@@ -156,9 +156,10 @@ def mix(case: Case) -> Mixed:
         for t in range(case.rounds):
             x = network.mix(t, np.ascontiguousarray(x)).copy()
             least, most = x[honest].min(axis=0), x[honest].max(axis=0)
-            outside = max(outside, float((np.maximum(most - high, low - least) / (high - low)).max()))
+            beyond = np.maximum(most - high, low - least) / (high - low)
+            outside = float(np.maximum(outside, beyond.max()))          # NaN where there is one
             apart.append(float(((most - least) / (high - low)).max()))
-    return Mixed(case, outside, np.array(apart))
+    return Agreed(case, outside, np.array(apart))
 
 
 def start(case: Case) -> np.ndarray:

@@ -26,7 +26,7 @@ SPENT = ("samples", "kilobytes", "seconds")
 
 
 @dataclass(frozen=True)
-class Game:
+class Exercise:
     """What is learned, by whom, and what counts as learned.
 
     Attributes:
@@ -49,7 +49,7 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunCourse:
     """One run by rows of metrics.csv, without that before any sample.
 
     Attributes:
@@ -76,13 +76,13 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConditionRuns:
     """The runs of one algorithm on one game under one condition: one for each seed."""
 
-    game: Game
+    game: Exercise
     algorithm: str
     condition: str
-    courses: Sequence[Course]
+    courses: Sequence[RunCourse]
 
     @property
     def timed(self) -> bool:
@@ -122,7 +122,7 @@ class Cell:
         return {"game": self.game.name, "algorithm": self.algorithm, "condition": self.condition}
 
 
-def run(item: tuple[Game, str, str, int]) -> Course:
+def run(item: tuple[Exercise, str, str, int]) -> RunCourse:
     """The run of (game, algorithm, condition, seed)."""
     game, algorithm, condition, seed = item
     clock = {} if "delay" in CONDITIONS[condition] else {"clock": RADIO}    # nobody waits for what may come late
@@ -131,9 +131,10 @@ def run(item: tuple[Game, str, str, int]) -> Course:
     value = np.asarray(found[game.measured], dtype=float)[1:]
     seconds = found["network_seconds"][1:] if "network_seconds" in found else np.full(len(value), np.nan)
     announced = found["bytes_environment"][-1] / np.min_scalar_type(1).itemsize      # actions, one byte a message
-    return Course({"samples": found["env_steps"][1:].astype(float), "kilobytes": found["bytes_consensus"][1:] / 1000.0,
-                   "seconds": seconds}, trailing(value, game.window),
-                  float(found["messages"][-1] - announced) / max(1, game.tables["agents"] - 1))
+    spent = {"samples": found["env_steps"][1:].astype(float), "kilobytes": found["bytes_consensus"][1:] / 1000.0,
+             "seconds": seconds}
+    return RunCourse(spent, trailing(value, game.window),
+                     float(found["messages"][-1] - announced) / max(1, game.tables["agents"] - 1))
 
 
 def trailing(value: np.ndarray, window: int) -> np.ndarray:

@@ -23,7 +23,7 @@ EACH = {"cac": 1, "cppo": 25}           # samples of an iteration
 
 
 @dataclass(frozen=True)
-class Training:
+class LiarTraining:
     """Runs to be done, that differ in their seeds alone.
 
     Attributes:
@@ -41,7 +41,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Earned:
     """What became of one run.
 
     Attributes:
@@ -57,11 +57,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Trained:
+class LiarTrained:
     """A training's runs."""
 
-    training: Training
-    outcomes: Sequence[Outcome]
+    training: LiarTraining
+    outcomes: Sequence[Earned]
 
     @property
     def reward(self) -> Interval:
@@ -98,7 +98,7 @@ def random_play(agents: int) -> float:
     return 5.25 + (agents - 1) / 8.0
 
 
-def train(item: tuple[Training, int]) -> Outcome:
+def train(item: tuple[LiarTraining, int]) -> Earned:
     """The run with a seed."""
     it, seed = item
     where = it.place
@@ -108,8 +108,8 @@ def train(item: tuple[Training, int]) -> Outcome:
             "iterations": it.samples // EACH[it.algorithm], **LEARNERS[it.algorithm],
             "network": table(it.defence, where.f, it.attack, where.liars)})
     except RunError:
-        return Outcome(random_play(where.agents), False, np.inf)
+        return Earned(random_play(where.agents), False, np.inf)
     theta = result.parameters["theta"][where.honest].astype(float)
     mean = theta.mean(axis=0)
     apart = np.sqrt(np.square(theta - mean).mean() / np.square(mean).mean())
-    return Outcome(result.summary["final_reward"], result.summary["efficient"], float(apart))
+    return Earned(result.summary["final_reward"], result.summary["efficient"], float(apart))

@@ -15,7 +15,7 @@ from netac.topology import load
 from netac.topology.lossy import lossy as certify
 
 Spec = dict[str, Any]
-DOWN, NEAR = 1e-4, 1e-2     # mean squares are followed until this part of the first is predicted: rounds, events
+DOWN, NEAR, FAR = 1e-4, 1e-2, 1e-8  # mean squares are followed to this part of the first: losses, events, random delays
 LONGEST = 300               # rounds, at most
 SETTLED = 1e-13             # what is left of a disagreement that is gone
 PATIENCE = 25_000           # rounds until it must be
@@ -204,7 +204,7 @@ def late_at_random(item: tuple[Spec, int, int], size: Size, seed: int) -> LateAt
     W = topology.matrix(0).toarray()
     plain, typical, longest = (exact.settling(exact.delayed(W, ages), n) ** 2 for ages in (
         np.ones(1), exact.ages_of(most), np.eye(most + 1)[most]))
-    rounds = min(LONGEST, int(np.log(DOWN) / np.log(typical)) + most)
+    rounds = min(LONGEST, int(np.log(FAR) / np.log(typical)) + most)
     network, _ = network_of({"delay": {"most": most}}, copies(topology, size.copies), seed)
     x = _start(size, n, seed)
     squares = [_squares(x)]

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.theory._agreement import DEFENCES, NONE, SCALES, TWO_FACED, Case, Mixed, Place, mix, place
+from netac.theory._agreement import DEFENCES, NONE, SCALES, TWO_FACED, Agreed, Case, Place, mix, place
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._lab import Lab
-from netac.theory._liars_trained import Outcome, Trained, Training, random_play, train
+from netac.theory._liars_trained import Earned, LiarTrained, LiarTraining, random_play, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,13 +47,13 @@ LEARNING = (place("complete", 9, 2, 2), place("complete", 9, 2, 1), place("compl
 
 def experiment(lab: Lab) -> Finding:
     """All places and attacks, CAC with three seeds and coordinated PPO with two (quick: two places, few trainings)."""
-    mixed: list[Mixed] = lab.each(mix, cases(lab), "mixings")
+    mixed: list[Agreed] = lab.each(mix, cases(lab), "mixings")
     runs = [(training, 1000 * lab.seed + k) for training in to_learn(lab)
             for k in range(lab.choose(2, SEEDS[training.algorithm]))]
-    outcomes: dict[Training, list[Outcome]] = {}
+    outcomes: dict[LiarTraining, list[Earned]] = {}
     for (training, _), outcome in zip(runs, lab.each(train, runs), strict=True):
         outcomes.setdefault(training, []).append(outcome)
-    trained = [Trained(training, found) for training, found in outcomes.items()]
+    trained = [LiarTrained(training, found) for training, found in outcomes.items()]
     learning = Table("learning", "The coordination game: an agent's reward in the last tenth, mean over seeds with a "
                                  "95 % interval; `apart`: honest agents' policies, over their size",
                      [each.row() for each in trained])
@@ -79,26 +79,27 @@ def cases(lab: Lab) -> list[Case]:
     return found
 
 
-def to_learn(lab: Lab) -> list[Training]:
+def to_learn(lab: Lab) -> list[LiarTraining]:
     """The trainings to be done."""
     both, one, nobody = LEARNING[:3]
 
-    def everything(algorithm: str, samples: int, where: Place) -> list[Training]:
-        return [Training(where, algorithm, attack, defence, samples)
+    def everything(algorithm: str, samples: int, where: Place) -> list[LiarTraining]:
+        return [LiarTraining(where, algorithm, attack, defence, samples)
                 for attack in (SCALES if where.liars else (NONE,)) for defence in DEFENCES]
 
     if lab.quick:
-        return [Training(nobody, "cac", NONE, "average", 1500), Training(one, "cac", "sign-flip", "average", 1500),
-                Training(both, "cac", "sign-flip", "trimmed-mean", 1500)]
+        return [LiarTraining(nobody, "cac", NONE, "average", 1500),
+                LiarTraining(one, "cac", "sign-flip", "average", 1500),
+                LiarTraining(both, "cac", "sign-flip", "trimmed-mean", 1500)]
     found = [each for where in LEARNING for each in everything("cac", 1500, where)]
     if find_spec("torch"):
         found += everything("cppo", 1000, both) + everything("cppo", 1000, nobody)
     return found
 
 
-def mixing_table(mixed: Sequence[Mixed]) -> Table:
+def mixing_table(mixed: Sequence[Agreed]) -> Table:
     """One line for all lies that are told at a place to agents that mix in one way, from one kind of start."""
-    groups: dict[tuple[Place, str, bool, bool], list[Mixed]] = {}
+    groups: dict[tuple[Place, str, bool, bool], list[Agreed]] = {}
     for each in mixed:
         it = each.case
         groups.setdefault((it.place, it.defence, it.groups, it.attack == NONE), []).append(each)
@@ -115,7 +116,7 @@ def mixing_table(mixed: Sequence[Mixed]) -> Table:
                  rows)
 
 
-def mixing_claims(mixed: Sequence[Mixed]) -> list[Claim]:
+def mixing_claims(mixed: Sequence[Agreed]) -> list[Claim]:
     """Of mixing alone."""
     borne = [each for each in mixed if each.case.defence == "trimmed-mean" and not each.case.groups]
     stuck = [each for each in mixed if each.case.defence == "trimmed-mean" and each.case.groups
@@ -127,16 +128,16 @@ def mixing_claims(mixed: Sequence[Mixed]) -> list[Claim]:
     return [
         Claim("where netac accepts the liars, trimmed means keep honest agents among their first values, whatever is "
               "lied", LEBLANC, f"furthest outside of their range, of it, in any round of {len(borne)} mixings",
-              max(each.outside for each in borne), "<=", 0.0, 1e-12),
+              _most([each.outside for each in borne]), "<=", 0.0, 1e-12),
         Claim("and they come to agree", LEBLANC, "most that is left of their range",
-              max(each.apart[-1] for each in borne), "<=", GONE),
+              _most([each.apart[-1] for each in borne]), "<=", GONE),
         Claim("where two groups of honest agents hear at most f others from outside, trimmed means leave them apart",
               LEBLANC, f"least that is left of their range, on {len(stuck)} graphs",
               min(each.apart[-1] for each in stuck), ">=", 1.0, 1e-12),
         Claim("netac refuses liars there", "netac", "how many of these graphs and liars it accepts",
               float(sum(where.accepted for where in refused)), "<=", 0.0),
         Claim("averages of honest agents agree from the same values", "netac", "most that is left of their range",
-              max(each.apart[-1] for each in free), "<=", GONE),
+              _most([each.apart[-1] for each in free]), "<=", GONE),
         Claim("averages follow one liar out of the honest agents' values, on every graph", "Blanchard et al., 2017",
               "least, over graphs, that a liar who says 10 takes them outside, over their range",
               min(each.outside for each in ten if each.case.defence == "average"), ">=", 2.0),
@@ -144,23 +145,28 @@ def mixing_claims(mixed: Sequence[Mixed]) -> list[Claim]:
               "least, over graphs, that a liar who says 10 takes them outside, over their range",
               min(each.outside for each in ten if each.case.defence == "clipping"), ">=", 0.5),
         Claim("medians stay among honest values where a liar is one of nine that are heard", "Yin et al., 2018",
-              "furthest outside, complete graph", max(each.outside for each in median), "<=", 0.0, 1e-12),
+              "furthest outside, complete graph", _most([each.outside for each in median]), "<=", 0.0, 1e-12),
         Claim("medians make the honest agents of a complete graph agree", "a common belief",
               "what one two-faced liar of nine leaves of their range", max(each.apart[-1] for each in median), ">=",
               0.1, refuted=True)]
 
 
-def learning_claims(trained: Sequence[Trained]) -> list[Claim]:
+def _most(numbers: Sequence[float]) -> float:
+    """The largest; NaN where there is one."""
+    return float(np.max(numbers))
+
+
+def learning_claims(trained: Sequence[LiarTrained]) -> list[Claim]:
     """Of learning, with CAC on the complete graph; coordinated PPO is in the table."""
     cac = [each for each in trained if (each.training.algorithm, each.training.place.label) == ("cac", "complete")]
     honest = next(each for each in cac if not each.training.place.liars and each.training.defence == "average")
     alone, f = honest.reward.estimate, honest.training.place.f
 
-    def under(liars: int, defence: str) -> list[Trained]:
+    def under(liars: int, defence: str) -> list[LiarTrained]:
         return [each for each in cac
                 if (len(each.training.place.liars), each.training.defence) == (liars, defence)]
 
-    def worst(liars: int, defence: str) -> Trained:
+    def worst(liars: int, defence: str) -> LiarTrained:
         return min(under(liars, defence), key=lambda each: each.reward.estimate)
 
     claims = [
@@ -183,7 +189,7 @@ def learning_claims(trained: Sequence[Trained]) -> list[Claim]:
     return claims
 
 
-def draw(mixed: Sequence[Mixed], trained: Sequence[Trained]) -> Figure:
+def draw(mixed: Sequence[Agreed], trained: Sequence[LiarTrained]) -> Figure:
     """Disagreement by rounds, and what CAC earns among the most liars on the complete graph."""
     from matplotlib.figure import Figure
 

@@ -18,6 +18,7 @@ the others have not yet done.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
@@ -27,9 +28,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import netac
+from netac.envs.finite_mdp import read_mdp
 from netac.exact import optimal_objective
 from netac.theory._claims import Claim, Finding, Table
-from netac.theory._conditions_runs import CONDITIONS, RADIO, Cell, Game, run, speed
+from netac.theory._conditions_runs import CONDITIONS, RADIO, ConditionRuns, Exercise, run, speed
 from netac.theory._lab import Lab
 
 if TYPE_CHECKING:
@@ -40,13 +42,14 @@ START = 0.4923                                  # J of its first policies
 TABULAR = {"gamma": 0.95, "actor_step": 0.05, "critic_step": 0.1, "reward_step": 0.1}
 PPO = {"name": "cppo", "gamma": 0.95, "rollout": 25, "epochs": 10, "critic_epochs": 10, "entropy": 0.0,
        "actor_step": 0.02, "critic_step": 0.02, "parameters": "separate"}
-SEEDS = {"coordination": 3, "networked MDP": 3, "spread": 2}
+LONGER = "coordination, longer"
+SEEDS = {"coordination": 3, LONGER: 3, "networked MDP": 3, "spread": 2}
 SPEEDS = (("complete", 10), ("ring", 9), ("exponential", 9))
-Cells = dict[tuple[str, str, str], Cell]
+Cells = dict[tuple[str, str, str], ConditionRuns]
 """By game, algorithm and condition."""
 
 
-def coordination(agents: int, samples: int, ppo_samples: int) -> Game:
+def coordination(agents: int, samples: int, ppo_samples: int) -> Exercise:
     """The coordination game on the complete graph; a row of metrics.csv for every 25 samples."""
     algorithms: dict[str, Any] = {
         name: {"iterations": samples, "log_every": 25, "algorithm": {"name": name, **TABULAR}}
@@ -55,36 +58,45 @@ def coordination(agents: int, samples: int, ppo_samples: int) -> Game:
                           "algorithm": {"name": "mdac", "batch": 5, **TABULAR}}
     if find_spec("torch"):
         algorithms["cppo"] = {"iterations": ppo_samples // 25, "log_every": 1, "algorithm": PPO}
-    return Game("coordination", {"agents": agents, "env": "coordination", "topology": "complete"}, algorithms, "reward",
-                8, 0.9 * (12.25 + agents - 1),
-                {"samples": float(ppo_samples), "kilobytes": 1000.0, "seconds": 4.0})
+    return Exercise("coordination", {"agents": agents, "env": "coordination", "topology": "complete"}, algorithms,
+                    "reward", 8, 0.9 * (12.25 + agents - 1),
+                    {"samples": float(ppo_samples), "kilobytes": 1000.0, "seconds": 4.0})
 
 
-def finite_mdp() -> Game:
+def whose_rewards() -> Exercise:
+    """The same, 3,000 samples: agents after the rewards that they average sample by sample, and after their own."""
+    short = coordination(10, 3000, 3000)
+    tables = short.algorithms["cppo"]
+    own = {**tables, "algorithm": PPO | {"reward": "own"}}
+    return replace(short, name=LONGER, algorithms={"cppo": tables, "cppo, own rewards": own})
+
+
+def finite_mdp() -> Exercise:
     """Six agents on a ring, every one with a policy of its own; CAC and DAC take 8,000 samples, MDAC 60,000."""
-    from netac.theory import read_game
     steps = {"sampling": "double", "critic_step": 0.1, "reward_step": 0.5, "actor_step": 0.3}
     algorithms: dict[str, Any] = {name: {"iterations": 4000, "log_every": 40, "algorithm": {"name": name, **steps}}
                                   for name in ("cac", "dac")}
     algorithms["mdac"] = {"iterations": 100, "log_every": 1, "algorithm": {
         "name": "mdac", "sampling": "double", "actor_step": 10.0, "critic_step": 0.5, "batch": 100, "critic_batch": 10,
         "critic_rounds": 50, "mixing_rounds": 10, "reward_rounds": 5}}
-    return Game("networked MDP", {"agents": 6, "env": {"name": "finite-mdp", "path": str(MDP)}, "topology": "ring",
-                                  "policy": {"shared": []}}, algorithms, "J", 1,
-                START + 0.25 * (optimal_objective(read_game(MDP)) - START),
-                {"samples": 8000.0, "kilobytes": 500.0, "seconds": 60.0})
+    tables = {"agents": 6, "env": {"name": "finite-mdp", "path": str(MDP)}, "topology": "ring",
+              "policy": {"shared": []}}
+    return Exercise("networked MDP", tables, algorithms, "J", 1,
+                    START + 0.25 * (optimal_objective(read_mdp(MDP)[0]) - START),
+                    {"samples": 8000.0, "kilobytes": 500.0, "seconds": 60.0})
 
 
-def spread() -> Game:
+def spread() -> Exercise:
     """Cooperative navigation: examples/centralized_vs_decentralized.toml with 32,000 samples."""
     common = {"gamma": 0.95, "critic_step": 1e-3}
-    return Game("spread", {"agents": 3, "envs": 20, "stagger": 25, "env": "spread", "topology": "complete",
-                           "policy": {"name": "mlp", "hidden": [128, 128], "activation": "relu", "entropy": 0.05}},
-                {"cac": {"iterations": 1600, "log_every": 200, "algorithm": {
-                    "name": "cac", "actor_step": 2e-4, "reward_step": 1e-3, "team_reward": "mean", **common}},
-                 "cppo": {"iterations": 8, "log_every": 1, "algorithm": {
-                     "name": "cppo", "actor_step": 1e-3, "epochs": 15, "critic_epochs": 15, **common}}},
-                "episode_return", 1, -23.5, {"samples": 32_000.0, "kilobytes": 500.0, "seconds": 2.0})
+    tables = {"agents": 3, "envs": 20, "stagger": 25, "env": "spread", "topology": "complete",
+              "policy": {"name": "mlp", "hidden": [128, 128], "activation": "relu", "entropy": 0.05}}
+    cac = {"name": "cac", "actor_step": 2e-4, "reward_step": 1e-3, "team_reward": "mean", **common}
+    ppo = {"name": "cppo", "actor_step": 1e-3, "epochs": 15, "critic_epochs": 15, **common}
+    algorithms = {"cac": {"iterations": 1600, "log_every": 200, "algorithm": cac},
+                  "cppo": {"iterations": 8, "log_every": 1, "algorithm": ppo}}
+    return Exercise("spread", tables, algorithms, "episode_return", 1, -23.5,
+                    {"samples": 32_000.0, "kilobytes": 500.0, "seconds": 2.0})
 
 
 def experiment(lab: Lab) -> Finding:
@@ -93,7 +105,7 @@ def experiment(lab: Lab) -> Finding:
     cells: Cells = {}
     for (game, algorithm, condition, _), course in zip(items, lab.each(run, items), strict=True):
         at = game.name, algorithm, condition
-        cells[at] = Cell(game, algorithm, condition, [*(cells[at].courses if at in cells else ()), course])
+        cells[at] = ConditionRuns(game, algorithm, condition, [*(cells[at].courses if at in cells else ()), course])
     speeds = [{"graph": graph, "agents": n, "delay": d, **dict(zip(("speed", "foretold"), speed(graph, n, d, 1000),
                                                                     strict=True))}
               for (graph, n), d in product(SPEEDS[:lab.choose(1, None)], (1, 3))]
@@ -109,7 +121,7 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims(cells, speeds), (equal, level, moved), partial(draw, cells))
 
 
-def to_do(lab: Lab) -> list[tuple[Game, str, str]]:
+def to_do(lab: Lab) -> list[tuple[Exercise, str, str]]:
     """Games, algorithms and conditions."""
     if lab.quick:
         game = coordination(5, 1000, 750)
@@ -122,6 +134,8 @@ def to_do(lab: Lab) -> list[tuple[Game, str, str]]:
         game = finite_mdp()
         found += product([game], game.algorithms, ("plain", "loss 30 %", "delay 3", "1 bit", "4 bits"))
     if find_spec("torch"):
+        game = whose_rewards()
+        found += product([game], game.algorithms, ("delay 3",))
         game = spread()
         found += product([game], game.algorithms, ("plain", "loss 30 %", "4 bits"))
     return found
@@ -131,7 +145,7 @@ def claims(cells: Cells, speeds: Sequence[dict[str, Any]]) -> list[Claim]:
     """Those whose runs were made."""
     here = "this experiment"
 
-    def made(game: str, *runs: tuple[str, str]) -> list[Cell]:
+    def made(game: str, *runs: tuple[str, str]) -> list[ConditionRuns]:
         return [cells[game, *each] for each in runs] if all((game, *each) in cells for each in runs) else []
 
     [plain] = made("coordination", ("cac", "plain"))
@@ -168,6 +182,14 @@ def claims(cells: Cells, speeds: Sequence[dict[str, Any]]) -> list[Claim]:
             Claim("messages that are ten iterations late cost ten iterations", "a common hope",
                   "CAC's reward at the end, most of a seed over the best", float(late[1].ends().max() / best), "<=",
                   0.6, refuted=True)]
+    if ours := made(LONGER, ("cppo", "delay 3"), ("cppo, own rewards", "delay 3")):
+        averaged, own = ours
+        found += [
+            Claim("coordinated PPO does not learn from rewards that it averages with those of other samples: three "
+                  "iterations late", here, "reward at the end, most of a seed over the best",
+                  float(averaged.ends().max() / best), "<=", 0.6),
+            Claim("from its own rewards it does", here, "reward at the end, least of a seed over the best",
+                  float(own.ends().min() / best), ">=", 0.8)]
     if batches := made("networked MDP", ("mdac", "plain"), ("mdac", "loss 30 %"), ("mdac", "delay 3")):
         _, lossy, late_ones = ((cell.ends() - START) / (batches[0].ends().mean() - START) for cell in batches)
         found += [
@@ -178,12 +200,12 @@ def claims(cells: Cells, speeds: Sequence[dict[str, Any]]) -> list[Claim]:
     return found
 
 
-def _most(slow: Cell, fast: Cell, spent: str) -> float:
+def _most(slow: ConditionRuns, fast: ConditionRuns, spent: str) -> float:
     """The most that a seed of one spends to the level, over the least that one of the other does."""
     return float(slow.until(spent).max() / fast.until(spent).min())
 
 
-def _clock_error(cell: Cell) -> float:
+def _clock_error(cell: ConditionRuns) -> float:
     """Of the seconds of a synchronous network in which all hear all, relative to those computed from its traffic."""
     def error(course: Any) -> float:
         bits = 8000.0 * course.spent["kilobytes"][-1] / (cell.game.tables["agents"] - 1)

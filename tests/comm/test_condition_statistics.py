@@ -166,6 +166,7 @@ REFUSED = [
     ({"delay": True}, "network.delay", "one of iterations and most"),
     ({"skip": 21}, "network.skip.every", "1 to 20"),
     ({"skip": 5}, "network.skip.every", "the topology has period 5"),
+    ({"event-trigger": 0.1, "skip": {"every": 2, "hold": True}}, "network.skip", "does not go with event-trigger"),
     ({"event-trigger": -1.0}, "network.event-trigger.threshold", "found -1.0"),
     ({"noise": {"rounding": "dithered"}}, "network.noise.rounding", "with a step above 0"),
     ({"noise": float("inf")}, "network.noise.deviation", "found inf"),

@@ -74,6 +74,8 @@ class PlainNetwork:
         if skips and not self.table["skip"]["hold"]:
             deaf = set(range(N))
         mixed = np.zeros(x.shape)
+        by_sent = self.table.get("event-trigger", {}).get("own") == "sent"
+        own = [self.said[what, i] if by_sent and (what, i) in self.said else x[i] for i in range(N)]
         for i in range(N):
             mixed[i] = 0.0 if sums else W[i, i] * x[i]
         for i, j in links:
@@ -87,8 +89,8 @@ class PlainNetwork:
             if "event-trigger" in self.table:
                 value = self.heard_last("event-trigger", what, i, j, value)
             if value is None or i in deaf:
-                value = x[i]
-            mixed[i] += value if sums else W[i, j] * value
+                value = own[i]
+            mixed[i] += (1.0 if sums else W[i, j]) * (x[i] + value - own[i])
         return mixed
 
     def asleep(self, t: int, i: int) -> bool:

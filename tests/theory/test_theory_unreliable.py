@@ -209,7 +209,7 @@ def test_claims_hold_on_a_small_graph_too(claims):
      ["certificate"]),
     (of_losses, (_unreliable_runs, "_mass"), lambda network: np.zeros(5), ["add up to what was put in"]),
     (of_delays, (_moments, "limit_of_delay"), lambda W, d: np.full(6, 1.0 / 6), ["1 + d (1 - W_ii)", "do not move"]),
-    (of_delays, (_moments, "settling"), lambda A, n: 0.95, ["second modulus", "not faster than"]),
+    (of_delays, (_moments, "settling"), lambda A, n: 0.95, ["second modulus", "mixture of all ages"]),
     (of_delays, (_moments, "late_or_not"), lambda W: lambda Z: 0.5 * Z, ["delays of 0 or 1"]),
     (of_clocks, (OneActs, "limit"), property(lambda self: np.full(6, 1.0 / 6)), ["weighted mean", "whoever is slow"]),
     (of_clocks, (OneActs, "drift"), property(lambda self: 1e-2 * np.eye(6)), ["weighted mean"]),

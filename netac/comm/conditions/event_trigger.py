@@ -4,12 +4,24 @@ Agent i sends x_i(t) where, with s_i the value that it sent last, there is none 
 
     max_k |x_ik - s_ik| > threshold / (t + 1)^decay     (times max_k |x_ik| if `relative`)
 
-and what is mixed is W_ii x_i + sum over j of W_ij y_ij, y_ij the last x_j that i has received, x_i where there is none:
-also where messages get lost.  s and y are kept for each kind of value, whichever round of an iteration it is in.  An
-agent without a listener sends nothing.  Over a link that is new in the graph nothing arrives until the speaker sends.
+and goes on, with y_ij the last x_j that it has received, also where messages get lost, with
+
+    x~_i = W_ii x_i + sum over j of W_ij y_ij           (own = "value")
+    x~_i = x_i + sum over j of W_ij (y_ij - s_i)        (own = "sent")
+
+The first is a mean of values, whatever gets lost; it pulls x_i back to what was said earlier.  With the second
+(Seyboth, Dimarogonas and Johansson, 2013, "Event-based broadcasting for multi-agent average consensus") what an agent
+learns stays until it is news, and averages keep their mean where nothing is lost and W is symmetric.
+
+Where there is no y_ij yet nothing arrives: so over a link that is new in the graph, until the speaker sends.  s and y
+are kept for each kind of value, whichever round of an iteration it is in.  An agent without a listener sends nothing.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,6 +36,8 @@ class Settings(Options):
 
     threshold: float = Field(ge=0, allow_inf_nan=False, description="largest change that is not sent, at least 0")
     relative: bool = Field(False, description="whether it is a multiple of the largest |x_ik|")
+    own: Literal["value", "sent"] = Field("value", description=(
+        "what stands for an agent beside what it has heard: its value, or what it sent last, as the others know it"))
     decay: float = Field(0.0, ge=0, le=100, allow_inf_nan=False, description=(
         "the power of 1 / (t + 1) with which it shrinks, at least 0"))
 
@@ -31,13 +45,20 @@ class Settings(Options):
 class EventTrigger(Condition):
     """The module's equations."""
 
-    phase, keeps = Phase.SEND, (1.0, 1.0)
-    notes = ("agents go on with what they heard last (network.event-trigger), so that consensus does not keep the mean "
-             "of what is mixed: it drifts",)
+    phase = Phase.SEND
+    unlike = MappingProxyType({"push-sum": "what travels changes in every exchange, whatever the agents' values do"})
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self.keeps = 2.0 if settings.own == "sent" else 1.0, 1.0
         self._says = np.empty((0, 0))       # what would be sent in the exchange that is under way
+
+    def look_around(self, conditions: Sequence[Condition]) -> None:
+        """Whether the mean drifts."""
+        others = {other.phase for other in conditions if other is not self}
+        if self._settings.own == "value" or others & {Phase.SEND, Phase.DELAY, Phase.LINK}:
+            self.notes = ("agents go on with what they heard last (network.event-trigger), so that consensus does not "
+                          "keep the mean of what is mixed: it drifts",)
 
     def depart(self, exchange: Exchange) -> None:
         """Send what is news."""
@@ -56,6 +77,10 @@ class EventTrigger(Condition):
         kept[went, :-1] = self._says[went]
         kept[went, -1] = 1.0
         use_last_heard(self, exchange)
+        if self._settings.own == "sent":
+            known = self.rows.setdefault(f"own_{exchange.what}", np.zeros_like(exchange.values))
+            known[went] = exchange.own[went]                           # as it was encoded
+            exchange.own = np.where(exchange.truthful[:, None] & (kept[:, -1:] > 0), known, exchange.own)
 
     def _sent(self, exchange: Exchange) -> np.ndarray:
         """(n, W + 1): s, and whether there is one."""

@@ -36,6 +36,8 @@ class Skip(Condition):
     def __init__(self, settings: Settings):
         self._settings = settings
         self.keeps = 0.0, float(settings.hold)
+        if settings.hold:
+            self.unlike = {"event-trigger": "both use what was heard last in the place of what is not sent"}
         if settings.hold and settings.every > 1:
             self.notes = ("agents go on with what they heard last (network.skip.hold), so that consensus does not keep "
                           "the mean of what is mixed: it drifts",)
