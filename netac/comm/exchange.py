@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
 from zlib import crc32
 
@@ -267,14 +268,19 @@ class Condition:
     notes: tuple[str, ...] = ()
     keeps: tuple[float, float] = (0.0, 0.0)
     name = ""
-    rows: dict[str, np.ndarray]
-    link_rows: dict[str, LinkRows]
 
-    def __new__(cls, *_: object, **__: object) -> Condition:
-        """With nothing kept yet, whatever the subclass's own `__init__` does."""
-        made = super().__new__(cls)
-        made.rows, made.link_rows = {}, {}
-        return made
+    def __init__(self) -> None:
+        """Without options; a subclass's own need not call this."""
+
+    @cached_property
+    def rows(self) -> dict[str, np.ndarray]:
+        """Nothing yet."""
+        return {}
+
+    @cached_property
+    def link_rows(self) -> dict[str, LinkRows]:
+        """Nothing yet."""
+        return {}
 
     def look_around(self, conditions: Sequence[Condition]) -> None:
         """All conditions of the network have been made, and are given in their order: the last moment to refuse."""

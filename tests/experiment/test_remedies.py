@@ -20,8 +20,8 @@ from netac.experiment.run import checked_setting
 from netac.utils.errors import InputError
 
 Place = tuple[str, int]
-CHECKING = ("agents", "algorithms", "envs", "exact/mdp.py", "experiment", "topology", "utils/options.py",
-            "utils/plugins.py")
+CHECKING = ("agents", "algorithms", "comm/conditions", "envs", "exact/mdp.py", "experiment", "topology",
+            "utils/options.py", "utils/plugins.py")
 ELSEWHERE = {           # what is not said when an experiment is checked
     "experiment/compare.py", "experiment/evaluate.py", "experiment/load.py", "experiment/mixed_hosts.py",
     "experiment/run_folder.py", "experiment/run_result.py", "experiment/fingerprint.py", "experiment/trust.py"}
@@ -38,7 +38,11 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "agents/networks/_torch.py": PACKAGE, "envs/_pettingzoo_check.py": PACKAGE, "envs/_pettingzoo_spaces.py": PACKAGE,
     "topology/weights/fastest.py _edge_weights": PACKAGE,
     "envs/matrix.py payoff_table": CALLER, "exact/mdp.py _numbers": CALLER, "experiment/config.py parse_set": CALLER,
-    "experiment/config.py one_of": CALLER}
+    "experiment/config.py one_of": CALLER, "comm/conditions/_codes.py choco_step": CALLER,
+    "comm/conditions/_events.py __init__": CALLER, "comm/conditions/_wiring.py of": CALLER,
+    "comm/conditions/_scaled.py __post_init__": CALLER, "comm/conditions/_sparse.py __post_init__": CALLER,
+    "comm/conditions/_time.py at": CALLER, "comm/conditions/_time.py __post_init__": CALLER,
+    "topology/resilience.py bears": CALLER}
 
 
 @pytest.fixture(scope="module")

@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from support import network_remedies
 from support.neural_variants import SAMPLER, arena
-
-REMOVED = object()      # in place of a value: without the key
-HERE = "HERE"           # in place of the folder that `write_files` has filled
-
-
-@dataclass(frozen=True)
-class Case:
-    """An experiment that is refused.
-
-    Attributes:
-        base: the experiment without what is wrong.
-        wrong: dotted keys with what makes it so.
-        offers: a part of what the message calls valid.
-        remedy: dotted keys with what makes it right again.
-    """
-
-    base: dict[str, Any]
-    wrong: dict[str, Any]
-    offers: str
-    remedy: dict[str, Any] = field(default_factory=dict)
+from support.remedy_case import HERE, REMOVED, Case
 
 
 def nested(tables: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +69,7 @@ def write_files(folder: Path) -> None:
         np.savez(folder / f"{name}.npz", **arrays)
     for name, text in GRAPH_FILES.items():
         (folder / name).write_text(text)
+    network_remedies.write_files(folder)
     (folder / "ring.txt").write_text("0 1\n")
     (folder / "ring.py").write_text("import networkx as nx\n\n\ndef graph(t, n):\n    return nx.cycle_graph(n)\n")
 
@@ -341,5 +323,5 @@ TOPOLOGIES = {
 
 CASES = {f"{group}: {name}": case for group, cases in {
     "tables": TABLES, "networks": NETWORKS, "trainers": TRAINERS, "environments": ENVIRONMENTS,
-    "topologies": TOPOLOGIES,
+    "topologies": TOPOLOGIES, "conditions": network_remedies.CASES,
 }.items() for name, case in cases.items()}
