@@ -38,7 +38,7 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "agents/networks/_torch.py": PACKAGE, "envs/_pettingzoo_check.py": PACKAGE, "envs/_pettingzoo_spaces.py": PACKAGE,
     "topology/weights/fastest.py _edge_weights": PACKAGE,
     "envs/matrix.py payoff_table": CALLER, "exact/mdp.py _numbers": CALLER, "experiment/config.py parse_set": CALLER,
-    "experiment/config.py one_of": CALLER}
+    "experiment/config.py one_of": CALLER, "topology/resilience.py bears": CALLER}
 
 
 @pytest.fixture(scope="module")

@@ -339,7 +339,30 @@ TOPOLOGIES = {
                              'weights = "file"', {"topology.weights": "file"}),
 }
 
+LOSSY = {"network": {"loss": 0.1}}
+CONDITIONS = {
+    "one that does not go with another": Case(LINEAR, {"network": {"loss": 0.1, "quantisation": 4}},
+                                              "quantisation or loss", {"network": {"quantisation": 4}}),
+    "or the other": Case(LINEAR, {"network": {"loss": 0.1, "quantisation": 4}}, "quantisation or loss", LOSSY),
+    "no condition": Case(LINEAR, {"network": {"mine": {"factory": "builtins:dict"}}}, "netac.Condition",
+                         {"network": {"mine": {"factory": "netac:Condition"}}}),
+    "no truth": Case(LINEAR, {"network": {"allow_insecure": 3}}, "true or false", {"network.allow_insecure": True}),
+    "a name of netac's own": Case(LINEAR, {"network": {"loss": {"factory": "netac:Condition"}}}, "another name",
+                                  {"network": {"mine": {"factory": "netac:Condition"}}}),
+    "no table": Case(LINEAR, {"network": 3}, "loss = 0.1", LOSSY),
+    "no options": Case(LINEAR, {"network": {"median": 3}}, "true or false", {"network.median": True}),
+    "no such condition": Case(LINEAR, {"network": {"los": 0.1}}, "loss", LOSSY),
+    "liars that nobody bears": Case(
+        LINEAR, {"agents": 5, "network": {"adversaries": {"attack": "constant", "number": 1}}}, "trimmed-mean = f",
+        {"network.trimmed-mean": 1}),
+    "or that are meant": Case(
+        LINEAR, {"agents": 5, "network": {"adversaries": {"attack": "constant", "number": 1}}},
+        "allow_insecure = true", {"network.allow_insecure": True}),
+    "a delay as long as the run": Case(LINEAR, {"network": {"delay": 2}}, "0 to 1", {"network.delay": 1}),
+    "nobody's time": Case(LINEAR, {"network": {"clock": "asynchronous"}}, "seconds of an iteration",
+                          {"network.clock": {"schedule": "asynchronous", "period": 0.1, "compute": 0.1}})}
+
 CASES = {f"{group}: {name}": case for group, cases in {
     "tables": TABLES, "networks": NETWORKS, "trainers": TRAINERS, "environments": ENVIRONMENTS,
-    "topologies": TOPOLOGIES,
+    "topologies": TOPOLOGIES, "conditions": CONDITIONS,
 }.items() for name, case in cases.items()}
