@@ -21,6 +21,7 @@ from netac.comm.channels import Channel
 from netac.comm.link_rows import LinkRows
 from netac.comm.plan import Links, Plan
 from netac.topology import Topology
+from netac.utils.errors import RunError
 from netac.utils.streams import Purpose, pair_uniforms
 
 LOST, DELAYED, BITS, SECONDS = "lost", "delayed", "compressed_bits", "network_seconds"      # columns of metrics.csv
@@ -320,5 +321,15 @@ class UnderWay:
         for place, condition in sorted(backwards, key=lambda each: each[1].phase is not Phase.ENCODE):
             exchange.condition = number(condition, place)
             condition.arrive(exchange)
+            if exchange.arrived.shape != exchange.said.shape:
+                raise _misshapen([condition], "which links have brought something", exchange.arrived, exchange.said)
         exchange.arrived &= exchange.hears[exchange.links.hearer]       # whatever a hearer remembers, too
-        return exchange.mix(exchange)
+        mixed = exchange.mix(exchange)
+        if mixed.shape != exchange.values.shape:
+            raise _misshapen(self.conditions, "what agents go on with", mixed, exchange.values)
+        return mixed.astype(exchange.values.dtype, copy=False)
+
+
+def _misshapen(conditions: Sequence[Condition], what: str, found: np.ndarray, wanted: np.ndarray) -> RunError:
+    names = ", ".join(f"network.{condition.name}" for condition in conditions)
+    return RunError(f"{names}: {what} has the shape {found.shape}, in the place of {wanted.shape}")

@@ -245,6 +245,11 @@ class Network:
         found = {_COUNTS + column: count[:, None] for column, count in self._counts.items()}
         for prefix, condition in self._named():
             found |= {prefix + name: rows for name, rows in condition.rows.items()}
+            for name, rows in condition.rows.items():
+                if rows.ndim != 2 or len(rows) != len(self._placement.local):
+                    raise RunError(f"network.{condition.name}: what it keeps as {name!r} has the shape {rows.shape}, "
+                                   f"in the place of ({len(self._placement.local)}, D): a row for each agent of this "
+                                   "process")
             for name, kept in condition.link_rows.items():
                 kept.widen(self._most(kept.speakers.shape[1]))
                 found |= {prefix + _SPEAKERS + name: kept.speakers,
@@ -275,8 +280,8 @@ class Network:
             condition.restore(_under(prefix, kept), rows)
 
     def _named(self) -> list[tuple[str, Condition]]:
-        """The conditions, with that under which a checkpoint holds what they keep."""
-        return [(f"network_{condition.name or k}_", condition) for k, condition in enumerate(self._conditions)]
+        """The conditions, with that under which a checkpoint holds what they keep: none begins as another does."""
+        return [(f"network_{k}_{condition.name}_", condition) for k, condition in enumerate(self._conditions)]
 
     @property
     def columns(self) -> tuple[str, ...]:

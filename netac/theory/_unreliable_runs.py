@@ -141,7 +141,7 @@ def summed(item: tuple[Spec, int, float], width: int, seed: int) -> Summed:
 
 def _mass(network: Network) -> np.ndarray:
     """(width + 1,) the sum of all (x, w): what agents hold, and what is under way, sigma_j - rho_ij of every link."""
-    rows = {name.removeprefix("network_push-sum_"): of for name, of in network.rows.items()}
+    rows = {name.partition("_push-sum_")[2]: of for name, of in network.rows.items()}
     held, speakers = rows["held_x"], rows["speakers-of_heard_x"]
     heard = rows["links-of_heard_x"].reshape(*speakers.shape, -1)
     under_way = np.where(speakers[:, :, None] >= 0, rows["given_x"][speakers] - heard, 0.0)

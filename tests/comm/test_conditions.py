@@ -115,8 +115,65 @@ def test_what_a_condition_keeps_is_that_of_the_round():
             last[k] = x
             expected = np.diag(np.diag(W)) @ x + (W - np.diag(np.diag(W))) @ sent
             assert np.allclose(through.mix(t, x), expected, rtol=0, atol=1e-14)
-    assert set(through.rows) == {"network_0_last0", "network_0_last1"}
-    assert through.rows["network_0_last1"].shape == (6, 4)
+    assert set(through.rows) == {"network_0__last0", "network_0__last1"}
+    assert through.rows["network_0__last1"].shape == (6, 4)
+
+
+def test_what_conditions_keep_is_told_apart_whatever_their_names():
+    class Keeping(Watching):
+        def depart(self, exchange: Exchange) -> None:
+            self.rows[f"{len(self.name)}_x"] = np.full((6, 1), exchange.t, float)
+
+        def state(self) -> dict[str, np.ndarray]:
+            return {"x": np.array(len(self.name))}
+
+        def restore(self, state, rows) -> None:
+            assert state in ({}, {"x": len(self.name)})
+
+    kept: dict[str, np.ndarray] = {}
+    for t in range(3):
+        conditions = [Keeping(name=name) for name in ("a", "a_1", "b", "")]
+        through, _ = network(RING, *conditions)
+        through.restore(kept)
+        through.mix(t, np.ones((6, 1)))
+        for condition in conditions:
+            assert {name: rows[0, 0] for name, rows in condition.rows.items()} == {f"{len(condition.name)}_x": t}
+        kept = {f"rows_{name}": rows.copy() for name, rows in through.rows.items()} | through.state()
+
+
+class Misshapen(Watching):
+    """Does what `how` says."""
+
+    def __init__(self, how: str):
+        super().__init__(name="mine")
+        self.how = how
+
+    def arrive(self, exchange: Exchange) -> None:
+        if self.how == "arrived":
+            exchange.arrived = exchange.arrived[1:]
+        elif self.how == "mix":
+            exchange.mix = lambda heard: heard.values[:, :1]
+        else:
+            self.rows["x"] = np.ones(6)
+
+
+@pytest.mark.parametrize(("how", "says"), [("arrived", r"network.mine: .* \(11,\), in the place of \(12,\)"),
+                                           ("mix", r"network.mine: .* \(6, 1\), in the place of \(6, 3\)"),
+                                           ("rows", r"network.mine: .*'x' has the shape \(6,\)")])
+def test_what_a_condition_gives_in_another_shape_is_told(how, says):
+    through, _ = network(RING, Misshapen(how))
+    with pytest.raises(RunError, match=says):
+        through.mix(0, np.ones((6, 3)))
+        assert through.rows
+
+
+def test_what_a_condition_mixes_is_of_the_algorithms_type():
+    class Double(Watching):
+        def arrive(self, exchange: Exchange) -> None:
+            exchange.received = exchange.received * np.float64(0.5)
+
+    through, _ = network(RING, Double())
+    assert through.mix(0, np.ones((6, 3), np.float32)).dtype == np.float32
 
 
 def test_what_is_not_sent_is_not_counted_and_what_is_sent_at_its_size():
