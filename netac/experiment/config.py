@@ -89,7 +89,7 @@ class Source:
             keys["network"] = network_table.spelled_out(keys["network"])
         for key, value in self.overrides.items():
             if key == "network":
-                value = network_table.spelled_out(value)
+                value = network_table.spelled_out(value, keys.get(key, ()))
             if key != "algorithm":
                 keys[key] = _merged(keys.get(key), value, CHOICES.get(key, ()))
         in_file, in_set = (as_table(tables.get("algorithm", {}), "algorithm")
@@ -215,7 +215,7 @@ def _put(nested: dict[str, Any], dotted: str, value: Any) -> None:
         if isinstance(inner, str) and parents[0] != "network":
             inner = nested[part] = spelled_out(inner)
         if parents[:k] == ["network"] and not isinstance(inner, dict):
-            inner = nested[part] = network_table.spelled_out({part: inner})[part]
+            inner = nested[part] = network_table.spelled_out({part: inner}, [part])[part]
         if not isinstance(inner, dict):
             raise InputError("is not a table, but a key inside it is set too", key=".".join(parents[:k + 1]),
                              found=inner)

@@ -7,7 +7,7 @@ is a condition of the user's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,8 +121,11 @@ def read(table: Mapping[str, Any], here: Any, find: Callable[[str, str], Path]) 
     return Conditions(tuple(sorted(found, key=lambda each: each[0])), insecure)
 
 
-def spelled_out(table: Any) -> dict[str, Any]:
+def spelled_out(table: Any, own: Collection[str] = ()) -> dict[str, Any]:
     """The table [network] with a table, or false, for every condition.
+
+    Args:
+        own: names of the user's own conditions, which may be false.
 
     Raises:
         InputError: it is no table, or a key is the name of no condition.
@@ -130,11 +133,14 @@ def spelled_out(table: Any) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         raise InputError("should be a table", key="network", found=table,
                          valid="[network] with conditions as keys, such as loss = 0.1; netac list conditions")
-    return {key: _spelled_out(key, value) for key, value in table.items()}
+    return {key: value if value is False and key in own else _spelled_out(key, value) for key, value in table.items()}
 
 
 def _spelled_out(key: str, value: Any) -> Any:
-    if key == INSECURE or value is False or (isinstance(value, Mapping) and "factory" in value):
+    if key == INSECURE or (isinstance(value, Mapping) and "factory" in value):
+        return value
+    if value is False:
+        _known(key, value)
         return value
     if isinstance(value, Mapping):
         return dict(value)                       # perhaps options of one's own condition, whose factory is in the file

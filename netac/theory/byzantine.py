@@ -206,7 +206,7 @@ def draw(mixed: Sequence[Agreed], trained: Sequence[LiarTrained]) -> Figure:
     left.plot([], color=PALETTE[0], label="robust graphs")
     left.set(xlabel="rounds of trimmed means", ylabel="honest agents' range / that at first",
              title="two-faced liars")
-    left.legend(fontsize=8, loc="lower right")
+    left.legend(fontsize=8, loc="center right")
     most = max(len(each.training.place.liars) for each in trained)
     bars = [each for each in trained if each.training.algorithm == "cac" and each.training.place.label == "complete"
             and len(each.training.place.liars) == most]

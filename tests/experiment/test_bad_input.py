@@ -25,6 +25,7 @@ COORDINATION = {
     "stagger": 0, "tensorboard": False, "envs": 1, "critic": {}, "reward_model": {},
     "evaluate_every": 0, "evaluate_episodes": 32, "evaluate_greedy": False, "evaluate_steps": 10,
     "normalise": {"observations": False, "rewards": False},
+    "network": {"loss": {"probability": 0.1, "both_ways": False}, "allow_insecure": False},
     "env": {"name": "coordination", "features": "onehot", "noise": True},
     "topology": {"name": "periodic-complete", "period": 2, "weights": "metropolis"},
     "policy": {"name": "tabular", "shared": ["*"], "initial": "zeros", "scale": 0.1},
