@@ -1,6 +1,6 @@
 """Runs small experiments under network conditions, on the processes of this launch; process 0 prints the results.
 
-With a folder: goes on there with runs that were stopped.
+With a folder: goes on there with the runs that were stopped.
 """
 
 import json
@@ -18,9 +18,9 @@ from netac.comm import launch
 comm = launch.communicator()
 found = {}
 for name in [*NAMES, *NEURAL]:
-    if experiment(name)["agents"] >= comm.size:
+    out = Path(sys.argv[1]) / name if len(sys.argv) > 1 else None
+    if experiment(name)["agents"] >= comm.size and (out is None or out.exists()):
         with under(name):
-            out = Path(sys.argv[1]) / name if len(sys.argv) > 1 else None
             found[name] = fingerprint(netac.run(experiment(name), out=out, resume=out is not None))
 if comm.rank == 0:
     print(json.dumps(found))
