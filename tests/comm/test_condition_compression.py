@@ -47,8 +47,10 @@ class Loops:
                 said.append(self.decoded(x[i], i, t, r))
             else:
                 copy = self.public.get((what, i), np.zeros_like(x[i]))
-                self.public[what, i] = copy + self.decoded(x[i] - copy, i, t, r)
-                said.append(self.public[what, i])
+                if any(W[j, i] != 0 for j in range(N) if j != i):
+                    copy = copy + self.decoded(x[i] - copy, i, t, r)
+                said.append(copy)
+                self.public[what, i] = copy
         mixed = np.zeros(x.shape)
         for i in range(N):
             degree = sum(W[i, j] != 0 for j in range(N) if j != i)

@@ -46,6 +46,7 @@ CASES = {
     "random-k": Case({"random-k": 0.3}, strikes=BITS),
     "quantisation": Case({"quantisation": 4}, strikes=BITS),
     "quantisation, plain": Case({"quantisation": {"bits": 3, "bucket": 5, "feedback": "none"}}, "ring", BITS, True),
+    "quantisation, at times alone": Case({"quantisation": 4}, {"name": "periodic-complete", "period": 2}, BITS, True),
     "sign": Case({"sign": {"feedback": "error"}}, strikes=BITS),
     "liars": Case({"adversaries": {"attack": "random", "number": 1, "scale": 0.1}} | INSECURE, again=True),
     "little liars": Case({"adversaries": {"attack": "a-little-is-enough", "agents": [0], "scale": 1.5}, "median": True}

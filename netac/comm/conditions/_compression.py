@@ -8,13 +8,13 @@ C is the code (`_codes`), in which messages really travel between processes.
 | "choco" | q_i = C(x_i - x^_i) | x_i + gamma sum_j W_ij (x^_j - x^_i), after x^_j <- x^_j + q_j |
 | "error" | as choco | as choco, with gamma = 1 |
 
-x^_j, at first 0, is the public copy of x_j, which j and all its listeners keep (Koloskova, Stich and Jaggi, 2019,
-"Decentralized stochastic optimization and gossip algorithms with compressed communication", Algorithm 1). What a
-message leaves out stays in the next difference: this is error feedback. All three keep the mean of what is mixed where
-W is symmetric. Plain codes stop at a floor; feedback goes on to the exact average where gamma is small enough for C and
-W: the default is sqrt(1 / (1 - delta)) - 1, at most 1, delta being what the code is sure to keep of a message (or
-`typical`, where that says next to nothing), up to which the small-gain theorem with ||I - W||_2 <= 1 finds the loop of
-copy and average stable.
+x^_j, at first 0, is the public copy of x_j, which j and all its listeners keep; it stays while nobody hears j
+(Koloskova, Stich and Jaggi, 2019, "Decentralized stochastic optimization and gossip algorithms with compressed
+communication", Algorithm 1). What a message leaves out stays in the next difference: this is error feedback. All three
+keep the mean of what is mixed where W is symmetric. Plain codes stop at a floor; feedback goes on to the exact average
+where gamma is small enough for C and W: the default is sqrt(1 / (1 - delta)) - 1, at most 1, delta being what the code
+is sure to keep of a message (or `typical`, where that says next to nothing), up to which the small-gain theorem with
+||I - W||_2 <= 1 finds the loop of copy and average stable.
 
 Messages of up to `FEW` numbers travel as they are.
 """
@@ -102,7 +102,8 @@ class Compression(Condition):
             public = self.rows.setdefault(PUBLIC + exchange.what, np.zeros_like(sent))
             packed = self._code.encode(sent - public, numbers)
             news = self._code.decode(packed, width, sent.dtype, numbers)
-            public += news if exchange.sends.all() else np.where(exchange.sends[:, None], news, 0)
+            told_to = exchange.messages > 0
+            public += news if told_to.all() else np.where(told_to[:, None], news, 0)
             told, exchange.gain = public, self.gamma(width)
         else:
             packed = self._code.encode(sent, numbers)
