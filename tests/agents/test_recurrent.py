@@ -281,7 +281,7 @@ def stopped(folders, name: str, iteration: int, folder: Path) -> Path:
     return part
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.long), 3])
 def test_every_trainer_gives_the_same_bits(mpirun, folders, processes):
     done = mpirun(processes, [sys.executable, __file__])
     assert done.returncode == 0, done.stderr
@@ -407,4 +407,4 @@ def test_networks_without_memory_need_no_chunks():
 
 
 if __name__ == "__main__":
-    run_every(CASES, experiment, (), Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    run_every(CASES, experiment, (), sys.argv[1:])

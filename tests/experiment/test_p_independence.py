@@ -22,7 +22,8 @@ def in_one_process():
     return {name: fingerprint(netac.run(experiment(name))) for name in NAMES}
 
 
-@pytest.mark.parametrize("processes", PROCESSES)
+@pytest.mark.parametrize("processes", [pytest.param(p, marks=[pytest.mark.long] if p in (5, 6) else [])
+                                       for p in PROCESSES])
 def test_every_variant_gives_the_same_bits(mpirun, in_one_process, processes):
     done = mpirun(processes, [sys.executable, PROGRAMS / "every_variant.py"])
     assert done.returncode == 0, done.stderr
@@ -47,13 +48,11 @@ def test_variants_differ(in_one_process):
     assert len(set(in_one_process.values())) == len(NAMES)
 
 
-@pytest.mark.parametrize(("way", "expected"), [("shared", {"shared"}), ("unordered", {"shared"}),
-                                               ("messages", {"neighbourhoods"}),
-                                               ("old-mpi", {"shared", "neighbourhoods"}),
-                                               ("one-old-mpi", {"neighbourhoods"}),
-                                               ("one-nearly-full", {"neighbourhoods"}),
-                                               ("one-without-place", {"neighbourhoods"}),
-                                               ("one-without-memory", {"neighbourhoods"})])
+@pytest.mark.parametrize(("way", "expected"), [
+    ("shared", {"shared"}), ("unordered", {"shared"}), ("messages", {"neighbourhoods"}),
+    ("old-mpi", {"shared", "neighbourhoods"}), ("one-without-memory", {"neighbourhoods"}),
+    *(pytest.param(way, {"neighbourhoods"}, marks=pytest.mark.long) for way in (
+        "one-old-mpi", "one-nearly-full", "one-without-place"))])
 def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, way, expected):
     done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", way])
     assert done.returncode == 0, done.stderr

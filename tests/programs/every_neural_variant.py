@@ -11,4 +11,4 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from every import run_every
 from support.neural_variants import NAMES, experiment
 
-run_every(NAMES, experiment, ("wire_bytes",), Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+run_every(NAMES, experiment, ("wire_bytes",), sys.argv[1:])

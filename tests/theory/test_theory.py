@@ -127,7 +127,11 @@ def test_bad_input_is_told(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", taking())
+SLOW = ("cac-rates", "mini-batch")           # 20 s each, and their quick forms are tested on netac's game
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name in SLOW else [])
+                                  for name in taking()])
 def test_users_games(name, tmp_path):
     """A small game of rewards in [0, 1] is taken, and what is found is of it."""
     found = theory.run(name, quick=True, jobs=1, game=theory.read_game(save_game(tmp_path / "game.npz")))

@@ -183,6 +183,8 @@ def test_algorithms_do_what_their_equations_say(name):
     assert distance(name) < CLOSE
 
 
-@pytest.mark.parametrize(("name", "wrong"), [(name, wrong) for name, case in CASES.items() for wrong in case.wrong])
+@pytest.mark.parametrize(("name", "wrong"), [
+    pytest.param(name, wrong, marks=[pytest.mark.long] if name.startswith("matrpo-") and number else [])
+    for name, case in CASES.items() for number, wrong in enumerate(case.wrong)])
 def test_wrong_equations_are_noticed(name, wrong):
     assert distance(name, wrong) > FAR
