@@ -177,7 +177,8 @@ def coordination(agents: int, seeds: int) -> dict[str, dict]:
     return {row["algorithm"]: row for row in found.rows}
 
 
-@pytest.mark.parametrize("agents", [5, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("agents", [5, 10])
 def test_cac_coordinates_better_than_dac_and_iac(agents):
     """Twelve seeds: CAC is efficient in 98 %, others in at most a third: the margins below are not met by chance."""
     rows = coordination(agents, 12)

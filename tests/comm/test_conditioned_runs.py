@@ -46,7 +46,7 @@ def chosen() -> dict[str, dict[str, Any]]:
 EXPERIMENTS = chosen()
 NETWORKS = [name for name, each in EXPERIMENTS.items() if "policy" in each]
 LINEAR_ONES = [name for name in EXPERIMENTS if name not in NETWORKS]      # without networks no process loads torch
-SOME = [*LINEAR_ONES, *NETWORKS[::2]]
+SOME = [*LINEAR_ONES, *NETWORKS[::4]]
 
 
 @pytest.fixture(scope="module")

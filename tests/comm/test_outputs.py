@@ -115,8 +115,7 @@ def test_a_home_of_the_users_stays():
     assert os.path.isabs(with_parts("/mpi/bin/mpirun", {})["HOME"])
 
 
-@pytest.mark.parametrize("name", ["TMPDIR", "TMP", "TEMP"])
-@pytest.mark.parametrize("command", ["run_mpi", "compare"])
+@pytest.mark.parametrize(("name", "command"), [("TMPDIR", "run_mpi"), ("TMP", "run_mpi"), ("TEMP", "compare")])
 def test_a_missing_folder_for_temporary_files(fake_mpirun, two_agents, tmp_path, name, command):
     place = tmp_path / "not there"
     words = [SCRIPT, "-n", "2", two_agents] if command == "run_mpi" else [

@@ -111,7 +111,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
 NAMES = list(_CASES)
 
 
-def experiment(name: str, iterations: int = 16, seed: int = 11) -> dict[str, Any]:
+def experiment(name: str, iterations: int = 12, seed: int = 11) -> dict[str, Any]:
     """The tables of the variant called `name`; those called "restarting-..." begin their games anew when resumed."""
     agents, env, topology, algorithm, options, more = _CASES[name]
     steps = {"actor_step": 0.02, "critic_step": 0.02} | options
