@@ -139,6 +139,8 @@ TIMED = {
     "asynchronous on a graph that changes": of("clock", ASYNCHRONOUS, 'schedule = "beat"', BEAT, CHANGING),
     "asynchronous without work": of("clock", ASYNCHRONOUS | {"compute": 0.0, "period": 1.0}, "more than 0",
                                     ASYNCHRONOUS),
+    "too many events": of("clock", ASYNCHRONOUS | {"compute": 1e-6, "period": 1.0}, "at least 0.0001",
+                          ASYNCHRONOUS | {"compute": 1e-4, "period": 1.0}),
     "asynchronous and noise": without("noise", {"clock": ASYNCHRONOUS, "noise": 0.1}, "clock or noise"),
     "edges that change": of("clock", {"latency": "edges"}, "a number", {"latency": 0.1}, CHANGING),
     "edges that do not say": Case(RING, {"network": {"clock": {"latency": "edges"}}}, "edges with latency_ms",

@@ -40,6 +40,7 @@ from netac.utils.errors import InputError
 from netac.utils.options import Options
 
 EDGES = "edges"
+MOST_EVENTS = 10_000      # of an agent in an iteration
 MOST = 100                # iterations by which a message may be late, at most
 LATENCY, BANDWIDTH = "latency_ms", "mbit"         # attributes of a graph's edges
 
@@ -238,9 +239,14 @@ def make(settings: Settings, around: Surroundings) -> Condition:
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key="schedule", found=topology.name,
                          valid='schedule = "beat", or another topology')
-    if not (times.mean_work(np.arange(topology.agents), 0) > 0.0).all():
+    shortest = float(times.mean_work(np.arange(topology.agents), 0).min())
+    if shortest <= 0.0:
         raise InputError("agents that act whenever they are ready need time for their work", key="compute",
                          found=settings.compute, valid="seconds, more than 0")
+    if period > MOST_EVENTS * shortest:
+        raise InputError(f"an agent would act {period / shortest:.3g} times in an iteration of {period:g} s",
+                         key="compute", found=settings.compute,
+                         valid=f"at least {period / MOST_EVENTS:.3g}, or a shorter period")
     return Asynchronous(times, period, around.conditions).on(topology)
 
 
