@@ -110,6 +110,13 @@ def train(item: tuple[LiarTraining, int]) -> Earned:
     except RunError:
         return Earned(random_play(where.agents), False, np.inf)
     theta = result.parameters["theta"][where.honest].astype(float)
+    return Earned(result.summary["final_reward"], result.summary["efficient"], apart(theta))
+
+
+def apart(theta: np.ndarray) -> float:
+    """How far the honest agents' parameters (h, size) are from their mean, over its size; infinite if one is not."""
+    if not np.isfinite(theta).all():
+        return np.inf
     mean = theta.mean(axis=0)
-    apart = np.sqrt(np.square(theta - mean).mean() / np.square(mean).mean())
-    return Earned(result.summary["final_reward"], result.summary["efficient"], float(apart))
+    away, size = np.linalg.norm(theta - mean), np.sqrt(len(theta)) * np.linalg.norm(mean)
+    return float(away / size) if size else (np.inf if away else 0.0)

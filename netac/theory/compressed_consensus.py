@@ -54,11 +54,11 @@ KOLOSKOVA = "Koloskova et al., 2019"
 
 
 def experiment(lab: Lab) -> Finding:
-    """Five graphs, 1,000 numbers an agent, up to 3,000 rounds.
+    """Five graphs, 1,000 numbers an agent, up to 4,000 rounds.
 
     The quick form has two graphs, 200 numbers, up to 250 rounds, and leaves out the schemes that are slowest.
     """
-    graphs, width, rounds = lab.choose((("ring", 8), ("complete", 8)), GRAPHS), *lab.choose((200, 250), (1000, 3000))
+    graphs, width, rounds = lab.choose((("ring", 8), ("complete", 8)), GRAPHS), *lab.choose((200, 250), (1000, 4000))
     schemes = [scheme for scheme in (WHOLE, *CHOCO, ERROR, *PLAIN) if not lab.quick or scheme.name not in SLOWEST]
     done: list[WithCode] = lab.each(partial(compressed, width=width, rounds=rounds, seed=lab.seed), [
         (graph, scheme) for graph in graphs for scheme in schemes], "schemes")
