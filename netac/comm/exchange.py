@@ -253,6 +253,7 @@ class Condition:
         columns: those of metrics.csv that it fills, of `COLUMNS`.
         unlike: names of conditions that it does not go with, and why.
         notes: what a user should know of a run with it.
+        alters: whether messages may say other than what their senders hold, or held, and do not mean to lie.
         keeps: how many messages of every agent, and of every link, are kept for it.
         name: by which checkpoints and draws know it, its key in the table [network]; without one its place in the
             network's order.
@@ -266,6 +267,7 @@ class Condition:
     columns: tuple[str, ...] = ()
     unlike: Mapping[str, str] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    alters: bool = False
     keeps: tuple[float, float] = (0.0, 0.0)
     name = ""
 

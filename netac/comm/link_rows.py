@@ -29,9 +29,9 @@ class LinkRows:
 
     @classmethod
     def of_checkpoint(cls, speakers: np.ndarray, numbers: np.ndarray) -> LinkRows:
-        """Those that `speakers` (n, S) and the numbers (n, S width) of a checkpoint tell of."""
+        """Those that `speakers` (n, S), S > 0, and the numbers (n, S width) of a checkpoint tell of."""
         n, S = speakers.shape
-        made = cls(n, numbers.shape[1] // S if S else 0, numbers.dtype)
+        made = cls(n, numbers.shape[1] // S, numbers.dtype)
         made.speakers, made.numbers = speakers.copy(), numbers.reshape(n, S, -1).copy()
         return made
 

@@ -276,7 +276,8 @@ class Network:
             condition.rows.update({name: array[own].copy() for name, array in rows.items()
                                    if not name.startswith((_SPEAKERS, _LINKS))})
             for name, of in speakers.items():
-                condition.link_rows[name] = LinkRows.of_checkpoint(of[own], numbers[name][own])
+                if of.shape[1]:                        # else nobody had been heard yet, and they are made anew
+                    condition.link_rows[name] = LinkRows.of_checkpoint(of[own], numbers[name][own])
             condition.restore(_under(prefix, kept), rows)
 
     def _named(self) -> list[tuple[str, Condition]]:

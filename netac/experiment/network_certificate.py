@@ -1,9 +1,9 @@
 """What `netac graph` tells of an experiment's network with its conditions: predicted where that can be, else measured.
 
-Under `loss` the expected weights, the mean square rate and the drift are computed (`netac.topology.lossy`), against
-liars the robustness of the graph (`netac.topology.robustness`).  Under any conditions random numbers, as many as an
-agent of the experiment mixes, are mixed as a run would mix them, without anything being learned, until their
-disagreement is 1e-6 of that at the start: the rounds that takes, and the simulated seconds.
+Under `loss` alone, or beside a clock, the expected weights, the mean square rate and the drift are computed
+(`netac.topology.lossy`), against liars the robustness of the graph (`netac.topology.robustness`). Under any conditions
+random numbers, as many as an agent of the experiment mixes, are mixed as a run would mix them, without anything being
+learned, until their disagreement is 1e-6 of that at the start: the rounds that takes, and the simulated seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netac.comm.conditions._robust import RobustMixing
+from netac.comm.conditions._robust import ALTERED, RobustMixing, altering
 from netac.comm.conditions.adversaries import Adversaries
 from netac.comm.conditions.loss import Loss
 from netac.comm.exchange import SECONDS, Condition
@@ -47,8 +47,9 @@ def under_conditions(experiment: Experiment, topology: Topology, folder: Path | 
     """
     conditions = experiment.network.make(topology, experiment.iterations)
     found: Rows = []
-    for condition in conditions:
-        if isinstance(condition, Loss) and not topology.push_sum:      # which does not average with these weights
+    of_mixing = [condition for condition in conditions if condition.columns != (SECONDS,)]
+    for condition in of_mixing:
+        if isinstance(condition, Loss) and len(of_mixing) == 1:        # else more happens than it foretells
             found += _of_loss(condition, topology)
     found += _of_liars(conditions, topology, experiment)
     return found + _mixed(experiment, topology, folder, conditions)
@@ -82,7 +83,8 @@ def _of_liars(conditions: list[Condition], topology: Topology, experiment: Exper
         return []
     found: Rows = [("robustness of the first graph", robustness(topology.matrix(0)).in_words())]
     if mixing is not None:
-        fault = mixing.fault(topology, liars, experiment.iterations)
+        altered = altering(conditions) if liars else ""
+        fault = f"with {altered} {ALTERED}" if altered else mixing.fault(topology, liars, experiment.iterations)
         found.append((f"{mixing.name} bears {len(liars)} liar{'s' * (len(liars) != 1)}",
                       "yes" if fault is None else f"no: {fault}"))
     return found
@@ -108,9 +110,10 @@ def _mixed(experiment: Experiment, topology: Topology, folder: Path | None, cond
     honest = np.setdiff1d(np.arange(N), sorted(_liars(conditions)))
     first = before = _disagreement(x[honest])
     began, rounds = time.monotonic(), 0
-    while not before <= TARGET * first and rounds < ROUNDS and time.monotonic() - began < PATIENCE:
-        x = network.mix(rounds, x)
-        rounds, before = rounds + 1, _disagreement(x[honest])
+    with np.errstate(over="ignore", invalid="ignore"):                 # of what liars drive to infinity
+        while not before <= TARGET * first and rounds < ROUNDS and time.monotonic() - began < PATIENCE:
+            x = network.mix(rounds, x)
+            rounds, before = rounds + 1, _disagreement(x[honest])
     told = network.told() or {}
     done, whose = before <= TARGET * first, "honest agents at " * (len(honest) < N)
     numbers = f"{width:,} random numbers an agent" + (f" (of {wanted:,} that it mixes)" if width < wanted else "")

@@ -23,7 +23,8 @@ KEYS = {                # of the first words of the message, where it is not tha
     "a probability of 1.5": "network.loss.probability", "longer than the run": "network.delay.iterations",
     "too many for the graph": "network.adversaries.number", "an attack nobody knows": "network.adversaries.attack",
     "no such condition": "network.lost", "no condition is made": "network.mine.factory",
-    "asynchronous and noise": "network.clock", "copies on the beat": "network.clock.schedule"}
+    "asynchronous and noise": "network.clock", "edges without numbers": "network.clock.latency",
+    "copies on the beat": "network.clock.schedule"}
 MINE: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "no such module": ({"mine": mine("Quiet") | {"factory": "no_such_module:Quiet"}}, "network.mine.factory",
                        ("cannot be imported", "no_such_module")),

@@ -7,15 +7,21 @@ from typing import Any
 
 from support.remedy_case import HERE, REMOVED, Case
 
+
+def graphml(kind: str, latency: str) -> str:
+    """A ring of five whose edges say their latency, as a kind of attribute."""
+    return (f'<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><key id="l" for="edge" attr.type="{kind}" '
+            'attr.name="latency_ms"/><graph edgedefault="undirected">' + "".join(
+                f'<node id="{name}"/>' for name in "abcde") + "".join(
+                f'<edge source="{a}" target="{b}"><data key="l">{latency}</data></edge>'
+                for a, b in ("ab", "bc", "cd", "de", "ea")) + "</graph></graphml>")
+
+
 FILES = {
     "losses.csv": "iteration,hearer,speaker\n0,0,1\n1,1,0\n", "headless.csv": "0,0,1\n",
     "ragged.csv": "iteration,hearer,speaker\n0,0\n", "stranger.csv": "iteration,hearer,speaker\n0,0,7\n",
     "alone.csv": "iteration,hearer,speaker\n0,2,2\n",
-    "slow.graphml": '<graphml xmlns="http://graphml.graphdrawing.org/xmlns"><key id="l" for="edge" attr.type="double" '
-                    'attr.name="latency_ms"/><graph edgedefault="undirected">' + "".join(
-                        f'<node id="{name}"/>' for name in "abcde") + "".join(
-                        f'<edge source="{a}" target="{b}"><data key="l">20</data></edge>'
-                        for a, b in ("ab", "bc", "cd", "de", "ea")) + "</graph></graphml>",
+    "slow.graphml": graphml("double", "20"), "wordy.graphml": graphml("string", "slow"),
     "networks_of_mine.py": "import netac\n\n\nclass Quiet(netac.Condition):\n    pass\n\n\n"
                            "class Nothing:\n    pass\n\n\n"
                            "class Failing(netac.Condition):\n    def __init__(self):\n"
@@ -92,6 +98,7 @@ CODED = {
     "copies on a graph that changes": of("sign", True, 'feedback = "none"', {"feedback": "none"},
                                          RING | {"topology": "gossip"}),
     "copies with loss": of("sign", True, "sign or loss", {"feedback": "none"}, beside={"loss": 0.1}),
+    "plain codes located": without("sign", {"sign": {"feedback": "none"}, "median": True}, "sign or median"),
     "unbiased with feedback": of("random-k", {"k": 2, "unbiased": True}, 'feedback = "none"',
                                  {"k": 2, "unbiased": True, "feedback": "none"}),
     "unbiased rounding with feedback": of("quantisation", {"bits": 4, "rounding": "unbiased"}, '"contracting"',
@@ -121,8 +128,16 @@ MIXED = {
                                     {"network.allow_insecure": True}),
     "or a defence": Case(COMPLETE, {"network": {"adversaries": LIARS}}, "trimmed-mean = f",
                          {"network.trimmed-mean": 1}),
-    "a graph that bears none": Case(RING, {"network": {"adversaries": LIARS, "trimmed-mean": 1}},
-                                    "on a graph that is (2 f + 1)-robust", {"topology": "complete"}),
+    "a graph that bears none": Case(RING | {"topology": "star", "agents": 6}, {
+        "network": {"adversaries": LIARS, "trimmed-mean": 1}}, "on a graph that is (2 f + 1)-robust",
+        {"topology": "complete"}),
+    "nobody hears enough": of("trimmed-mean", 1, "0 to 0", 0),
+    "or on another graph": Case(RING, {"network": {"trimmed-mean": 1}}, "a topology in which agents hear more",
+                                {"topology": "complete"}),
+    "liars among codes": Case(COMPLETE, {"network": {"adversaries": LIARS, "trimmed-mean": 1, "sign": True}},
+                              "adversaries without sign", {"network.sign": False}),
+    "liars among noise": Case(COMPLETE, {"network": {"adversaries": LIARS, "trimmed-mean": 1, "noise": 0.1}},
+                              "allow_insecure = true", {"network.allow_insecure": True}),
     "too many for the graph": Case(COMPLETE, {"network": {"adversaries": LIARS | {"number": 2}, "trimmed-mean": 1}},
                                    "fewer liars", {"network.adversaries.number": 1}),
 }
@@ -139,6 +154,14 @@ TIMED = {
     "asynchronous on a graph that changes": of("clock", ASYNCHRONOUS, 'schedule = "beat"', BEAT, CHANGING),
     "asynchronous without work": of("clock", ASYNCHRONOUS | {"compute": 0.0, "period": 1.0}, "more than 0",
                                     ASYNCHRONOUS),
+    "two delays at once": without("delay", {"clock": BEAT, "delay": 1}, "clock or delay"),
+    "a jitter without end": of("clock", {"compute": 1.0, "jitter": 1e200}, "at most 1e+06",
+                               {"compute": 1.0, "jitter": 1e6}),
+    "stragglers who hurry": of("clock", ASYNCHRONOUS | {"stragglers": 0.4, "factor": 1e-7}, "at least",
+                               ASYNCHRONOUS | {"stragglers": 0.4, "factor": 1e-3}),
+    "edges without numbers": Case(RING, {
+        "network": {"clock": {"latency": "edges"}}, "topology": f"{HERE}/wordy.graphml"}, "a number for every edge",
+        {"topology": f"{HERE}/slow.graphml"}),
     "too many events": of("clock", ASYNCHRONOUS | {"compute": 1e-6, "period": 1.0}, "at least 0.0001",
                           ASYNCHRONOUS | {"compute": 1e-4, "period": 1.0}),
     "asynchronous and noise": without("noise", {"clock": ASYNCHRONOUS, "noise": 0.1}, "clock or noise"),

@@ -48,6 +48,11 @@ def fault_of_trimming(topology: Topology, f: int, liars: frozenset[int], iterati
     return faults[0]
 
 
+def most_heard(topology: Topology, iterations: int) -> int:
+    """How many others an agent hears at most, in the graphs that are looked at."""
+    return max(int(np.diff(hears.indptr).max()) for _, hears in _graphs(topology, iterations))
+
+
 def _graphs(topology: Topology, iterations: int) -> Iterator[tuple[int, csr_array]]:
     """Iterations whose graphs differ, with 1 where agent i hears agent j: (N, N)."""
     known: list[csr_array] = []

@@ -58,7 +58,7 @@ class Compression(Condition):
         typical: delta of the default step, where the code's own is next to nothing.
     """
 
-    phase, columns = Phase.ENCODE, (BITS,)
+    phase, columns, alters = Phase.ENCODE, (BITS,), True
 
     def __init__(self, code: Code, settings: Compressed, topology: Topology, typical: float | None = None):
         self._code, self._typical, self._step = code, typical, settings.step
@@ -70,6 +70,9 @@ class Compression(Condition):
         self._checkpoint: dict[str, np.ndarray] = {}                   # all agents' public copies
         self.unlike = dict.fromkeys(CODES, "a message has one code") | {
             "push-sum": "it sends sums that grow, of which a code would lose the last digits"}
+        if not self.keeps_copies:
+            self.unlike |= dict.fromkeys(LOCATED, "what it leaves out does not cancel there, and agents run away; "
+                                                  'feedback = "choco" sends what is left out later')
         if self.keeps_copies:
             self.keeps = 2.0, 0.0
             self.unlike |= dict.fromkeys(MISSED, "a listener that misses a difference no longer has the speaker's "
@@ -153,6 +156,7 @@ class Compression(Condition):
 
 
 CODES = ("top-k", "random-k", "quantisation", "sign")
+LOCATED = ("trimmed-mean", "median")
 MISSED = ("loss", "gilbert-elliott", "sleep", "loss-schedule", "delay")     # with which messages do not reach listeners
 
 

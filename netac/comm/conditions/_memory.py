@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from netac.comm.exchange import Condition, Exchange
+from netac.comm.exchange import SECONDS, Condition, Exchange, Phase
 from netac.comm.link_rows import LinkRows
+
+
+def holding(conditions: Sequence[Condition], but: Condition) -> list[str]:
+    """The names of those, other than one, that lose messages or hold them back, and do not tell the time alone."""
+    return [other.name for other in conditions if other is not but and other.columns != (SECONDS,)
+            and other.phase in (Phase.SEND, Phase.DELAY, Phase.LINK)]
 
 
 def use_last_heard(condition: Condition, exchange: Exchange) -> None:

@@ -22,9 +22,14 @@ FEW = 8               # neighbours up to which they are sorted by exchanges of t
 
 
 class RobustMixing(Condition):
-    """Takes the place of the average."""
+    """Takes the place of the average.
+
+    Attributes:
+        drifts: whether it does not keep the mean of what is mixed, whatever the weights.
+    """
 
     phase = Phase.MIX
+    drifts = True
 
     def look_around(self, conditions: Sequence[Condition]) -> None:
         """Refuse a second way of mixing."""
@@ -32,6 +37,9 @@ class RobustMixing(Condition):
             if other.phase is Phase.MIX and other is not self:
                 raise InputError(f"does not go with {other.name}: both say what agents make of what has arrived",
                                  key=f"network.{self.name}", valid=f"{self.name} or {other.name}")
+        if self.drifts:
+            self.notes = (f"agents do not mix averages (network.{self.name}), so that consensus does not keep the mean "
+                          "of what is mixed: it drifts",)
 
     def arrive(self, exchange: Exchange) -> None:
         """Mix in this way, once all has arrived that will."""
@@ -44,6 +52,14 @@ class RobustMixing(Condition):
     def fault(self, topology: Topology, liars: frozenset[int], iterations: int) -> str | None:
         """Why honest agents that mix so are not safe from these liars, to be read after "the liars are not borne: "."""
         return f"{self.name} promises nothing where agents lie"
+
+
+def altering(conditions: Sequence[Condition]) -> str:
+    """The names of those with which honest agents' messages say other than what these hold; nothing is borne there."""
+    return " and ".join(condition.name for condition in conditions if condition.alters)
+
+
+ALTERED = "even honest agents' messages say other than what they hold"
 
 
 def located(exchange: Exchange, least: int, rule: Rule, of_neighbours: Rule) -> np.ndarray:

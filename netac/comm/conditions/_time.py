@@ -20,6 +20,7 @@ from netac.utils.streams import Purpose, normal, pair_uniforms
 CLOCK = 2**20                       # first entry of the keys of what is drawn here, which no condition's place equals
 WORK, FLIGHT, STRAGGLERS, LOSS = range(4)                  # the second entry
 DISTRIBUTIONS = ("lognormal", "exponential")
+WIDEST = 1e6                        # jitter
 _ROUNDING = 1e-9                    # relative: what computed times may be above a whole number of beats
 
 
@@ -40,7 +41,7 @@ class EdgeValues:
         hearer, speaker = links(graph)
         if isinstance(graph, EdgeGraph):
             return cls(hearer, speaker, np.full(len(hearer), unit * default))
-        said = np.array([value for _, _, value in graph.edges(data=attribute, default=default)], dtype=np.float64)
+        said = np.array([_number(value, attribute) for _, _, value in graph.edges(data=attribute, default=default)])
         return cls(hearer, speaker, unit * (said if graph.is_directed() else np.concatenate([said, said])))
 
     def at(self, hearer: np.ndarray, speaker: np.ndarray) -> np.ndarray:
@@ -65,6 +66,19 @@ class EdgeValues:
         codes = link_codes(self.hearer, self.speaker)
         order = np.argsort(codes, kind="stable")
         return codes[order], np.asarray(self.values, dtype=np.float64)[order]
+
+
+def _number(value: object, attribute: str) -> float:
+    """What an edge says.
+
+    Raises:
+        InputError: it is no number.
+    """
+    try:
+        return float(value)            # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError(f"the attribute {attribute} of an edge is no number", found=value,
+                         valid="a number for every edge") from None
 
 
 def link_codes(hearer: np.ndarray, speaker: np.ndarray) -> np.ndarray:
@@ -105,9 +119,9 @@ class Times:
         if self.distribution not in DISTRIBUTIONS:
             raise InputError("no such distribution of times", key="distribution", found=self.distribution,
                              valid=" or ".join(DISTRIBUTIONS))
-        most = 1.0 if self.distribution == "exponential" else math.inf
+        most = 1.0 if self.distribution == "exponential" else WIDEST
         for key, value in (("jitter", self.jitter), ("latency_jitter", self.latency_jitter)):
-            _within(key, value, 0.0, "at least 0" + ", at most 1" * (most == 1.0), most=most)
+            _within(key, value, 0.0, f"at least 0, at most {most:g}", most=most)
         if isinstance(self.stragglers, float | int):
             _within("stragglers", self.stragglers, 0.0, "a fraction in [0, 1], or agents", most=1.0)
 
@@ -204,7 +218,7 @@ def late(work: np.ndarray, flight: np.ndarray, period: float) -> np.ndarray:
     """
     _within("period", period, 0.0, "seconds, more than 0", positive=True)
     beats = (work + flight) / period
-    return np.maximum(np.ceil(beats * (1.0 - _ROUNDING)) - 1.0, 0.0).astype(np.int64)
+    return np.clip(np.ceil(beats * (1.0 - _ROUNDING)) - 1.0, 0.0, 2.0**62).astype(np.int64)
 
 
 def _of_links(key: str, value: float | EdgeValues, hearer: np.ndarray, speaker: np.ndarray) -> np.ndarray:

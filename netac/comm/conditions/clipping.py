@@ -35,6 +35,8 @@ class Settings(Options):
 class ClippedMixing(RobustMixing):
     """See the module."""
 
+    drifts = False
+
     def __init__(self, settings: Settings):
         self._radius = settings.radius
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ class Settings(Options):
     stragglers: float | list[int] = Field(0.0, description="which agents are slow, or the probability that one is")
     factor: float = Field(10.0, description="by how much their work takes longer")
     period: float | None = Field(None, gt=0, allow_inf_nan=False, description=(
-        "seconds of an iteration, with beat and asynchronous; by default the longest mean work of an agent"))
+        "seconds of an iteration, with beat and asynchronous; by default the largest `compute`"))
     most: int = Field(10, ge=1, le=MOST, description=(
         "beat: iterations by which a message may be late; one that is later is lost"))
 
@@ -95,6 +96,7 @@ class OnTheBeat(Delay):
     """schedule = "beat": what is late is delayed by whole iterations."""
 
     columns: tuple[str, ...] = (DELAYED, LOST, SECONDS)
+    unlike = MappingProxyType({"delay": "both say when messages arrive"})
 
     def __init__(self, times: Times, period: float, most: int):
         super().__init__(0, most)
@@ -232,14 +234,15 @@ def make(settings: Settings, around: Surroundings) -> Condition:
     if period <= 0.0:
         raise InputError("is missing, and agents' work takes no time", key="period", valid="seconds of an iteration")
     if settings.schedule == "beat":
-        if settings.most >= around.iterations:
-            raise InputError("is longer than the run", key="most", found=settings.most,
-                             valid=f"1 to {around.iterations - 1}")
-        return OnTheBeat(times, period, settings.most)
+        longest = max(1, around.iterations - 1)
+        if settings.most > longest and "most" in settings.model_fields_set:
+            raise InputError("is longer than the run", key="most", found=settings.most, valid=f"1 to {longest}")
+        return OnTheBeat(times, period, min(settings.most, longest))
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key="schedule", found=topology.name,
                          valid='schedule = "beat", or another topology')
-    shortest = float(times.mean_work(np.arange(topology.agents), 0).min())
+    fastest = times.factor if np.ndim(times.stragglers) or times.stragglers else 1.0     # where it is below 1
+    shortest = float(np.min(times.compute)) * min(1.0, fastest)
     if shortest <= 0.0:
         raise InputError("agents that act whenever they are ready need time for their work", key="compute",
                          found=settings.compute, valid="seconds, more than 0")
@@ -260,7 +263,10 @@ def _of_links(value: float | str, key: str, attribute: str, topology: Topology, 
         return value
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key=key, found=EDGES, valid="a number")
-    found = EdgeValues.of(topology.graph(0), attribute, math.nan, unit)
+    try:
+        found = EdgeValues.of(topology.graph(0), attribute, math.nan, unit)
+    except InputError as error:
+        raise error.located(key=key) from None
     if np.isnan(found.values).any():
         raise InputError(f"not every edge has the attribute {attribute}", key=key, found=EDGES,
                          valid=f"a number, or edges with {attribute}")

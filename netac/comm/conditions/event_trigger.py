@@ -11,7 +11,8 @@ and goes on, with y_ij the last x_j that it has received, also where messages ge
 
 The first is a mean of values, whatever gets lost; it pulls x_i back to what was said earlier.  With the second
 (Seyboth, Dimarogonas and Johansson, 2013, "Event-based broadcasting for multi-agent average consensus") what an agent
-learns stays until it is news, and averages keep their mean where nothing is lost and W is symmetric.
+learns stays until it is news, and averages keep their mean where nothing is lost, the graph does not change and W is
+symmetric.
 
 Where there is no y_ij yet nothing arrives: so over a link that is new in the graph, until the speaker sends.  s and y
 are kept for each kind of value, whichever round of an iteration it is in.  An agent without a listener sends nothing.
@@ -26,7 +27,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from netac.comm.conditions._memory import use_last_heard
+from netac.comm.conditions._memory import holding, use_last_heard
 from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
 from netac.utils.options import Options
 
@@ -48,15 +49,14 @@ class EventTrigger(Condition):
     phase = Phase.SEND
     unlike = MappingProxyType({"push-sum": "what travels changes in every exchange, whatever the agents' values do"})
 
-    def __init__(self, settings: Settings):
-        self._settings = settings
+    def __init__(self, settings: Settings, changes: bool):
+        self._settings, self._changes, self.alters = settings, changes, settings.own == "sent"
         self.keeps = 2.0 if settings.own == "sent" else 1.0, 1.0
         self._says = np.empty((0, 0))       # what would be sent in the exchange that is under way
 
     def look_around(self, conditions: Sequence[Condition]) -> None:
         """Whether the mean drifts."""
-        others = {other.phase for other in conditions if other is not self}
-        if self._settings.own == "value" or others & {Phase.SEND, Phase.DELAY, Phase.LINK}:
+        if self._settings.own == "value" or self._changes or holding(conditions, self):
             self.notes = ("agents go on with what they heard last (network.event-trigger), so that consensus does not "
                           "keep the mean of what is mixed: it drifts",)
 
@@ -64,7 +64,7 @@ class EventTrigger(Condition):
         """Send what is news."""
         x, chosen = exchange.sent, self._settings
         W, kept = x.shape[1], self._sent(exchange)
-        bound = chosen.threshold / (exchange.t + 1.0) ** chosen.decay
+        bound = chosen.threshold * (exchange.t + 1.0) ** -chosen.decay         # which may underflow to 0
         most = bound * np.abs(x).max(axis=1) if chosen.relative else bound
         known = np.abs(x - kept[:, :W]).max(axis=1) <= most            # false where a number is none
         listened_to = exchange.plan.degrees[exchange.agents.start:exchange.agents.stop] > 0
@@ -90,4 +90,4 @@ class EventTrigger(Condition):
 
 def make(settings: Settings, around: Surroundings) -> EventTrigger:
     """The condition."""
-    return EventTrigger(settings)
+    return EventTrigger(settings, around.topology.period != 1)

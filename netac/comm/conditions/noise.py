@@ -46,6 +46,7 @@ class Noise(Condition):
     def __init__(self, settings: Settings):
         self._settings = settings
         if settings.deviation or settings.step:
+            self.alters = True
             self.notes = ("every link changes values by itself (network.noise), so that consensus does not keep the "
                           "mean of what is mixed: it drifts",)
 

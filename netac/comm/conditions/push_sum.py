@@ -33,7 +33,8 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import Field
 
-from netac.comm.exchange import SECONDS, Condition, Exchange, Phase, Surroundings
+from netac.comm.conditions._memory import holding
+from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
 from netac.comm.link_rows import LinkRows
 from netac.comm.plan import Plan
 from netac.utils.errors import InputError
@@ -46,7 +47,6 @@ REFUSED = {
     Phase.ENCODE: "the weights w, and the sums that travel, must arrive as they were sent",
     Phase.MIX: "both say what agents make of what has arrived"}
 DRIFTS = "it drifts"                                   # in notes of conditions that move the mean of what is mixed
-HOLDING = (Phase.SEND, Phase.DELAY, Phase.LINK)        # what loses messages or holds them back, or only tells the time
 SMALLEST, LEAST = 1e-100, 2.0**-40                     # share of w that is given away, and as a part of the sum of all
 
 
@@ -76,14 +76,14 @@ class PushSum(Condition):
                                  valid=f"{self.name} or {other.name}")
         for other in conditions:                                     # the mean that these say drifts is kept here
             other.notes = tuple(note for note in other.notes if DRIFTS not in note)
-        holding = [other.name for other in conditions if other.phase in HOLDING and other.columns != (SECONDS,)]
-        self._summing = bool(holding)
-        self.keeps = (4.0, 2.0) if holding else (2.0, 0.0)         # in messages of single precision
-        if holding and not self._static:
+        held_back = holding(conditions, self)
+        self._summing = bool(held_back)
+        self.keeps = (4.0, 2.0) if held_back else (2.0, 0.0)       # in messages of single precision
+        if held_back and not self._static:
             raise InputError(
-                f"does not go with {holding[0]} on a graph that changes: what was lost comes with a later message, as "
-                "part of a sum that must be the same for all who have ever heard its sender", key=where,
-                valid=f"a topology that does not change, or {self.name} without {', '.join(holding)}")
+                f"does not go with {held_back[0]} on a graph that changes: what was lost comes with a later message, "
+                "as part of a sum that must be the same for all who have ever heard its sender", key=where,
+                valid=f"a topology that does not change, or {self.name} without {', '.join(held_back)}")
 
     def depart(self, exchange: Exchange) -> None:
         """Tell the listeners their share, or the sum of all shares so far."""

@@ -9,11 +9,12 @@ keep their mean.  With `hold` agents go on with what they heard last, also in th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
-from netac.comm.conditions._memory import use_last_heard
+from netac.comm.conditions._memory import holding, use_last_heard
 from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
 from netac.utils.errors import InputError
 from netac.utils.options import Options
@@ -38,7 +39,12 @@ class Skip(Condition):
         self.keeps = 0.0, float(settings.hold)
         if settings.hold:
             self.unlike = {"event-trigger": "both use what was heard last in the place of what is not sent"}
-        if settings.hold and settings.every > 1:
+
+    def look_around(self, conditions: Sequence[Condition]) -> None:
+        """Whether the mean drifts: not with push-sum, which keeps it."""
+        if any(other.phase is Phase.WHOLE for other in conditions):
+            return
+        if self._settings.hold and (self._settings.every > 1 or holding(conditions, self)):
             self.notes = ("agents go on with what they heard last (network.skip.hold), so that consensus does not keep "
                           "the mean of what is mixed: it drifts",)
 

@@ -24,6 +24,7 @@ from pydantic import Field
 from netac.comm.conditions._robust import RobustMixing, located, total
 from netac.comm.exchange import Exchange, Surroundings
 from netac.topology import Topology
+from netac.utils.errors import InputError
 from netac.utils.options import Options
 
 
@@ -61,5 +62,11 @@ class TrimmedMean(RobustMixing):
 
 
 def make(settings: Settings, around: Surroundings) -> TrimmedMean:
-    """The condition."""
+    """The condition; InputError where no agent ever hears enough others to mix anything."""
+    from netac.comm.conditions._bearing import most_heard
+    most = most_heard(around.topology, around.iterations)
+    if 0 < most <= 2 * settings.f and not around.allow_insecure:
+        raise InputError(f"no agent ever hears more than {most} others, of whom 2 f would be dropped: nothing would be "
+                         "mixed", key="f", found=settings.f,
+                         valid=f"0 to {(most - 1) // 2}, or a topology in which agents hear more")
     return TrimmedMean(settings)
