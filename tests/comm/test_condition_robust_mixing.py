@@ -17,7 +17,7 @@ GRAPHS = {"complete": lambda: load("complete", 7), "ring": lambda: load("ring", 
           "one": lambda: load("complete", 1), "two": lambda: load("complete", 2)}
 TABLES = {"trimmed-0": {"trimmed-mean": 0}, "trimmed-1": {"trimmed-mean": 1}, "trimmed-2": {"trimmed-mean": 2},
           "median": {"median": True}, "clipping": {"clipping": 0.7}}
-LOSS = {"loss": {"probability": 0.3, "both_ways": False}}
+LOSS = {"loss": {"probability": 0.3, "both_ways": False}, "allow_insecure": True}      # nor need anybody mix
 
 
 def trimmed(own: float, heard: list[float], f: int) -> float:
@@ -89,7 +89,7 @@ def test_the_sum_is_so_many_times_a_location_of_the_neighbours_values(name):
 def test_any_number_of_neighbours_and_ties(k, seed, width, f):
     x = np.random.default_rng(seed).integers(-3, 4, (k + 1, width)).astype(float)
     topology = load("star", k + 1)
-    for name, table in ((f"trimmed-{f}", {"trimmed-mean": f}), ("median", {"median": True})):
+    for name, table in ((f"trimmed-{f}", {"trimmed-mean": f, "allow_insecure": True}), ("median", {"median": True})):
         arrived = topology.matrix(0).toarray() != 0
         np.fill_diagonal(arrived, False)
         assert np.allclose(network(topology, table).mix(0, x), expected(name, x, x, arrived, np.eye(k + 1)), rtol=0,

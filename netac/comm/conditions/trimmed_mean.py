@@ -62,10 +62,13 @@ class TrimmedMean(RobustMixing):
 
 
 def make(settings: Settings, around: Surroundings) -> TrimmedMean:
-    """The condition; InputError where no agent ever hears enough others to mix anything."""
+    """The condition; InputError where no agent ever hears enough others to mix anything.
+
+    That liars are not borne there either is for `adversaries` to say.
+    """
     from netac.comm.conditions._bearing import most_heard
     most = most_heard(around.topology, around.iterations)
-    if 0 < most <= 2 * settings.f and not around.allow_insecure:
+    if 0 < most <= 2 * settings.f and not around.allow_insecure and "adversaries" not in around.conditions:
         raise InputError(f"no agent ever hears more than {most} others, of whom 2 f would be dropped: nothing would be "
                          "mixed", key="f", found=settings.f,
                          valid=f"0 to {(most - 1) // 2}, or a topology in which agents hear more")
