@@ -65,10 +65,13 @@ def test_a_threshold_that_has_shrunk_to_nothing_is_0():
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 10])
-def test_a_beat_needs_no_word_on_how_late_messages_may_be_in_short_runs(iterations):
+def test_a_beat_needs_no_word_on_how_late_messages_may_be_in_short_runs(iterations, tmp_path):
     result = netac.run({"agents": 4, "iterations": iterations, "env": "coordination", "topology": "ring",
-                        "algorithm": "cac", "network": {"clock": {"schedule": "beat", "compute": 1.0}}})
+                        "algorithm": "cac", "network": {"clock": {"schedule": "beat", "compute": 1.0}}},
+                       out=tmp_path / "run")
     assert result.summary["network_seconds"] == iterations
+    again = netac.run(tmp_path / "run" / "experiment.toml")                 # which says all options
+    assert again.summary["parameters_sha256"] == result.summary["parameters_sha256"]
 
 
 @pytest.mark.parametrize("latency", [1e3, 1e8, 1e20])

@@ -65,8 +65,8 @@ class Settings(Options):
     factor: float = Field(10.0, description="by how much their work takes longer")
     period: float | None = Field(None, gt=0, allow_inf_nan=False, description=(
         "seconds of an iteration, with beat and asynchronous; by default the largest `compute`"))
-    most: int = Field(10, ge=1, le=MOST, description=(
-        "beat: iterations by which a message may be late; one that is later is lost"))
+    most: int | None = Field(None, ge=1, le=MOST, description=(
+        "beat: iterations by which a message may be late; one that is later is lost; by default 10, less in short runs"))
 
 
 class Waiting(Condition):
@@ -235,9 +235,9 @@ def make(settings: Settings, around: Surroundings) -> Condition:
         raise InputError("is missing, and agents' work takes no time", key="period", valid="seconds of an iteration")
     if settings.schedule == "beat":
         longest = max(1, around.iterations - 1)
-        if settings.most > longest and "most" in settings.model_fields_set:
+        if settings.most is not None and settings.most > longest:
             raise InputError("is longer than the run", key="most", found=settings.most, valid=f"1 to {longest}")
-        return OnTheBeat(times, period, min(settings.most, longest))
+        return OnTheBeat(times, period, settings.most or min(10, longest))
     if topology.period != 1:
         raise InputError("asks for a graph that does not change", key="schedule", found=topology.name,
                          valid='schedule = "beat", or another topology')
