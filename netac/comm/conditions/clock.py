@@ -66,7 +66,7 @@ class Settings(Options):
     period: float | None = Field(None, gt=0, allow_inf_nan=False, description=(
         "seconds of an iteration, with beat and asynchronous; by default the largest `compute`"))
     most: int | None = Field(None, ge=1, le=MOST, description=(
-        "beat: iterations by which a message may be late; one that is later is lost; by default 10, less in short runs"))
+        "beat: iterations by which a message may be late; a later one is lost; by default 10, less in short runs"))
 
 
 class Waiting(Condition):
