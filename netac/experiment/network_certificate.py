@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netac.comm.conditions._robust import ALTERED, RobustMixing, altering
+from netac.comm.conditions._robust import RobustMixing, not_borne
 from netac.comm.conditions.adversaries import Adversaries
 from netac.comm.conditions.loss import Loss
 from netac.comm.exchange import SECONDS, Condition
@@ -83,8 +83,7 @@ def _of_liars(conditions: list[Condition], topology: Topology, experiment: Exper
         return []
     found: Rows = [("robustness of the first graph", robustness(topology.matrix(0)).in_words())]
     if mixing is not None:
-        altered = altering(conditions) if liars else ""
-        fault = f"with {altered} {ALTERED}" if altered else mixing.fault(topology, liars, experiment.iterations)
+        fault = not_borne(mixing, conditions, topology, liars, experiment.iterations)
         found.append((f"{mixing.name} bears {len(liars)} liar{'s' * (len(liars) != 1)}",
                       "yes" if fault is None else f"no: {fault}"))
     return found

@@ -70,14 +70,14 @@ class Compression(Condition):
         self._checkpoint: dict[str, np.ndarray] = {}                   # all agents' public copies
         self.unlike = dict.fromkeys(CODES, "a message has one code") | {
             "push-sum": "it sends sums that grow, of which a code would lose the last digits"}
-        if not self.keeps_copies:
-            self.unlike |= dict.fromkeys(LOCATED, "what it leaves out does not cancel there, and agents run away; "
-                                                  'feedback = "choco" sends what is left out later')
         if self.keeps_copies:
             self.keeps = 2.0, 0.0
             self.unlike |= dict.fromkeys(MISSED, "a listener that misses a difference no longer has the speaker's "
                                                  'public copy; feedback = "none" sends values')
             refuse_changing(topology)
+        else:
+            self.unlike |= dict.fromkeys(LOCATED, "what it leaves out does not cancel there, and agents run away; "
+                                                  'feedback = "choco" sends what is left out later')
 
     @property
     def keeps_copies(self) -> bool:

@@ -59,7 +59,16 @@ def altering(conditions: Sequence[Condition]) -> str:
     return " and ".join(condition.name for condition in conditions if condition.alters)
 
 
-ALTERED = "even honest agents' messages say other than what they hold"
+def not_borne(mixing: Condition | None, conditions: Sequence[Condition], topology: Topology, liars: frozenset[int],
+              iterations: int) -> str | None:
+    """Why honest agents that mix so, beside these conditions, are not safe from the liars; None if they are."""
+    if mixing is None:
+        return "agents that mix the average follow a single liar wherever it wants"
+    if liars and (altered := altering(conditions)):
+        return f"with {altered} even honest agents' messages say other than what they hold"
+    if isinstance(mixing, RobustMixing):
+        return mixing.fault(topology, liars, iterations)
+    return f"netac does not know what {mixing.name} bears"
 
 
 def located(exchange: Exchange, least: int, rule: Rule, of_neighbours: Rule) -> np.ndarray:

@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from netac.comm.conditions._robust import ALTERED, RobustMixing, altering
+from netac.comm.conditions._robust import altering, not_borne
 from netac.comm.exchange import Condition, Exchange, Phase, Surroundings
 from netac.utils.errors import InputError
 from netac.utils.options import Options
@@ -69,17 +69,10 @@ class Adversaries(Condition):
         if self._around.allow_insecure or not self.liars:
             return
         mixing = next((condition for condition in conditions if condition.phase is Phase.MIX), None)
-        remedy, altered = REMEDY, altering(conditions)
-        if mixing is not None and altered:
-            fault: str | None = f"with {altered} {ALTERED}"
-            remedy = f"{self.name} without {altered}; or allow_insecure = true in [network]"
-        elif mixing is None:
-            fault = "agents that mix the average follow a single liar wherever it wants"
-        elif isinstance(mixing, RobustMixing):
-            fault = mixing.fault(self._around.topology, self.liars, self._around.iterations)
-        else:
-            fault = f"netac does not know what {mixing.name} bears"
+        fault = not_borne(mixing, conditions, self._around.topology, self.liars, self._around.iterations)
         if fault:
+            altered = altering(conditions) if mixing is not None else ""
+            remedy = f"{self.name} without {altered}; or allow_insecure = true in [network]" if altered else REMEDY
             raise InputError(f"the liars are not borne: {fault}", key=f"network.{self.name}.{self._key}",
                              found=len(self.liars) if self._key == "number" else sorted(self.liars), valid=remedy)
 
