@@ -12,15 +12,15 @@ from netac.experiment import fingerprint
 
 
 class Env:
-    states, actions = 2, 2
+    states, actions = 64, 2                                  # two processes meet by chance in four comparisons: 64^-4
 
     def __init__(self, agents):
-        self.agents, self.initial, self.phi = agents, np.eye(2)[0], np.eye(2)
-        self.psi = JointTable(2, agents, 2)
+        self.agents, self.initial, self.phi = agents, np.eye(self.states)[0], np.eye(self.states)
+        self.psi = JointTable(self.states, agents, self.actions)
 
     def next_states(self, states, actions, uniforms):
         return (uniforms < 0.5).astype(int) if sys.argv[1] != "states" else np.random.default_rng().integers(
-            0, 2, len(uniforms))
+            0, self.states, len(uniforms))
 
     def rewards(self, states, actions, next_states, agents):
         own = actions.astype(float) + (os.getpid() if sys.argv[1] == "rewards" else 0)
