@@ -40,7 +40,8 @@ pytest := $(activate) $(bin)/python -m pytest
 test: $(env)/.installed-all ## all tests, those under mpirun included (PYTEST_ARGS="-k name" for some)
 ifeq ($(strip $(PYTEST_ARGS)),)
 	$(pytest) -n 2 --dist loadfile -m "not alone and not long and not third_party" || failed=yes; \
-	$(pytest) -m "alone and not long and not third_party" && test -z "$$failed"
+	$(pytest) -m "alone and not long and not third_party" $$(grep -rl "mark\.alone" tests --include "test_*.py") && \
+		test -z "$$failed"
 else
 	$(pytest) $(PYTEST_ARGS)
 endif

@@ -243,7 +243,9 @@ def make(agents):
 
 
 @pytest.mark.parametrize(("fail", "says"),
-                         [("raise ValueError('no luck')", "no luck"), ("os._exit(3)", "its process died")])
+                         [
+    pytest.param("raise ValueError('no luck')", "no luck", marks=pytest.mark.long),
+    ("os._exit(3)", "its process died")])
 def test_compare_survives_failed_runs_and_tries_them_again(here, fail, says):
     (here / "fragile.py").write_text(
         FRAGILE.replace("        if self._calls == 10 and FAIL", "        if self._calls == 10").replace("FAIL", fail))

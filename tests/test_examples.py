@@ -119,6 +119,7 @@ def test_the_python_example_runs():
     assert [line.split(":")[0] for line in printed] == ["actor_step 0.02", "actor_step 0.05", "cac", "iac"]
 
 
+@pytest.mark.long
 def test_the_python_example_says_the_same_once_under_mpirun(mpirun):
     alone = run_python("examples/python_api.py")
     together = mpirun(2, [sys.executable, "examples/python_api.py"], cwd=ROOT)
@@ -136,7 +137,7 @@ def test_an_environment_of_ones_own_is_learnt():
 
 
 def test_the_files_that_contributing_shows_work(tmp_path):
-    shutil.copytree(ROOT / "netac", tmp_path / "netac", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "netac", tmp_path / "netac")                      # with what Python compiled of it
     files = shown_files("CONTRIBUTING.md")
     assert len(files) == 9
     for path, text in files.items():
@@ -160,6 +161,7 @@ def test_the_files_that_contributing_shows_work(tmp_path):
     assert "**holds**" in (tmp_path / "8" / "report.md").read_text()
 
 
+@pytest.mark.long
 def test_mdac_follows_the_curve_of_its_authors(tmp_path):
     """The mean J of ten seeds is within 0.01 of their table at every t."""
     netac.compare(EXAMPLES / "mdp_mdac.toml", ["mdac"], seeds=10, out=tmp_path)

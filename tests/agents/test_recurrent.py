@@ -281,7 +281,8 @@ def stopped(folders, name: str, iteration: int, folder: Path) -> Path:
     return part
 
 
-@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.long), 3])
+@pytest.mark.long
+@pytest.mark.parametrize("processes", [2, 3])
 def test_every_trainer_gives_the_same_bits(mpirun, folders, processes):
     done = mpirun(processes, [sys.executable, __file__])
     assert done.returncode == 0, done.stderr

@@ -40,7 +40,7 @@ def finished(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("arguments", [
     ["run", "EXPERIMENT", "--out", "OUT"], ["list"], ["graph", "ring", "--agents", "4"], ["evaluate", "FINISHED"],
     ["compare", "EXPERIMENT", "--algorithms", "cac", "--seeds", "1", "--out", "OUT"],
-    ["plot", "FINISHED", "--out", "OUT/curves.png"], ["theory", "igm-failure", "--quick", "--out", "OUT"],
+    ["plot", "FINISHED", "--out", "OUT/curves.png"], ["theory", "differential-game", "--quick", "--out", "OUT"],
     ["--version"], ["run", "--help"],
 ], ids=lambda words: " ".join(words[:2]))
 def test_a_full_standard_output_is_told_in_one_line(finished, two_agents, tmp_path, arguments):

@@ -134,7 +134,8 @@ def sha256(folder: Path) -> str:
     return json.loads((folder / "summary.json").read_text())["parameters_sha256"]
 
 
-@pytest.mark.parametrize(("free", "noted"), [(44, False), pytest.param(14, False, marks=pytest.mark.long), (3, True)])
+@pytest.mark.parametrize(("free", "noted"), [
+    pytest.param(44, False, marks=pytest.mark.long), pytest.param(14, False, marks=pytest.mark.long), (3, True)])
 def test_the_result_is_the_same(mpi, in_a_small_one, wide, tmp_path, free, noted):
     arguments, expected = wide
     done = in_a_small_one(64, free, [SCRIPT, "-n", "2", *arguments, "--out", tmp_path / "out"],

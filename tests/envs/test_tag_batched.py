@@ -326,7 +326,9 @@ EXPERIMENTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "processes"), list(zip(EXPERIMENTS, (2, 3, 2), strict=True)))
+@pytest.mark.parametrize(("name", "processes"), [
+    pytest.param(name, processes, marks=[] if name == "trainer" else [pytest.mark.long])
+    for name, processes in zip(EXPERIMENTS, (2, 3, 2), strict=True)])
 def test_every_process_plays_the_games_and_all_give_the_same(name, processes, mpirun, tmp_path):
     pytest.importorskip("torch")
     tables = {**EXPERIMENTS[name], **NETWORKS, "iterations": 6}

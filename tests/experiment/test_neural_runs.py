@@ -47,9 +47,9 @@ def launched(done) -> dict[str, dict]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_every_variant_gives_the_same_bits(mpirun, folders, processes):
-    """On 2 processes or on 4; those on 2 go on with 3 once they were stopped, below."""
+    """On 4 processes; the others are begun on one process and go on with 3, below."""
     found = launched(mpirun(processes, [sys.executable, PROGRAM, *ON[processes]]))
     assert found.keys() == set(ON[processes])
     for name, run in found.items():
@@ -95,9 +95,9 @@ def test_runs_go_on_with_another_number_of_processes(mpirun, folders, stopped, t
     names = [name for name in NAMES if experiment(name)["agents"] >= 3 and (name in ON[2] or name not in SAVED)]
     expected = dict(folders[1])
     for name in names:
-        stopped(name, STOPPED_AT, tmp_path / "several")
+        stopped(name, CHECKPOINTS[0], tmp_path / "several")
         if name not in SAVED:
-            one = stopped(name, STOPPED_AT, tmp_path / "one")
+            one = stopped(name, CHECKPOINTS[0], tmp_path / "one")
             expected[name] = fingerprint(netac.run(experiment(name), out=one, resume=True))
     found = launched(mpirun(3, [sys.executable, PROGRAM, tmp_path / "several"]))
     assert found.keys() == set(names)

@@ -22,7 +22,7 @@ def in_one_process():
     return {name: fingerprint(netac.run(experiment(name))) for name in NAMES}
 
 
-@pytest.mark.parametrize("processes", [pytest.param(p, marks=[pytest.mark.long] if p in (5, 6) else [])
+@pytest.mark.parametrize("processes", [pytest.param(p, marks=[pytest.mark.long] if p in (2, 5, 6) else [])
                                        for p in PROCESSES])
 def test_every_variant_gives_the_same_bits(mpirun, in_one_process, processes):
     done = mpirun(processes, [sys.executable, PROGRAMS / "every_variant.py"])
@@ -49,10 +49,10 @@ def test_variants_differ(in_one_process):
 
 
 @pytest.mark.parametrize(("way", "expected"), [
-    ("shared", {"shared"}), ("unordered", {"shared"}), ("messages", {"neighbourhoods"}),
-    ("old-mpi", {"shared", "neighbourhoods"}), ("one-without-memory", {"neighbourhoods"}),
+    ("shared", {"shared"}), ("messages", {"neighbourhoods"}), ("old-mpi", {"shared", "neighbourhoods"}),
+    pytest.param("unordered", {"shared"}, marks=pytest.mark.long),
     *(pytest.param(way, {"neighbourhoods"}, marks=pytest.mark.long) for way in (
-        "one-old-mpi", "one-nearly-full", "one-without-place"))])
+        "one-without-memory", "one-old-mpi", "one-nearly-full", "one-without-place"))])
 def test_exchanges_equal_dense_algebra_and_hand_counts(mpirun, way, expected):
     done = mpirun(4, [sys.executable, PROGRAMS / "exchanges.py", way])
     assert done.returncode == 0, done.stderr

@@ -155,18 +155,19 @@ if netac.comm.launch.communicator().rank == 0:
 """
 
 
-def test_the_number_of_processes_does_not_matter(tmp_path, mpirun):
-    names = {2: ["on process 0", "networks"], 3: ["tabular", "dac", "spread", "happo", "ippo"]}
+@pytest.mark.parametrize(("processes", "names"), [
+    (2, ["on process 0", "networks", "tabular", "dac", "spread", "happo"]),
+    pytest.param(3, ["tabular", "dac", "spread", "happo", "ippo"], marks=pytest.mark.long)])
+def test_the_number_of_processes_does_not_matter(processes, names, tmp_path, mpirun):
     (tmp_path / "program.py").write_text(PROGRAM)
-    for processes, chosen in names.items():
-        command = [sys.executable, tmp_path / "program.py", tmp_path / "all", *chosen]
-        done = mpirun(processes, command, env={"PYTHONPATH": HERE})
-        assert done.returncode == 0, done.stderr
-        for name, (run, evaluated, best) in json.loads(done.stdout).items():
-            alone = netac.run(tables(name, **EVALUATED), out=tmp_path / "one" / name)
-            assert [told(alone), rows(alone), alone.summary["best_evaluation"]] == [run, evaluated, best], name
-            one, all_ = (np.load(tmp_path / place / name / "checkpoints" / "best.npz") for place in ("one", "all"))
-            assert sorted(one) == sorted(all_) and all((one[key] == all_[key]).all() for key in one), name
+    command = [sys.executable, tmp_path / "program.py", tmp_path / "all", *names]
+    done = mpirun(processes, command, env={"PYTHONPATH": HERE})
+    assert done.returncode == 0, done.stderr
+    for name, (run, evaluated, best) in json.loads(done.stdout).items():
+        alone = netac.run(tables(name, **EVALUATED), out=tmp_path / "one" / name)
+        assert [told(alone), rows(alone), alone.summary["best_evaluation"]] == [run, evaluated, best], name
+        one, all_ = (np.load(tmp_path / place / name / "checkpoints" / "best.npz") for place in ("one", "all"))
+        assert sorted(one) == sorted(all_) and all((one[key] == all_[key]).all() for key in one), name
 
 
 @pytest.mark.parametrize("name", ["tabular", "spread", "happo"])

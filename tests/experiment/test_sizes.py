@@ -299,7 +299,8 @@ print(estimate, 1024 * int(open('/proc/self/status').read().partition('VmHWM:')[
     LINEAR | {"agents": 400, "algorithm": {"name": "dac", "critic": "action_value"}},
     GAMES | {"agents": 70, "policy": {"name": "mlp"}},
     GAMES | {"envs": 100, "algorithm": {"name": "mappo", "rollout": 500, "epochs": 1}},
-    GAMES | {"envs": 100, "agents": 6, "algorithm": {"name": "matrpo", "rollout": 100, "sweeps": 2}}],
+    pytest.param(GAMES | {"envs": 100, "agents": 6, "algorithm": {"name": "matrpo", "rollout": 100, "sweeps": 2}},
+                 marks=pytest.mark.long)],
     ids=["many agents", "one-hot features", "a large batch", "actions of others", "networks", "rollouts",
          "joint actions"])
 def test_estimates_are_within_a_factor_of_two(tables, tmp_path):

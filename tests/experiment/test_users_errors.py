@@ -246,7 +246,8 @@ TOO_LARGE, NOT_ENOUGH = "of memory, most of it for", "MemoryError: Unable to all
 
 
 @pytest.mark.parametrize(("tables", "status", "says"), [
-    (LARGE, 2, TOO_LARGE), (LONG, 2, TOO_LARGE), (GROWS, 1, NOT_ENOUGH)], ids=["games", "rollout", "user's"])
+    pytest.param(LARGE, 2, TOO_LARGE, marks=pytest.mark.long), (LONG, 2, TOO_LARGE), (GROWS, 1, NOT_ENOUGH)],
+    ids=["games", "rollout", "user's"])
 def test_memory_that_cannot_be_had_is_told_with_what_needs_less(tables, status, says, tmp_path):
     file = tmp_path / "large.toml"
     file.write_text(tomli_w.dumps(tables))

@@ -29,7 +29,7 @@ from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
 HIDDEN = {"policy": 4, "critic": 5, "reward_model": 6}
-ITERATIONS = 30
+ITERATIONS = 12
 CLOSE, FAR, NEAR = 2e-4, 2e-2, 1e-5
 USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.01, "critic_step": 0.01, "reward_step": 0.01, "rollout": 6,
          "epochs": 2, "adam_epsilon": 1e-2, "entropy": 0.05, "clip_range": 0.1, "reward": "own"}

@@ -69,9 +69,11 @@ def test_a_chain_visits_states_as_often_as_the_exact_distribution_says(kind):
         np.testing.assert_allclose(mass, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("samples", ["markov", "double", "iid"])
-@pytest.mark.parametrize(("critic", "setting"), [("state_value", "discounted"), ("state_value", "average"),
-                                                 ("action_value", "discounted"), ("action_value", "average")])
+@pytest.mark.parametrize(("critic", "setting", "samples"), [
+    pytest.param(critic, setting, samples, marks=[] if samples == usual else [pytest.mark.long])
+    for critic, setting, usual in [("state_value", "discounted", "markov"), ("state_value", "average", "double"),
+                                   ("action_value", "discounted", "iid"), ("action_value", "average", "markov")]
+    for samples in ("markov", "double", "iid")])
 def test_dac_critics_near_their_fixed_points_while_policies_stand_still(critic, setting, samples):
     mdp, game = random_game(states=3)
     theta = 0.3 * np.random.default_rng(2).normal(size=(2, 6))
