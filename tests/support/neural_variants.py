@@ -12,8 +12,8 @@ NORMAL = {"normalise": {"observations": True, "rewards": True}}
 ROUNDS = {"batch": 2, "critic_rounds": 2, "mixing_rounds": 1, "reward_rounds": 2, "reward_noise": 0.1}
 CHAINS = {"batch": 2, "critic_batch": 1, "critic_rounds": 2, "reward_noise": 0.2, "sampling": "double"}
 ROLLOUT = {"rollout": 4, "epochs": 2, "minibatches": 2, "reward_step": 0.02, "critic_epochs": 2}
-SWEEPS = {"rollout": 4, "reward_step": 0.02, "critic_epochs": 2, "critic_minibatches": 2, "sweeps": 3,
-          "conjugate_gradients": 4, "delta": 0.02}
+SWEEPS = {"rollout": 4, "reward_step": 0.02, "critic_epochs": 2, "critic_minibatches": 2, "sweeps": 2,
+          "conjugate_gradients": 3, "delta": 0.02}
 BY_STEPS = {key: value for key, value in ROLLOUT.items() if key != "critic_epochs"}
 TABLE = [[0, 3, "terminated"], [0, 4, "truncated"], [1, 4, "both"], [0, 2, "truncated"]]
 
@@ -82,7 +82,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "matrpo-mixed": (3, arena(actions="mixed", extra=1, late=True), "path", "matrpo", {**SWEEPS, "reward": "model"},
                      STATE | shared()),
     "matrpo-alone": (1, arena(actions="box"), "complete", "matrpo", SWEEPS, shared("*")),
-    "matrpo-memory": (4, arena(late=True), "ring", "matrpo", {**SWEEPS, "chunk": 2},
+    "matrpo-memory": (4, arena(late=True), "ring", "matrpo", {**SWEEPS, "chunk": 2, "conjugate_gradients": 2},
                       {"policy": {"name": "gru", "hidden": [5], "units": 4}}),
     "root-matrpo": (4, arena(ROOT, actions="different", extra=2, late=True), "ring", "matrpo", SWEEPS,
                     STATE | shared()),
