@@ -26,7 +26,7 @@ from netac.topology import Topology
 from netac.topology.lossy import lossy
 from netac.topology.robustness import robustness
 
-TARGET = 1e-6
+TARGET, ROUNDING = 1e-6, 1e-12
 LONGEST = 1000                   # iterations whose matrices are looked at, of a period or of a sequence without one
 NUMBERS = 2_000_000              # that are mixed, of all agents together
 ROUNDS, PATIENCE = 20_000, 10.0  # rounds and seconds of mixing, at most
@@ -67,7 +67,8 @@ def _of_loss(loss: Loss, topology: Topology) -> Rows:
     if known.rate is not None:
         found.append(("mean square factor of a round", _between(*(r ** (1.0 / len(matrices)) for r in known.rate))))
     first, last = known.rounds
-    found.append((f"rounds to a root mean square of {TARGET:g}", str(first) if first == last else
+    stays = known.rate is not None and known.rate[0] > 1.0 - ROUNDING
+    found.append((f"rounds to a root mean square of {TARGET:g}", "never" if stays else str(first) if first == last else
                   f"at least {first}" + (f", at most {last}" if last is not None else "")))
     drift = known.drift
     found.append(("drift of the mean (variance)", "not computed" if drift is None else

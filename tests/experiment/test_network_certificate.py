@@ -30,6 +30,20 @@ def test_what_is_measured_under_loss_takes_no_more_rounds_than_the_worst_start_a
         assert found["drift of the mean (variance)"] == "0"
 
 
+def test_loss_is_foretold_where_nothing_else_happens_to_messages():
+    foretold = "rounds to a root mean square of 1e-06"
+    alone = rows({"loss": 0.2})
+    assert rows({"loss": 0.2, "clock": {"latency": 0.02}}).items() >= {foretold: alone[foretold]}.items()
+    for more in {"skip": 2}, {"delay": 2}, {"noise": 0.1}, {"sleep": 0.1}:
+        assert foretold not in rows({"loss": 0.2} | more)
+
+
+@pytest.mark.parametrize(("loss", "graph"), [(1.0, "ring"), (0.2, "disconnected")])
+def test_who_hears_nobody_never_agrees(loss, graph):
+    found = rows({"loss": loss}, graph=graph, allow_disconnected=True)
+    assert found["rounds to a root mean square of 1e-06"] == "never" and found["mean square factor of a round"] == "1"
+
+
 def test_losses_one_way_drift():
     found = rows({"loss": {"probability": 0.3, "both_ways": False}})["drift of the mean (variance)"]
     average, worst = (float(part.split()[0]) for part in found.split(", "))
