@@ -215,7 +215,7 @@ def draw(mixed: Sequence[Agreed], trained: Sequence[LiarTrained]) -> Figure:
     left.plot([], color=PALETTE[0], label="robust graphs")
     left.set(xlabel="rounds of trimmed means", ylabel="honest agents' range / that at first",
              title="two-faced liars")
-    left.legend(fontsize=8, loc="center right", frameon=True, framealpha=0.9, edgecolor="none")
+    left.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     for axes, algorithm in zip(others, algorithms, strict=True):
         _draw_rewards(axes, [each for each in trained if each.training.algorithm == algorithm], PALETTE)
     return figure
