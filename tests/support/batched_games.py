@@ -17,7 +17,7 @@ def play(env: BatchedEnvironment, steps: int, seed: int) -> list[np.ndarray]:
     """Everything seen while `env` is played with random actions, independent of the number of games (8 at most)."""
     rng, seen = np.random.default_rng(seed), []
     for _ in range(steps):
-        whole, vectors = rng.integers(5, size=(8, 8)), rng.random((8, 8, 5))
+        whole, vectors = rng.integers(5, size=(8, 8)) % (env.actions[0].n_actions or 5), rng.random((8, 8, 5))
         step = env.step((whole if env.actions[0].n_actions else vectors)[:env.agents, :env.games])
         seen += [step.r, step.terminated, step.done, *snapshot(env)]
         env.restart(step.done)
