@@ -217,7 +217,7 @@ class Platoon:
 
 
 @dataclass(frozen=True)
-class Replay:
+class PlayedAgain:
     """A game that was played again; iterating gives (observations, rewards, done) after every step.
 
     Attributes:
@@ -256,7 +256,7 @@ class _Led(Platoon):
 
 
 def replay(settings: Mapping[str, Any], headways: np.ndarray, speeds: np.ndarray, leader: np.ndarray,
-           actions: np.ndarray) -> Replay:
+           actions: np.ndarray) -> PlayedAgain:
     """Play a recorded game again, in double precision.
 
     Args:
@@ -285,5 +285,5 @@ def replay(settings: Mapping[str, Any], headways: np.ndarray, speeds: np.ndarray
         steps.append(game.step(own[:, None]))
         shown.append(game.now())
     h, v, u, seen = map(np.stack, zip(*shown, strict=True))
-    return Replay(h, v, u, seen, np.array([step.r[:, 0] for step in steps]).reshape(T, n),
-                  np.array([step.done[0] for step in steps], dtype=bool))
+    return PlayedAgain(h, v, u, seen, np.array([step.r[:, 0] for step in steps]).reshape(T, n),
+                       np.array([step.done[0] for step in steps], dtype=bool))

@@ -34,7 +34,7 @@ def make(agents: int = 8, games: int = 1, **options) -> platoon.Platoon:
     return platoon.make(platoon.Settings(**options), agents, games)
 
 
-def played(recorded: dict[str, np.ndarray], k: int, **changes) -> platoon.Replay:
+def played(recorded: dict[str, np.ndarray], k: int, **changes) -> platoon.PlayedAgain:
     given = {name: recorded[f"{k}_{name}"] for name in ("headways", "speeds", "leader", "actions")}
     return platoon.replay(**{"settings": json.loads(str(recorded[f"{k}_settings"])), "headways": given["headways"][0],
                              "speeds": given["speeds"][0], "leader": given["leader"], "actions": given["actions"],
