@@ -47,12 +47,11 @@ DT = 0.1                                             # s
 H_STOP, H_GO, H_WANTED, H_COLLISION, H_SAFE = 5.0, 35.0, 20.0, 1.0, 10.0                     # m
 V_MAX, V_WANTED = 30.0, 15.0                         # m/s
 U_MAX = 2.5                                          # m/s^2
-V_CUT, V_SCALE = 2.0, 5.0                            # of differences of speeds as they are seen
+SCALES, CUT = np.array([15.0, 5.0, 5.0, 20.0, 2.5])[:, None, None], 2.0      # of what is seen
 U_PRICE, UNSAFE_PRICE, COLLISION = 0.1, 5.0, -1000.0
 GAINS = np.array([(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)]).T
 SLOWING = 300                                        # speeds of the leader until it is as slow as is wanted
 STEPS, BETWEEN = 600, 60                             # of an episode; collisions end it at multiples
-FEATURES = 5
 
 
 class Settings(Options):
@@ -70,45 +69,32 @@ def make(settings: Settings, agents: int, games: int) -> Platoon:
     return Platoon(settings, agents, games)
 
 
+def cut(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """x itself, with what is outside the interval put to its nearer end."""
+    return np.minimum(np.maximum(x, low, out=x), high, out=x)
+
+
 def optimal_velocity(h: np.ndarray) -> np.ndarray:
     """V(h), m/s: the speed that the optimal velocity model takes for right at a headway of h metres."""
-    share = np.clip((h - H_STOP) / (H_GO - H_STOP), 0.0, 1.0)
-    return V_MAX / 2.0 * (1.0 - np.cos(np.pi * share))
-
-
-def moved(h: np.ndarray, v: np.ndarray, ahead: np.ndarray, actions: np.ndarray, leader: np.ndarray) -> tuple[
-        np.ndarray, np.ndarray, np.ndarray]:
-    """Headways, speeds and accelerations after a step.
-
-    Args:
-        h, v: (n, E) headways and speeds before it.
-        ahead: (n, E) speeds of the vehicles ahead, before it.
-        actions: (n, E) whole numbers 0..3, pairs of gains.
-        leader: (E,) the leader's speeds after it.
-    """
-    a, b = GAINS.take(actions, axis=1)
-    u = np.clip(a * (optimal_velocity(h) - v) + b * (ahead - v), -U_MAX, U_MAX)
-    after = np.clip(v + u * DT, 0.0, V_MAX)
-    return h + (0.5 * DT) * (ahead + ahead_of(after, leader) - v - after), after, (after - v) / DT
-
-
-def ahead_of(v: np.ndarray, leader: np.ndarray) -> np.ndarray:
-    """(n, E) speeds of the vehicles ahead, given those of the vehicles and the leader's (E,)."""
-    return np.concatenate([np.asarray(leader)[None], v[:-1]])
-
-
-def features(h: np.ndarray, v: np.ndarray, u: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """(n, 5, E) what vehicles see, of arrays (n, E)."""
-    apart = ahead - v
-    return np.stack([(v - V_WANTED) / V_WANTED, np.clip(apart / V_SCALE, -V_CUT, V_CUT),
-                     np.clip((optimal_velocity(h) - v) / V_SCALE, -V_CUT, V_CUT),
-                     (h + apart * DT - H_WANTED) / H_WANTED, u / U_MAX], axis=1)
+    angle = cut((h - H_STOP) * (np.pi / (H_GO - H_STOP)), 0.0, np.pi)
+    return V_MAX / 2.0 * (1.0 - np.cos(angle, out=angle))
 
 
 def rewards(h: np.ndarray, v: np.ndarray, u: np.ndarray, training: bool) -> np.ndarray:
-    """(n, E) rewards of vehicles that have not collided."""
-    r = -(h - H_WANTED) ** 2 - (v - V_WANTED) ** 2 - U_PRICE * u**2
-    return r - UNSAFE_PRICE * np.minimum(h - H_SAFE, 0.0) ** 2 if training else r
+    """(n, E) rewards of vehicles that have not collided, of their headways, speeds and accelerations (n, E)."""
+    r, term = h - H_WANTED, v - V_WANTED
+    r *= -r
+    term *= term
+    r -= term
+    np.multiply(u, u, out=term)
+    term *= U_PRICE
+    r -= term
+    if training:
+        np.minimum(np.subtract(h, H_SAFE, out=term), 0.0, out=term)
+        term *= term
+        term *= UNSAFE_PRICE
+        r -= term
+    return r
 
 
 class Platoon:
@@ -128,11 +114,13 @@ class Platoon:
         self._settings, self.agents, self.games = settings, agents, games
         self.names = tuple(f"vehicle_{i}" for i in range(agents))
         self.active = np.ones((agents, games), dtype=bool)
-        self.observations = ((FEATURES,),) * agents
+        self.observations = ((len(SCALES),),) * agents
         self.actions = (ActionSpace(n_actions=GAINS.shape[1]),) * agents
-        self.state_shape = (FEATURES * agents,)
-        self.nbytes = 8 * games * (agents * (FEATURES + 14) + BLOCK + 4)
-        self._h, self._v, self._u = (np.zeros((agents, games)) for _ in range(3))
+        self.state_shape = (len(SCALES) * agents,)
+        self.nbytes = 8 * games * (agents * 20 + BLOCK + 4)
+        self._h, self._u, self._wanted = (np.zeros((agents, games)) for _ in range(3))
+        self._speeds = np.zeros((agents + 1, games))     # the leader's and the vehicles'
+        self._seen = np.zeros((len(SCALES), agents, games))
         self._first = np.full(games, V_WANTED)           # the leader's speed at the start
         self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
         self._collided = np.zeros(games, dtype=bool)
@@ -153,7 +141,7 @@ class Platoon:
         if catching_up:
             self._h[0, places] = H_WANTED * far
         self._first[places] = V_WANTED if catching_up else V_WANTED * far
-        self._v[:, places] = self._first[places]
+        self._speeds[:, places] = self._first[places]
         self._steps[places], self._collided[places] = 0, False
         self._look()
 
@@ -163,16 +151,27 @@ class Platoon:
         return self._first + (V_WANTED - self._first) * slowed
 
     def _look(self) -> None:
-        self._ahead = ahead_of(self._v, self.leader())
-        self._seen = features(self._h, self._v, self._u, self._ahead)
+        """Everything that follows from headways, speeds and accelerations."""
+        self._speeds[0] = self.leader()
+        v, seen = self._speeds[1:], self._seen
+        self._wanted = optimal_velocity(self._h)
+        np.subtract(v, V_WANTED, out=seen[0])
+        np.subtract(self._speeds[:-1], v, out=seen[1])
+        np.subtract(self._wanted, v, out=seen[2])
+        np.multiply(seen[1], DT, out=seen[3])
+        seen[3] += self._h
+        seen[3] -= H_WANTED
+        seen[4] = self._u
+        seen /= SCALES
+        cut(seen[1:3], -CUT, CUT)
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, 5) each, see the module."""
-        return [each.T.astype(np.float32, order="C") for each in self._seen[agents.start:agents.stop]]
+        return list(self._seen[:, agents.start:agents.stop].transpose(1, 2, 0).astype(np.float32, order="C"))
 
     def state(self) -> np.ndarray:
         """What all vehicles see, one after the other: (E, 5 n)."""
-        return self._seen.reshape(-1, self.games).T.astype(np.float32, order="C")
+        return self._seen.transpose(2, 1, 0).astype(np.float32, order="C").reshape(self.games, -1)
 
     def step(self, actions: np.ndarray) -> Step:
         """Move all games on.
@@ -181,27 +180,45 @@ class Platoon:
             actions: (n, E) whole numbers 0..3, pairs of gains: see the module.
         """
         self._steps += 1
-        before, still = (self._h, self._v, self._u), self._collided
-        self._h, self._v, self._u = moved(self._h, self._v, self._ahead, actions, self.leader())
+        ahead, v, still = self._speeds[:-1], self._speeds[1:], self._collided
+        u, gains = self._wanted - v, GAINS.take(actions, axis=1)
+        u *= gains[0]
+        u += gains[1] * (ahead - v)
+        cut(u, -U_MAX, U_MAX)
+        speeds = np.empty_like(self._speeds)
+        speeds[0] = self.leader()
+        u *= DT
+        cut(np.add(v, u, out=speeds[1:]), 0.0, V_MAX)
+        np.subtract(speeds[1:], v, out=u)
+        u /= DT
+        h = ahead + speeds[:-1]
+        h -= v
+        h -= speeds[1:]
+        h *= 0.5 * DT
+        h += self._h
         if still.any():
-            for after, held in zip((self._h, self._v, self._u), before, strict=True):
-                after[:, still] = held[:, still]
-        self._collided = still | (self._h < H_COLLISION).any(axis=0)
+            for after, before in ((h, self._h), (speeds[1:], v), (u, self._u)):
+                np.copyto(after, before, where=still)
+        self._h, self._speeds, self._u = h, speeds, u
+        self._collided = still | (h.min(axis=0) < H_COLLISION)
         self._look()
-        r = rewards(self._h, self._v, self._u, self._settings.training)
-        r[:, self._collided] = COLLISION
-        ended = self._collided & (self._steps % BETWEEN == 0)
-        return Step(r, np.broadcast_to(ended, r.shape).copy(), ended | (self._steps >= STEPS))
+        r, terminated = rewards(h, speeds[1:], u, self._settings.training), np.zeros(h.shape, dtype=bool)
+        done = self._steps >= STEPS
+        if self._collided.any():
+            r[:, self._collided] = COLLISION
+            terminated[:] = self._collided & (self._steps % BETWEEN == 0)
+            done |= terminated[0]
+        return Step(r, terminated, done)
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Headways, speeds and accelerations (n, E); the leader's first speeds, steps, episodes, collisions (E,)."""
-        return {"headways": self._h.copy(), "speeds": self._v.copy(), "accelerations": self._u.copy(),
+        return {"headways": self._h.copy(), "speeds": self._speeds[1:].copy(), "accelerations": self._u.copy(),
                 "first": self._first.copy(), "steps": self._steps.copy(), "episodes": self._episodes.copy(),
                 "collided": self._collided.copy()}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from there, after `begin` with the same seed and chain."""
-        for array, name in ((self._h, "headways"), (self._v, "speeds"), (self._u, "accelerations"),
+        for array, name in ((self._h, "headways"), (self._speeds[1:], "speeds"), (self._u, "accelerations"),
                             (self._first, "first"), (self._steps, "steps"), (self._episodes, "episodes"),
                             (self._collided, "collided")):
             array[:] = state[name]
@@ -210,7 +227,7 @@ class Platoon:
 
     def render(self, game: int = 0) -> np.ndarray:
         """A picture of one platoon: vehicles where they are, coloured by speed, and their headways."""
-        return picture(self._h[:, game], self._v[:, game], float(self.leader()[game]), bool(self._collided[game]))
+        return picture(self._h[:, game], self._speeds[1:, game], float(self.leader()[game]), bool(self._collided[game]))
 
     def close(self) -> None:
         """Nothing is held."""
@@ -244,7 +261,7 @@ class _Led(Platoon):
     def __init__(self, settings: Settings, headways: np.ndarray, speeds: np.ndarray, leader: np.ndarray):
         super().__init__(settings, len(headways), 1)
         self._recorded = leader
-        self._h[:, 0], self._v[:, 0] = headways, speeds
+        self._h[:, 0], self._speeds[1:, 0] = headways, speeds
         self._look()
 
     def leader(self) -> np.ndarray:
@@ -252,7 +269,8 @@ class _Led(Platoon):
 
     def now(self) -> tuple[np.ndarray, ...]:
         """Headways, speeds, accelerations (n,) and what is seen (n, 5), in double precision."""
-        return self._h[:, 0], self._v[:, 0], self._u[:, 0], self._seen[..., 0]
+        held = self._h[:, 0], self._speeds[1:, 0], self._u[:, 0], self._seen[..., 0].T
+        return tuple(array.copy() for array in held)
 
 
 def replay(settings: Mapping[str, Any], headways: np.ndarray, speeds: np.ndarray, leader: np.ndarray,

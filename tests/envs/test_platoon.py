@@ -123,7 +123,7 @@ def test_games_follow_the_equations(options, n, seed, gentle):
     env.begin(seed, 0)
 
     def begun(game: int) -> Loop:
-        first = env._h[0, game] / 20 if options["scenario"] == "catchup" else env._v[0, game] / 15
+        first = env._h[0, game] / 20 if options["scenario"] == "catchup" else env._speeds[1, game] / 15
         assert 1.5 <= first < 2.5
         return Loop(first, **options, n=n)
 
@@ -135,7 +135,7 @@ def test_games_follow_the_equations(options, n, seed, gentle):
             r, terminated, done = loop.step(actions[:, game].tolist())
             np.testing.assert_allclose(step.r[:, game], r, rtol=1e-9, atol=1e-9)
             assert (step.terminated[:, game] == terminated).all() and step.done[game] == done
-            np.testing.assert_allclose(env._seen[..., game], loop.sees(), rtol=0, atol=1e-9)
+            np.testing.assert_allclose(env._seen[..., game].T, loop.sees(), rtol=0, atol=1e-9)
         env.restart(step.done)
         loops = [begun(game) if step.done[game] else loop for game, loop in enumerate(loops)]
 
