@@ -88,7 +88,7 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     if "evaluation" in axes:
         finish(axes["evaluation"], "joint samples drawn", "evaluation")
     if "efficient" in axes:
-        _draw_rates(axes["efficient"], shown.efficient, {name: colour for name, (colour, _) in looks.items()})
+        _draw_rates(axes["efficient"], shown.efficient, looks)
     first = next(iter(axes.values()))
     figure = first.get_figure()
     if len(looks) <= FEW or figure is None:
@@ -97,14 +97,19 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
         figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
 
-def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], tints: Mapping[str, str]) -> None:
+def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping[str, tuple[str, str]]) -> None:
+    """Bars in the lines' colours, hatched where a line is dashed."""
     names = list(efficient)
     rates = [rate_interval(outcomes) for outcomes in efficient.values()]
     heights = [rate.estimate for rate in rates]
     whiskers = [[rate.estimate - rate.low for rate in rates], [rate.high - rate.estimate for rate in rates]]
-    panel.bar(range(len(names)), heights, color=[tints.get(name, "#777777") for name in names], width=0.62)
+    colours, dashes = zip(*(looks.get(name, ("#777777", "-")) for name in names), strict=True)
+    panel.bar(range(len(names)), heights, color=colours, hatch=["" if dash == "-" else "///" for dash in dashes],
+              edgecolor="white", linewidth=0, width=0.62)
     panel.errorbar(range(len(names)), heights, yerr=whiskers, fmt="none", color="#222222", linewidth=1.1, capsize=4)
-    panel.set(ylim=(0, 1.04), ylabel="share of efficient runs", xticks=range(len(names)),
-              xticklabels=[f"{as_label(name.upper())}\n{int(np.sum(efficient[name]))}/{len(efficient[name])}"
-                           for name in names])
+    few = len(names) <= FEW
+    panel.set(ylim=(0, 1.04), ylabel="share of efficient runs")
+    panel.set_xticks(range(len(names)), rotation=0 if few else 45, ha="center" if few else "right", labels=[
+        f"{as_label(name.upper())}{chr(10) if few else ' '}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
+        for name in names], rotation_mode="anchor")
     panel.grid(False, axis="x")

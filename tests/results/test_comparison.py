@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from rich.console import Console
 
 from netac.results.comparison import (
@@ -160,6 +160,19 @@ def test_the_comparison_picture_shows_every_algorithm_against_iterations_and_sam
     assert colours == [bar.get_facecolor() for bar in rates.patches]
     assert len(set(colours)) == 2
     assert len(draw_comparisons([Shown({"cac": shown.curves["cac"]})]).axes) == 2
+
+
+def test_bars_of_many_algorithms_look_as_their_lines_do_and_names_do_not_meet():
+    names = ["cac", "dac", "mdac", "iac", "cppo", "dinno-ppo", "happo", "hatrpo", "mappo", "ippo"]
+    shown = Shown.of([result(name, seed, efficient=seed > 0) for name in names for seed in range(3)])
+    figure = draw_comparisons([shown])
+    lines, bars = figure.axes[0].lines, figure.axes[-1].patches
+    assert [bar.get_facecolor()[:3] for bar in bars] == [to_rgb(line.get_color()) for line in lines]
+    dashed = [line.get_linestyle() != "-" for line in lines]
+    assert [bool(bar.get_hatch()) for bar in bars] == dashed and any(dashed)
+    figure.draw_without_rendering()
+    labels = figure.axes[-1].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {45.0} and labels[5].get_text() == "DINNO-PPO 2/3"
 
 
 def test_bytes_that_all_runs_counted_are_a_panel_and_an_axis(results):
