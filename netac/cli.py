@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -158,21 +159,22 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     graphs whose unions never connect the agents.
     """
     from netac import topology
-    from netac.experiment import config
+    from netac.experiment import config, environment_graph
     from netac.utils.options import spelled_out
-    folder, allowed, push_sum, options, experiment = None, False, False, _overrides(sets), None
+    folder, allowed, push_sum, options, experiment, asked = None, False, False, _overrides(sets), None, None
     table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
         experiment = source.experiment()
         table, folder, allowed, options = experiment.topology, source.folder, experiment.allow_disconnected, {}
         agents, push_sum = agents or experiment.agents, experiment.network.push_sum
+        asked = partial(environment_graph.graph_of, experiment.model_copy(update={"agents": agents}), folder)
     if agents is None:
         raise InputError("how many agents?", key="--agents", valid="--agents N")
     if options:
         table = spelled_out(spec) | options
     with telling(), doing(f"loading the topology of {agents:,} agents"):
-        loaded = topology.load(table, agents, folder=folder, push_sum=push_sum)
+        loaded = topology.load(table, agents, folder=folder, push_sum=push_sum, neighbours=asked)
     for text in loaded.notes:
         note(text)
     with telling(), doing("certifying the topology"):

@@ -49,6 +49,9 @@ class BatchedEnvironment(Protocol):
         state_shape: shape of the global state, None where there is none.
         gamma: the discount the environment comes with, or None.
         active: (N, E) bool, who takes part in the next step.
+        neighbours: the graph of the problem, which `topology = "environment"` talks over: an undirected networkx graph
+            on the agents or their names, a dictionary from each to its neighbours, or a function of t that gives one;
+            None, or left out: there is none.
         nbytes: what the games take of memory, where they tell; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
     """

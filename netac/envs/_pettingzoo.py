@@ -113,6 +113,11 @@ class ParallelGames:
         """What the environment calls its agents: the keys of its dictionaries."""
         return self._seats.ids
 
+    @property
+    def neighbours(self) -> Any:
+        """What the environment has for a graph: its attribute, None without one."""
+        return getattr(getattr(self._envs[0], "unwrapped", self._envs[0]), "neighbours", None)
+
     def state(self) -> np.ndarray:
         """The current global state, (E, *state_shape), single precision; zeros of a game that ended without a
         truncated agent: its s' has no value, and the environment is not asked.

@@ -38,6 +38,7 @@ class TabularEnvironment(Protocol):
         psi: features of states and joint actions.
         theta0: (N, S, A) initial softmax logits the environment suggests, or None.
         gamma: the discount the environment comes with, or None.
+        neighbours: the graph of the problem, as `BatchedEnvironment` has it; may be left out.
         mdp: the whole model, where exact quantities are to be computed; else None.
     """
 

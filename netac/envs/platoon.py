@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -42,6 +42,9 @@ from netac.envs._starts import BLOCK, Starts
 from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
 from netac.utils.spaces import ActionSpace
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 DT = 0.1                                             # s
 H_STOP, H_GO, H_WANTED, H_COLLISION, H_SAFE = 5.0, 35.0, 20.0, 1.0, 10.0                     # m
@@ -124,6 +127,12 @@ class Platoon:
         self._first = np.full(games, V_WANTED)           # the leader's speed at the start
         self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
         self._collided = np.zeros(games, dtype=bool)
+
+    @property
+    def neighbours(self) -> nx.Graph:
+        """The path of the vehicles: each knows the one ahead and the one behind."""
+        import networkx as nx
+        return nx.path_graph(self.agents)
 
     def begin(self, seed: int, chain: int) -> None:
         """Begin all games anew, with the random streams of the run's seed and of chain `chain`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
 from netac.experiment import budget, fingerprint
+from netac.experiment.environment_graph import neighbours_of
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
@@ -191,7 +192,8 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
     budget.refuse(experiment, share, taken)
     with doing(f"loading the topology of {experiment.agents:,} agents"):
         loaded = topology.load(experiment.topology, experiment.agents, folder=folder,
-                               push_sum=experiment.network.push_sum)
+                               push_sum=experiment.network.push_sum,
+                               neighbours=partial(neighbours_of, environment, experiment, folder))
     extent = loaded.extent
     sizes = budget.refuse(experiment, share, taken)
     complete = experiment.model_copy(update={

@@ -106,6 +106,8 @@ class Source:
         if "path" in table and "factory" not in table:
             table = {"name": "finite-mdp"} | table
         if "factory" in table:
+            if isinstance(graph := table.get("neighbours"), str):
+                table = table | {"neighbours": str(self._graph_file(graph))}
             return checked(UserEnvironment, self._here(table), "env")
         if "name" not in table:
             raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
@@ -129,6 +131,13 @@ class Source:
     def _here(self, table: dict[str, Any]) -> dict[str, Any]:
         """A table with a factory whose module is looked for in the file's folder, too."""
         return {"folder": str(self.folder.absolute())} | table
+
+    def _graph_file(self, text: str) -> Path:
+        """The file with an environment's graph; a program would be one for `neighbours` of the environment itself."""
+        if text.endswith(".py"):
+            raise InputError("must be a file with a graph", key="env.neighbours", found=text, valid=(
+                "GraphML, a list of edges, a matrix, ...; one that changes is the environment's own `neighbours(t)`"))
+        return self.find(text, "env.neighbours")
 
     def find(self, text: str, key: str) -> Path:
         """An existing file: relative to the experiment file, else to the current folder."""

@@ -77,6 +77,9 @@ class UserEnvironment(Factory):
     check: Literal["lenient", "strict"] = Field("lenient", description=(
         "lenient: where a PettingZoo environment does not keep to its interface, and a run does not suffer from it, a "
         "note says so; strict: the environment is refused"))
+    neighbours: str | None = Field(None, description=(
+        'a file with the graph of the problem, for topology = "environment", where the environment has no attribute '
+        "`neighbours`"))
 
 
 class Experiment(Options):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netac.topology import size
 from netac.topology.edges import EdgeGraph, Graph, as_networkx
 from netac.topology.labels import Labels, labels_of, listed, notes_of
-from netac.topology.parts import Part
-from netac.topology.sequence import Topology, as_input_error
+from netac.topology.parts import Neighbours, Part
+from netac.topology.sequence import Topology, as_input_error, located
 from netac.topology.signature import Parameters, check, chosen, parameters
 from netac.utils import plugins
 from netac.utils.errors import InputError, RunError, did_you_mean, raised
@@ -28,6 +28,11 @@ GRAPHS, WEIGHTS = "netac.topology.builtin", "netac.topology.weights"
 PYTHON = ".py"
 FIXED = ("name", "path", "weights")
 LOADED = "parts"      # the parameter by which a family made of other topologies is handed them
+OWN_GRAPH = "environment"       # and that by which one gets the environment's graph
+
+
+Asked = Callable[[], Neighbours | None]
+"""Gives an environment's graph, where there is an environment that has one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Family:
 
     `graph(t, n, **options)` and `period(n, **options)` are as in a topology's file; `weights` is the default rule,
     None where the graph itself tells; `parts` is the option that names other topologies, if there is one, and
-    `handed` whether graph wants them loaded.  `edges(n, **options)` tells about how many edges the largest graph has.
+    `handed` whether graph wants them loaded, and `own_graph` whether it wants the environment's graph.
+    `edges(n, **options)` tells about how many edges the largest graph has.
     """
 
     name: str
@@ -46,11 +52,12 @@ class Family:
     weights: str | None
     parts: str | None = None
     handed: bool = False
+    own_graph: bool = False
     edges: Callable[..., float] | None = None
 
 
 def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str = "topology",
-         push_sum: bool = False) -> Topology:
+         push_sum: bool = False, neighbours: Asked | None = None) -> Topology:
     """The topology that `spec` describes, for `agents` agents; its first graph and matrix are made and checked here.
 
     Args:
@@ -61,6 +68,7 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
         folder: where relative paths are tried before the current folder (the experiment file's).
         key: the dotted key of `spec`, for messages.
         push_sum: whether agents mix by push-sum.
+        neighbours: gives the environment's graph, None where it has none; asked for `topology = "environment"` alone.
 
     Raises:
         InputError: for everything that is wrong with the specification or with the file it names.
@@ -68,11 +76,9 @@ def load(spec: str | dict, agents: int, *, folder: Path | None = None, key: str 
     if agents < 1:
         raise InputError("must be positive", key="agents", found=agents)
     try:
-        return _load(_table(spec), agents, folder, push_sum=push_sum)
+        return _load(_table(spec), agents, folder, push_sum=push_sum, neighbours=neighbours)
     except InputError as error:
-        if error.key == "agents":
-            raise
-        raise error.located(key=key) from error
+        raise located(error, key) from error.__cause__
     except RunError as error:
         raise as_input_error(error, key) from error
 
@@ -142,7 +148,7 @@ def _table(spec: str | dict) -> dict:
 
 
 def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...] = (),
-          push_sum: bool = False) -> Topology:
+          push_sum: bool = False, neighbours: Asked | None = None) -> Topology:
     """`load` on a table; the errors' keys are relative to it.
 
     Args:
@@ -166,8 +172,11 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     if family.parts:
         for_graph[family.parts] = parts
     within += (str(path),) if path else ()
-    loaded = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
+    loaded: dict[str, Any] = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
     extent = _extent(family, options, [part.topology.extent for part in _listed(loaded.get(LOADED, []))])
+    if family.own_graph:
+        loaded[OWN_GRAPH] = _given(neighbours)
+        extent = size.Extent(partial(_constant, loaded[OWN_GRAPH].at(0).number_of_edges()))
     extent.refuse(agents, family.name)
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
@@ -181,7 +190,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     kept = {name: options[name] for name in of_rules if name in given}
     said = {name: value for name, value in for_graph.items() if value is not None}
     complete = {**place, **said, "weights": weights, **kept, **for_rule}
-    foreign = path is not None or any(map(is_path, [parts] if isinstance(parts, str) else parts))
+    foreign = path is not None or family.own_graph or any(map(is_path, [parts] if isinstance(parts, str) else parts))
     handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
     labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
     notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
@@ -189,6 +198,15 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
                         labels or _common_labels(handed), tuple(notes), extent, push_sum)
     topology.matrix(0, checked=False)
     return topology
+
+
+def _given(neighbours: Asked | None) -> Neighbours:
+    """The environment's graph; InputError where there is none."""
+    if neighbours is None or (found := neighbours()) is None:
+        raise InputError("the environment has no graph of its own", key="name", found="environment", valid=(
+            "an environment with `neighbours` (a networkx graph on its agents), env.neighbours = a file with one, or "
+            "another topology"))
+    return found
 
 
 def _call(graph: Callable[..., Graph], agents: int, options: dict, t: int) -> Graph:
@@ -337,13 +355,14 @@ def _module_family(module: ModuleType, name: str, file: Path | None = None) -> F
     except InputError as error:
         raise error.located(file=file) from error
     handed = parts is not None and options.pop(LOADED, None) is not None
+    own_graph = file is None and options.pop(OWN_GRAPH, None) is not None
     if parts is not None and parts not in options:
         raise InputError("PARTS must be the name of an option of graph", file=file, found=parts,
                          valid=", ".join(options))
     for option in unknown:
         raise InputError(f"period has an option {option!r} that graph has not", file=file, valid=", ".join(options))
     edges = getattr(module, "edges", None) if file is None else None
-    return Family(name, options, graph, period, weights, parts, handed, edges)
+    return Family(name, options, graph, period, weights, parts, handed, own_graph, edges)
 
 
 def _period(family: Family, agents: int, options: dict) -> int | None:

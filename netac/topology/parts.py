@@ -1,7 +1,9 @@
-"""Topologies that other topologies are made of, as the families that name them are handed them."""
+"""What families are handed: topologies that others are made of, and the graph that an environment has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,19 @@ from netac.topology.sequence import Topology
 
 if TYPE_CHECKING:
     import networkx as nx
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The graph that an environment has, for every iteration.
+
+    Args:
+        at: t -> graph on the agents 0..N-1.
+        period: 1 where it is always the same; None where no period is known.
+    """
+
+    at: Callable[[int], Graph]
+    period: int | None
 
 
 class Part:

@@ -146,7 +146,13 @@ class Topology:
 def as_input_error(error: RunError, key: str = "topology") -> InputError:
     """A failure of `Topology.graph` or `Topology.matrix` as the user's to mend, before anything runs."""
     cause = error.__cause__
-    return cause.located(key=key) if isinstance(cause, InputError) else InputError(error.cause)
+    return located(cause, key) if isinstance(cause, InputError) else InputError(error.cause)
+
+
+def located(error: InputError, key: str) -> InputError:
+    """The error as one of the table `key`, unless it is of the number of agents, or of the environment."""
+    elsewhere = error.key is not None and error.key.partition(".")[0] in ("agents", "env")
+    return error if elsewhere else error.located(key=key)
 
 
 def graph_problem(graph: object, n: int) -> str | None:

@@ -1,0 +1,89 @@
+"""The graph that an environment has: who is whose neighbour in the problem itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from netac import topology
+from netac.experiment.make_env import Environment, GamesSource, make_environment
+from netac.experiment.schema import Experiment, UserEnvironment
+from netac.topology.edges import EdgeGraph, Graph
+from netac.topology.parts import Neighbours
+from netac.utils.errors import InputError, raised
+
+VALID = ("an undirected networkx graph on the agents 0, ..., N - 1 or on their names, a dictionary from each to its "
+         "neighbours, or a function that gives one for every t")
+
+
+def neighbours_of(environment: Environment, experiment: Experiment, folder: Path | None = None) -> Neighbours | None:
+    """The environment's graph: of the file that `env.neighbours` names, or its attribute `neighbours`; else None.
+
+    Args:
+        environment: that of `experiment`.
+        folder: where relative paths start.
+
+    Raises:
+        InputError: the file cannot be used, or the attribute is no graph of these agents.
+    """
+    env, agents = experiment.env, experiment.agents
+    if isinstance(env, UserEnvironment) and env.neighbours is not None:
+        of_file = topology.load({"path": env.neighbours}, agents, folder=folder, key="env.neighbours")
+        return Neighbours(of_file.as_given, of_file.period)
+    holder = environment.probe if isinstance(environment, GamesSource) else environment
+    given = getattr(holder, "neighbours", None)
+    if given is None:
+        return None
+    ids = tuple(getattr(holder, "ids", getattr(holder, "names", range(agents))))
+    if callable(given):
+        return Neighbours(partial(_asked, given, ids), None)
+    graph = _on_agents(given, ids)
+    return Neighbours(lambda t: graph, 1)
+
+
+def graph_of(experiment: Experiment, folder: Path | None = None) -> Neighbours | None:
+    """The same for an experiment whose environment is not there yet; it is made, and looked at."""
+    return neighbours_of(make_environment(experiment.env, experiment.agents, 1), experiment, folder)
+
+
+def _asked(given: Callable[[int], Any], ids: Sequence[Hashable], t: int) -> Graph:
+    try:
+        found = given(t)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise InputError(f"the environment's neighbours(t={t}) raised {raised(error)}", key="env",
+                         valid=VALID) from error
+    return _on_agents(found, ids)
+
+
+def _on_agents(given: Any, ids: Sequence[Hashable]) -> Graph:
+    """The graph with agents for nodes."""
+    import networkx as nx
+    agents = range(len(ids))
+    if isinstance(given, EdgeGraph):
+        graph = given
+        fits = len(given) == len(ids)
+    else:
+        try:
+            graph = nx.Graph(given) if isinstance(given, dict) else given
+            nodes = set(graph)
+        except (TypeError, nx.NetworkXError):
+            raise _refused(f"{type(given).__name__}", ids) from None
+        if not isinstance(graph, nx.Graph) or graph.is_multigraph():
+            raise _refused(type(graph).__name__, ids)
+        fits = nodes == set(agents)
+        if not fits and nodes == set(ids):
+            graph, fits = nx.relabel_nodes(graph, dict(zip(ids, agents, strict=True))), True
+    if not fits:
+        raise _refused(f"a graph of {len(graph)} nodes", ids)
+    if graph.is_directed():
+        raise _refused("a directed graph", ids)
+    return graph
+
+
+def _refused(found: str, ids: Sequence[Hashable]) -> InputError:
+    return InputError(f"the environment's `neighbours` is no graph of its {len(ids)} agents", key="env", found=found,
+                      valid=VALID)
