@@ -116,7 +116,7 @@ def test_trained_agents_act_as_the_page_shows_and_as_the_example_does(tmp_path):
 
 
 def test_outputs_are_compared_line_by_line():
-    printed = "runs/a\n  final_reward        16.2193\n  wall_seconds  0.2\n\nwritten: a.png\n"
+    printed = "runs/a\nnetac: note: drawing ...\n  final_reward        16.2193\n  wall_seconds  0.2\n\nwritten: a.png\n"
     shown = ["runs/a", "  final_reward        16.2193", "  wall_seconds  0.13", "written: a.png"]
     assert matches(shown, printed)
     assert matches(["...", "written: ...png"], printed) and matches(["runs/a", "..."], printed)

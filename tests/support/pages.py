@@ -39,6 +39,7 @@ VARYING = (
     (re.compile(r"\b(wall_seconds|parameters_sha256) +\S+"), r"\1 *"),
     (re.compile(r"\b\d[\d.,]* (s|seconds)\b"), "* s"),
     (re.compile(r"^run_mpi\.sh: .* processes on \d+ cores?: .*"), "run_mpi.sh: *"),
+    (re.compile(r"^netac: note: .* \.\.\.$"), ""),              # work that takes over two seconds, on a busy machine
     (re.compile(r"[ ─]+"), " "),
 )
 """What differs from run to run and from machine to machine, and what stands for it; and the width of columns."""
