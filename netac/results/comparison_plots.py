@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,22 +94,28 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     if len(looks) <= FEW or figure is None:
         first.legend(loc="best")
     else:
-        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5 if len(axes) > 2 else 4)
 
 
 def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping[str, tuple[str, str]]) -> None:
-    """Bars in the lines' colours, hatched where a line is dashed."""
-    names = list(efficient)
+    """Bars in the lines' colours, hatched where a line is dashed; lying ones where there are many."""
+    names, lying = list(efficient), len(efficient) > FEW
     rates = [rate_interval(outcomes) for outcomes in efficient.values()]
-    heights = [rate.estimate for rate in rates]
+    places, lengths = np.arange(len(names)), [rate.estimate for rate in rates]
     whiskers = [[rate.estimate - rate.low for rate in rates], [rate.high - rate.estimate for rate in rates]]
     colours, dashes = zip(*(looks.get(name, ("#777777", "-")) for name in names), strict=True)
-    panel.bar(range(len(names)), heights, color=colours, hatch=["" if dash == "-" else "///" for dash in dashes],
-              edgecolor="white", linewidth=0, width=0.62)
-    panel.errorbar(range(len(names)), heights, yerr=whiskers, fmt="none", color="#222222", linewidth=1.1, capsize=4)
-    few = len(names) <= FEW
-    panel.set(ylim=(0, 1.04), ylabel="share of efficient runs")
-    panel.set_xticks(range(len(names)), rotation=0 if few else 45, ha="center" if few else "right", labels=[
-        f"{as_label(name.upper())}{chr(10) if few else ' '}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
-        for name in names], rotation_mode="anchor")
-    panel.grid(False, axis="x")
+    look: dict[str, Any] = {"color": colours, "hatch": ["" if dash == "-" else "///" for dash in dashes],
+                            "edgecolor": "white", "linewidth": 0}
+    line: dict[str, Any] = {"fmt": "none", "color": "#222222", "linewidth": 1.1, "capsize": 4}
+    told = [f"{as_label(name.upper())}{' ' if lying else chr(10)}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
+            for name in names]
+    if lying:
+        panel.barh(places, lengths, 0.62, **look)
+        panel.errorbar(lengths, places, xerr=whiskers, **line)
+        panel.set(xlim=(0, 1.04), xlabel="share of efficient runs", yticks=places, yticklabels=told)
+        panel.invert_yaxis()
+    else:
+        panel.bar(places, lengths, 0.62, **look)
+        panel.errorbar(places, lengths, yerr=whiskers, **line)
+        panel.set(ylim=(0, 1.04), ylabel="share of efficient runs", xticks=places, xticklabels=told)
+    panel.grid(False, axis="y" if lying else "x")

@@ -171,8 +171,10 @@ def test_bars_of_many_algorithms_look_as_their_lines_do_and_names_do_not_meet():
     dashed = [line.get_linestyle() != "-" for line in lines]
     assert [bool(bar.get_hatch()) for bar in bars] == dashed and any(dashed)
     figure.draw_without_rendering()
-    labels = figure.axes[-1].get_xticklabels()
-    assert {label.get_rotation() for label in labels} == {45.0} and labels[5].get_text() == "DINNO-PPO 2/3"
+    labels = figure.axes[-1].get_yticklabels()
+    assert labels[5].get_text() == "DINNO-PPO 2/3"
+    places = [label.get_window_extent() for label in labels]
+    assert not any(one.overlaps(other) for k, one in enumerate(places) for other in places[k + 1:])
 
 
 def test_bytes_that_all_runs_counted_are_a_panel_and_an_axis(results):
