@@ -21,7 +21,7 @@ from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
 from netac.experiment import budget, fingerprint
-from netac.experiment.environment_graph import neighbours_of
+from netac.experiment.environment_graph import neighbours_of, spatially_discounted
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
@@ -207,6 +207,8 @@ def prepare(experiment: Experiment, folder: Path | None = None, processes: int =
 def _of_agents(experiment: Experiment) -> tuple[Environment, Model, bool]:
     """The environment, what the agents in it are made of, and whether they are networks."""
     environment = make_environment(experiment.env, experiment.agents, experiment.envs)
+    if experiment.spatial_discount is not None:
+        environment = spatially_discounted(environment, experiment)
     chosen: Common = experiment.algorithm.settings
     needs = experiment.algorithm.module.requirements(chosen)
     for_linear, for_networks = BUILDERS[needs.builder]

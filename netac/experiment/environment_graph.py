@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse import csr_array
+
 from netac import topology
+from netac.envs._spatial import DiscountedTable, reward_weights
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import Experiment, UserEnvironment
-from netac.topology.edges import EdgeGraph, Graph
+from netac.topology.edges import EdgeGraph, Graph, links
 from netac.topology.parts import Neighbours
 from netac.utils.errors import InputError, raised
 
+MOST_WEIGHTED = 2_000           # agents whose rewards are weighted: N^2 numbers
 VALID = ("an undirected networkx graph on the agents 0, ..., N - 1 or on their names, a dictionary from each to its "
          "neighbours, or a function that gives one for every t")
 
@@ -46,6 +52,28 @@ def neighbours_of(environment: Environment, experiment: Experiment, folder: Path
 def graph_of(experiment: Experiment, folder: Path | None = None) -> Neighbours | None:
     """The same for an experiment whose environment is not there yet; it is made, and looked at."""
     return neighbours_of(make_environment(experiment.env, experiment.agents, 1), experiment, folder)
+
+
+def spatially_discounted(environment: Environment, experiment: Experiment) -> Environment:
+    """The environment with rewards as `spatial_discount` says.
+
+    Raises:
+        InputError: it has no graph, or one that changes, or too many agents.
+    """
+    if experiment.agents > MOST_WEIGHTED:
+        raise InputError("every agent's reward is a sum over all agents", key="spatial_discount",
+                         found=f"{experiment.agents:,} agents", valid=f"at most {MOST_WEIGHTED:,} agents")
+    neighbours = neighbours_of(environment, experiment)
+    if neighbours is None or neighbours.period != 1:
+        raise InputError("distances are those in the environment's graph", key="spatial_discount", valid=(
+            "an environment with `neighbours`, the same in every step, env.neighbours = a file with a graph, or no "
+            "spatial_discount"), found="no graph" if neighbours is None else "a graph that changes")
+    i, j = links(neighbours.at(0))
+    n = experiment.agents
+    weights = reward_weights(csr_array((np.ones(len(i)), (i, j)), shape=(n, n)), experiment.spatial_discount or 0.0)
+    if isinstance(environment, GamesSource):
+        return replace(environment, weights=weights)
+    return DiscountedTable(environment, weights)
 
 
 def _asked(given: Callable[[int], Any], ids: Sequence[Hashable], t: int) -> Graph:

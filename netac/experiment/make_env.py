@@ -9,7 +9,10 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
+from netac.envs._spatial import DiscountedGames
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.budget import refuse_games
 from netac.experiment.schema import UserEnvironment
@@ -31,6 +34,7 @@ class GamesSource:
         probe: games that were made to look at their spaces and are closed; never played by a run.
         replicated: every process may step the games; else only process 0 does.
         endless: whether episodes have no end.
+        weights: (N, N), with which agents learn from sums of all rewards; None: each from its own.
     """
 
     several: Callable[[int], BatchedEnvironment]
@@ -38,11 +42,13 @@ class GamesSource:
     probe: BatchedEnvironment
     replicated: bool
     endless: bool = False
+    weights: np.ndarray | None = None
     mdp: None = None
 
     def make(self) -> BatchedEnvironment:
         """E games."""
-        return self.several(self.games)
+        made = self.several(self.games)
+        return made if self.weights is None else DiscountedGames(made, self.weights)
 
     @property
     def agents(self) -> int:

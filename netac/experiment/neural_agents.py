@@ -106,7 +106,8 @@ class PlayingAgents:
 
     def to_play(self, ground: GamesSource) -> Self:
         """The same agents to be played there, with rewards as they are."""
-        return replace(self, ground=ground, normalise=self.normalise.model_copy(update={"rewards": False}))
+        return replace(self, ground=replace(ground, weights=None),
+                       normalise=self.normalise.model_copy(update={"rewards": False}))
 
 
 @dataclass(frozen=True)

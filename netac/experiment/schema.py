@@ -97,6 +97,9 @@ class Experiment(Options):
         'a name, an .npz file, { name = "...", options }, or { factory = "package.module:function", kwargs = { } }'))
     topology: dict[str, Any] | str = Field("complete", description=(
         'a name, a file, { name = "...", weights = "...", options } or { path = "graphs/x.py", options }'))
+    spatial_discount: float | None = Field(None, ge=0, le=1, description=(
+        "alpha: agents learn from r_i = the sum over j of alpha^d(i, j) r_j, with d the distance in the environment's "
+        "graph; 0: own rewards, 1: the team's sum; what is reported stays as it is"))
     envs: int = Field(1, ge=1, le=10**5, description="E, games played side by side by agents with networks")
     stagger: int = Field(0, ge=0, le=10**9, description=(
         "steps over which the games' first episodes are cut short, evenly, so that not all are at the same stage, e.g. "

@@ -231,6 +231,11 @@ ENVIRONMENTS = {
     "a batched environment of other agents": Case(GAMES, {"env": arena(agents=2)}, "3", {"env": arena()}),
     "a strict check": Case(GAMES | {"agents": 2}, {"env": arena("zoo:Forgetful") | {"check": "strict"}}, '"lenient"',
                            {"env.check": "lenient"}),
+    "distances without a graph": Case(LINEAR, {"spatial_discount": 0.9}, "no spatial_discount",
+                                      {"spatial_discount": REMOVED}),
+    "sums over too many": Case({"agents": 8, "iterations": 2, "env": "platoon", "topology": "environment",
+                                "policy": {"name": "mlp", "hidden": [1]}, "spatial_discount": 0.9, "algorithm": {
+                                    "name": "iac"}}, {"agents": 2001}, "at most 2,000", {"agents": 2000}),
     "a program for a graph": Case(GAMES | {"agents": 4, "topology": "environment"},
                                   {"env": arena() | {"neighbours": "graph.py"}}, "a list of edges",
                                   {"env.neighbours": f"{HERE}/plain.edgelist"}),
