@@ -171,17 +171,24 @@ class Exchange:
 
         The weight of what did not arrive goes to the receiver's own entry.
         """
-        plan, own = self.plan, self.own
+        plan, own, values = self.plan, self.own, self.values
+        plain = own is values and self.gain == 1.0
         if self._received is not None or (self.sums and not self.arrived.all()):       # sums have no own entries
             heard = np.where(self.arrived[:, None], self.received, own[self.links.hearer])
             mixed = plan.by_link.apply(np.concatenate([own, heard]))
-        elif self.held is own:
-            mixed = plan.apply(self.rows, plan.without(~self.arrived))
         else:
-            mixed = plan.by_speaker.apply(np.concatenate([own, self.rows]), plan.without(~self.arrived))
-        if own is self.values and self.gain == 1.0:
+            weights = plan.without(~self.arrived)
+            onto = None if plain or self.sums else values.copy()
+            if onto is not None:
+                weights = plan.towards(weights, self.gain)
+            if self.held is own:
+                mixed = plan.apply(self.rows, weights, onto)
+            else:
+                mixed = plan.by_speaker.apply(np.concatenate([own, self.rows]), weights, onto)
+            if onto is not None:
+                return mixed
+        if plain:
             return mixed
-        values = self.values
         if self.sums:
             number = plan.heard_by[:, None].astype(own.dtype)
             own, values = number * own, number * values

@@ -77,14 +77,16 @@ class Plan:
         return replace(self, agents=np.arange(placement.agents), own=slice(placement.local.start, placement.local.stop),
                        indices=self.agents[self.indices])
 
-    def apply(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    def apply(self, values: np.ndarray, weights: np.ndarray | None = None,
+              onto: np.ndarray | None = None) -> np.ndarray:
         """sum_j W_ij values_j for every own agent i: (needed, d), C-contiguous, double or single -> (n, d).
 
         Args:
             weights: in the place of the plan's.
+            onto: (n, d), C-contiguous: what the sums are added to, in place.
         """
         n = self.own.stop - self.own.start
-        mixed = np.zeros((n, values.shape[1]), values.dtype)
+        mixed = np.zeros((n, values.shape[1]), values.dtype) if onto is None else onto
         if weights is None or weights is self.weights:
             weights = self.weights if values.dtype.char == "d" else self._single
         else:
@@ -120,6 +122,11 @@ class Plan:
         weights[np.flatnonzero(off)[missing]] = 0.0
         weights[~off] += np.bincount(links.hearer[missing], weights=links.weight[missing], minlength=len(self.heard_by))
         return weights
+
+    def towards(self, weights: np.ndarray, gain: float) -> np.ndarray:
+        """gain (W - I), of weights W in the plan's order."""
+        off, _ = self._off_diagonal
+        return gain * (weights - ~off)
 
     @cached_property
     def by_link(self) -> Plan:

@@ -48,6 +48,13 @@ class Code(Protocol):
     def decode(self, packed: np.ndarray, width: int, dtype: np.dtype, numbers: Numbers) -> np.ndarray:
         """What m packed messages (m, B) say: (m, W) of `dtype`."""
 
+    def add(self, held: np.ndarray, packed: np.ndarray, numbers: Numbers, heard: np.ndarray) -> None:
+        """held (m, W) += what the m packed messages say, where they were `heard` (m,)."""
+        news = self.decode(packed, held.shape[1], held.dtype, numbers)
+        if not heard.all():
+            news[~heard] = 0
+        held += news
+
 
 def choco_step(gap: float, beta: float, delta: float) -> float:
     """The consensus step with which CHOCO-Gossip is sure to converge (Koloskova, Stich and Jaggi, 2019, Theorem 2):

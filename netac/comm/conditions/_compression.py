@@ -68,6 +68,7 @@ class Compression(Condition):
                              valid='feedback = "choco", or without step')
         self._copies: dict[str, np.ndarray] = {}                       # of what is heard from other processes
         self._checkpoint: dict[str, np.ndarray] = {}                   # all agents' public copies
+        self._room: np.ndarray | None = None                           # for differences, of no meaning afterwards
         self.unlike = dict.fromkeys(CODES, "a message has one code") | {
             "push-sum": "it sends sums that grow, of which a code would lose the last digits"}
         if self.keeps_copies:
@@ -102,11 +103,13 @@ class Compression(Condition):
             return
         numbers = of_speakers(exchange, own)
         if self.keeps_copies:
-            public = self.rows.setdefault(PUBLIC + exchange.what, np.zeros_like(sent))
-            packed = self._code.encode(sent - public, numbers)
-            news = self._code.decode(packed, width, sent.dtype, numbers)
-            told_to = exchange.messages > 0
-            public += news if told_to.all() else np.where(told_to[:, None], news, 0)
+            if (name := PUBLIC + exchange.what) not in self.rows:
+                self.rows[name] = np.zeros_like(sent)
+            public = self.rows[name]
+            if self._room is None or self._room.shape != sent.shape or self._room.dtype != sent.dtype:
+                self._room = np.empty_like(sent)
+            packed = self._code.encode(np.subtract(sent, public, out=self._room), numbers)
+            self._code.add(public, packed, numbers, exchange.messages > 0)
             told, exchange.gain = public, self.gamma(width)
         else:
             packed = self._code.encode(sent, numbers)
@@ -135,19 +138,16 @@ class Compression(Condition):
     def _heard(self, exchange: Exchange, speakers: np.ndarray, packed: np.ndarray, width: int,
                dtype: np.dtype) -> np.ndarray:
         """What these agents of other processes say now, or their public copies: (m, W)."""
-        news = self._code.decode(packed, width, dtype, of_speakers(exchange, speakers))
+        numbers = of_speakers(exchange, speakers)
         if not self.keeps_copies:
-            return news
+            return self._code.decode(packed, width, dtype, numbers)
         if (what := exchange.what) not in self._copies:
             known = self._checkpoint.pop(what, None)
-            self._copies[what] = np.zeros_like(news) if known is None else known[speakers].copy()
-        copies = self._copies[what]
-        silent = np.zeros(exchange.plan.needed, dtype=bool)
-        silent[exchange.links.place[~exchange.said]] = True
-        if silent.any():
-            news[silent[np.searchsorted(exchange.plan.agents, speakers)]] = 0
-        copies += news
-        return copies
+            self._copies[what] = np.zeros((len(packed), width), dtype) if known is None else known[speakers].copy()
+        heard = np.ones(exchange.plan.needed, dtype=bool)
+        heard[exchange.links.place[~exchange.said]] = False
+        self._code.add(self._copies[what], packed, numbers, heard[np.searchsorted(exchange.plan.agents, speakers)])
+        return self._copies[what]
 
     def restore(self, state: Mapping[str, np.ndarray], rows: Mapping[str, np.ndarray]) -> None:
         """The copies that listeners keep are those of the speakers."""

@@ -72,12 +72,22 @@ class TopK(_Sparse):
 
     def decode(self, packed: np.ndarray, width: int, dtype: np.dtype, numbers: Numbers) -> np.ndarray:
         """See `Code`."""
-        k, dtype = self.count(width), np.dtype(dtype)
+        return _spread(*self._read(packed, width, np.dtype(dtype)), width)
+
+    def add(self, held: np.ndarray, packed: np.ndarray, numbers: Numbers, heard: np.ndarray) -> None:
+        """See `Code`; only the places that messages name are touched."""
+        values, places = self._read(packed, held.shape[1], held.dtype)
+        rows = np.flatnonzero(heard)
+        held[rows[:, None], places[rows]] += values[rows]
+
+    def _read(self, packed: np.ndarray, width: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Values and their places, (m, k) each."""
+        k = self.count(width)
         head = k * dtype.itemsize
         values, where = as_numbers(packed[:, :head], dtype), packed[:, head:]
         if self._marks(width):
-            return _spread(values, _marked(unpack(where, width, 1), k), width)
-        return _spread(values, unpack(where, k, _place_bits(width)), width)
+            return values, _marked(unpack(where, width, 1), k)
+        return values, unpack(where, k, _place_bits(width)).astype(np.int64, copy=False)
 
     def _marks(self, width: int) -> bool:
         """Whether there is a bit for each of the W values."""
@@ -186,7 +196,7 @@ def _candidates(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 def _spread(values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
     """(n, k) values at their places of their rows, zeros elsewhere: (n, W)."""
     spread = np.zeros((len(values), width), values.dtype)
-    np.put_along_axis(spread, places.astype(np.int64, copy=False), values, axis=1)
+    np.put_along_axis(spread, places, values, axis=1)
     return spread
 
 
