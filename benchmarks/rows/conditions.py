@@ -135,11 +135,11 @@ def _events() -> Row:
 
 def _lossy() -> Row:
     def seconds(network: dict[str, Any]) -> float:
-        tables = {"agents": MANY, "iterations": 60, "log_every": 20, "env": {"name": "coordination",
+        tables = {"agents": MANY, "iterations": 220, "log_every": 20, "env": {"name": "coordination",
                   "features": "histogram"}, "topology": "ring", "network": network,
                   "algorithm": {"name": "cac", "actor_step": 0.05, "critic_step": 0.1, "reward_step": 0.1}}
         passed = run(tables).metrics["seconds"]
-        return float(passed[-1] - passed[1]) / 40
+        return float(passed[-1] - passed[1]) / 200
 
     return compare(f"{MANY:,} agents, ring, coordination game, 10 % of the messages lost: iteration / without loss",
-                   race(lambda: seconds({"loss": 0.1}), lambda: seconds({}), 5), microseconds, 1.5)
+                   race(lambda: seconds({"loss": 0.1}), lambda: seconds({}), 9), microseconds, 1.5)
