@@ -206,6 +206,20 @@ def test_a_message_does_not_depend_on_the_others(code, width, dtype):
     assert code.encode(values[:0], of_agents(range(0))).shape == (0, packed.shape[1])
 
 
+@pytest.mark.parametrize("code", CODES, ids=str)
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+@pytest.mark.parametrize("heard", [[True] * 4, [True, False, False, True], [False] * 4])
+def test_what_was_heard_is_added_to_what_is_held(code, dtype, heard):
+    rng, numbers = np.random.default_rng(4), of_agents(range(4))
+    for width in WIDTHS:
+        values, held = (rng.standard_normal((4, width)).astype(dtype) for _ in range(2))
+        packed = code.encode(values, numbers)
+        expected = held + np.where(np.array(heard)[:, None], code.decode(packed, width, dtype, numbers), dtype.type(0))
+        code.add(held, packed, numbers, np.array(heard))
+        assert held.dtype == dtype
+        np.testing.assert_array_equal(held, expected)
+
+
 @pytest.mark.parametrize("width", [7, 1000, 5000])
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_among_equals_the_first_are_sent(width, dtype):

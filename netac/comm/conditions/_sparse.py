@@ -43,6 +43,24 @@ class _Sparse(Code):
         """1 - k / W."""
         return 1.0 - self.count(width) / width
 
+    def decode(self, packed: np.ndarray, width: int, dtype: np.dtype, numbers: Numbers) -> np.ndarray:
+        """See `Code`."""
+        values, places = self._read(packed, width, np.dtype(dtype), numbers)
+        spread = np.zeros((len(packed), width), values.dtype)
+        np.put_along_axis(spread, places, values, axis=1)
+        return spread
+
+    def add(self, held: np.ndarray, packed: np.ndarray, numbers: Numbers, heard: np.ndarray) -> None:
+        """See `Code`; only the places that messages name are touched."""
+        values, places = self._read(packed, held.shape[1], held.dtype, numbers)
+        rows = np.flatnonzero(heard)
+        held[rows[:, None], places[rows]] += values[rows]
+
+    def _read(self, packed: np.ndarray, width: int, dtype: np.dtype,
+              numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
+        """The values of messages and their places, (m, k) each."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class TopK(_Sparse):
@@ -70,18 +88,8 @@ class TopK(_Sparse):
             where = pack(places, _place_bits(width))
         return np.concatenate([as_bytes(np.take_along_axis(values, places, axis=1)), where], axis=1)
 
-    def decode(self, packed: np.ndarray, width: int, dtype: np.dtype, numbers: Numbers) -> np.ndarray:
-        """See `Code`."""
-        return _spread(*self._read(packed, width, np.dtype(dtype)), width)
-
-    def add(self, held: np.ndarray, packed: np.ndarray, numbers: Numbers, heard: np.ndarray) -> None:
-        """See `Code`; only the places that messages name are touched."""
-        values, places = self._read(packed, held.shape[1], held.dtype)
-        rows = np.flatnonzero(heard)
-        held[rows[:, None], places[rows]] += values[rows]
-
-    def _read(self, packed: np.ndarray, width: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        """Values and their places, (m, k) each."""
+    def _read(self, packed: np.ndarray, width: int, dtype: np.dtype,
+              numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
         k = self.count(width)
         head = k * dtype.itemsize
         values, where = as_numbers(packed[:, :head], dtype), packed[:, head:]
@@ -120,13 +128,13 @@ class RandomK(_Sparse):
         n, width = values.shape
         return as_bytes(np.take_along_axis(values, _drawn(n, self.count(width), width, numbers), axis=1))
 
-    def decode(self, packed: np.ndarray, width: int, dtype: np.dtype, numbers: Numbers) -> np.ndarray:
-        """See `Code`."""
-        k, values = self.count(width), as_numbers(packed, np.dtype(dtype))
+    def _read(self, packed: np.ndarray, width: int, dtype: np.dtype,
+              numbers: Numbers) -> tuple[np.ndarray, np.ndarray]:
+        k, values = self.count(width), as_numbers(packed, dtype)
         if self.unbiased:
             with np.errstate(over="ignore"):
                 values = values * values.dtype.type(width / k)
-        return _spread(values, _drawn(len(packed), k, width, numbers), width)
+        return values, _drawn(len(packed), k, width, numbers)
 
 
 def _place_bits(width: int) -> int:
@@ -191,13 +199,6 @@ def _candidates(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     places, sizes = (np.full((n, counts.max()), -1, kind) for kind in (place.dtype, size.dtype))
     places[row, column], sizes[row, column] = place, size
     return places, sizes
-
-
-def _spread(values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
-    """(n, k) values at their places of their rows, zeros elsewhere: (n, W)."""
-    spread = np.zeros((len(values), width), values.dtype)
-    np.put_along_axis(spread, places, values, axis=1)
-    return spread
 
 
 def _drawn(n: int, k: int, width: int, numbers: Numbers) -> np.ndarray:
