@@ -128,7 +128,7 @@ def test_a_killed_single_process_goes_on_on_five(file, whole, tmp_path, mpi):
     assert fingerprint(netac.load_result(out)) == whole
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_a_killed_comparison_goes_on_where_it_was(file, tmp_path, mpi, processes):
     out, log = tmp_path / "comparison", tmp_path / "log"
     iterations = "iterations=20000" if processes == 1 else "iterations=3000"
