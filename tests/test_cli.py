@@ -242,8 +242,7 @@ def make(agents):
 """
 
 
-@pytest.mark.parametrize(("fail", "says"),
-                         [
+@pytest.mark.parametrize(("fail", "says"), [
     pytest.param("raise ValueError('no luck')", "no luck", marks=pytest.mark.long),
     ("os._exit(3)", "its process died")])
 def test_compare_survives_failed_runs_and_tries_them_again(here, fail, says):

@@ -22,7 +22,6 @@ class TabularGames:
         self.observations = ((environment.states,),) * self.agents
         self.actions = (ActionSpace(n_actions=environment.actions),) * self.agents
         self.state_shape = (environment.states,)
-        self.neighbours = getattr(environment, "neighbours", None)
         self.active = np.ones((self.agents, games), dtype=bool)
 
     def begin(self, seed: int, chain: int) -> None:

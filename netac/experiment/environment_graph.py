@@ -15,7 +15,7 @@ from netac import topology
 from netac.envs._spatial import DiscountedTable, reward_weights
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import Experiment, UserEnvironment
-from netac.topology.edges import EdgeGraph, Graph, links
+from netac.topology.edges import Graph, links
 from netac.topology.parts import Neighbours
 from netac.utils.errors import InputError, raised
 
@@ -91,25 +91,20 @@ def _on_agents(given: Any, ids: Sequence[Hashable]) -> Graph:
     """The graph with agents for nodes."""
     import networkx as nx
     agents = range(len(ids))
-    if isinstance(given, EdgeGraph):
-        graph = given
-        fits = len(given) == len(ids)
-    else:
-        try:
-            graph = nx.Graph(given) if isinstance(given, dict) else given
-            nodes = set(graph)
-        except (TypeError, nx.NetworkXError):
-            raise _refused(f"{type(given).__name__}", ids) from None
-        if not isinstance(graph, nx.Graph) or graph.is_multigraph():
-            raise _refused(type(graph).__name__, ids)
-        fits = nodes == set(agents)
-        if not fits and nodes == set(ids):
-            graph, fits = nx.relabel_nodes(graph, dict(zip(ids, agents, strict=True))), True
-    if not fits:
-        raise _refused(f"a graph of {len(graph)} nodes", ids)
+    try:
+        graph = nx.Graph(given) if isinstance(given, dict) else given
+    except (TypeError, nx.NetworkXError):
+        raise _refused(type(given).__name__, ids) from None
+    if not isinstance(graph, nx.Graph) or graph.is_multigraph():
+        raise _refused(type(graph).__name__, ids)
     if graph.is_directed():
         raise _refused("a directed graph", ids)
-    return graph
+    nodes = set(graph)
+    if nodes == set(agents):
+        return graph
+    if nodes == set(ids):
+        return nx.relabel_nodes(graph, dict(zip(ids, agents, strict=True)))
+    raise _refused(f"a graph of {len(graph)} nodes", ids)
 
 
 def _refused(found: str, ids: Sequence[Hashable]) -> InputError:

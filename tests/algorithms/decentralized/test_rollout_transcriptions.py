@@ -29,7 +29,7 @@ from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
 HIDDEN = {"policy": 4, "critic": 5, "reward_model": 6}
-ITERATIONS = 12
+ITERATIONS, FEW = 30, 12                # followed, and in which mistakes show
 CLOSE, FAR, NEAR = 2e-4, 2e-2, 1e-5
 USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.01, "critic_step": 0.01, "reward_step": 0.01, "rollout": 6,
          "epochs": 2, "adam_epsilon": 1e-2, "entropy": 0.05, "clip_range": 0.1, "reward": "own"}
@@ -115,34 +115,34 @@ CASES = {
 }
 
 
-def tables(case: Case) -> dict[str, Any]:
+def tables(case: Case, iterations: int) -> dict[str, Any]:
     """The experiment file of a case."""
     networks = {key: {"name": "mlp", "hidden": [width], "activation": "tanh"} for key, width in HIDDEN.items()
                 if key != "reward_model" or case.options.get("reward") == "model"}
     networks["policy"]["shared"] = list(case.shared)
-    return {"agents": case.agents, "iterations": ITERATIONS, "seed": case.seed, "envs": case.envs,
+    return {"agents": case.agents, "iterations": iterations, "seed": case.seed, "envs": case.envs,
             "topology": case.graphs, "env": {"factory": "arena:make", "folder": PROGRAMS, "kwargs": case.arena},
             **networks, "algorithm": {"name": case.algorithm, **USUAL, **case.options}}
 
 
 @cache
-def netac(name: str) -> tuple[dict, dict, dict, list[int]]:
+def netac(name: str, iterations: int) -> tuple[dict, dict, dict, list[int]]:
     """All options; parameters at the start, moved at random, and at the end; how many of theta are shared."""
     case = CASES[name]
-    parts = assemble(prepare(config.read(tables(case)).experiment()))
+    parts = assemble(prepare(config.read(tables(case, iterations)).experiment()))
     x, rng = parts.agents.parameters, np.random.default_rng(1)
     held = {"omega": x.omega, "theta": x.theta, "lam": x.lam}
     for rows in held.values():
         rows += 0.4 * rng.standard_normal(rows.shape).astype("f4")
     start = {part: rows.astype(float) for part, rows in held.items()}
-    iterate(parts, None, False, Progress(ITERATIONS, False), True)
+    iterate(parts, None, False, Progress(iterations, False), True)
     return (parts.setting.settings.model_dump() | {"team_reward": None}, start,
             {part: rows.astype(float) for part, rows in held.items()}, [x.shared.shape[1]] * case.agents)
 
 
-def task(name: str, wrong: str = "") -> Task:
+def task(name: str, iterations: int, wrong: str = "") -> Task:
     """The case as its transcription takes it."""
-    case, (options, start, _, shared) = CASES[name], netac(name)
+    case, (options, start, _, shared) = CASES[name], netac(name, iterations)
     spaces = SPACES[case.arena.get("actions", "discrete")]
     own = [spaces[i % len(spaces)] for i in range(case.agents if case.algorithm == "matrpo" else 1)]
     policy = Net([NUMBERS + 2, HIDDEN["policy"], sum(space.outputs for space in own)],
@@ -154,7 +154,7 @@ def task(name: str, wrong: str = "") -> Task:
     order = list(policy.places)
     if case.shared != ("*",):
         assert shared[0] == sum(policy.places[each].stop - policy.places[each].start for each in order[:2])
-    return Task(partial(Arena, case.agents, case.envs, **case.arena), case.algorithm, case.seed, ITERATIONS, options,
+    return Task(partial(Arena, case.agents, case.envs, **case.arena), case.algorithm, case.seed, iterations, options,
                 [policy] * case.agents, [value] * case.agents, list(start["theta"]), list(start["omega"]), wrong,
                 W=lambda k: graphs.matrix(k).toarray(), shared=shared, model=[model] * case.agents if modelled else [],
                 lam=list(start["lam"]) if modelled else [])
@@ -163,7 +163,8 @@ def task(name: str, wrong: str = "") -> Task:
 def distance(name: str, wrong: str = "") -> float:
     """The largest distance of any agent's tensor, in units of how far it moved."""
     made = Joint if CASES[name].algorithm == "matrpo" else Networked
-    run, (_, start, found, _) = made(task(name, wrong)), netac(name)
+    iterations = FEW if wrong else ITERATIONS
+    run, (_, start, found, _) = made(task(name, iterations, wrong)), netac(name, iterations)
     run.run()
     nets = {"theta": run.job.policy, "omega": run.job.value, "lam": run.job.model}
     distances = []
