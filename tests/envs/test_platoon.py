@@ -13,6 +13,7 @@ from scipy.stats import kstest
 from support.batched_games import check_resuming, check_seeds, check_views
 
 import netac
+from benchmarks.floors.platoon_loop import Loop
 from netac.envs import platoon
 from netac.envs._batched import check_batched
 from netac.utils.errors import InputError
@@ -71,50 +72,6 @@ def test_what_does_not_fit_together_is_refused(recorded, changes, key):
     assert told.value.key == key
 
 
-def wanted(h: float) -> float:
-    return 0.0 if h < 5 else 15 * (1 - np.cos(np.pi * (h - 5) / 30)) if h < 35 else 30.0
-
-
-class Loop:
-    """One platoon, vehicle by vehicle, by the equations."""
-
-    def __init__(self, first: float, scenario: str, training: bool, n: int):
-        self.training, self.t, self.hit = training, 0, False
-        start = 15 * first if scenario == "slowdown" else 15.0
-        self.led = [start + (15 - start) * min(t, 299) / 299 for t in range(601)]
-        self.h, self.v, self.u = [20.0] * n, [start] * n, [0.0] * n
-        if scenario == "catchup":
-            self.h[0] = 20 * first
-
-    def step(self, actions: list[int]) -> tuple[list[float], bool, bool]:
-        n, led = len(self.h), self.led
-        if not self.hit:
-            h, v, u = [], [], []
-            for i in range(n):
-                ahead = self.v[i - 1] if i else led[self.t]
-                a, b = [(0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5)][actions[i]]
-                push = max(min(a * (wanted(self.h[i]) - self.v[i]) + b * (ahead - self.v[i]), 2.5), -2.5)
-                v.append(max(min(self.v[i] + 0.1 * push, 30.0), 0.0))
-                u.append((v[i] - self.v[i]) / 0.1)
-                after = v[i - 1] if i else led[self.t + 1]
-                h.append(self.h[i] + 0.05 * (ahead + after - self.v[i] - v[i]))
-            self.h, self.v, self.u, self.hit = h, v, u, min(h) < 1
-        self.t += 1
-        unsafe = 5 if self.training else 0
-        r = [-1000.0 if self.hit else -(h - 20) ** 2 - (v - 15) ** 2 - 0.1 * u**2 - unsafe * min(h - 10, 0) ** 2
-             for h, v, u in zip(self.h, self.v, self.u, strict=True)]
-        ended = self.hit and self.t % 60 == 0
-        return r, ended, ended or self.t == 600
-
-    def sees(self) -> list[list[float]]:
-        rows = []
-        for i, (h, v, u) in enumerate(zip(self.h, self.v, self.u, strict=True)):
-            ahead = self.v[i - 1] if i else self.led[self.t]
-            rows.append([(v - 15) / 15, max(min((ahead - v) / 5, 2), -2), max(min((wanted(h) - v) / 5, 2), -2),
-                         (h + (ahead - v) * 0.1 - 20) / 20, u / 2.5])
-        return rows
-
-
 @given(scenarios, st.integers(1, 9), seeds, st.floats(0, 1))
 @settings(max_examples=12, deadline=None)
 def test_games_follow_the_equations(options, n, seed, gentle):
@@ -125,17 +82,17 @@ def test_games_follow_the_equations(options, n, seed, gentle):
     def begun(game: int) -> Loop:
         first = env._h[0, game] / 20 if options["scenario"] == "catchup" else env._speeds[1, game] / 15
         assert 1.5 <= first < 2.5
-        return Loop(first, **options, n=n)
+        return Loop(n, first=first, **options)
 
     loops = [begun(game) for game in range(3)]
     for _ in range(620):
         actions = np.where(rng.random((n, 3)) < gentle, GENTLE, rng.integers(4, size=(n, 3)))
         step = env.step(actions)
         for game, loop in enumerate(loops):
-            r, terminated, done = loop.step(actions[:, game].tolist())
+            seen, r, terminated, done = loop.step(dict(enumerate(actions[:, game].tolist())))
             np.testing.assert_allclose(step.r[:, game], r, rtol=1e-9, atol=1e-9)
             assert (step.terminated[:, game] == terminated).all() and step.done[game] == done
-            np.testing.assert_allclose(env._seen[..., game].T, loop.sees(), rtol=0, atol=1e-9)
+            np.testing.assert_allclose(env._seen[..., game].T, seen, rtol=0, atol=1e-9)
         env.restart(step.done)
         loops = [begun(game) if step.done[game] else loop for game, loop in enumerate(loops)]
 
