@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse.csgraph import shortest_path
 
 from netac.envs._batched import BatchedEnvironment, Step
 from netac.envs._tabular import TabularEnvironment
@@ -27,6 +26,7 @@ def reward_weights(links: Any, alpha: float) -> np.ndarray:
         links: (N, N) sparse, non-zero where two agents are neighbours.
         alpha: 0 to 1.
     """
+    from scipy.sparse.csgraph import shortest_path
     distances = shortest_path(links, directed=False, unweighted=True)
     return np.where(np.isinf(distances), 0.0, alpha**distances)
 

@@ -56,6 +56,7 @@ MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},
     "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5,
             "features": "onehot"}}
+ELSEWHERE = {"spatial_discount": 0.9}        # needs an environment with a graph
 NAN, INF = float("nan"), float("inf")
 WRONG = {int: ["5", True, 1.5, NAN, -1, 10**30, [1], {}], float: ["0.1", True, NAN, INF, -0.5, 1e30, [0.1]],
          bool: ["yes", 1, 0.0, []], str: [7, 1.5, False, "no-such-thing", [], {}],
@@ -89,8 +90,10 @@ def misspelt(key: str) -> str:
 
 def wrong_values() -> Iterator[tuple[str, dict, str]]:
     """(title, tables, what the message must name) for values of the wrong type or out of range."""
-    for title, base in (("coordination", COORDINATION), ("mdp", MDP)):
+    for title, base in (("coordination", COORDINATION), ("mdp", MDP), ("elsewhere", COORDINATION | ELSEWHERE)):
         for path, value in leaves(base):
+            if title == "elsewhere" and path[0] not in ELSEWHERE:
+                continue
             if title == "mdp" and path[0] not in ("env", "agents"):
                 continue
             for wrong in WRONG[type(value)]:
@@ -342,4 +345,4 @@ def test_the_base_files_are_valid_and_have_every_option(tmp_path, monkeypatch):
     models = [config.Experiment, linear_agents.Policy]
     models += [plugins.module(config.ALGORITHMS, name, "").Settings for name in plugins.module_names(config.ALGORITHMS)]
     models += [plugins.module(config.ENVIRONMENTS, name, "").Settings for name in ("coordination", "finite-mdp")]
-    assert {name for model in models for name in model.model_fields} - written == {"path"}
+    assert {name for model in models for name in model.model_fields} - written == {"path", *ELSEWHERE}
