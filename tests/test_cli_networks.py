@@ -7,8 +7,8 @@ import sys
 
 from support.launching import environment
 
-OPTIONS = {"[policy] of networks": ["shared", "entropy", "initial", "log_std", "deviations"],
-           "[critic] and [reward_model]": ["input", "joint"],
+OPTIONS = {"[policy] of networks": ["shared", "sees", "entropy", "initial", "log_std", "deviations"],
+           "[critic] and [reward_model]": ["sees", "joint"],
            'name = "cnn"': ["channels", "kernel", "stride", "padding", "hidden", "activation", "layout"],
            'name = "mlp"': ["hidden", "activation"],
            "[normalise]": ["observations", "rewards"]}

@@ -27,6 +27,7 @@ class Ledger:
         games: joint actions announced in one message.
         samples: joint samples drawn.
         announced: joint actions shown to everyone: each agent's action goes to the N - 1 others.
+        neighbours_messages, neighbours_bytes: in which agents told their neighbours what they see.
         trainer_messages, trainer_bytes: between a central trainer and the agents, and from agent to agent in its turn.
         wire_messages, wire_bytes: what this process sent to others.
     """
@@ -36,6 +37,8 @@ class Ledger:
     games: int = 1
     samples: int = 0
     announced: int = 0
+    neighbours_messages: int = 0
+    neighbours_bytes: int = 0
     trainer_messages: int = 0
     trainer_bytes: int = 0
     wire_messages: int = 0
@@ -91,6 +94,11 @@ class Ledger:
         """(N,) bytes each agent sent to its neighbours."""
         return self._add_recent()[1]
 
+    def neighbours(self, messages: int, size: int) -> None:
+        """`messages` messages of `size` bytes in all, in which agents told their neighbours what they see."""
+        self.neighbours_messages += messages
+        self.neighbours_bytes += size
+
     def trainer(self, messages: int, size: int) -> None:
         """`messages` messages of `size` bytes in all between the trainer and agents, or from agent to agent."""
         self.trainer_messages += messages
@@ -104,20 +112,24 @@ class Ledger:
     def logical(self) -> dict[str, float]:
         """Cumulative means per agent, under the names of the columns of metrics.csv."""
         shown = self.announced * (self.agents - 1)
-        messages = shown // self.games + float(self.consensus_messages.mean()) + self.trainer_messages / self.agents
-        return {"messages": messages, "bytes_environment": shown * self.action_bytes,
+        messages = shown // self.games + float(self.consensus_messages.mean()) + (
+            self.neighbours_messages + self.trainer_messages) / self.agents
+        return {"messages": messages,
+                "bytes_environment": shown * self.action_bytes + self.neighbours_bytes / self.agents,
                 "bytes_consensus": float(self.consensus_bytes.mean()),
                 "bytes_trainer": self.trainer_bytes / self.agents}
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""
         return {"ledger_samples": np.array([self.samples, self.announced]),
+                "ledger_neighbours": np.array([self.neighbours_messages, self.neighbours_bytes]),
                 "ledger_trainer": np.array([self.trainer_messages, self.trainer_bytes]),
                 "ledger_messages": self.consensus_messages, "ledger_bytes": self.consensus_bytes}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Take up the counts of a checkpoint."""
         self.samples, self.announced = state["ledger_samples"].tolist()
+        self.neighbours_messages, self.neighbours_bytes = state["ledger_neighbours"].tolist()
         self.trainer_messages, self.trainer_bytes = state["ledger_trainer"].tolist()
         self.consensus_messages[:] = state["ledger_messages"]
         self.consensus_bytes[:] = state["ledger_bytes"]

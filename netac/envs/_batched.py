@@ -96,6 +96,19 @@ class BatchedEnvironment(Protocol):
         """Give back what the games hold."""
 
 
+def state_shape(environment: BatchedEnvironment) -> tuple[int, ...]:
+    """The shape of `global_state` in one game."""
+    return environment.state_shape or (sum(int(np.prod(shape)) for shape in environment.observations),)
+
+
+def global_state(environment: BatchedEnvironment) -> np.ndarray:
+    """The environment's state, (E, *shape); where it has none, all agents' observations side by side."""
+    if environment.state_shape:
+        return environment.state()
+    games = environment.games
+    return np.concatenate([own.reshape(games, -1) for own in environment.observe(range(environment.agents))], axis=1)
+
+
 def check_batched(environment: BatchedEnvironment, agents: int, games: int, source: str) -> BatchedEnvironment:
     """Begin the games, look, make one step and begin anew, twice, and see that all answers are as promised.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from netac.agents.parameters import Layout
+from netac.envs._sight import Shapes, Sight
 from netac.utils.errors import InputError
 from netac.utils.spaces import ActionSpace
 
@@ -28,7 +29,7 @@ class Interface:
 
     Attributes:
         ids: (N) what their environment calls them.
-        observations: (N) shapes of what the networks see.
+        sight: what the networks see.
         actions: (N) action spaces.
         spaces: (N) pairs of gymnasium's spaces of observations and actions, of a PettingZoo environment; else None.
         reparametrised: whether actions are differentiable functions of the policies' outputs
@@ -37,7 +38,7 @@ class Interface:
     """
 
     ids: tuple
-    observations: tuple[tuple[int, ...], ...]
+    sight: Sight
     actions: tuple[ActionSpace, ...]
     spaces: tuple[tuple[Any, Any], ...] | None = None
     reparametrised: bool = False
@@ -48,18 +49,22 @@ class Interface:
         """Of what agents with networks are made of: `netac.experiment.build.Setting.model`."""
         from netac.agents.neural.joint_policies import JointPolicy
         from netac.agents.neural.reparametrised import ReparametrisedPolicy
-        games = model.ground.probe
+        games, sight = model.ground.probe, model.ground.sight
         spaces = getattr(games, "gymnasium_spaces", None)
-        return cls(tuple(games.names if spaces is None else games.ids), tuple(map(tuple, games.observations)),
-                   tuple(games.actions), spaces, isinstance(model.policy, ReparametrisedPolicy),
-                   isinstance(model.policy, JointPolicy))
+        return cls(tuple(games.names if spaces is None else games.ids), sight, tuple(games.actions), spaces,
+                   isinstance(model.policy, ReparametrisedPolicy), isinstance(model.policy, JointPolicy))
+
+    @property
+    def observations(self) -> Shapes:
+        """(N) shapes of what the policies see."""
+        return self.sight.shapes(self.sight.policy)
 
     def as_table(self) -> dict[str, Any] | None:
         """As a table that JSON can hold; None where an agent's name or a space has no such form."""
         if not all(type(name) in (str, int) for name in self.ids):
             return None
         kinds = [{"observation": list(shape), "action": _as_numbers(action)}
-                 for shape, action in zip(self.observations, self.actions, strict=True)]
+                 for shape, action in zip(self.sight.own, self.actions, strict=True)]
         if self.spaces is not None:
             from netac.envs._pettingzoo_text import as_table
             try:
@@ -71,7 +76,7 @@ class Interface:
         numbers = {text: k for k, text in enumerate(different)}
         return {"ids": list(self.ids), "kinds": list(different.values()),
                 "kind": [numbers[json.dumps(kind)] for kind in kinds], "reparametrised": self.reparametrised,
-                "joint": self.joint}
+                "joint": self.joint, "sight": self.sight.as_table()}
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Interface:
@@ -83,8 +88,9 @@ class Interface:
             spaces = tuple(tuple(map(from_table, kind["spaces"])) for kind in kinds)
         actions = tuple(ActionSpace(each["n_actions"], *(tuple(map(float, each[name])) for name in ("low", "high")))
                         for each in (kind["action"] for kind in kinds))
-        return cls(tuple(table["ids"]), tuple(tuple(kind["observation"]) for kind in kinds), actions, spaces,
-                   table["reparametrised"], table.get("joint", False))
+        own = tuple(tuple(kind["observation"]) for kind in kinds)
+        sight = Sight.from_table(own, table["sight"]) if "sight" in table else Sight(own)
+        return cls(tuple(table["ids"]), sight, actions, spaces, table["reparametrised"], table.get("joint", False))
 
 
 def _as_numbers(action: ActionSpace) -> dict[str, Any]:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from netac import topology
+from netac.envs._sight import Scope, places
 from netac.envs._spatial import DiscountedTable, reward_weights
-from netac.experiment.make_env import Environment, GamesSource, make_environment
+from netac.experiment.make_env import Environment, GamesSource, as_games, make_environment
 from netac.experiment.schema import Experiment, UserEnvironment
 from netac.topology.edges import Graph, links
 from netac.topology.parts import Neighbours
@@ -63,17 +64,58 @@ def spatially_discounted(environment: Environment, experiment: Experiment) -> En
     if experiment.agents > MOST_WEIGHTED:
         raise InputError("every agent's reward is a sum over all agents", key="spatial_discount",
                          found=f"{experiment.agents:,} agents", valid=f"at most {MOST_WEIGHTED:,} agents")
-    neighbours = neighbours_of(environment, experiment)
-    if neighbours is None or neighbours.period != 1:
-        raise InputError("distances are those in the environment's graph", key="spatial_discount", valid=(
-            "an environment with `neighbours`, the same in every step, env.neighbours = a file with a graph, or no "
-            "spatial_discount"), found="no graph" if neighbours is None else "a graph that changes")
-    i, j = links(neighbours.at(0))
+    i, j = _lasting_links(environment, experiment, "distances are those in the environment's graph",
+                          "spatial_discount", "no spatial_discount")
     n = experiment.agents
     weights = reward_weights(csr_array((np.ones(len(i)), (i, j)), shape=(n, n)), experiment.spatial_discount or 0.0)
     if isinstance(environment, GamesSource):
         return replace(environment, weights=weights)
     return DiscountedTable(environment, weights)
+
+
+def ground_of(environment: Environment, experiment: Experiment, state: bool = False) -> GamesSource:
+    """The games that networks play, with what policies and critics see of them.
+
+    Args:
+        state: whether it is settled that critics see the state.
+
+    Raises:
+        InputError: they cannot see that.
+    """
+    ground = as_games(environment, experiment.envs)
+    policy = _scope(experiment.policy, "own")
+    critics = "state" if state else _scope(experiment.critic, policy)
+    sight = replace(ground.sight, policy=policy, critics=critics)
+    if policy == "state" and sight.state is None:
+        raise InputError("this environment has no global state", key="policy.sees", found="state", valid='"own"')
+    if policy == "state" != critics:
+        raise InputError("critics see no less than policies that see the state", key="critic.sees", found=critics,
+                         valid='"state"')
+    if "neighbours" in (policy, critics):
+        key = "policy.sees" if policy == "neighbours" else "critic.sees"
+        if len({shape[:-1] for shape in sight.own}) > 1 or () in sight.own:
+            raise InputError("neighbours' observations stand beside each other along their last axis", key=key,
+                             found="observations of shapes " + ", ".join(map(str, sorted(set(sight.own)))),
+                             valid='vectors, or images of one size; or "own"')
+        i, j = _lasting_links(environment, experiment, "neighbours are those in the environment's graph", key, '"own"')
+        sight = replace(sight, places=places(i, j, experiment.agents))
+    return ground if sight == ground.sight else ground.seen(sight)
+
+
+def _scope(table: dict[str, Any], usual: Scope) -> Scope:
+    """What is to be seen; what is no scope is refused where the table is read."""
+    return next((scope for scope in get_args(Scope) if scope == table.get("sees")), usual)
+
+
+def _lasting_links(environment: Environment, experiment: Experiment, problem: str, key: str,
+                   instead: str) -> tuple[np.ndarray, np.ndarray]:
+    """The links of the environment's graph, which is always the same; refused with `problem` if it is not."""
+    neighbours = neighbours_of(environment, experiment)
+    if neighbours is None or neighbours.period != 1:
+        raise InputError(problem, key=key, found="no graph" if neighbours is None else "a graph that changes",
+                         valid="an environment with `neighbours`, the same in every step, env.neighbours = a file with "
+                               f"a graph, or {instead}")
+    return links(neighbours.at(0))
 
 
 def _asked(given: Callable[[int], Any], ids: Sequence[Hashable], t: int) -> Graph:

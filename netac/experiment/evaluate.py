@@ -15,8 +15,9 @@ from netac.envs import BatchedEnvironment, TabularEnvironment
 from netac.experiment import budget, config
 from netac.experiment import trust as trusting
 from netac.experiment.build import Parts, Setting, assemble, prepare
+from netac.experiment.environment_graph import ground_of
 from netac.experiment.load import Greedy
-from netac.experiment.make_env import GamesSource, as_games, make_environment
+from netac.experiment.make_env import GamesSource, make_environment
 from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import EXPERIMENT, RunRecord, load_run
@@ -367,6 +368,6 @@ def _drawable(setting: Setting) -> GamesSource:
         return _ground(setting)
     drawing = env.model_copy(update={"kwargs": env.kwargs | {"render_mode": "rgb_array"}})
     try:
-        return as_games(make_environment(drawing, experiment.agents, experiment.envs), experiment.envs)
+        return ground_of(make_environment(drawing, experiment.agents, experiment.envs), experiment)
     except InputError:               # it knows no such option: perhaps it draws without
         return _ground(setting)

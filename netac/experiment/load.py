@@ -19,6 +19,7 @@ import numpy as np
 
 from netac.agents.normalisation import ObservationNormaliser
 from netac.comm import checkpoints
+from netac.envs._sight import Sight
 from netac.experiment import config
 from netac.experiment import trust as trusting
 from netac.experiment.build import prepare
@@ -79,9 +80,9 @@ class TrainedPolicies:
         self._index = {name: agent for agent, name in enumerate(self.names)}
         self._policy, self._actions = Greedy(policy) if greedy else policy, policy.actions
         self._theta = np.ascontiguousarray(theta)
-        self._shapes, self._normaliser = policy.networks.inputs, None
+        self._sight, self._normaliser = interface.sight, None
         if statistics is not None:
-            self._normaliser = ObservationNormaliser(list(self._shapes))
+            self._normaliser = ObservationNormaliser(list(self._sight.shapes(self._sight.widest)))
             self._normaliser.rows[:] = statistics
         self._uniforms = np.random.default_rng(seed)
         self._memory = np.zeros((len(self.names), 1, policy.memory), dtype=np.float32) if policy.memory else None
@@ -91,22 +92,26 @@ class TrainedPolicies:
         if self._memory is not None:
             self._memory[:] = 0.0
 
-    def __call__(self, observations: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+    def __call__(self, observations: Mapping[Hashable, Any], state: Any = None) -> dict[Hashable, Any]:
         """An action for each agent that has an observation.
 
+        Args:
+            observations: what agents see by themselves.  Where policies see their neighbours, too, agents are shown
+                zeros for those that have no observation here.
+            state: the environment's global state, where policies see that; else not looked at.
+
         Raises:
-            InputError: an agent the run does not know, or an observation that is not of its space.
+            InputError: an agent the run does not know, or an observation, or a state, that is not of its space.
         """
         if not isinstance(observations, Mapping):
             raise InputError("observations should be a dictionary", found=type(observations).__name__,
                              valid="{agent: observation}, the first of what env.reset and env.step return")
-        obs = [np.zeros((1, *shape), dtype=np.float32) for shape in self._shapes]
+        obs = [np.zeros((1, *shape), dtype=np.float32) for shape in self._sight.own]
         for name, observation in observations.items():
             if name not in self._index:
                 raise InputError("the run has no such agent", found=name, valid=", ".join(map(str, self.names)))
             obs[self._index[name]][0] = self._environment.shown(self._index[name], observation)
-        if self._normaliser is not None:
-            obs = self._normaliser.apply(obs)
+        obs = self._shown(obs, state)
         uniforms = self._uniforms.random((len(obs), 1, max(space.size for space in self._actions)))
         before = None if self._memory is None else self._memory.copy()
         own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory)
@@ -114,6 +119,17 @@ class TrainedPolicies:
             absent = [agent for name, agent in self._index.items() if name not in observations]
             self._memory[absent] = before[absent]
         return {name: self._action(self._index[name], own[self._index[name]][0]) for name in observations}
+
+    def _shown(self, own: list[np.ndarray], state: Any) -> list[np.ndarray]:
+        """What policies see: (N) arrays (1, *shape)."""
+        sight, agents = self._sight, range(len(own))
+        if sight.policy == "state":
+            own = [_state(state, sight)] * len(own)
+        elif sight.places:
+            own = sight.wide(own, agents)
+        if self._normaliser is not None:
+            own = self._normaliser.apply(own)
+        return sight.part(own, sight.policy, agents)
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
         return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
@@ -176,7 +192,7 @@ def _policy(record: RunRecord, interface: Interface) -> Any:
     if interface.reparametrised:         # acting needs neither a temperature nor a penalty
         return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
     make = joint_policy if interface.joint else neural_policy
-    return make(wanted.network, *spaces, **wanted.options.model_dump(), recurrent=True)
+    return make(wanted.network, *spaces, **wanted.options.of_networks(), recurrent=True)
 
 
 @dataclass(frozen=True)
@@ -187,7 +203,7 @@ class _Arrays:
     interface: Interface
 
     def shown(self, agent: int, observation: Any) -> np.ndarray:
-        name, shape = self.interface.ids[agent], self.interface.observations[agent]
+        name, shape = self.interface.ids[agent], self.interface.sight.own[agent]
         try:
             array = np.asarray(observation)
         except ValueError:            # a ragged list
@@ -201,6 +217,15 @@ class _Arrays:
 
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
         return action.astype(self.interface.actions[agent].dtype)
+
+
+def _state(state: Any, sight: Sight) -> np.ndarray:
+    """A global state as policies are shown it, (1, *shape)."""
+    array = np.asarray(state)
+    if array.shape != sight.state or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise InputError("these policies see the environment's global state", key="state", found=short(state),
+                         valid=f"an array of shape {sight.state}, finite numbers: policies(observations, env.state())")
+    return array[None].astype(np.float32)
 
 
 def _environment(interface: Interface) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
+from netac.envs._sight import Sight, as_seen
 from netac.envs._spatial import DiscountedGames
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.budget import refuse_games
@@ -35,6 +36,7 @@ class GamesSource:
         replicated: every process may step the games; else only process 0 does.
         endless: whether episodes have no end.
         weights: (N, N), with which agents learn from sums of all rewards; None: each from its own.
+        wanted: what policies and critics see; None: everyone its own.
     """
 
     several: Callable[[int], BatchedEnvironment]
@@ -43,12 +45,22 @@ class GamesSource:
     replicated: bool
     endless: bool = False
     weights: np.ndarray | None = None
+    wanted: Sight | None = None
     mdp: None = None
 
     def make(self) -> BatchedEnvironment:
         """E games."""
-        made = self.several(self.games)
+        made = as_seen(self.several(self.games), self.sight)
         return made if self.weights is None else DiscountedGames(made, self.weights)
+
+    def seen(self, sight: Sight) -> GamesSource:
+        """The same, seen so."""
+        return replace(self, wanted=sight, probe=as_seen(self.probe, sight))
+
+    @property
+    def sight(self) -> Sight:
+        """What policies and critics see."""
+        return self.wanted or Sight.of(self.probe)
 
     @property
     def agents(self) -> int:

@@ -26,9 +26,9 @@ from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs import BatchedEnvironment
+from netac.experiment.environment_graph import ground_of
 from netac.experiment.linear_agents import refuse_exact_sampling
-from netac.experiment.make_env import Environment, GamesSource, as_games
+from netac.experiment.make_env import Environment, GamesSource
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy, Normalise
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
@@ -157,7 +157,8 @@ class Neural(PlayingAgents):
         ground, normalise, double = self.ground, self.normalise, getattr(settings, "sampling", "") == "double"
         return GameSampler(ground.make, agents.policy, placement, ledger, seed, double, settings.discount,
                            self.needs.features, comm, replicated=ground.replicated, stagger=self.stagger,
-                           state=self.critic.input == "state", own_first=self.critic.joint == "own-first",
+                           state=self.critic.sees == "state" != ground.sight.policy,
+                           sight=ground.sight, own_first=self.critic.joint == "own-first",
                            normalise_observations=normalise.observations, normalise_rewards=normalise.rewards,
                            learning=not play)
 
@@ -176,9 +177,10 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         InputError: a table does not hold, a network does not fit its spaces, or agents cannot share what they should.
     """
     refuse_exact_sampling(settings)
-    ground = as_games(environment, experiment.envs)
-    games = ground.probe
-    policy = read_policy(experiment, games.observations[0])
+    ground = ground_of(environment, experiment)
+    games, sight = ground.probe, ground.sight
+    seen = sight.shapes(sight.policy)
+    policy = read_policy(experiment, seen[0])
     if entropy is not None:
         policy = replace(policy, options=policy.options.model_copy(update={"entropy": entropy}))
     wanted = policy.options
@@ -188,8 +190,8 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     notes = []
 
     def policies_of(policy: NetworkTable[NetworkPolicy]) -> NeuralPolicy:
-        return make_policy(policy.network, games.observations, games.actions, games.names,
-                           **policy.options.model_dump(), recurrent=recurrent)
+        return make_policy(policy.network, seen, games.actions, games.names, **policy.options.of_networks(),
+                           recurrent=recurrent)
 
     try:
         policies = policies_of(policy)
@@ -204,39 +206,33 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
         raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
                          key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
-    said = experiment.critic.get("input")
     try:
-        critics = _critics(experiment, needs, games, policy, said)
+        critics = _critics(experiment, needs, ground, policy)
     except UnlikeAgentsError as error:
-        if said is not None or games.state_shape is None:
-            instead = '"state"' if games.state_shape else "agents that see the same, an environment with a global state"
+        if "sees" in experiment.critic or sight.state is None:
+            instead = '"state"' if sight.state else "agents that see the same, an environment with a global state"
             raise InputError(f"{error.problem}, and {experiment.algorithm.name} mixes critics as a whole",
-                             key="critic.input", found=said or "observation",
+                             key="critic.sees", found=sight.critics,
                              valid=f'{instead}, or algorithm.name = "iac", which mixes nothing') from None
-        critics = _critics(experiment, needs, games, policy, "state")
-        notes.append(f'{error.problem}: critics, which are mixed as a whole, see the state (critic.input = "state")')
+        ground = ground_of(environment, experiment, state=True)
+        critics = _critics(experiment, needs, ground, policy)
+        notes.append(f'{error.problem}: critics, which are mixed as a whole, see the state (critic.sees = "state")')
     value, model, parts = critics
     return Neural(ground, experiment.stagger, policies, value, needs, {"policy": policy, **parts}, experiment.normalise,
                   settings, tuple(notes), model, parts["critic"].options)
 
 
-def _critics(experiment: Experiment, needs: Requirements, games: BatchedEnvironment,
-             policy: NetworkTable[NetworkPolicy], sees: Literal["observation", "state"] | None,
+def _critics(experiment: Experiment, needs: Requirements, ground: GamesSource,
+             policy: NetworkTable[NetworkPolicy],
              ) -> tuple[NeuralStateValue | NeuralActionValue, NeuralRewardModel | None, dict[str, NetworkTable]]:
-    """V or Q, and R where the algorithm has it, with the tables [critic] and [reward_model].
-
-    Args:
-        sees: what they see; None: the agent's own observation.
-    """
-    seen: tuple[tuple[int, ...], ...] = games.observations
-    if sees == "state":
-        if games.state_shape is None:
-            raise InputError("this environment has no global state", key="critic.input", found="state",
-                             valid='"observation"')
-        seen = (games.state_shape,) * games.agents
+    """V or Q, and R where the algorithm has it, with the tables [critic] and [reward_model]."""
+    games, sight = ground.probe, ground.sight
+    if sight.critics == "state" and sight.state is None:
+        raise InputError("this environment has no global state", key="critic.sees", found="state", valid='"own"')
+    seen = sight.shapes(sight.critics)
     critic = read_part(NetworkCritic, experiment.critic, feed_forward(policy.network), seen[0], "critic")
-    options = critic.options.model_copy(update={"input": sees})
-    critic = replace(critic, options=_seeing(options, len(set(games.actions)) == 1))
+    options = critic.options.model_copy(update={"sees": sight.critics})
+    critic = replace(critic, options=_ordered(options, len(set(games.actions)) == 1))
     joint, mixed, initial = Encoding(games.actions).size, bool(needs.mixed), policy.options.initial
     value = neural_critic(value_name(needs.value), critic.network, seen, games.names, joint, mixed, initial)
     parts: dict[str, NetworkTable] = {"critic": critic}
@@ -262,14 +258,13 @@ def _refuse_critic_keys(table: dict[str, Any]) -> None:
                              valid=f"critic.{key}")
 
 
-def _seeing(critic: NetworkCritic, alike: bool) -> NetworkCritic:
-    """What critics see, complete; `alike`: all agents have the same actions."""
+def _ordered(critic: NetworkCritic, alike: bool) -> NetworkCritic:
+    """With the order of joint actions; `alike`: all agents have the same actions."""
     if critic.joint == "own-first" and not alike:
         raise InputError("agents with different actions have no common order of them", key="critic.joint",
                          found="own-first", valid='"agents"')
-    seen = critic.input or "observation"
-    usual = "own-first" if alike and seen == "observation" else "agents"
-    return critic.model_copy(update={"input": seen, "joint": critic.joint or usual})
+    usual = "own-first" if alike and critic.sees != "state" else "agents"
+    return critic.model_copy(update={"joint": critic.joint or usual})
 
 
 def read_policy(experiment: Experiment, observation: tuple[int, ...]) -> NetworkTable[NetworkPolicy]:

@@ -13,12 +13,13 @@ from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
 from netac.algorithms.centralized._options import OffPolicy
-from netac.experiment.make_env import Environment, as_games
+from netac.envs._batched import state_shape
+from netac.experiment.environment_graph import ground_of
+from netac.experiment.make_env import Environment
 from netac.experiment.neural_agents import read_part, read_policy, seeing_actions
 from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_trainers, with_team_reward
 from netac.experiment.schema import Experiment, NetworkCritic
 from netac.sampling.encoding import Encoding
-from netac.sampling.hosts import state_shape
 from netac.sampling.replay import Replay
 from netac.utils.errors import InputError
 
@@ -59,22 +60,22 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
         InputError: a table does not hold, a network does not fit its spaces or has a memory, or the replay is too
             small.
     """
-    ground = as_games(environment, experiment.envs)
-    games = ground.probe
+    ground = ground_of(environment, experiment, state=True)
+    games, policies_see = ground.probe, ground.sight.shapes(ground.sight.policy)
     refuse_for_trainers(experiment, needs, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not needs.every)
     if settings.buffer < settings.batch:
         raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,
                          valid=f"at least algorithm.batch = {settings.batch}")
-    policy = read_policy(experiment, games.observations[0])
+    policy = read_policy(experiment, policies_see[0])
     policy = replace(policy, options=policy.options.model_copy(update={"shared": [], "entropy": 0.0}))
     initial, seen = policy.options.initial, (state_shape(games),) * (games.agents if needs.every else 1)
     critic = read_part(NetworkCritic, experiment.critic, seeing_actions(policy.network, seen[0]), seen[0], "critic")
-    critic = replace(critic, options=critic.options.model_copy(update={"input": "state", "joint": "agents"}))
+    critic = replace(critic, options=critic.options.model_copy(update={"sees": "state", "joint": "agents"}))
     if critic.network.table().get("hidden") == []:
         raise InputError("without a hidden layer Q(s, a) were f(s) + g(a), and an action as good or bad in all states",
                          key="critic.hidden", found=[], valid="widths of hidden layers, e.g. [64]")
-    policies = reparametrised_policy(policy.network, games.observations, games.actions, games.names, initial,
+    policies = reparametrised_policy(policy.network, policies_see, games.actions, games.names, initial,
                                      settings.temperature, settings.penalty)
     names = games.names if needs.every else ("the trainer",)
     value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False, initial)

@@ -22,13 +22,14 @@ from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
+from netac.envs._batched import state_shape
 from netac.experiment.budget import fits
-from netac.experiment.make_env import Environment, GamesSource, as_games, closed
+from netac.experiment.environment_graph import ground_of
+from netac.experiment.make_env import Environment, GamesSource, closed
 from netac.experiment.neural_agents import NetworkTable, PlayingAgents, read_part, read_policy, value_name
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy
 from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
-from netac.sampling.hosts import state_shape
 from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
 from netac.utils.spaces import joint_space
@@ -49,7 +50,7 @@ class CentrallyTrained(PlayingAgents):
     @property
     def layout(self) -> Layout:
         """What each agent holds."""
-        local = self.needs.critics == "observation"
+        local = self.needs.critics == "own"
         return Layout(omega=self.value.size if local else 0, lam=0, theta=self.policy.size, shared=self.policy.shared,
                       dtype="float32")
 
@@ -62,7 +63,8 @@ class CentrallyTrained(PlayingAgents):
         """
         ground, policy = self.ground, self.policy.of(agents.local) if play else agents.policy
         return GameSampler(ground.make, policy, placement, ledger, seed, False, settings.discount, Features(), comm,
-                           replicated=ground.replicated, stagger=self.stagger, trainer=not play,
+                           replicated=ground.replicated, stagger=self.stagger, sight=ground.sight,
+                           trainer=not play,
                            state=not play and self.needs.critics == "state",
                            normalise_observations=self.normalise.observations, learning=not play)
 
@@ -86,7 +88,7 @@ class Central(CentrallyTrained):
         x = Parameters(self.layout, len(local))
         x.theta[:] = self.policy.initial(seed, local)
         optimizer = settings.make_optimizer(self.layout, len(local))
-        if self.needs.critics == "observation":
+        if self.needs.critics == "own":
             x.omega[:] = self.value.initial(seed, local)
             critics = Critics(self.value.of(local), x.omega, optimizer, np.zeros((len(local), 3)), settings, seed)
         else:
@@ -96,7 +98,7 @@ class Central(CentrallyTrained):
             critics = Critics(self.value.of(mine), omega, settings.make_optimizer(
                 Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32"), len(mine)),
                 np.zeros((len(mine), 3)), settings, seed, self.needs.value == "action")
-        own = self.needs.critics == "observation"
+        own = self.needs.critics == "own"
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
                               OnPolicyReport.of(len(local), self.log_every))
 
@@ -109,23 +111,24 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
             parameters.
     """
     refuse_parts(experiment.envs, settings, memory=False)
-    ground = as_games(environment, experiment.envs)
-    games = ground.probe
-    local = needs.critics == "observation"
+    local = needs.critics == "own"
+    ground = ground_of(environment, experiment, state=not local)
+    games, sight = ground.probe, ground.sight
     refuse_for_trainers(experiment, needs, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not local)
-    policy = read_policy(experiment, games.observations[0])
+    policies_see = sight.shapes(sight.policy)
+    policy = read_policy(experiment, policies_see[0])
     policy = replace(policy, options=policy.options.model_copy(update={"entropy": settings.entropy}))
-    seen = games.observations if local else (state_shape(games),)
+    seen = policies_see if local else (state_shape(games),)
     critic = read_part(NetworkCritic, experiment.critic, feed_forward(policy.network), seen[0], "critic")
-    critic = replace(critic, options=critic.options.model_copy(update={"input": needs.critics}))
+    critic = replace(critic, options=critic.options.model_copy(update={"sees": sight.critics}))
 
     def networks(shared: bool) -> tuple[
             NetworkTable[NetworkPolicy], NeuralPolicy, NeuralStateValue | NeuralActionValue]:
         table = replace(policy, options=policy.options.model_copy(
             update={"shared": ["*"], "initial": "common"} if shared else {"shared": []}))
-        policies = neural_policy(policy.network, games.observations, games.actions, games.names,
-                                 **table.options.model_dump(), recurrent=True)
+        policies = neural_policy(policy.network, policies_see, games.actions, games.names,
+                                 **table.options.of_networks(), recurrent=True)
         value = neural_critic(value_name(needs.value), critic.network, seen, games.names if local else ("the trainer",),
                               Encoding(games.actions).size, local and shared, table.options.initial)
         return table, policies, value
@@ -160,9 +163,11 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
         raise InputError("is for decentralized algorithms", key="normalise.rewards", found=True,
                          valid="false" + (instead if "value_normalisation" in type(settings).model_fields else ""))
-    if experiment.critic.get("input", needs.critics) != needs.critics:
-        raise InputError(f"the critics of {experiment.algorithm.name} see the {needs.critics}", key="critic.input",
-                         found=experiment.critic["input"], valid=f'"{needs.critics}", or without it')
+    usual = "state" if needs.critics == "state" else ground.sight.policy
+    if experiment.critic.get("sees", usual) != usual:
+        what = "the state" if needs.critics == "state" else "what its policies see"
+        raise InputError(f"the critics of {experiment.algorithm.name} see {what}", key="critic.sees",
+                         found=experiment.critic["sees"], valid=f'"{usual}", or without it')
     if needs.value == "action" and experiment.critic.get("joint") == "own-first":
         raise InputError("a trainer's critics see the joint action in the order of the agents", key="critic.joint",
                          found="own-first", valid='"agents", or without it')

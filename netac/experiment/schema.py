@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, InstanceOf
 
+from netac.envs._sight import Scope
 from netac.experiment.network_table import Conditions
 from netac.utils.errors import InputError
 from netac.utils.options import Options
@@ -49,6 +50,9 @@ class NetworkPolicy(Options):
     shared: list[str] = Field(["*"], description=(
         'patterns of the names of the shared tensors, e.g. ["*"], ["conv*"], [] (only CAC mixes them); agents whose '
         'networks have different shapes share nothing if nothing is said'))
+    sees: Scope = Field("own", description=(
+        "what policies see: the agent's own observation; its neighbours' besides, in the environment's graph; or the "
+        "environment's global state"))
     entropy: float = Field(0.0, ge=0, le=1e6, allow_inf_nan=False, description="coefficient of an entropy bonus")
     initial: Literal["common", "independent"] = Field("common", description=(
         "common: what is shared, and critics, begin equal in all agents; independent: every agent draws all of its "
@@ -58,13 +62,17 @@ class NetworkPolicy(Options):
     deviations: Literal["learned", "fixed"] = Field("learned", description=(
         "action vectors: whether the standard deviations are learned, or stay as they are"))
 
+    def of_networks(self) -> dict[str, Any]:
+        """What networks need to know of it."""
+        return self.model_dump(exclude={"sees"})
+
 
 class NetworkCritic(Options):
     """The table [critic], besides the network's own options."""
 
-    input: Literal["observation", "state"] | None = Field(None, description=(
-        "what V, Q and R see: the agent's own observation (the default, but not where critics are mixed and agents see "
-        "different things), or the environment's global state; the trainers know for themselves"))
+    sees: Scope | None = Field(None, description=(
+        "what V, Q and R see, as policy.sees; by default what policies see, but the global state where critics are "
+        "mixed and agents see different things; the trainers know for themselves"))
     joint: Literal["own-first", "agents"] | None = Field(None, description=(
         "order of the joint action that Q and R see: the agent's own first, then the others', or agent 0, 1, ...; by "
         "default own-first with observations, if all agents have the same actions: what is mixed must mean the same to "

@@ -17,10 +17,11 @@ from netac.comm.channels import Everyone, ToTrainer
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.shared_memory import Host
-from netac.envs._batched import BatchedEnvironment
+from netac.envs._batched import BatchedEnvironment, state_shape
+from netac.envs._sight import Sight
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed, Told
-from netac.sampling.hosts import AtRoot, Outcome, Replicated, View, state_shape
+from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
 from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
@@ -43,7 +44,8 @@ class GameSampler:
         features: what a batch must hold.
         replicated: whether every process may step the games; else process 0 does.
         stagger: steps over which the games' first episodes are cut short; 0: all begin together.
-        state: whether critics see the global state instead of the agent's own observation.
+        state: whether critics are shown the global state.
+        sight: what policies and critics see of what the games show; None: all of it.
         trainer: whether the algorithm is a central trainer: process 0 steps the games, and it alone gets joint actions
             and states.
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
@@ -53,9 +55,9 @@ class GameSampler:
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy: Any, placement: Placement, ledger: Ledger,
                  seed: int, double: bool, gamma: float, features: Features, comm: MPI.Intracomm | None = None, *,
-                 replicated: bool = True, stagger: int = 0, state: bool = False, trainer: bool = False,
-                 own_first: bool = False, normalise_observations: bool = False, normalise_rewards: bool = False,
-                 learning: bool = True):
+                 replicated: bool = True, stagger: int = 0, state: bool = False, sight: Sight | None = None,
+                 trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
+                 normalise_rewards: bool = False, learning: bool = True):
         self.policy, self.placement, self.ledger = policy, placement, ledger
         self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
         self._replicated, self._with_state = replicated and not trainer, state
@@ -69,6 +71,8 @@ class GameSampler:
         self._exchange: Everyone | ToTrainer | None = None
         n = len(self._agents)
         shapes = list(environment.observations)
+        self._sight = sight or Sight.of(environment)
+        self._told = self._sight.told
         self._observations = ObservationNormaliser(
             shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
         self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
@@ -117,7 +121,7 @@ class GameSampler:
         view, after, outcome = step.view, step.after, step.outcome
         encoded = self._encode(step.joint, view.active)
         batch = Transitions(
-            obs=view.obs, next_obs=after.obs, seen=self._critics_see(view), next_seen=self._critics_see(after),
+            obs=view.obs, next_obs=after.obs, seen=view.seen, next_seen=after.seen,
             own=step.own, pi=step.pi, joint=self.shown(encoded), r=step.r,
             active=None if step.active.all() else step.active.astype(float),
             bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
@@ -171,9 +175,11 @@ class GameSampler:
         source.view = after
 
     def _count(self, games: int) -> None:
-        """Count what the trainer sent: every agent's observation, and reward, in so many games."""
+        """Count what tells agents what they see in so many games: the trainer, rewards as well, or their neighbours."""
         if self.trainer:
             self.ledger.trainer(self.placement.agents, games * self._nbytes)
+        elif self._told[0]:
+            self.ledger.neighbours(self._told[0], games * self._told[1])
 
     def play(self, theta: np.ndarray, source: GameFeed) -> tuple[np.ndarray, Outcome]:
         """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
@@ -240,9 +246,6 @@ class GameSampler:
             return shown
         return [self._encode.own_first(each, agent) for each, agent in zip(shown, self._agents, strict=True)]
 
-    def _critics_see(self, view: View) -> list[np.ndarray]:
-        return view.obs if view.state is None else [view.state] * len(self._agents)
-
     def _seen(self, view: View, learn: bool, games: np.ndarray | np.bool | bool = True) -> View:
         """The view as networks see it, normalised where that is asked for.
 
@@ -259,7 +262,7 @@ class GameSampler:
                     "global state")
                 raise RunError(f"the environment's {what} holds {own[~np.isfinite(own)][0]}", agent=agent)
         if self._observations is None:
-            return view
+            return self._divided(view)
         if learn and self.learning:
             self._observations.update(view.obs, view.active[self._agents.start:self._agents.stop] & games)
             if view.state is not None and self._states is not None:
@@ -267,7 +270,15 @@ class GameSampler:
         state = view.state
         if state is not None and self._states is not None:
             state = self._states.apply([state])[0]
-        return View(self._observations.apply(view.obs), state, view.active)
+        return self._divided(View(self._observations.apply(view.obs), state, view.active))
+
+    def _divided(self, view: View) -> View:
+        """The view with what policies see of it, and what critics see."""
+        shown, sight = view.obs, self._sight
+        view.obs = sight.part(shown, sight.policy, self._agents)
+        view.seen = [view.state] * len(shown) if view.state is not None else (
+            view.obs if sight.policy == sight.critics else sight.part(shown, sight.critics, self._agents))
+        return view
 
     def privacy_noise(self, samples: int) -> np.ndarray:
         """e_i of the actor's samples, standard deviation 1, drawn by each agent for itself: (n, M)."""

@@ -7,14 +7,14 @@ step, another one after games have begun anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import BatchedEnvironment, Step
+from netac.envs._batched import BatchedEnvironment, Step, global_state
 from netac.utils.errors import quietly
 from netac.utils.pulse import pulse
 
@@ -30,11 +30,13 @@ class View:
         obs: one (E, *shape_i) array per agent, single precision.
         state: (E, *shape) global state, None where nobody asks for it, or where only the trainer is told.
         active: (N, E) bool, who takes part in the next step.
+        seen: what critics see, one array per agent, as the sampler says.
     """
 
     obs: list[np.ndarray]
     state: np.ndarray | None
     active: np.ndarray
+    seen: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -210,19 +212,6 @@ class AtRoot:
         state = shown.pop() if self._state else None
         return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
                        np.zeros(games), View(shown, state, going_on > 1))
-
-
-def state_shape(environment: BatchedEnvironment) -> tuple[int, ...]:
-    """The shape of `global_state` in one game."""
-    return environment.state_shape or (sum(int(np.prod(shape)) for shape in environment.observations),)
-
-
-def global_state(environment: BatchedEnvironment) -> np.ndarray:
-    """The environment's state, (E, *shape); where it has none, all agents' observations side by side."""
-    if environment.state_shape:
-        return environment.state()
-    games = environment.games
-    return np.concatenate([own.reshape(games, -1) for own in environment.observe(range(environment.agents))], axis=1)
 
 
 def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from netac.agents.protocols import LEFT_OUT
-from netac.envs._batched import BatchedEnvironment
+from netac.envs._batched import BatchedEnvironment, state_shape
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance
 from netac.sampling.game import GameSampler
-from netac.sampling.hosts import state_shape
 
 SINGLE = np.dtype("f4")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from netac.agents.transitions import Transitions
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed
 from netac.sampling.game import GameSampler
+from netac.sampling.hosts import View
 from netac.utils.spaces import joint_space
 
 
@@ -135,7 +136,7 @@ class Rollouts:
         self._encode = Encoding(sampler.environment.actions) if actions else None
         self._joint = joint_space(sampler.environment.actions) if told else None
         self._obs: list[np.ndarray] | None = None
-        self._states: list[np.ndarray] = []
+        self._seen: list[np.ndarray] = []             # what critics see, each array once, where policies do not
 
     def collect(self, theta: np.ndarray) -> Rollout:
         """T joint steps with the policies at `theta` (n, d); observations are overwritten by the next call."""
@@ -149,9 +150,9 @@ class Rollouts:
         critics = not central or root                          # whether there are critics here
         if self._obs is None:
             self._obs = [_block(T * E, own.shape[1:]) for own in source.view.obs]
-            if critics and source.view.state is not None:
-                self._states = [_block(T * E, source.view.state.shape[1:])]
-        seen = self._states if central else self._states or self._obs        # each once, if all see the same
+            if critics:
+                self._seen = [_block(T * E, shown.shape[1:]) for shown in self._apart(source.view)]
+        seen = self._seen if central else self._seen or self._obs        # each once, if all see the same
         judged = n if not central else N * root                # agents whose rewards the critics here learn from
         own: list[list[np.ndarray]] = [[] for _ in theta]
         finals: list[list[np.ndarray]] = [[] for _ in seen]
@@ -172,9 +173,8 @@ class Rollouts:
             if root:
                 assert step.outcome.everyone is not None, "process 0 steps the games"
                 everyone[:, t] = step.outcome.everyone.r
-            for block in self._states:
-                assert step.view.state is not None, "the state is shown at every step, or never"
-                block[now] = step.view.state
+            for block, shown in zip(self._seen, self._apart(step.view) if self._seen else [], strict=True):
+                block[now] = shown
             if critics and self._encode is not None:
                 joint.append(self._encode(step.joint, step.view.active))
             if self._joint is not None:
@@ -187,7 +187,7 @@ class Rollouts:
             if step.again.any() or t == T - 1:
                 games = np.flatnonzero(step.again)
                 ended.append(t * E + games)
-                last: list[Any] = [step.after.state] if self._states else [] if central else step.after.obs
+                last = self._apart(step.after) if self._seen else [] if central else step.after.obs
                 for final, shown in zip(finals, last, strict=True):
                     final.append(shown[games])
                     if t == T - 1:
@@ -209,6 +209,10 @@ class Rollouts:
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
             everyone_active=None if present.all() else present.reshape(N, T * E),
             told=np.concatenate(told) if told else None)
+
+    def _apart(self, view: View) -> list[np.ndarray]:
+        """What critics see, each array once; empty where it is what policies see."""
+        return [view.state] if view.state is not None else [] if view.seen is view.obs else view.seen
 
     def _following(self, theta: np.ndarray, source: GameFeed, step: Advance) -> np.ndarray | None:
         """A joint action in s', (E, F), of the agents that go on or, where the game ended, that were truncated with

@@ -239,7 +239,7 @@ def test_networks_that_cannot_be_made(spec, observation, told):
 @pytest.mark.parametrize(("tables", "critic", "model"), [
     ({}, {"hidden": [6]}, {"hidden": [6]}),
     ({"policy": {"name": "mlp", "hidden": []}}, {"hidden": []}, {"hidden": [64]}),
-    ({"critic": {"input": "observation"}}, {"hidden": [6]}, {"hidden": [6]}),
+    ({"critic": {"sees": "own"}}, {"hidden": [6]}, {"hidden": [6]}),
     ({"critic": {"activation": "relu"}}, {"hidden": [6], "activation": "relu"}, {"hidden": [6], "activation": "relu"}),
     ({"critic": "mlp"}, {"hidden": [64, 64]}, {"hidden": [64, 64]}),
     ({"critic": {"hidden": [3]}, "reward_model": {"activation": "elu"}}, {"hidden": [3]},
@@ -254,7 +254,7 @@ def test_what_is_not_said_of_a_critic_is_as_in_the_policy(tables, critic, model)
             "policy": {"name": "mlp", "hidden": [6]}}
     made = prepare(config.read(base | tables).experiment()).experiment
     usual = {"name": "mlp", "activation": "tanh"}
-    assert made.critic == usual | {"input": "observation", "joint": "own-first"} | critic
+    assert made.critic == usual | {"sees": "own", "joint": "own-first"} | critic
     assert made.reward_model == usual | model
     assert prepare(config.read(made.tables()).experiment()).experiment == made
 
@@ -262,10 +262,10 @@ def test_what_is_not_said_of_a_critic_is_as_in_the_policy(tables, critic, model)
 def test_a_critic_that_sees_vectors_beside_a_policy_that_sees_images():
     hunt = {"agents": 2, "iterations": 1, "topology": "path", "algorithm": "cac", "policy": CNN,
             "env": {"name": "pursuit", "x_size": 6, "y_size": 6, "n_evaders": 2}}
-    setting = prepare(config.read(hunt | {"critic": {"input": "state"}}).experiment())
+    setting = prepare(config.read(hunt | {"critic": {"sees": "state"}}).experiment())
     made, policy = setting.experiment, setting.model.parts["policy"].network
     assert made.critic["name"] == "cnn" and made.critic["channels"] == CNN["channels"]
-    assert read_part(NetworkCritic, {"input": "state"}, policy, (9,), "critic").network.name == "mlp"
+    assert read_part(NetworkCritic, {"sees": "state"}, policy, (9,), "critic").network.name == "mlp"
 
 
 def test_reward_models_of_a_users_own():

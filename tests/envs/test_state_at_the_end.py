@@ -100,7 +100,7 @@ def experiment(algorithm: str, kind: str, end: str, **tables) -> dict:
     return {"agents": 2, "iterations": 3 if algorithm in TRAINERS else 9, "envs": 2, "log_every": 1,
             "env": {"factory": f"programs.zoo:{kind}", "folder": str(ROOT / "tests"), "kwargs": {"table": table(end)}},
             "topology": "complete", "policy": {"name": "mlp", "hidden": [4]},
-            "critic": {"input": "state"}, "algorithm": {"name": algorithm, **options}} | tables
+            "critic": {"sees": "state"}, "algorithm": {"name": algorithm, **options}} | tables
 
 
 def _options(algorithm: str) -> set[str]:

@@ -45,7 +45,7 @@ RUNS = {
     "zoo-pursuit": {"agents": 2, "env": users("pettingzoo.sisl:pursuit_v5.parallel_env", n_pursuers=2, **BOARD),
                     "policy": CNN},
     "spread": {"agents": 2, "env": {"name": "spread", "max_cycles": 6, "continuous_actions": True},
-               "critic": {"name": "mlp", "input": "state"}, "normalise": {"observations": True}},
+               "critic": {"name": "mlp", "sees": "state"}, "normalise": {"observations": True}},
     "timetable": {"agents": 2, "env": users("programs.zoo:Timetable", table=TIMES), "algorithm": "iac"},
     "networks": {"agents": 2, "env": "coordination", "policy": "mlp"},
     "tabular": {"agents": 2, "env": "coordination"},

@@ -48,8 +48,8 @@ BAD = {
     "cnn on vectors": (GAMES | {"policy": CNN}, "policy", ["5", "mlp"]),
     "image too small": (HUNT | {"policy": {"name": "cnn", "channels": [3, 3, 3, 3]}}, "policy",
                         ["too small", "padding"]),
-    "no state": (GAMES | {"env": arena("zoo:Walk")} | STATE, "critic.input", ["no global state", '"observation"']),
-    "odd input": (GAMES | {"critic": {"name": "mlp", "input": "map"}}, "critic.input", ["'map'", "state"]),
+    "no state": (GAMES | {"env": arena("zoo:Walk")} | STATE, "critic.sees", ["no global state", '"own"']),
+    "odd input": (GAMES | {"critic": {"name": "mlp", "sees": "map"}}, "critic.sees", ["'map'", "state"]),
     "critic of linear agents": (LINEAR | {"critic": {"name": "mlp"}}, "critic", ["networks", "policy.name"]),
     "reward model of linear agents": (LINEAR | {"reward_model": {"name": "mlp"}}, "reward_model", ["networks"]),
     "normalisation of linear agents": (LINEAR | {"normalise": {"rewards": True}}, "normalise", ["networks"]),
@@ -58,7 +58,7 @@ BAD = {
                                          "policy.shard", ["unknown key", "did you mean 'shared'", "factory"]),
     "misspelt key beside a factory": (
         GAMES | {"critic": user("support.user_networks:Counting") | {"kwarg": {}}}, "critic.kwarg",
-        ["did you mean 'kwargs'", "input"]),
+        ["did you mean 'kwargs'", "sees"]),
     "misspelt option beside a name":
         (GAMES | {"policy": {"name": "mlp", "shard": ["*"]}}, "policy.shard", ["did you mean 'shared'"]),
     "name and factory": (GAMES | {"policy": user("support.user_networks:Counting") | {"name": "mlp"}}, "policy.name",
@@ -73,8 +73,8 @@ BAD = {
     "misspelt option of a reward model": (
         GAMES | {"reward_model": {"hiden": [8]}}, "reward_model.hiden", ["unknown key", "did you mean 'hidden'"]),
     "input of a reward model": (
-        GAMES | {"reward_model": {"input": "state"}}, "reward_model.input",
-        ["what the critic sees", "valid: critic.input"]),
+        GAMES | {"reward_model": {"sees": "state"}}, "reward_model.sees",
+        ["what the critic sees", "valid: critic.sees"]),
     "module that ends Python": (GAMES | {"policy": user("support.user_networks:Leaving")}, "policy.factory",
                                 ["failed: SystemExit"]),
     "no module": (GAMES | {"policy": user("no.such:Net")}, "policy.factory", ["cannot be imported", "'no.such:Net'"]),
@@ -92,7 +92,7 @@ BAD = {
         GAMES | {"env": arena(actions="different"), "policy": {"shared": ["output*"]}}, "policy.shared",
         ["agent 0 (gladiator_0) and agent 1 (gladiator_1) cannot share the layer output.weight", "(2, 64)", "(4, 64)"]),
     "critics of different inputs": (
-        GAMES | {"env": arena(extra=2), "critic": {"input": "observation"}} | shared(), "critic.input",
+        GAMES | {"env": arena(extra=2), "critic": {"sees": "own"}} | shared(), "critic.sees",
         ["agent 0", "agent 1", "dense1.weight", "cac mixes critics", 'valid: "state", or algorithm.name = "iac"']),
     "shared layers of different inputs": (
         GAMES | {"env": arena(extra=2)} | shared("*"), "policy.shared", ["dense1.weight", "['*']", "[] for none"]),

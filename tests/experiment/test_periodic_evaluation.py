@@ -63,7 +63,7 @@ CASES = {
     "one agent": {"agents": 1, "env": "coordination", "algorithm": "iac"},
     "networks": {"agents": 2, "env": "coordination", "algorithm": "mdac", **NETWORKS},
     "spread": {"agents": 3, "env": {"name": "spread", "max_cycles": 6}, "algorithm": "cac", **NETWORKS,
-               "normalise": {"observations": True, "rewards": True}, "critic": {"input": "state"}},
+               "normalise": {"observations": True, "rewards": True}, "critic": {"sees": "state"}},
     "users": {"agents": 2, "env": {"factory": "test_periodic_evaluation:GlobalNoise", "folder": HERE},
               "algorithm": "iac", **NETWORKS},
     "on process 0": {"agents": 2, "env": {"factory": "programs.zoo:Walk", "folder": TESTS}, **NETWORKS,

@@ -71,10 +71,10 @@ def test_algorithms_that_mix_no_policies_do_not_ask_what_is_shared(algorithm):
 @pytest.mark.parametrize("algorithm", MIXING)
 def test_critics_of_agents_that_see_different_things_see_the_state(algorithm):
     found = prepared(SEEING, algorithm, policy={"shared": []})
-    assert found.model.critic.input == "state" and found.experiment.tables()["critic"]["input"] == "state"
-    assert len(found.notes) == 1 and 'critic.input = "state"' in found.notes[0]
-    with pytest.raises(netac.InputError, match=rf'critic.input: .*{algorithm} mixes critics.*valid: "state", or algo'):
-        prepared(SEEING, algorithm, policy={"shared": []}, critic={"input": "observation"})
+    assert found.model.critic.sees == "state" and found.experiment.tables()["critic"]["sees"] == "state"
+    assert len(found.notes) == 1 and 'critic.sees = "state"' in found.notes[0]
+    with pytest.raises(netac.InputError, match=rf'critic.sees: .*{algorithm} mixes critics.*valid: "state", or algo'):
+        prepared(SEEING, algorithm, policy={"shared": []}, critic={"sees": "own"})
     with pytest.raises(netac.InputError, match=r'an environment with a global state, or algorithm.name = "iac"'):
         prepared(BLIND, algorithm, agents=5, policy={"shared": []})
     assert not prepared(BLIND, "iac", agents=5).notes and not prepared(SEEING, "iac").notes

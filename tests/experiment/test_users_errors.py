@@ -128,7 +128,7 @@ CASES = {
     **{f"zoo {what}": (ZOO, what, GAMES, 2) for what in (
         "factory", "observation_space", "action_space", "reset", "step")},
     "zoo late": (ZOO, "late", GAMES, 1),
-    "zoo late state": (ZOO, "late_state", GAMES | {"critic": {"input": "state"}}, 1),
+    "zoo late state": (ZOO, "late_state", GAMES | {"critic": {"sees": "state"}}, 1),
     "tabular next_states": (TABULAR, "next_states", LINEAR | {"env": {"factory": "mine:make"}}, 1),
     "tabular rewards": (TABULAR, "rewards", LINEAR | {"env": {"factory": "mine:make"}}, 1),
     "tabular stops": (TABULAR.replace('KeyError("oops")', 'StopIteration("oops")'), "rewards",

@@ -24,18 +24,21 @@ class Arena:
         late: agent 0 is truncated alone, a step before the end.
         fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan
             ("observation", "reward"), or the environment fails ("raise", "exit").
+        line: whether the agents are neighbours in a line.
     """
 
     state_shape = (NUMBERS,)
 
     def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
-                 falls: float = 0.8, late: bool = False, fault: str = "", agent: int = 0, at: int = 0):
+                 falls: float = 0.8, late: bool = False, fault: str = "", agent: int = 0, at: int = 0,
+                 line: bool = False):
         spaces = SPACES[actions]
         self.agents, self.games = agents, games
         self.names = tuple(f"gladiator_{i}" for i in range(agents))
         self.actions = tuple(spaces[i % len(spaces)] for i in range(agents))
         self.observations = tuple((NUMBERS + 2 + extra * (i % 2),) for i in range(agents))
         self._length, self._falls, self._late = length, falls, late
+        self.neighbours = {i: [i + 1] if i + 1 < agents else [] for i in range(agents)} if line else None
         self._fault, self._agent, self._at = fault, agent, at
         rng = np.random.default_rng(5)
         self._pull, self._push = rng.normal(size=(NUMBERS, NUMBERS)), rng.normal(size=(agents, NUMBERS))

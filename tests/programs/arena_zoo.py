@@ -18,6 +18,10 @@ class Colosseum(ParallelEnv):
         self.possible_agents = list(self._arena.names)
         self._numbers = {name: i for i, name in enumerate(self.possible_agents)}
 
+    @property
+    def neighbours(self):
+        return self._arena.neighbours
+
     def observation_space(self, agent):
         return spaces.Box(-np.inf, np.inf, self._arena.observations[self._numbers[agent]])
 

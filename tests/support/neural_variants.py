@@ -7,7 +7,7 @@ from typing import Any
 
 PROGRAMS = str(Path(__file__).parents[1] / "programs")
 PERIODIC = {"name": "periodic-complete", "period": 2}
-STATE = {"critic": {"name": "mlp", "hidden": [5], "input": "state"}}
+STATE = {"critic": {"name": "mlp", "hidden": [5], "sees": "state"}}
 NORMAL = {"normalise": {"observations": True, "rewards": True}}
 ROUNDS = {"batch": 2, "critic_rounds": 2, "mixing_rounds": 1, "reward_rounds": 2, "reward_noise": 0.1}
 CHAINS = {"batch": 2, "critic_batch": 1, "critic_rounds": 2, "reward_noise": 0.2, "sampling": "double"}
@@ -51,7 +51,18 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "cac-pursuit": (4, PURSUIT, "ring", "cac", {}, {"policy": CNN | {"shared": ["conv*"]}, "critic": CNN}),
     "cac-tracking": (4, arena(late=True), "ring", "cac", {"tracking": True}, shared("dense1*")),
     "dac-pursuit-state": (4, PURSUIT, "ring", "dac", {"critic": "action_value"},
-                          {"policy": CNN, "critic": CNN | {"input": "state"}}),
+                          {"policy": CNN, "critic": CNN | {"sees": "state"}}),
+    "cac-seeing-neighbours": (4, arena(line=True, late=True), "environment", "cac", {},
+                              NORMAL | shared("*", sees="neighbours")),
+    "dac-told-by-neighbours": (4, arena(line=True), "environment", "dac", {"critic": "action_value"},
+                               NORMAL | shared() | {"critic": {"sees": "neighbours"}}),
+    "cppo-told-by-neighbours": (4, "platoon", "environment", "cppo", {**ROLLOUT, "reward": "model"},
+                                shared("*") | {"critic": {"sees": "neighbours"}, "spatial_discount": 0.5}),
+    "mdac-own-critics": (4, arena(line=True), "ring", "mdac", {}, shared(sees="neighbours") | {
+        "critic": {"sees": "own"}}),
+    "root-iac-seeing-neighbours": (4, arena(ROOT, actions="different", extra=2, line=True), "ring", "iac", {},
+                                   NORMAL | shared(sees="neighbours")),
+    "cac-seeing-the-state": (4, arena(extra=1), "ring", "cac", {}, shared("*", sees="state")),
     "iac": (4, arena(actions="mixed", extra=1), "ring", "iac", {"sampling": "double"}, NORMAL | shared()),
     "dac": (4, arena(), "ring", "dac", {}, shared()),
     "dac-average": (4, arena(), PERIODIC, "dac", {"setting": "average", "sampling": "double"}, NORMAL | shared()),

@@ -21,7 +21,7 @@ ROLLOUT = {"rollout": 6, "epochs": 1, "critic_epochs": 1}
 OPTIONS = SAMPLES | dict.fromkeys(("mappo", "ippo", "happo", "coma"), ROLLOUT) | {
     "maddpg": {"rollout": 6, "updates": 1, "batch": 8, "warmup": 8, "buffer": 64}}
 ALL = tuple(OPTIONS)
-STATE = {"critic": {"input": "state"}}
+STATE = {"critic": {"sees": "state"}}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ LASTING = {"falls": 2.0, "length": EPISODE}
 CRITICS = {"critic_minibatches": 2}
 SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 REPLAYING = ("maddpg", "haddpg")
+SEES = {"policy": {"name": "mlp", "hidden": [6], "sees": "neighbours"}}
 OBSERVATIONS = {"normalise": {"observations": True}}
 
 _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
@@ -63,6 +64,10 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
                     {}),
     "haddpg-box": (3, arena(actions="box"), "haddpg", {"optimizer": "plain"}, OBSERVATIONS),
     "haddpg-root": (2, arena(ROOT, late=True), "haddpg", {"warmup": 30}, {}),
+    "happo-seeing-neighbours": (3, arena(line=True), "happo", {}, OBSERVATIONS | SEES),
+    "ippo-root-seeing-neighbours": (3, arena(ROOT, late=True, line=True), "ippo", {}, SEES),
+    "maddpg-seeing-neighbours": (3, arena(line=True, actions="box"), "maddpg", {}, SEES),
+    "mappo-seeing-the-state": (3, arena(late=True), "mappo", {}, {"policy": {"name": "mlp", "sees": "state"}}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)

@@ -27,7 +27,7 @@ class TrainerRequirements:
     """What a trainer's agents hold.
 
     Attributes:
-        critics: "state": one critic, the trainer's, of the global state; "observation": one for each agent, of its own
+        critics: "state": one critic, the trainer's, of the global state; "own": one for each agent, of its own
             observations.
         shared: whether all agents have the same policy (and critic) parameters.
         value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
@@ -36,7 +36,7 @@ class TrainerRequirements:
 
     builder: ClassVar[str] = "on-policy"
 
-    critics: Literal["state", "observation"] = "state"
+    critics: Literal["state", "own"] = "state"
     shared: bool = False
     value: Literal["state", "action"] = "state"
 

@@ -25,7 +25,7 @@ class Settings(Clipped, Shareable):
 
 def requirements(settings: Settings) -> TrainerRequirements:
     """Critics of the agents' own observations."""
-    return TrainerRequirements("observation", shared=settings.parameters != "separate")
+    return TrainerRequirements("own", shared=settings.parameters != "separate")
 
 
 def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

@@ -91,17 +91,17 @@ CASES = {
     "cac-double-normalised": Case("cac", options={"sampling": "double"},
                                   normalise={"observations": True, "rewards": True},
                                   wrong=("one chain", "new episode")),
-    "cac-normalised-state": Case("cac", {"extra": 2}, policy={"shared": ["output*"]}, critic={"input": "state"},
+    "cac-normalised-state": Case("cac", {"extra": 2}, policy={"shared": ["output*"]}, critic={"sees": "state"},
                                  normalise={"observations": True, "rewards": True},
                                  wrong=("mixed residuals", "no mask")),
-    "cac-state-own-first": Case("cac", critic={"input": "state", "joint": "own-first"}, wrong=("agent order",)),
+    "cac-state-own-first": Case("cac", critic={"sees": "state", "joint": "own-first"}, wrong=("agent order",)),
     "cac-agents": Case("cac", critic={"joint": "agents"}, wrong=("no mask",)),
     "cac-gaussian": Case("cac", {"actions": "box"}, policy={"entropy": 0.2, "shared": ["*.weight", "log_std"]},
                          wrong=(*MIXED, "clipped score", "no entropy", "no mask")),
     "cac-different-actions": Case("cac", {"actions": "different"}, agents=4, policy={"shared": ["dense1*"]},
                                   wrong=("mixed residuals", "no mask")),
     "cac-mixed-actions": Case("cac", {"actions": "mixed", "extra": 1}, options={"clip": 0.5}, policy={"shared": []},
-                              critic={"input": "state"}, wrong=("clipped score", "mixed residuals")),
+                              critic={"sees": "state"}, wrong=("clipped score", "mixed residuals")),
     "cac-staggered": Case("cac", STAYING, stagger=5, normalise={"rewards": True},
                           wrong=("new episode", "truncated ends")),
     "dac-action-value-staggered": Case("dac", {"length": 7}, stagger=9, options={"critic": "action_value"},
@@ -139,7 +139,7 @@ CASES = {
                                           wrong=("no baseline",)),
     "dac-action-value-different": Case("dac", {"actions": "different", "extra": 1}, graphs=PERIODIC,
                                        policy={"shared": []}, options={"critic": "action_value"},
-                                       critic={"input": "state"}, wrong=ENDS[:1]),
+                                       critic={"sees": "state"}, wrong=ENDS[:1]),
     "mdac": Case("mdac", SHORT, options=ROUNDS,
                  wrong=("mixed residuals", "one round", "own reward", "sum", "diluted", *ENDS)),
     "mdac-double": Case("mdac", graphs=PERIODIC, options=CHAINS, policy={"entropy": 0.1},
@@ -195,7 +195,7 @@ def task(name: str) -> neural_games.Task:
     games = make()
     shared = case.policy.get("shared", ["*"])
     wide = [own.shape[1] for own in start_of(games)]
-    state = case.critic.get("input") == "state"
+    state = case.critic.get("sees") == "state"
     seen = [3] * case.agents if state else wide
     F = sum(space.n_actions or space.size for space in games.actions)
     policy = [Net([wide[i], HIDDEN["policy"], space.n_actions or space.size],
