@@ -105,6 +105,8 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
 
 
 def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_text(each)}" for key, each in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -215,8 +217,11 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
                    "action, and a note says so.")
 @click.option("--trust", is_flag=True,
               help="Run the code that the folder names, although this machine has not run it before.")
+@click.option("--set", "sets", multiple=True, metavar="env.KEY=VALUE",
+              help="An option of the environment that shall be otherwise than in training, e.g. --set "
+                   "env.training=false for a platoon; may be given several times.")
 def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None,
-                     trust: bool) -> None:
+                     trust: bool, sets: tuple[str, ...]) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json.
 
     A folder from elsewhere may name code, which is run only with --trust.
@@ -232,7 +237,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
         from netac.results import animation
         launch.agree(comm, lambda: animation.check_place(render))
     found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True, which=which,
-                     trust=trust)
+                     trust=trust, set=_overrides(sets))
     if comm is None or comm.rank == 0:
         summary = found.summary()
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
