@@ -27,30 +27,42 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _COUNTS, _SPEAKERS, _LINKS = "network-counts_", "speakers-of_", "links-of_"     # in the names of what is checkpointed
-CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
+CACHE = 32             # weight matrices whose plans (and neighbourhood communicators) are kept
+ROUNDS = 16            # of one iteration, after which it is worth while to open more than messages need
+FEWEST, ENTRIES = 4, 2**23          # fewer, down to the first, where they have more entries in all than the second
 
 
 class _Route:
-    """The plan of one weight matrix with its channels; the second use earns it shared memory, or a neighbourhood
-    communicator."""
+    """The plan of one weight matrix with its channels; a second iteration, or many rounds of one, earn it shared
+    memory, or a neighbourhood communicator: that takes longer to open than a few messages take."""
 
     def __init__(self, plan: Plan, comm: MPI.Intracomm | None, host: Host | None):
         self.plan, self._comm, self._host = plan, comm, host
         self._graph: MPI.Distgraphcomm | None = None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
-        self.uses = 0
+        self._t: int | None = None                               # the iteration of the last exchange
+        self._iterations = self._exchanges = 0
         self.sums: _Route | None = None                         # of the same graph, whose mixtures are sums
+
+    def count(self, t: int) -> None:
+        """It is used in iteration t."""
+        self._iterations, self._t = self._iterations + (t != self._t), t
+        self._exchanges += 1
+
+    @property
+    def _lasting(self) -> bool:
+        return self._iterations > 1 or self._exchanges > ROUNDS
 
     def channel(self, width: int, dtype: np.dtype) -> Channel:
         channel = self._channels.get((width, dtype.char))
-        if channel is None or (self.uses == 2 and isinstance(channel, PointToPoint)):
+        if channel is None or (self._lasting and isinstance(channel, PointToPoint)):
             channel = self._channels[width, dtype.char] = self._open(width, dtype)
         return channel
 
     def _open(self, width: int, dtype: np.dtype) -> Channel:
         if self._comm is None or self._host is None:
             return Within(self.plan, width, dtype)
-        if self.uses < 2:
+        if not self._lasting:
             return PointToPoint(self.plan, width, dtype, self._comm)
         return self._host.channel(self.plan, width, dtype) or self._neighbourhood(width, dtype, self._comm)
 
@@ -89,6 +101,7 @@ class Network:
         self._everyone: dict[tuple[int, str], Everyone] = {}      # by width and type of numbers
         self._host = None if comm is None else Host(comm, placement)
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()                        # by the matrix's digest
+        self._entries = 0                                                               # of their matrices
         self._known: deque[tuple[csr_array, bytes]] = deque(maxlen=CACHE)               # matrices met, oldest first
         self._now: int | None = None                 # the iteration of the last exchange, its number in it, its route
         self._round = 0
@@ -111,7 +124,7 @@ class Network:
             raise RunError("an exchange is already under way: wait for it, or settle it, before the next is posted")
         route = self._route(t)
         if sums:
-            route = self._summing(route)
+            route = self._summing(t, route)
         plan = route.plan
         self._values = np.zeros_like(values) if sums and plan.silent else values
         if self._conditions:
@@ -204,17 +217,15 @@ class Network:
                 self._last, self._here = matrix, self._routes[key]
         route = self._here
         assert route is not None, "of this graph"
-        if route.uses < 2:
-            route.uses += 1
+        route.count(t)
         return route
 
-    def _summing(self, route: _Route) -> _Route:
+    def _summing(self, t: int, route: _Route) -> _Route:
         """The route over the same graph on which every neighbour has weight 1, and oneself 0."""
         if route.sums is None:
             assert self._last is not None, "the matrix of this route"
             route.sums = _Route(make_plan(neighbours(self._last), self._placement), self._comm, self._host)
-        if route.sums.uses < 2:
-            route.sums.uses += 1
+        route.sums.count(t)
         return route.sums
 
     def _key(self, matrix: csr_array) -> bytes:
@@ -230,9 +241,11 @@ class Network:
         key = digest(matrix)
         if key not in self._routes:
             self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm, self._host)
-        if len(self._routes) > CACHE:
+            self._entries += matrix.nnz
+        while len(self._routes) > CACHE or (self._entries > ENTRIES and len(self._routes) > FEWEST):
             oldest, route = self._routes.popitem(last=False)
             route.close()
+            self._entries -= int(route.plan.degrees.sum()) + self._placement.agents
             self._known = deque(((known, kept) for known, kept in self._known if kept != oldest), maxlen=CACHE)
         self._known.append((matrix, key))
         return key
