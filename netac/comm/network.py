@@ -40,13 +40,13 @@ class _Route:
         self.plan, self._comm, self._host = plan, comm, host
         self._graph: MPI.Distgraphcomm | None = None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
-        self._t: int | None = None                               # the iteration of the last exchange
+        self._turn = 0                                           # of the last exchange
         self._iterations = self._exchanges = 0
         self.sums: _Route | None = None                         # of the same graph, whose mixtures are sums
 
-    def count(self, t: int) -> None:
-        """It is used in iteration t."""
-        self._iterations, self._t = self._iterations + (t != self._t), t
+    def count(self, turn: int) -> None:
+        """It is used in an iteration, the network's `turn`-th."""
+        self._iterations, self._turn = self._iterations + (turn != self._turn), turn
         self._exchanges += 1
 
     @property
@@ -104,7 +104,7 @@ class Network:
         self._entries = 0                                                               # of their matrices
         self._known: deque[tuple[csr_array, bytes]] = deque(maxlen=CACHE)               # matrices met, oldest first
         self._now: int | None = None                 # the iteration of the last exchange, its number in it, its route
-        self._round = 0
+        self._round = self._turn = 0                 # and how many iterations there were until then
         self._last: csr_array | None = None
         self._here: _Route | None = None
         self._pending: Channel | UnderWay | None = None
@@ -124,7 +124,7 @@ class Network:
             raise RunError("an exchange is already under way: wait for it, or settle it, before the next is posted")
         route = self._route(t)
         if sums:
-            route = self._summing(t, route)
+            route = self._summing(route)
         plan = route.plan
         self._values = np.zeros_like(values) if sums and plan.silent else values
         if self._conditions:
@@ -210,22 +210,22 @@ class Network:
 
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
-            self._now, self._round, matrix = t, 0, self._matrix(t)
+            self._now, self._round, self._turn, matrix = t, 0, self._turn + 1, self._matrix(t)
             if matrix is not self._last:             # and the next one the same graph
                 key = self._key(matrix)
                 self._routes.move_to_end(key)
                 self._last, self._here = matrix, self._routes[key]
         route = self._here
         assert route is not None, "of this graph"
-        route.count(t)
+        route.count(self._turn)
         return route
 
-    def _summing(self, t: int, route: _Route) -> _Route:
+    def _summing(self, route: _Route) -> _Route:
         """The route over the same graph on which every neighbour has weight 1, and oneself 0."""
         if route.sums is None:
             assert self._last is not None, "the matrix of this route"
             route.sums = _Route(make_plan(neighbours(self._last), self._placement), self._comm, self._host)
-        route.sums.count(t)
+        route.sums.count(self._turn)
         return route.sums
 
     def _key(self, matrix: csr_array) -> bytes:
