@@ -44,9 +44,11 @@ def agreed(topology: Topology, placement: Placement, comm: MPI.Intracomm) -> Cal
             digests = np.empty((comm.size, 2), dtype=np.uint64)
             comm.Allgather(np.frombuffer(digest(W), dtype=np.uint64), digests)
             if other := np.flatnonzero((digests != digests[0]).any(axis=1)).tolist():
-                raise RunError(f"{topology.where}: graph(t={at}) or its weights are not the same in every process: it "
-                               "must be a function of t and n alone, random numbers seeded with t",
-                               agent=placement.block(other[0]))
+                must = ("it must be a function of t and n alone, random numbers seeded with t"
+                        if topology.radius is None else
+                        "the environment must be a function of states, actions and the random numbers it is given")
+                raise RunError(f"{topology.where}: graph(t={at}) or its weights are not the same in every process: "
+                               f"{must}", agent=placement.block(other[0]))
         return W
 
     return matrix

@@ -27,30 +27,42 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 _COUNTS, _SPEAKERS, _LINKS = "network-counts_", "speakers-of_", "links-of_"     # in the names of what is checkpointed
-CACHE = 32   # weight matrices whose plans (and neighbourhood communicators) are kept
+CACHE = 32             # weight matrices whose plans (and neighbourhood communicators) are kept
+ROUNDS = 16            # of one iteration, after which it is worth while to open more than messages need
+FEWEST, ENTRIES = 4, 2**23          # fewer, down to the first, where they have more entries in all than the second
 
 
 class _Route:
-    """The plan of one weight matrix with its channels; the second use earns it shared memory, or a neighbourhood
-    communicator."""
+    """The plan of one weight matrix with its channels; a second iteration, or many rounds of one, earn it shared
+    memory, or a neighbourhood communicator: that takes longer to open than a few messages take."""
 
     def __init__(self, plan: Plan, comm: MPI.Intracomm | None, host: Host | None):
         self.plan, self._comm, self._host = plan, comm, host
         self._graph: MPI.Distgraphcomm | None = None
         self._channels: dict[tuple[int, str], Channel] = {}      # by width and type of numbers
-        self.uses = 0
+        self._turn = 0                                           # of the last exchange
+        self._iterations = self._exchanges = 0
         self.sums: _Route | None = None                         # of the same graph, whose mixtures are sums
+
+    def count(self, turn: int) -> None:
+        """It is used in an iteration, the network's `turn`-th."""
+        self._iterations, self._turn = self._iterations + (turn != self._turn), turn
+        self._exchanges += 1
+
+    @property
+    def _lasting(self) -> bool:
+        return self._iterations > 1 or self._exchanges > ROUNDS
 
     def channel(self, width: int, dtype: np.dtype) -> Channel:
         channel = self._channels.get((width, dtype.char))
-        if channel is None or (self.uses == 2 and isinstance(channel, PointToPoint)):
+        if channel is None or (self._lasting and isinstance(channel, PointToPoint)):
             channel = self._channels[width, dtype.char] = self._open(width, dtype)
         return channel
 
     def _open(self, width: int, dtype: np.dtype) -> Channel:
         if self._comm is None or self._host is None:
             return Within(self.plan, width, dtype)
-        if self.uses < 2:
+        if not self._lasting:
             return PointToPoint(self.plan, width, dtype, self._comm)
         return self._host.channel(self.plan, width, dtype) or self._neighbourhood(width, dtype, self._comm)
 
@@ -89,9 +101,10 @@ class Network:
         self._everyone: dict[tuple[int, str], Everyone] = {}      # by width and type of numbers
         self._host = None if comm is None else Host(comm, placement)
         self._routes: OrderedDict[bytes, _Route] = OrderedDict()                        # by the matrix's digest
+        self._entries = 0                                                               # of their matrices
         self._known: deque[tuple[csr_array, bytes]] = deque(maxlen=CACHE)               # matrices met, oldest first
         self._now: int | None = None                 # the iteration of the last exchange, its number in it, its route
-        self._round = 0
+        self._round = self._turn = 0                 # and how many iterations there were until then
         self._last: csr_array | None = None
         self._here: _Route | None = None
         self._pending: Channel | UnderWay | None = None
@@ -197,15 +210,14 @@ class Network:
 
     def _route(self, t: int) -> _Route:
         if t != self._now:                           # an iteration may have several rounds
-            self._now, self._round, matrix = t, 0, self._matrix(t)
+            self._now, self._round, self._turn, matrix = t, 0, self._turn + 1, self._matrix(t)
             if matrix is not self._last:             # and the next one the same graph
                 key = self._key(matrix)
                 self._routes.move_to_end(key)
                 self._last, self._here = matrix, self._routes[key]
         route = self._here
         assert route is not None, "of this graph"
-        if route.uses < 2:
-            route.uses += 1
+        route.count(self._turn)
         return route
 
     def _summing(self, route: _Route) -> _Route:
@@ -213,8 +225,7 @@ class Network:
         if route.sums is None:
             assert self._last is not None, "the matrix of this route"
             route.sums = _Route(make_plan(neighbours(self._last), self._placement), self._comm, self._host)
-        if route.sums.uses < 2:
-            route.sums.uses += 1
+        route.sums.count(self._turn)
         return route.sums
 
     def _key(self, matrix: csr_array) -> bytes:
@@ -230,9 +241,11 @@ class Network:
         key = digest(matrix)
         if key not in self._routes:
             self._routes[key] = _Route(make_plan(matrix, self._placement), self._comm, self._host)
-        if len(self._routes) > CACHE:
+            self._entries += matrix.nnz
+        while len(self._routes) > CACHE or (self._entries > ENTRIES and len(self._routes) > FEWEST):
             oldest, route = self._routes.popitem(last=False)
             route.close()
+            self._entries -= int(route.plan.degrees.sum()) + self._placement.agents
             self._known = deque(((known, kept) for known, kept in self._known if kept != oldest), maxlen=CACHE)
         self._known.append((matrix, key))
         return key

@@ -52,6 +52,9 @@ class BatchedEnvironment(Protocol):
         neighbours: the graph of the problem, which `topology = "environment"` talks over: an undirected networkx graph
             on the agents or their names, a dictionary from each to its neighbours, or a function of t that gives one;
             None, or left out: there is none.
+        positions: a method that says where all agents are, whether they take part or not: (N, E, d) coordinates,
+            doubles, the caller's to keep.  May be left out; with it agents can talk to those within a radius,
+            `topology = { name = "environment", radius = ... }`.
         nbytes: what the games take of memory, where they tell; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
     """
@@ -185,6 +188,12 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
                 enumerate(zip(environment.observe(range(agents)), environment.observations, strict=True))}
         if environment.state_shape:
             seen["state"] = environment.state(), environment.state_shape
+        if hasattr(environment, "positions"):
+            positions = environment.positions()
+            if np.ndim(positions) != 3 or np.shape(positions)[:2] != (agents, games):
+                refuse("`positions` answers with the wrong shape", np.shape(positions),
+                       f"({agents}, {games}, d): d coordinates of every agent in every game")
+            seen["positions"] = positions.swapaxes(0, 1), (agents, positions.shape[2])
         for name, (answer, shape) in seen.items():
             add(name + when, answer, (games, *shape), "f")
             before, kept = given.get(name, (answer, answers[name][0]))

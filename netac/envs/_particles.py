@@ -168,6 +168,10 @@ class Particles:
             return list(seen)
         return [each[:, :size].copy() for each, size in zip(seen, self._sizes[agents.start:agents.stop], strict=True)]
 
+    def positions(self) -> np.ndarray:
+        """Where the agents are on the plane: (N, E, 2)."""
+        return self._positions[:self.agents].swapaxes(1, 2).copy()
+
     def state(self) -> np.ndarray:
         """All agents' observations, one after the other: (E, sum of their sizes)."""
         seen = self._seen[:self.agents].reshape(-1, self.games)

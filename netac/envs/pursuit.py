@@ -174,6 +174,10 @@ class Pursuit:
         corners = self._pursuers[agents.start:agents.stop] + (self._first - self._corner)
         return list(self._views[corners].reshape(len(agents), self.games, *self.observations[0]))
 
+    def positions(self) -> np.ndarray:
+        """On which cells pursuers stand, column and row from 0: (N, E, 2)."""
+        return self._map.positions(self._pursuers).astype(float)
+
     def state(self) -> np.ndarray:
         """The whole map, by y, x and channel: (E, y_size, x_size, 3)."""
         return self._grid[:, *self._map.inner].copy()

@@ -22,6 +22,7 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.exact import FiniteMDP
 from netac.experiment import budget, fingerprint
 from netac.experiment.environment_graph import neighbours_of, spatially_discounted
+from netac.experiment.following import Following
 from netac.experiment.make_env import Environment, GamesSource, make_environment
 from netac.experiment.schema import LINEAR, NETWORKS, Experiment
 from netac.sampling.protocol import Sampler
@@ -249,6 +250,7 @@ class Parts:
 
     Attributes:
         rows: what each agent keeps for itself besides its parameters, (n, D) each: optimizer, running statistics.
+        following: where agents are, where the graph follows them about.
     """
 
     setting: Setting
@@ -258,6 +260,12 @@ class Parts:
     network: Network | TrainerLinks
     ledger: Ledger
     comm: MPI.Intracomm | None
+    following: Following | None = None
+
+    def begin(self, t: int) -> None:
+        """Iteration t begins: what depends on how the games stand now is fixed before they go on."""
+        if self.following is not None:
+            self.following.begin(t)
 
     def settle(self) -> None:
         """Before parameters and counts are read: complete what is under way, and tell all what each process counted."""
@@ -266,7 +274,8 @@ class Parts:
 
     def state(self) -> dict[str, np.ndarray]:
         """All that a checkpoint keeps besides agents' rows, whole on process 0."""
-        return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state()
+        following = {} if self.following is None else self.following.state()
+        return self.sampler.state() | self.network.state() | self.ledger.state() | self.agents.state() | following
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
         """Take up what `state` gave and the agents' rows.
@@ -281,6 +290,8 @@ class Parts:
             rows[:] = kept[f"rows_{name}"][local.start:local.stop]
         self.sampler.restore(kept)
         self.ledger.restore(kept)
+        if self.following is not None:
+            self.following.restore(kept)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
@@ -304,9 +315,14 @@ def assemble(setting: Setting, comm: MPI.Intracomm | None = None, play: bool = F
     sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)
     if model.has_trainer:
         return Parts(setting, placement, agents, sampler, TrainerLinks(placement, ledger, comm), ledger, comm)
-    matrix: Callable = setting.topology.matrix
-    if comm is not None and setting.topology.foreign:
-        matrix = agreed(setting.topology, placement, comm)
     conditions = [] if play else experiment.network.make(setting.topology, experiment.iterations)
+    graphs, following = setting.topology, None
+    if graphs.radius is not None and not play:
+        games: Any = sampler.environment
+        following = Following(games, graphs.radius, placement.rank == 0)
+        graphs = graphs.following(following.graph, following.first)
+    matrix: Callable = graphs.matrix
+    if comm is not None and (graphs.foreign or following is not None):
+        matrix = agreed(graphs, placement, comm)
     network = Network(matrix, placement, ledger, comm, conditions, experiment.seed)
-    return Parts(setting, placement, agents, sampler, network, ledger, comm)
+    return Parts(setting, placement, agents, sampler, network, ledger, comm, following)

@@ -14,10 +14,12 @@ from scipy.sparse import csr_array
 from netac import topology
 from netac.envs._sight import Scope, places
 from netac.envs._spatial import DiscountedTable, reward_weights
+from netac.experiment.following import Rehearsal
 from netac.experiment.make_env import Environment, GamesSource, as_games, make_environment
 from netac.experiment.schema import Experiment, UserEnvironment
-from netac.topology.edges import Graph, links
+from netac.topology.edges import Graph, links, of_pairs
 from netac.topology.parts import Neighbours
+from netac.utils.distances import near
 from netac.utils.errors import InputError, raised
 
 MOST_WEIGHTED = 2_000           # agents whose rewards are weighted: N^2 numbers
@@ -25,17 +27,22 @@ VALID = ("an undirected networkx graph on the agents 0, ..., N - 1 or on their n
          "neighbours, or a function that gives one for every t")
 
 
-def neighbours_of(environment: Environment, experiment: Experiment, folder: Path | None = None) -> Neighbours | None:
+def neighbours_of(environment: Environment, experiment: Experiment, folder: Path | None = None,
+                  radius: float | None = None) -> Neighbours | None:
     """The environment's graph: of the file that `env.neighbours` names, or its attribute `neighbours`; else None.
 
     Args:
         environment: that of `experiment`.
         folder: where relative paths start.
+        radius: how near agents must be to hear each other: the graphs are then those of a rehearsal.
 
     Raises:
-        InputError: the file cannot be used, or the attribute is no graph of these agents.
+        InputError: the file cannot be used, or the attribute is no graph of these agents, or nobody knows where agents
+            are.
     """
     env, agents = experiment.env, experiment.agents
+    if radius is not None:
+        return _of_those_near(environment, experiment, radius)
     if isinstance(env, UserEnvironment) and env.neighbours is not None:
         of_file = topology.load({"path": env.neighbours}, agents, folder=folder, key="env.neighbours")
         return Neighbours(of_file.as_given, of_file.period)
@@ -50,9 +57,24 @@ def neighbours_of(environment: Environment, experiment: Experiment, folder: Path
     return Neighbours(lambda t: graph, 1)
 
 
-def graph_of(experiment: Experiment, folder: Path | None = None) -> Neighbours | None:
+def graph_of(experiment: Experiment, folder: Path | None = None, radius: float | None = None) -> Neighbours | None:
     """The same for an experiment whose environment is not there yet; it is made, and looked at."""
-    return neighbours_of(make_environment(experiment.env, experiment.agents, 1), experiment, folder)
+    return neighbours_of(make_environment(experiment.env, experiment.agents, 1), experiment, folder, radius)
+
+
+def _of_those_near(environment: Environment, experiment: Experiment, radius: float) -> Neighbours:
+    """The graphs of a rehearsal.
+
+    Raises:
+        InputError: nobody knows where agents are, or process 0 alone, which steps the games.
+    """
+    if not isinstance(environment, GamesSource) or not environment.replicated or not hasattr(
+            environment.probe, "positions"):
+        raise InputError("the environment does not tell every process where agents are", key="radius", found=radius,
+                         valid='env = "spread", "tag", "pursuit" or games of one\'s own with a method `positions` '
+                               "(netac.envs.BatchedEnvironment); or another topology")
+    rehearsal = Rehearsal(environment.several, experiment.seed)
+    return Neighbours(lambda t: of_pairs(near(rehearsal.positions(t), radius)[0]), None)
 
 
 def spatially_discounted(environment: Environment, experiment: Experiment) -> Environment:

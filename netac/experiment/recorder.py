@@ -90,8 +90,9 @@ class Recorder:
             self._description |= {fingerprint.ENTRY: checkpoints.as_entry(setting.marks)}
         self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
-        self._metrics = TableWriter(
-            METRICS, COLUMNS + parts.network.columns + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games, folder)
+        of_network = parts.network.columns + (() if parts.following is None else parts.following.columns)
+        self._metrics = TableWriter(METRICS, COLUMNS + of_network + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games,
+                                    folder)
         self._evaluation: PeriodicEvaluation | None = None
         self._evaluations: TableWriter | None = None
         self._writers = list(self._needed())
@@ -151,7 +152,8 @@ class Recorder:
         flat, averages, told = self._parameters(), self._averages.take_row(), self.parts.network.told()
         if flat is None or told is None:
             return
-        row = self.metrics(iteration, flat, {**averages, **conditions(self.parts.network.columns, told)})
+        graphs = {} if self.parts.following is None else self.parts.following.take_row()
+        row = self.metrics(iteration, flat, {**averages, **graphs, **conditions(self.parts.network.columns, told)})
         self.shown = "" if row["reward"] is None else f"reward {row['reward']:.4g}"
         self._write(METRICS, row)
         if diagnostics.reported(self.parts):

@@ -140,13 +140,17 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
             raise InputError("the topology does not hold: " + "; ".join(certificate.problems), key="topology",
                              valid=certificate.remedy)
         if certificate.disconnected and not experiment.allow_disconnected:
+            other = "a topology whose unions are connected" if certificate.rehearsed is None else "a larger radius"
             raise InputError(f"the topology does not hold: {certificate.disconnected}", key="topology",
-                             valid="a topology whose unions are connected, or allow_disconnected = true if it is meant")
+                             valid=f"{other}, or allow_disconnected = true if it is meant")
         if getattr(setting.model.needs, "mutual", False) and certificate.messages[1] != 2 * certificate.edges[1]:
             raise InputError(f"{experiment.algorithm.name} keeps a dual variable for every edge, and here are edges on "
                              "which only one end hears the other", key="topology",
                              found=setting.topology.spec.get("path", setting.topology.name), valid=(
                                  'an undirected topology, as "exponential", or algorithm.name = "cppo"'))
+        if certificate.note:
+            told = (*setting.topology.notes, certificate.note)
+            setting = replace(setting, topology=replace(setting.topology, notes=told))
         return _with_conditions(setting, comm.size if comm else processes)
     except InputError as error:
         raise source.located(error) from error.__cause__
@@ -194,6 +198,7 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
                 logged = (t + 1) % log_every == 0 or t + 1 == T
                 if logged:
                     watch.before()
+                parts.begin(t)
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
                 recorder.add(t)

@@ -53,6 +53,8 @@ def summarize(parts: Parts, flat: np.ndarray, averages: RunAverages, wire: np.nd
         **averages.final_episodes(), **evaluations}
     if experiment.network.conditions and not setting.model.has_trainer:
         summary |= {"network": experiment.network.table(), **conditions}
+    if parts.following is not None:
+        summary |= parts.following.summary()
     if efficient := getattr(setting.environment, "efficient", None):
         summary["efficient"] = efficient(averages.rewards.last)
     if setting.mdp is not None:

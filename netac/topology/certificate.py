@@ -31,6 +31,7 @@ if TYPE_CHECKING:          # loads scipy.sparse.linalg
     from netac.topology.large import Factors
     pass
 
+MEASURED = " (measured, not promised)"
 LARGEST_SPECTRUM = 2000
 """Agents up to which products are formed, dense; beyond, they are bounded by sparse ones."""
 LONGEST_PERIOD, MOST_LOOKS = 1000, 3_000_000
@@ -69,6 +70,8 @@ class Certificate:
         remedy: what would be valid, where weights that the graph brings with it, or those of push-sum, do not hold.
         push_sum: how fast it mixes, where agents mix by push-sum (`netac.topology.push_sum.Ratios`); None where they
             do not, or where it was not asked for.
+        rehearsed: how many of the graphs connect all agents, where they are those of a rehearsal: they follow the
+            agents about, and of connection and mixing all is measured, and nothing promised.  Else None.
     """
 
     agents: int
@@ -86,6 +89,7 @@ class Certificate:
     disconnected: str | None
     remedy: str | None
     push_sum: Ratios | None = None
+    rehearsed: int | None = None
 
     @property
     def connected(self) -> bool:
@@ -106,13 +110,27 @@ class Certificate:
         undecided = (f"not decided within {self.steps} iterations" if self.B is None and self.disconnected is None
                      else None)
         period = {None: "none known", 1: "1 (static)"}.get(self.period, str(self.period))
-        return [("agents", str(self.agents)), ("period", period), ("iterations looked at", str(self.steps)),
-                ("smallest B with connected unions", str(self.B or undecided or "none")),
+        looked_at = [("period", period), ("iterations looked at", str(self.steps))]
+        if self.rehearsed is not None:
+            looked_at = [("steps of random play looked at", str(self.steps)),
+                         ("graphs that connect all agents", f"{self.rehearsed} of {self.steps}{MEASURED}")]
+        return [("agents", str(self.agents)), *looked_at, ("smallest B with connected unions", str(
+                    self.B or undecided or "none") + MEASURED * (self.rehearsed is not None)),
                 *([] if self.push_sum else [("worst row error", f"{self.row_error:.1e}")]),
                 ("worst column error", f"{self.column_error:.1e}"),
                 ("smallest diagonal", f"{self.smallest_diagonal:.4g}"),
                 ("worst weight off the graph", f"{self.off_graph_weight:.1e}"), *self._mixing_rows(),
                 ("edges per iteration", _spread(self.edges)), ("messages per iteration", _spread(self.messages))]
+
+    @property
+    def note(self) -> str | None:
+        """What the certificate does not say, where it is of a rehearsal; else None."""
+        if self.rehearsed is None:
+            return None
+        together = f"taken {self.B} at a time, their unions did" if self.B else "their union did not"
+        return (f"who hears whom depends on where agents are (topology.radius): weights are doubly stochastic on every "
+                f"graph, and nobody can promise that the graphs connect all agents. Of {self.steps} steps of a game "
+                f"with random actions {self.rehearsed} did" + f", and, {together}" * (self.B != 1))
 
     def _mixing_rows(self) -> list[tuple[str, str]]:
         """How fast disagreement shrinks: what is guaranteed, and in the long run."""
@@ -213,7 +231,8 @@ def certify(topology: Topology, steps: int | None = None, spectrum: bool = True)
         problems=list(problems.values()), remedy=_remedy(topology, problems.keys()),
         disconnected=None if B or undecided else _disconnection(union(sequence), topology, window),
         push_sum=push_sum(partial(topology.matrix, checked=False), window, periodic, B is not None)
-        if spectrum and topology.push_sum else None)
+        if spectrum and topology.push_sum else None,
+        rehearsed=None if topology.radius is None else sum(deaf_agents(look.links, n) is None for look in looks))
 
 
 def _product(n: int) -> Product | Factors:
@@ -305,6 +324,8 @@ def _disconnection(codes: Links, topology: Topology, window: int) -> str:
     assert deaf is not None, "all are connected"
     others = np.setdiff1d(np.arange(n), deaf)
     graphs = "the graph" if topology.period == 1 else f"the union of the graphs over {window} iterations"
+    if topology.radius is not None:
+        graphs = f"the union of the graphs of {window} steps of random play, within a radius of {topology.radius:g},"
     hear = "never hears" if len(deaf) == 1 else "never hear"
     return f"{graphs} is not connected: {agents_set(deaf, labels)} {hear} from {agents_set(others, labels)}"
 

@@ -33,6 +33,27 @@ def _all_connected(codes: Links, n: int) -> bool:
     return bool(reached.all())
 
 
+def joined(parts: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The parts of an undirected network once the edges between u and v are there, too.
+
+    Args:
+        parts: (N,) the smallest agent of the part that each agent is in; of agents that nothing joins, themselves.
+        u, v: the ends of the edges.
+
+    Returns:
+        The same of the parts as they are then: all 0 where everybody is connected.
+    """
+    while True:
+        first, second = parts[u], parts[v]
+        smaller, found = np.minimum(first, second), parts.copy()
+        np.minimum.at(found, first, smaller)
+        np.minimum.at(found, second, smaller)
+        found = found[found]
+        if np.array_equal(found, parts):
+            return parts
+        parts = found
+
+
 def shortest(codes: Links, n: int) -> Links:
     """Links that connect the same agents, alone and in any union: one cycle through all agents if these connect all."""
     if n == 1 or len(codes) < n or components(codes, n)[0] > 1:

@@ -76,6 +76,12 @@ def from_edges(n: int, *ends: tuple[np.ndarray, np.ndarray], directed: bool = Fa
     return EdgeGraph(n, u, v, directed, weight)
 
 
+def of_pairs(pairs: np.ndarray) -> EdgeGraph:
+    """The undirected graph of a symmetric (N, N) bool, False on its diagonal."""
+    u, v = np.nonzero(np.triu(pairs))
+    return EdgeGraph(len(pairs), u, v)
+
+
 def as_networkx(graph: Graph) -> nx.Graph:
     """The graph as a networkx graph: itself where it is one, else a new one."""
     if not isinstance(graph, EdgeGraph):

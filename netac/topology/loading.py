@@ -31,8 +31,8 @@ LOADED = "parts"      # the parameter by which a family made of other topologies
 OWN_GRAPH = "environment"       # and that by which one gets the environment's graph
 
 
-Asked = Callable[[], Neighbours | None]
-"""Gives an environment's graph, where there is an environment that has one."""
+Asked = Callable[[float | None], Neighbours | None]
+"""Gives an environment's graph or, with a radius, that of the agents so near each other; None: it has none."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +174,10 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     within += (str(path),) if path else ()
     loaded: dict[str, Any] = {LOADED: _loaded_parts(parts, agents, within)} if family.handed else {}
     extent = _extent(family, options, [part.topology.extent for part in _listed(loaded.get(LOADED, []))])
+    radius = options.get("radius") if family.own_graph else None
     if family.own_graph:
-        loaded[OWN_GRAPH] = _given(neighbours)
-        extent = size.Extent(partial(_constant, loaded[OWN_GRAPH].at(0).number_of_edges()))
+        loaded[OWN_GRAPH] = around = _given(neighbours, radius)
+        extent = size.Extent(partial(_constant, around.at(0).number_of_edges()), radius is not None)
     extent.refuse(agents, family.name)
     source = partial(_call, family.graph, agents, {**for_graph, **loaded})
     period = _period(family, agents, {**for_graph, **loaded})
@@ -186,27 +187,41 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     if in_file is not None:
         extent = size.Extent(partial(_constant, in_file.number_of_edges()))
     rule = _rule(weights).weights
+    if radius is not None:
+        _refuse_weights(weights, agents, push_sum)
     for_rule = chosen(rule, 1, options)
     kept = {name: options[name] for name in of_rules if name in given}
     said = {name: value for name, value in for_graph.items() if value is not None}
     complete = {**place, **said, "weights": weights, **kept, **for_rule}
-    foreign = path is not None or family.own_graph or any(map(is_path, [parts] if isinstance(parts, str) else parts))
+    own_graph = family.own_graph and radius is None
+    foreign = path is not None or own_graph or any(map(is_path, [parts] if isinstance(parts, str) else parts))
     handed = [part.topology for part in _listed(loaded.get(LOADED, []))]
     labels, told = ((), ()) if in_file is None else (labels_of(in_file), notes_of(in_file))
     notes = dict.fromkeys([*told, *(note for part in handed for note in part.notes)])
     topology = Topology(family.name, agents, weights, period, complete, source, partial(rule, **for_rule), foreign,
-                        labels or _common_labels(handed), tuple(notes), extent, push_sum)
+                        labels or _common_labels(handed), tuple(notes), extent, push_sum, radius)
     topology.matrix(0, checked=False)
     return topology
 
 
-def _given(neighbours: Asked | None) -> Neighbours:
+def _given(neighbours: Asked | None, radius: float | None) -> Neighbours:
     """The environment's graph; InputError where there is none."""
-    if neighbours is None or (found := neighbours()) is None:
+    if neighbours is None or (found := neighbours(radius)) is None:
         raise InputError("the environment has no graph of its own", key="name", found="environment", valid=(
             "an environment with `neighbours` (a networkx graph on its agents), env.neighbours = a file with one, or "
             "another topology"))
     return found
+
+
+def _refuse_weights(weights: str, agents: int, push_sum: bool) -> None:
+    """Refuse a weight rule that does not hold on every graph that agents may come to have."""
+    why = {"file": "edges between agents that are near each other have no weights of their own",
+           "uniform": "it is for complete graphs and for such without edges" if agents > 2 else None,
+           "out-degree": None if push_sum else "where agents have different numbers of neighbours, only the columns of "
+                                               "W sum to 1"}.get(weights)
+    if why:
+        raise InputError(why, key="weights", found=weights, valid='"metropolis", "lazy-metropolis", "max-degree"' + (
+            "; or push-sum = true in the experiment's table [network]" if weights == "out-degree" else ""))
 
 
 def _call(graph: Callable[..., Graph], agents: int, options: dict, t: int) -> Graph:

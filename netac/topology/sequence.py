@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PERIODIC_CACHE = 64
 APERIODIC_CACHE = 8
+FEW = 100         # agents whose graphs are likely to recur without a period, and small
 UNPROVEN = ("file", "out-degree")
 """Weight rules whose weights need not be doubly stochastic."""
 
@@ -42,6 +43,9 @@ class Topology:
         notes: what the user should know of how its files were read.
         extent: how large its graphs are.
         push_sum: whether agents mix by push-sum, which asks of weights that columns sum to 1, and not rows.
+        radius: how near agents must be to hear each other, where graphs follow them about: those of a run are known as
+            its iterations begin, and `source` gives those of a rehearsal until `following` binds it to the run.
+        first: t -> an earlier iteration with the same graph, or t, where that is known though there is no period.
     """
 
     name: str
@@ -56,7 +60,13 @@ class Topology:
     notes: tuple[str, ...] = ()
     extent: Extent = field(default=Extent(), repr=False, compare=False)
     push_sum: bool = False
+    radius: float | None = None
+    first: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
     _recent: OrderedDict[int, csr_array] = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
+
+    def following(self, source: Callable[[int], Graph], first: Callable[[int], int]) -> Topology:
+        """The same with a run's graphs in the place of the rehearsal's."""
+        return replace(self, source=source, first=first)
 
     @property
     def where(self) -> str:
@@ -134,12 +144,15 @@ class Topology:
             for problem in soundness(W, at, self.labels, self.push_sum).problems.values():
                 raise RunError(f"{self.where}: {problem}")
         self._recent[at] = W
-        if len(self._recent) > (APERIODIC_CACHE if self.period is None else PERIODIC_CACHE):
+        recurring = self.period is not None or (self.first is not None and self.agents <= FEW)
+        if len(self._recent) > (PERIODIC_CACHE if recurring else APERIODIC_CACHE):
             self._recent.popitem(last=False)
         return graph, W
 
     def _phase(self, t: int) -> int:
         """The first iteration whose graph is that of t, as far as the period tells."""
+        if self.first is not None:
+            return self.first(t)
         return t if self.period is None else t % self.period
 
 

@@ -37,6 +37,7 @@ class Purpose(IntEnum):
     RELAXATION = 9
     BASELINE = 10
     NETWORK = 11
+    REHEARSAL = 12
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

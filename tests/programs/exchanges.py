@@ -32,7 +32,7 @@ def fail(*_, **__):
 
 comm = launch.communicator()
 shared_memory.IN_ORDER = shared_memory.IN_ORDER and way != "unordered"
-shared_memory.BUDGET = {"messages": 0, "one-old-mpi": 0, "old-mpi": 200_000}.get(way, shared_memory.BUDGET)
+shared_memory.BUDGET = {"messages": 0, "one-old-mpi": 0, "old-mpi": 20_000}.get(way, shared_memory.BUDGET)
 if way == "old-mpi" or (way == "one-old-mpi" and comm.rank == 1):
     import old_mpi
     comm = old_mpi.communicator()

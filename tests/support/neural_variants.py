@@ -30,6 +30,8 @@ def shared(*patterns: str, **more: Any) -> dict[str, Any]:
 
 ROOT = "arena_zoo:Colosseum"
 PURSUIT = {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3, "max_cycles": 6}
+SPREAD = {"name": "spread", "max_cycles": 5}
+NEAR, MEANT = {"name": "environment", "radius": 0.9}, {"allow_disconnected": True}
 SAMPLER = arena("arena_zoo:sampler")
 CNN = {"name": "cnn", "channels": [3]}
 
@@ -95,6 +97,11 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "matrpo-alone": (1, arena(actions="box"), "complete", "matrpo", SWEEPS, shared("*")),
     "matrpo-memory": (4, arena(late=True), "ring", "matrpo", {**SWEEPS, "chunk": 2, "conjugate_gradients": 2},
                       {"policy": {"name": "gru", "hidden": [5], "units": 4}}),
+    "near-cac": (4, SPREAD, NEAR, "cac", {}, shared("*") | MEANT),
+    "near-dac": (3, SPREAD, NEAR, "dac", {}, shared() | MEANT),
+    "near-mdac": (4, {"name": "tag", "max_cycles": 5}, NEAR, "mdac", ROUNDS, shared() | MEANT),
+    "near-cppo": (4, PURSUIT, NEAR | {"radius": 3.0}, "cppo", {**ROLLOUT, "rounds": 2, "reward_rounds": 2},
+                  {"policy": CNN | {"shared": ["conv*"]}, "critic": CNN} | MEANT),
     "root-matrpo": (4, arena(ROOT, actions="different", extra=2, late=True), "ring", "matrpo", SWEEPS,
                     STATE | shared()),
     "root-cppo": (4, arena(ROOT, actions="different", extra=2), "ring", "cppo", {**ROLLOUT, "reward": "model"},

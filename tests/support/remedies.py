@@ -80,6 +80,7 @@ GAMES = {"agents": 3, "iterations": 2, "env": arena(), "topology": "complete", "
          "algorithm": {"name": "cac"}}
 HUNT = GAMES | {"env": {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3}, "policy": {"name": "cnn"}}
 TAG = GAMES | {"env": {"name": "tag"}, "algorithm": {"name": "iac"}}
+NEAR = GAMES | {"env": "spread", "topology": {"name": "environment", "radius": 2.0}}
 MATRIX = GAMES | {"agents": 2, "env": {"name": "matrix", "game": "climbing"}}
 SEEING, ACTING = arena(extra=2), arena(actions="different")
 
@@ -287,6 +288,15 @@ TOPOLOGIES = {
                             {"allow_disconnected": True}),
     "or connected": Case(LINEAR, {"topology": "disconnected"}, "a topology whose unions are connected",
                          {"topology": "ring"}),
+    "nobody ever near": Case(NEAR, {"topology.radius": 0.001}, "a larger radius", {"topology.radius": 2.0}),
+    "or meant to be far": Case(NEAR, {"topology.radius": 0.001}, "allow_disconnected = true",
+                               {"allow_disconnected": True}),
+    "games of no places": Case(NEAR, {"env": arena()}, 'env = "spread", "tag"', {"env": "tag"}),
+    "or the same graph for ever": Case(NEAR, {"env": arena()}, "another topology", {"topology": "ring"}),
+    "weights of no graph": Case(NEAR, {"topology.weights": "file"}, '"lazy-metropolis"',
+                                {"topology.weights": "lazy-metropolis"}),
+    "columns of any graph": Case(NEAR, {"topology.weights": "out-degree"}, "push-sum = true",
+                                 {"network": {"push-sum": True}}),
     "no such topology": Case(LINEAR, {"topology": "rign"}, "ring", {"topology": "ring"}),
     "no such rule": Case(LINEAR, {"topology": {"name": "ring", "weights": "metropoli"}}, "metropolis",
                          {"topology.weights": "metropolis"}),

@@ -25,6 +25,8 @@ def fault_of_trimming(topology: Topology, f: int, liars: frozenset[int], iterati
     at, so that no honest agent ever leaves the honest agents' hull; and one of these graphs must be such that they
     would agree if it stayed (`netac.topology.resilience`), so that it brings them nearer whenever it comes again.
     """
+    if topology.radius is not None:
+        return "which graphs there will be depends on where agents are, and nobody knows beforehand"
     lying = np.zeros(topology.agents)
     lying[sorted(liars)] = 1.0
     able, fewest = [], 0
@@ -49,7 +51,9 @@ def fault_of_trimming(topology: Topology, f: int, liars: frozenset[int], iterati
 
 
 def most_heard(topology: Topology, iterations: int) -> int:
-    """How many others an agent hears at most, in the graphs that are looked at."""
+    """How many others an agent hears at most, in the graphs that are looked at; all, where these follow the agents."""
+    if topology.radius is not None:
+        return topology.agents - 1
     return max(int(np.diff(hears.indptr).max()) for _, hears in _graphs(topology, iterations))
 
 
