@@ -220,9 +220,9 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
                    "action, and a note says so.")
 @click.option("--trust", is_flag=True,
               help="Run the code that the folder names, although this machine has not run it before.")
-@click.option("--set", "sets", multiple=True, metavar="env.KEY=VALUE",
-              help="An option of the environment that shall be otherwise than in training, e.g. --set "
-                   "env.training=false for a platoon; may be given several times.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
+              help="Play in other games than those of training: an option of the environment, e.g. "
+                   "--set env.training=false of a platoon, or the seed. May be given several times.")
 def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, which: str, render: Path | None,
                      trust: bool, sets: tuple[str, ...]) -> None:
     """Play the trained agents of RUN_DIR without learning; writes RUN_DIR/evaluation.json.
@@ -234,15 +234,15 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
     from netac.comm import launch
     from netac.experiment.evaluate import evaluate
     from netac.utils.files import atomic_write, refuse_link
-    comm, written = launch.communicator(), run_dir / "evaluation.json"
+    comm, written, changed = launch.communicator(), run_dir / "evaluation.json", _overrides(sets)
     launch.agree(comm, lambda: refuse_link(written))
     if render is not None:
         from netac.results import animation
         launch.agree(comm, lambda: animation.check_place(render))
     found = evaluate(run_dir, episodes, steps, frames=render is not None, greedy=greedy, progress=True, which=which,
-                     trust=trust, set=_overrides(sets))
+                     trust=trust, set=changed)
     if comm is None or comm.rank == 0:
-        summary = found.summary()
+        summary: dict = found.summary() | ({"set": changed} if changed else {})
         _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
         if found.ended is not None and steps is None and not found.ended.all():
             note(f"{(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which they were "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,16 +12,15 @@ import numpy as np
 from netac.comm import checkpoints, launch
 from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.envs import BatchedEnvironment, TabularEnvironment
-from netac.experiment import budget, config
+from netac.experiment import budget, config, elsewhere
 from netac.experiment import trust as trusting
 from netac.experiment.build import Parts, Setting, assemble, prepare
-from netac.experiment.description import Description, Interface
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, make_environment
 from netac.experiment.measures import exact_measures
 from netac.experiment.mixed_hosts import compare_hosts, permit
-from netac.results.records import EXPERIMENT, RunRecord, load_run
+from netac.results.records import RunRecord, load_run
 from netac.sampling.chains import Chain
 from netac.utils import memory
 from netac.utils.errors import InputError, RunError, raised
@@ -38,7 +37,6 @@ if TYPE_CHECKING:                # loads torch
 
 STREAMS = 2         # the first chain index of evaluation's random streams: none that training uses
 AT_ONCE = 32        # games played side by side, at most
-SAME = ("env.name", "env.factory", "env.folder", "env.path")      # which environment it is
 STEPS = 200         # of an episode in an environment whose episodes never end
 LONGEST = 10_000    # of an episode in one whose episodes should
 FRAMES = 500        # of a picture
@@ -59,7 +57,6 @@ class Evaluation:
         J: exact normalised objective of the policies where the model is known, else None.
         frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
         iteration: how many iterations the agents have learned for.
-        changed: what of the environment was otherwise than in training, {"env.key": value}.
     """
 
     rewards: np.ndarray
@@ -72,14 +69,13 @@ class Evaluation:
     J: float | None = None
     frames: tuple[np.ndarray, ...] = ()
     iteration: int = 0
-    changed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sums(self) -> np.ndarray:
         """(episodes,) plain sums of the team-mean rewards."""
         return self.rewards.sum(axis=1)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, float | int | bool]:
         """Means over episodes with standard errors.
 
         `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an
@@ -93,8 +89,7 @@ class Evaluation:
         if self.ended is not None:
             found |= {"episode_return": float(sums.mean()), "episode_return_stderr": standard_error(sums),
                       "episode_length": float(self.lengths.mean()), "ended": int(self.ended.sum())}
-        found |= {} if self.J is None else {"J": self.J}
-        return found | ({"set": dict(self.changed)} if self.changed else {})
+        return found if self.J is None else found | {"J": self.J}
 
 
 def standard_error(x: np.ndarray) -> float:
@@ -119,7 +114,8 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
         which: "last", the policies that training ended with, or "best", those that did best in an evaluation during
             training.
         trust: run whatever code the folder names; by default only what `netac.experiment.trust` knows.
-        set: options of the environment that shall be otherwise than in training, {"env.key": value}.
+        set: play in other games than those of training: overrides of the environment's options, such as
+            {"env.training": False} of a platoon, or of the seed.
 
     Raises:
         InputError: `run_dir` is not the folder of a finished run, it names code that this machine does not know, it has
@@ -131,8 +127,9 @@ def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, 
     comm = launch.communicator()
     try:
         record, gate = launch.agree(comm, lambda: _opened(run_dir, trust))
+        source = launch.agree(comm, lambda: elsewhere.changed(record, set or {}))
         with gate.asked(), watched(comm) as dog:
-            return _evaluate(record, Wanted(episodes, steps, greedy, frames), which, progress, comm, dog, set or {})
+            return _evaluate(record, source, Wanted(episodes, steps, greedy, frames), which, progress, comm, dog)
     except Stalled as error:
         raise RunError(str(error)) from error
     except Exception:
@@ -151,14 +148,10 @@ def _opened(run_dir: str | Path, trust: bool) -> tuple[RunRecord, trusting.Gate]
     return record, trusting.gate(record.folder, record.experiment, trust)
 
 
-def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
-              comm: MPI.Intracomm | None, dog: Watchdog, changed: Mapping[str, Any]) -> Evaluation:
+def _evaluate(record: RunRecord, source: config.Source, wanted: Wanted, which: str, progress: bool,
+              comm: MPI.Intracomm | None, dog: Watchdog) -> Evaluation:
     root = comm is None or comm.rank == 0
-    for key, value in changed.items():
-        if not key.startswith("env.") or key in SAME:
-            raise InputError("agents are evaluated in the environment they learned in", key=f"set {key}", found=value,
-                             valid="options of that environment, such as env.training = false of a platoon")
-    experiment = config.read(record.folder / EXPERIMENT, changed).experiment()
+    experiment = source.experiment()
     if experiment.patience is not None:
         dog.patience = experiment.patience
     with telling(progress and root):
@@ -167,8 +160,7 @@ def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
         record.folder / "checkpoints", setting.experiment.iterations, which))
-    if changed:
-        _refuse_others(setting, kept, record.folder)
+    elsewhere.refuse_misfits(setting, kept, record.folder)
     stage = Stage(setting, wanted, comm)
     local = stage.agents
     own = {name: rows[local.start:local.stop] for name, rows in kept.items() if name.startswith("rows_")}
@@ -176,23 +168,8 @@ def _evaluate(record: RunRecord, wanted: Wanted, which: str, progress: bool,
         found = stage.play(kept["parameters"][local.start:local.stop], own, bar)
     stage.close()
     exact = None if setting.mdp is None or wanted.greedy else exact_measures(setting, kept["parameters"])["J"]
-    found = replace(found, J=exact, iteration=int(kept["progress"][0]), changed=changed)
+    found = replace(found, J=exact, iteration=int(kept["progress"][0]))
     return found if comm is None else replace(comm.bcast(replace(found, frames=()), root=0), frames=found.frames)
-
-
-def _refuse_others(setting: Setting, kept: Mapping[str, np.ndarray], folder: Path) -> None:
-    """Refuse to play agents in an environment in which they would see or do something else.
-
-    Args:
-        kept: a checkpoint of theirs.
-    """
-    description = Description.read(kept, folder)
-    alike = kept["parameters"].shape[1] == setting.layout.total
-    if setting.plays_games and description is not None and description.interface is not None:
-        alike &= description.interface == Interface.of(setting.model)
-    if not alike:
-        raise InputError("the agents would see or do something else than they learned to", key="set", file=folder,
-                         valid="options that leave observations and actions as they are")
 
 
 @dataclass(frozen=True)

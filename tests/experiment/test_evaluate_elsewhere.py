@@ -32,7 +32,6 @@ def test_another_scoring_changes_rewards_and_nothing_else(runs):
                    for changed in ({"env.training": False}, None))
     np.testing.assert_array_equal(there.actions, here.actions)
     assert (there.rewards >= here.rewards).all() and (there.rewards > here.rewards).any()
-    assert there.summary()["set"] == {"env.training": False} and "set" not in here.summary()
 
 
 def test_linear_agents_and_the_exact_objective(runs):
@@ -40,6 +39,14 @@ def test_linear_agents_and_the_exact_objective(runs):
     here, there = (netac.evaluate(runs / "game", 2, set=changed) for changed in ({}, {"env.noise": False}))
     np.testing.assert_array_equal(here.rewards, there.rewards)              # evaluated without noise anyway
     assert here.J == there.J
+
+
+def test_other_games(runs):
+    """The seed of a run's experiment is that of its evaluations, too."""
+    first, again, other = (netac.evaluate(runs / "platoon", 2, set=changed).rewards
+                           for changed in ({}, {"seed": 0}, {"seed": 3}))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_the_command_says_what_was_changed(runs):
@@ -52,12 +59,12 @@ def test_the_command_says_what_was_changed(runs):
 
 
 @pytest.mark.parametrize(("run", "changed", "key", "says"), [
-    ("platoon", {"seed": 3}, "set seed", "options of that environment"),
-    ("platoon", {"env.name": "spread"}, "set env.name", "options of that environment"),
-    ("platoon", {"env.factory": "os:getcwd"}, "set env.factory", "options of that environment"),
+    ("platoon", {"iterations": 3}, "iterations", "a part of what was trained"),
+    ("platoon", {"env.name": "spread"}, "env.name", "a part of what was trained"),
+    ("platoon", {"env.factory": "os:getcwd"}, "env.factory", "a part of what was trained"),
     ("platoon", {"env.trainning": False}, "env.trainning", "did you mean 'training'"),
-    ("tag", {"env.num_obstacles": 2}, "set", "leave observations and actions as they are"),
-    ("game", {"env.features": "histogram"}, "set", "leave observations and actions as they are")])
+    ("tag", {"env.num_obstacles": 2}, "env", "see and do the same as in training"),
+    ("game", {"env.features": "histogram"}, "env", "see and do the same as in training")])
 def test_what_cannot_be_changed_is_refused(runs, run, changed, key, says):
     with pytest.raises(InputError) as told:
         netac.evaluate(runs / run, 2, set=changed)
