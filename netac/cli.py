@@ -243,7 +243,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
                      trust=trust, set=changed)
     if comm is None or comm.rank == 0:
         summary: dict = found.summary() | ({"set": changed} if changed else {})
-        _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items()])
+        _print_table(str(run_dir), [(key, _text(value)) for key, value in summary.items() if value is not None])
         if found.ended is not None and steps is None and not found.ended.all():
             note(f"{(~found.ended).sum()} episodes had not ended after {summary['steps']:,} steps, at which they were "
                  "cut; --steps allows more")

@@ -56,6 +56,7 @@ class BatchedEnvironment(Protocol):
             doubles, the caller's to keep.  May be left out; with it agents can talk to those within a radius,
             `topology = { name = "environment", radius = ... }`.
         nbytes: what the games take of memory, where they tell; may be left out.
+        measures: names of what an episode is measured by besides its return, such as a waiting time; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
     """
 
@@ -81,6 +82,10 @@ class BatchedEnvironment(Protocol):
     def step(self, actions: np.ndarray) -> Step:
         """One joint step of all games: (N, E) whole numbers where all agents' actions are discrete, else doubles
         (N, E, largest size): a discrete action as a whole number in the first entry, vectors within their bounds."""
+
+    def measured(self) -> dict[str, np.ndarray]:
+        """The `measures` of each game's episode, (E,) each: asked for after a step with which games end, before they
+        are restarted, and read of those alone.  Left out where there are none."""
 
     def restart(self, games: np.ndarray) -> None:
         """Begin the games of the mask (E,) anew."""
@@ -130,7 +135,8 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
             setattr(environment, name, value)
     environment.names = environment.names or tuple(f"agent_{agent}" for agent in range(agents))
     methods = ("begin", "observe", "step", "restart") + (("state",) if environment.state_shape else ()) + (
-        ("get_state", "set_state") if environment.resumable else ())
+        ("get_state", "set_state") if environment.resumable else ()) + (
+        ("measured",) if getattr(environment, "measures", ()) else ())
     missing = [name for name in ("agents", "games", "observations", "actions", *methods)
                if not hasattr(environment, name)]
     if missing:
@@ -144,6 +150,7 @@ def check_batched(environment: BatchedEnvironment, agents: int, games: int, sour
                    f"one entry for each of {agents} agents")
     check_gamma(environment.gamma, source)
     first, second = _played(environment, refuse), _played(environment, refuse)
+    check_measured(environment, source)
     for name, (answer, shape, kind) in first.items():
         if np.shape(answer) != shape or np.asarray(answer).dtype.kind != kind:
             refuse(f"`{name}` answers with the wrong shape or type", f"{np.shape(answer)}, {np.asarray(answer).dtype}",
@@ -168,6 +175,23 @@ def check_number(environment: BatchedEnvironment, name: str, wanted: int, source
         raise InputError(f"{source}: the environment has another number of {name}", key="env", found=found,
                          valid=f"{wanted}, as the experiment says")
     return environment
+
+
+def check_measured(environment: BatchedEnvironment, source: str) -> None:
+    """See that games that have `measures` tell all of them, a number for each game.
+
+    Raises:
+        InputError: they do not.
+    """
+    names = tuple(getattr(environment, "measures", ()))
+    if not names:
+        return
+    told = environment.measured()
+    found = {name: np.shape(values) for name, values in told.items()}
+    wanted = dict.fromkeys(names, (environment.games,))
+    if found != wanted:
+        raise InputError(f"{source}: `measured` answers with something else than its `measures`", key="env",
+                         found=found, valid=f"{wanted}, a number for each game")
 
 
 def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tuple[np.ndarray, tuple[int, ...], str]]:

@@ -14,7 +14,7 @@ from netac.envs._pettingzoo_game import Game
 from netac.envs._pettingzoo_spaces import ApiError, of_state
 from netac.utils.errors import InputError, NetacError, RunError, quietly, raised
 from netac.utils.progress import note
-from netac.utils.streams import Purpose
+from netac.utils.streams import episode_seed
 
 
 class ParallelGames:
@@ -97,10 +97,8 @@ class ParallelGames:
 
     def _reset(self, games: Iterable[int]) -> None:
         for e in games:
-            key = (Purpose.ENVIRONMENT, self._chain, e, 1 + int(self._episodes[e]))
-            seed = int(np.random.SeedSequence(self._seed, spawn_key=key).generate_state(1)[0]) >> 1
             try:
-                self._games[e].reset(seed)
+                self._games[e].reset(episode_seed(self._seed, self._chain, e, int(self._episodes[e])))
             except ApiError as error:
                 raise self._failure(e, error) from error
 
@@ -171,6 +169,25 @@ class ParallelGames:
             except ApiError as error:
                 raise self._failure(e, error) from error
         return Step(r, terminated, done)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The names that the environment gives what it measures of an episode: its attribute, nothing without one."""
+        return tuple(getattr(getattr(self._envs[0], "unwrapped", self._envs[0]), "measures", ()))
+
+    def measured(self) -> dict[str, np.ndarray]:
+        """What the environments measure, `measured()` of each one whose game has ended; NaN of the others.
+
+        Raises:
+            RunError: a number is missing, or `measured` fails.
+        """
+        found = {name: np.full(self.games, np.nan) for name in self.measures}
+        for e in np.flatnonzero(~self.active.any(axis=0)).tolist():
+            env = getattr(self._envs[e], "unwrapped", self._envs[e])
+            told = self._asked(e, "measured", partial(_numbers_of, env, tuple(found)))
+            for name, number in told.items():
+                found[name][e] = number
+        return found
 
     def _failure(self, game: int, error: ApiError) -> RunError:
         at = f"game {game}, episode {self._episodes[game]}, step {self._games[game].steps}"
@@ -249,6 +266,11 @@ class ParallelGames:
         """Close all copies; failures to close are ignored."""
         for env in self._envs:
             quietly(env.close)
+
+
+def _numbers_of(env: Any, names: tuple[str, ...]) -> dict[str, float]:
+    told = env.measured()
+    return {name: float(told[name]) for name in names}
 
 
 def _state_of(env: Any) -> dict[str, np.ndarray]:

@@ -87,6 +87,7 @@ class RunAverages:
         self.rewards = Average(iterations, window)
         self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
+        self._measured = {name: Average(iterations) for name in getattr(sampler.environment, "measures", ())}
         self.trace = 0
 
     def add(self, t: int) -> None:
@@ -95,17 +96,21 @@ class RunAverages:
         self.trace = hash((self.trace, team, samples))
         self.rewards.add(t, team, samples)
         if self._episodes is not None:
-            finished, returns, lengths = self._episodes.take()
+            finished, returns, lengths, measured = self._episodes.take()
             self._returns.add(t, returns, finished)
             self._lengths.add(t, lengths, finished)
+            for name, average in self._measured.items():
+                average.add(t, measured.get(name, 0.0), finished)
             self._finished += finished
 
     def take_row(self) -> Row:
-        """Since the last call: `reward` and, of games, `episodes`, `episode_return` and `episode_length`."""
+        """Since the last call: `reward` and, of games, `episodes`, `episode_return`, `episode_length` and what the
+        environment measures."""
         row: dict[str, Cell] = {"reward": self.rewards.take_row()}
         if self._episodes is not None:
             row |= {"episodes": self._finished, "episode_return": self._returns.take_row(),
-                    "episode_length": self._lengths.take_row()}
+                    "episode_length": self._lengths.take_row(),
+                    **{name: average.take_row() for name, average in self._measured.items()}}
         self._finished = 0
         return row
 
@@ -113,12 +118,14 @@ class RunAverages:
         """Of games, means over the last 10 % of iterations."""
         if self._episodes is None:
             return {}
-        return {"episode_return": self._returns.final, "episode_length": self._lengths.final}
+        return {"episode_return": self._returns.final, "episode_length": self._lengths.final,
+                **{name: average.final for name, average in self._measured.items()}}
 
     @property
     def _averages(self) -> dict[str, Average]:
         games = {} if self._episodes is None else {"returns": self._returns, "lengths": self._lengths}
-        return {"rewards": self.rewards, **games}
+        return {"rewards": self.rewards, **games,
+                **{f"measured_{name}": average for name, average in self._measured.items()}}
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +18,7 @@ from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, make_environment
-from netac.experiment.measures import exact_measures
+from netac.experiment.measures import exact_measures, measured_by
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import RunRecord, load_run
 from netac.sampling.chains import Chain
@@ -57,6 +57,7 @@ class Evaluation:
         J: exact normalised objective of the policies where the model is known, else None.
         frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
         iteration: how many iterations the agents have learned for.
+        measured: what the environment measures of each episode, (episodes,) each; NaN of those that were cut.
     """
 
     rewards: np.ndarray
@@ -69,26 +70,32 @@ class Evaluation:
     J: float | None = None
     frames: tuple[np.ndarray, ...] = ()
     iteration: int = 0
+    measured: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def sums(self) -> np.ndarray:
         """(episodes,) plain sums of the team-mean rewards."""
         return self.rewards.sum(axis=1)
 
-    def summary(self) -> dict[str, float | int | bool]:
+    def summary(self) -> dict[str, float | int | bool | None]:
         """Means over episodes with standard errors.
 
         `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an
-        end of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it.
+        end of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it; what the
+        environment measures is of these, None where there are none.
         """
         sums, mean = self.sums, self.sums / self.lengths
         returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
-        found = {"iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()),
-                 "greedy": self.greedy, "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
-                 "return": float(returns.mean()), "return_stderr": standard_error(returns)}
+        found: dict[str, float | int | bool | None] = {
+            "iteration": self.iteration, "episodes": len(mean), "steps": int(self.lengths.max()),
+            "greedy": self.greedy, "reward": float(mean.mean()), "reward_stderr": standard_error(mean),
+            "return": float(returns.mean()), "return_stderr": standard_error(returns)}
         if self.ended is not None:
             found |= {"episode_return": float(sums.mean()), "episode_return_stderr": standard_error(sums),
                       "episode_length": float(self.lengths.mean()), "ended": int(self.ended.sum())}
+            for name, values in self.measured.items():
+                whole = values[self.ended]
+                found |= {name: float(whole.mean()) if len(whole) else None, f"{name}_stderr": standard_error(whole)}
         return found if self.J is None else found | {"J": self.J}
 
 
@@ -278,9 +285,11 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
                         for name in ("rewards", "actions"))
     lengths, ended = (np.concatenate([getattr(each, name) for each in played])[:episodes]
                       for name in ("lengths", "ended"))
+    measured = {name: np.concatenate([each.measured[name] for each in played])[:episodes]
+                for name in played[0].measured}
     return Evaluation(rewards[:episodes], lengths, None if endless else ended,
                       actions[:episodes] if n_actions else None, n_actions,
-                      parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures))
+                      parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures), measured=measured)
 
 
 def _ground(setting: Setting) -> GamesSource:
@@ -313,13 +322,15 @@ def _draws(environment: BatchedEnvironment) -> bool:
 
 @dataclass(frozen=True)
 class _Round:
-    """One episode of each of E games, T steps: team rewards (T, E), actions (T, E, N) or (T, E, N, size), pictures."""
+    """One episode of each of E games, T steps: team rewards (T, E), actions (T, E, N) or (T, E, N, size), pictures, and
+    what the environment measures (E,) each."""
 
     rewards: np.ndarray
     lengths: np.ndarray
     ended: np.ndarray
     actions: np.ndarray
     pictures: list[np.ndarray]
+    measured: dict[str, np.ndarray]
 
 
 def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int,
@@ -332,6 +343,7 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
     rewards: list[np.ndarray] = []
     actions: list[np.ndarray] = []
     pictures: list[np.ndarray] = []
+    measured = {name: np.full(sampler.games, np.nan) for name in measured_by(environment)}
     draw = frames and _draws(environment) and parts.placement.rank == 0
     while bootstrap_mask.any() and len(rewards) < steps:
         if len(rewards).bit_count() == 1:               # twice as many would then be kept
@@ -343,9 +355,11 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
         rewards.append(outcome.team * bootstrap_mask)
         actions.append((joint.T * bootstrap_mask[:, None]) if joint.ndim == 2 else joint.swapaxes(0, 1))
         lengths += bootstrap_mask
+        for name, values in outcome.measured.items():
+            np.copyto(measured[name], values, where=bootstrap_mask & outcome.done)
         bootstrap_mask &= ~outcome.done
         bar.show(before + int((~bootstrap_mask).sum()), f"step {len(rewards)}")
-    return _Round(np.array(rewards), lengths, ~bootstrap_mask, np.array(actions), pictures)
+    return _Round(np.array(rewards), lengths, ~bootstrap_mask, np.array(actions), pictures, measured)
 
 
 def _filled(array: np.ndarray, length: int) -> np.ndarray:

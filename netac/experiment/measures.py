@@ -14,7 +14,8 @@ from netac.agents.policies import LogLinear
 from netac.comm.exchange import SECONDS
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 from netac.experiment.build import Setting
-from netac.utils.errors import RunError
+from netac.results.records import OF_SUMMARY
+from netac.utils.errors import InputError, RunError
 
 ROWS = 4096                     # agents that are looked at at a time
 LARGEST_FIXED_POINT = 2000      # unknowns of an action-value fixed point that is solved at every logged row
@@ -22,6 +23,31 @@ COLUMNS = ("iteration", "env_steps", "reward", "consensus_error", "consensus_err
            "consensus_error_lambda", "messages", "bytes_environment", "bytes_consensus", "bytes_trainer", "seconds")
 EXACT_COLUMNS = ("J", "grad_norm_sq", "critic_error")
 EPISODE_COLUMNS = ("episodes", "episode_return", "episode_length")
+TAKEN = {*COLUMNS, *EXACT_COLUMNS, *EPISODE_COLUMNS, *OF_SUMMARY, "steps", "greedy", "ended", "return", "set",
+         *(f"{name}{end}" for name in ("reward", "return", "episode_return") for end in ("_stderr", "_low", "_high")),
+         "evaluation_seconds"}                           # names that measures of an environment cannot have
+
+
+def measured_by(environment: Any) -> tuple[str, ...]:
+    """The names of what an environment measures of an episode."""
+    return tuple(getattr(environment, "measures", ()))
+
+
+def episode_columns(environment: Any) -> tuple[str, ...]:
+    """Of an environment whose episodes end."""
+    return EPISODE_COLUMNS + measured_by(environment)
+
+
+def refuse_taken_names(environment: Any) -> None:
+    """Refuse an environment whose measures are called as something else in a run's files.
+
+    Raises:
+        InputError: one of them is, or is no name.
+    """
+    for name in (names := measured_by(environment)):
+        if not isinstance(name, str) or not name.isidentifier() or name in TAKEN or names.count(name) > 1:
+            raise InputError("the environment's `measures` are columns of a run's tables, each with a name of its own",
+                             key="env", found=name, valid="names such as waiting_time, other than netac's own columns")
 
 
 def disagreement(flat: np.ndarray, layout: Layout) -> dict[str, float]:

@@ -150,7 +150,7 @@ def _measures(found: Evaluation) -> Row:
     summary, (mean, low, high) = found.summary(), mean_interval(found.sums)
     return {"episodes": summary["episodes"], "reward": summary["reward"], "episode_return": mean,
             "episode_return_stderr": standard_error(found.sums), "episode_return_low": low, "episode_return_high": high,
-            "episode_length": float(found.lengths.mean())}
+            "episode_length": float(found.lengths.mean()), **{name: summary[name] for name in found.measured}}
 
 
 @contextmanager

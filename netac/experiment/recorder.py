@@ -26,7 +26,15 @@ from netac.experiment import diagnostics, fingerprint
 from netac.experiment.averages import RunAverages
 from netac.experiment.build import Parts
 from netac.experiment.description import Interface, by_name, columns_of, describe
-from netac.experiment.measures import COLUMNS, EPISODE_COLUMNS, EXACT_COLUMNS, conditions, disagreement, exact_measures
+from netac.experiment.measures import (
+    COLUMNS,
+    EXACT_COLUMNS,
+    conditions,
+    disagreement,
+    episode_columns,
+    exact_measures,
+    measured_by,
+)
 from netac.experiment.run_result import RunResult, load_result
 from netac.experiment.summary import summarize
 from netac.experiment.writers import RowWriter, TableWriter, TensorBoardWriter
@@ -91,8 +99,8 @@ class Recorder:
         self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         of_network = parts.network.columns + (() if parts.following is None else parts.following.columns)
-        self._metrics = TableWriter(METRICS, COLUMNS + of_network + EXACT_COLUMNS * exact + EPISODE_COLUMNS * games,
-                                    folder)
+        of_episodes = episode_columns(parts.sampler.environment) if games else ()
+        self._metrics = TableWriter(METRICS, COLUMNS + of_network + EXACT_COLUMNS * exact + of_episodes, folder)
         self._evaluation: PeriodicEvaluation | None = None
         self._evaluations: TableWriter | None = None
         self._writers = list(self._needed())
@@ -109,7 +117,8 @@ class Recorder:
         if parts.setting.experiment.evaluate_every:
             from netac.experiment.periodic_evaluation import COLUMNS as OF_EVALUATIONS
             from netac.experiment.periodic_evaluation import BestPolicies, PeriodicEvaluation
-            self._evaluations = TableWriter(EVALUATIONS, OF_EVALUATIONS, folder, remember=True)
+            columns = OF_EVALUATIONS + measured_by(parts.sampler.environment)
+            self._evaluations = TableWriter(EVALUATIONS, columns, folder, remember=True)
             self._evaluation = evaluation = PeriodicEvaluation(parts)
             yield self._evaluations
             yield BestPolicies(self._evaluations, lambda: evaluation.policies, self._description,

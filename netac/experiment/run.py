@@ -17,7 +17,7 @@ from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.experiment import budget, config, fingerprint
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.description import columns_of
-from netac.experiment.measures import refuse_bad_numbers
+from netac.experiment.measures import refuse_bad_numbers, refuse_taken_names
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
 from netac.experiment.policy_watch import PolicyWatch
 from netac.experiment.recorder import Recorder
@@ -130,6 +130,8 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
             tensorboard.require()
         Placement(experiment.agents, comm.size if comm else processes)
         setting = prepare(experiment, source.folder, comm.size if comm else processes)
+        if setting.plays_games:
+            refuse_taken_names(getattr(setting.environment, "probe", None))
         if experiment.evaluate_every:
             from netac.experiment.evaluate import refuse_long
             from netac.experiment.periodic_evaluation import wanted

@@ -22,7 +22,7 @@ CHECKPOINTS, TENSORBOARD = "checkpoints", "tensorboard"      # folders
 
 LARGEST = 2**63 - 1
 _TEXT, _WHOLE, _NUMBER = ((str,), "a text"), ((int,), "a whole number"), ((int, float), "a number")
-_SUMMARY: dict[str, tuple[tuple[type, ...], str]] = {     # what summary.json says, where it says it
+OF_SUMMARY: dict[str, tuple[tuple[type, ...], str]] = {     # what summary.json says, where it says it
     **dict.fromkeys(("algorithm", "env", "parameters_sha256"), _TEXT),
     **dict.fromkeys(("agents", "processes", "seed", "iterations", "runs_at_a_time"), _WHOLE),
     **dict.fromkeys(("env_steps", "final_reward", "consensus_error", "messages_per_agent", "bytes_per_agent",
@@ -124,7 +124,7 @@ def load_summary(folder: str | Path) -> dict:
     summary = load_json(file)
     if not isinstance(summary, dict):
         raise InputError("is not a JSON object", file=file, found=summary)
-    for key, (kinds, valid) in _SUMMARY.items():
+    for key, (kinds, valid) in OF_SUMMARY.items():
         if key not in summary or (summary[key] is None and (float in kinds or bool in kinds)):
             continue
         value = summary[key]

@@ -156,7 +156,7 @@ class GameSampler:
         if running:
             self.tally.team += float(np.add.reduce(outcome.team))
             self.tally.samples += self.games
-            self.episodes.add(outcome.team, outcome.done)
+            self.episodes.add(outcome.team, outcome.done, outcome.measured)
             if self._staggered:
                 self.episodes.forget(again & ~outcome.done)
         return Advance(view, own, pi, joint, active, r, outcome, after, again)

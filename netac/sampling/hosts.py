@@ -7,6 +7,7 @@ step, another one after games have begun anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ class Outcome:
         team: (E,) team-mean rewards (zeros on processes that do not get them).
         everyone: the step of all agents; None on processes that do not step the games.
         view: what is shown in s', also of games that ended.
+        measured: what the environment measures of games that ended, (E,) each, read of those; nothing if none did, and
+            on processes that do not step the games.
     """
 
     r: np.ndarray
@@ -59,6 +62,7 @@ class Outcome:
     team: np.ndarray
     view: View
     everyone: Step | None = None
+    measured: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Replicated:
@@ -76,7 +80,8 @@ class Replicated:
         """One joint step: actions as `BatchedEnvironment.step` takes them."""
         step, valued = _moved(self._environment, actions)
         own = slice(self._agents.start, self._agents.stop)
-        return Outcome(step.r[own], step.terminated[own], step.done, valued, step.team_mean(), self._view(), step)
+        return Outcome(step.r[own], step.terminated[own], step.done, valued, step.team_mean(), self._view(), step,
+                       measured(self._environment, step))
 
     def restart(self, games: np.ndarray) -> View:
         """Restart the games of the mask (E,)."""
@@ -175,6 +180,7 @@ class AtRoot:
             self._ledger.wire(len(sizes), 8 * sum(sizes))
             if step is not None:
                 outcome.team, outcome.everyone = step.team_mean(), step
+                outcome.measured = measured(self._environment, step)
         if self._trainer_sees:
             outcome.view.state = global_state(self._environment)
         return outcome
@@ -220,6 +226,11 @@ def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, 
     step = environment.step(actions)
     pulse.beats += 1
     return step, environment.active | (before & ~step.terminated)
+
+
+def measured(environment: BatchedEnvironment, step: Step) -> Mapping[str, np.ndarray]:
+    """What the environment measures of the games that ended with `step`; nothing if none did."""
+    return environment.measured() if getattr(environment, "measures", ()) and step.done.any() else {}
 
 
 def _saved(environment: BatchedEnvironment) -> dict[str, np.ndarray]:

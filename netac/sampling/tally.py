@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,16 +31,21 @@ class Tally:
 
 @dataclass
 class Episodes:
-    """Episodes of the running chain: those under way, and sums over those finished since `take`."""
+    """Episodes of the running chain: those under way, and sums over those finished since `take`.
+
+    Attributes:
+        measured: sums of what the environment measures of an episode, by name.
+    """
 
     returns: np.ndarray
     lengths: np.ndarray
     finished: int = 0
     total_return: float = 0.0
     total_length: int = 0
+    measured: dict[str, float] = field(default_factory=dict)
 
-    def add(self, team: np.ndarray, done: np.ndarray) -> None:
-        """One step: team-mean rewards (E,), and which games ended with it, (E,)."""
+    def add(self, team: np.ndarray, done: np.ndarray, measured: Mapping[str, np.ndarray]) -> None:
+        """One step: team-mean rewards (E,), which games ended, (E,), and what is measured of these, (E,) each."""
         self.returns += team
         self.lengths += 1
         if done.any():
@@ -47,13 +53,15 @@ class Episodes:
             self.total_return += float(self.returns[done].sum())
             self.total_length += int(self.lengths[done].sum())
             self.returns[done], self.lengths[done] = 0.0, 0
+            for name, values in measured.items():
+                self.measured[name] = self.measured.get(name, 0.0) + float(values[done].sum())
 
     def forget(self, games: np.ndarray) -> None:
         """Discard the episodes under way in the games of the mask (E,)."""
         self.returns[games], self.lengths[games] = 0.0, 0
 
-    def take(self) -> tuple[int, float, int]:
-        """How many episodes finished since the last call, the sum of their returns and of their lengths."""
-        taken = self.finished, self.total_return, self.total_length
-        self.finished, self.total_return, self.total_length = 0, 0.0, 0
+    def take(self) -> tuple[int, float, int, dict[str, float]]:
+        """How many episodes finished since the last call, the sums of their returns, lengths and measures."""
+        taken = self.finished, self.total_return, self.total_length, self.measured
+        self.finished, self.total_return, self.total_length, self.measured = 0, 0.0, 0, {}
         return taken

@@ -45,6 +45,12 @@ def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(int(purpose), *key))))
 
 
+def episode_seed(seed: int, chain: int, game: int, episode: int) -> int:
+    """A seed of 31 bits for what plays episode 0, 1, ... of a game of a chain with random numbers of its own."""
+    key = (int(Purpose.ENVIRONMENT), chain, game, 1 + episode)
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0]) >> 1
+
+
 def pair_uniforms(seed: int, purpose: Purpose, key: tuple[int, ...], first: np.ndarray,
                   second: np.ndarray) -> np.ndarray:
     """A uniform in [0, 1) for each pair of whole numbers (first, second), (K,), by (seed, purpose, key, pair) alone.

@@ -126,6 +126,20 @@ class Saved(Arena):
         self._t[:], self._episodes[:], (self._steps,) = np.split(state["counts"], [self.games, 2 * self.games])
 
 
+class Measured(Saved):
+    """Games that are measured: how long each lasted, and where it ended."""
+
+    measures = ("duration", "distance")
+
+    def measured(self) -> dict[str, np.ndarray]:
+        return {"duration": self._t.astype(float), "distance": np.abs(self._x).sum(axis=1)}
+
+
+def measured(agents: int, games: int, **options) -> Measured:
+    """Games with measures, with options of `Arena`."""
+    return Measured(agents, games, **options)
+
+
 def make(agents: int, games: int, **options) -> Saved:
     """The games, with options of `Arena`."""
     return Saved(agents, games, **options)

@@ -53,7 +53,7 @@ def assert_same(one, other):
         mine, theirs = getattr(one, field.name), getattr(other, field.name)
         if field.name == "view":
             assert_same(mine, theirs)
-        elif field.name != "team":
+        elif field.name not in ("team", "measured"):
             assert (mine is None) == (theirs is None)
             mine, theirs = (each if isinstance(each, list) else [each] for each in (mine, theirs))
             for left, right in zip(mine, theirs, strict=True):
@@ -215,23 +215,28 @@ def test_batches_are_joined_and_cut(data, n, steps, E, following, seed):
 def test_episodes_are_counted_when_they_end(steps, asked):
     episodes = Episodes(np.zeros(3), np.zeros(3, dtype=np.int64))
     under_way, finished, taken = [[], [], []], [], []
+
+    def check(told, finished):
+        assert told == (len(finished), sum(sum(rewards) for rewards in finished), sum(map(len, finished)),
+                        {"reward": sum(rewards[-1] for rewards in finished)} if finished else {})
+
     for t, step in enumerate(steps):
         reward, done, cut = (np.array(part) for part in (
             [float(x) for x, _ in step], [how == "over" for _, how in step], [how == "cut" for _, how in step]))
-        episodes.add(reward, done)
+        episodes.add(reward, done, {"reward": reward} if done.any() else {})
         episodes.forget(cut)
         for e in range(3):
             under_way[e].append(reward[e])
             if done[e]:
-                finished.append((len(under_way[e]), sum(under_way[e])))
+                finished.append(under_way[e])
             if done[e] or cut[e]:
                 under_way[e] = []
         if t in asked:
             taken.append(episodes.take())
-            assert taken[-1] == (len(finished), sum(r for _, r in finished), sum(length for length, _ in finished))
+            check(taken[-1], finished)
             finished = []
-    assert episodes.take() == (len(finished), sum(r for _, r in finished), sum(length for length, _ in finished))
-    assert episodes.take() == (0, 0.0, 0)
+    check(episodes.take(), finished)
+    assert episodes.take() == (0, 0.0, 0, {})
     assert episodes.lengths.tolist() == [len(rewards) for rewards in under_way]
     assert episodes.returns.tolist() == [sum(rewards) for rewards in under_way]
 
