@@ -65,7 +65,7 @@ $(env)/.installed-run: $(requirements) | $(bin)/python
 	@touch $@
 
 $(env)/.installed-all: $(requirements) | $(bin)/python
-	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,tensorboard]"
+	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,traffic,tensorboard]"
 	$(compiled)
 	@touch $(env)/.installed-run $@
 

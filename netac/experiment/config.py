@@ -27,6 +27,8 @@ from netac.utils.plugins import BuiltIn, Factory
 CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
            **dict.fromkeys(("env", *PARTS), ("name", "factory"))}
 
+FILES = {"path": ".npz", "features": ".npz", "net": "", "routes": ""}     # options of environments -> files' endings
+
 
 @dataclass(frozen=True)
 class Source:
@@ -112,8 +114,8 @@ class Source:
         if "name" not in table:
             raise InputError("the key is missing", key="env.name", valid=", ".join(plugins.module_names(ENVIRONMENTS)))
         found = plugins.built_in(ENVIRONMENTS, table, "environment", "env", ["name"])
-        files = {key: str(self.find(name, f"env.{key}")) for key in ("path", "features")
-                 if isinstance(name := getattr(found.settings, key, None), str) and name.endswith(".npz")}
+        files = {key: str(self.find(name, f"env.{key}")) for key, ending in FILES.items()
+                 if isinstance(name := getattr(found.settings, key, None), str) and name.endswith(ending)}
         return replace(found, settings=found.settings.model_copy(update=files))
 
     def _part(self, table: dict[str, Any], key: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ ENTRY = "fingerprint"          # of a checkpoint
 VERSIONS, TORCH = ("netac", "numpy", "scipy"), "torch"
 
 FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand; and [network]'s
-DATA = ("path", "features", "neighbours")                    # keys of theirs that may name a file
+DATA = ("path", "features", "neighbours", "net", "routes")   # keys of theirs that may name a file
 GIVEN = "kwargs"             # files that are only handed to a user's function, which may write them
 PYTHON = ".py"
 
