@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,9 @@ Place = tuple[str, int]
 CHECKING = ("agents", "algorithms", "comm/conditions", "envs", "exact/mdp.py", "experiment", "topology",
             "utils/options.py", "utils/plugins.py")
 ELSEWHERE = {           # what is not said when an experiment is checked
-    "experiment/compare.py", "experiment/evaluate.py", "experiment/load.py", "experiment/mixed_hosts.py",
-    "experiment/run_folder.py", "experiment/run_result.py", "experiment/fingerprint.py", "experiment/trust.py"}
+    "experiment/compare.py", "experiment/elsewhere.py", "experiment/evaluate.py", "experiment/load.py",
+    "experiment/mixed_hosts.py", "experiment/run_folder.py",
+    "experiment/run_result.py", "experiment/fingerprint.py", "experiment/trust.py"}
 CODE, PACKAGE, CALLER = "other code of the user's", "a package", "other arguments in Python, or another --set"
 ASKS_FOR = {            # by file and function: what the remedy is, where it is no change of the experiment
     "agents/parameters.py _refuse_unless": CODE, "agents/networks/_factory.py refuse": CODE,
@@ -44,7 +46,12 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "comm/conditions/_events.py __init__": CALLER, "comm/conditions/_wiring.py of": CALLER,
     "comm/conditions/_scaled.py __post_init__": CALLER, "comm/conditions/_sparse.py __post_init__": CALLER,
     "comm/conditions/_time.py at": CALLER, "comm/conditions/_time.py __post_init__": CALLER,
-    "topology/resilience.py bears": CALLER}
+    "topology/resilience.py bears": CALLER,
+    "envs/_batched.py check_measured": CODE, "experiment/measures.py refuse_taken_names": CODE,
+    "envs/traffic.py _files": PACKAGE}
+if find_spec("libsumo") is None:         # without which nothing of a network is looked at
+    ASKS_FOR |= dict.fromkeys(("envs/traffic.py make", "envs/traffic.py _try", "envs/_traffic_roads.py read_roads",
+                               "envs/_traffic_roads.py _read"), PACKAGE)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +71,20 @@ def write_files(folder: Path) -> None:
         np.savez(folder / f"{name}.npz", **arrays)
     for name, text in GRAPH_FILES.items():
         (folder / name).write_text(text)
+    for file in (TOWN / "town.net.xml", TOWN / "town.rou.xml"):
+        shutil.copy(file, folder)
+    for name, text in ROADS.items():
+        (folder / f"{name}.net.xml").write_text(text)
     network_remedies.write_files(folder)
     (folder / "ring.txt").write_text("0 1\n")
     (folder / "ring.py").write_text("import networkx as nx\n\n\ndef graph(t, n):\n    return nx.cycle_graph(n)\n")
 
 
+TOWN = Path(__file__).parents[1] / "data" / "town"
+GREEN, RED = '<phase duration="9" state="G"/>', '<phase duration="9" state="r"/>'
+ROADS = {"empty": "<net></net>", "red": f'<net><tlLogic id="t">{RED}</tlLogic></net>',
+         "uneven": f'<net><tlLogic id="t">{GREEN}<phase duration="9" state="rr"/></tlLogic></net>',
+         "routes": "<routes></routes>", "cut": "<net>"}
 LINEAR = {"agents": 4, "iterations": 2, "env": "coordination", "topology": "complete", "algorithm": {"name": "cac"}}
 MDP = LINEAR | {"agents": 2, "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2}}
 GAMES = {"agents": 3, "iterations": 2, "env": arena(), "topology": "complete", "policy": {"name": "mlp", "hidden": [4]},
@@ -81,6 +92,8 @@ GAMES = {"agents": 3, "iterations": 2, "env": arena(), "topology": "complete", "
 HUNT = GAMES | {"env": {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3}, "policy": {"name": "cnn"}}
 TAG = GAMES | {"env": {"name": "tag"}, "algorithm": {"name": "iac"}}
 NEAR = GAMES | {"env": "spread", "topology": {"name": "environment", "radius": 2.0}}
+TRAFFIC = GAMES | {"env": {"name": "traffic", "net": f"{HERE}/town.net.xml", "routes": f"{HERE}/town.rou.xml"},
+                   "algorithm": {"name": "iac"}}
 MATRIX = GAMES | {"agents": 2, "env": {"name": "matrix", "game": "climbing"}}
 SEEING, ACTING = arena(extra=2), arena(actions="different")
 
@@ -348,7 +361,22 @@ TOPOLOGIES = {
                              'weights = "file"', {"topology.weights": "file"}),
 }
 
+def roads(name: str, offers: str) -> Case:
+    """A network of `ROADS`, and the town in its place."""
+    return Case(TRAFFIC, {"env.net": f"{HERE}/{name}.net.xml"}, offers, {"env.net": f"{HERE}/town.net.xml"})
+
+
+SIGNALS = {                                          # as far as SUMO is there to play them
+    "no signals": roads("empty", "a network with <tlLogic>"),
+    "a signal without green": roads("red", "green for somebody"),
+    "phases of unequal length": roads("uneven", "a letter for every link"),
+    "no network": roads("routes", "netconvert"), "half a network": roads("cut", "netconvert"),
+    "more agents than signals": Case(TRAFFIC, {"agents": 4}, "agents = 3", {"agents": 3}),
+    "routes that SUMO does not load": Case(TRAFFIC, {"env.routes": f"{HERE}/cut.net.xml"}, "a network and routes",
+                                           {"env.routes": f"{HERE}/town.rou.xml"})}
+
+
 CASES = {f"{group}: {name}": case for group, cases in {
     "tables": TABLES, "networks": NETWORKS, "trainers": TRAINERS, "environments": ENVIRONMENTS,
-    "topologies": TOPOLOGIES, "conditions": network_remedies.CASES,
+    "signals": SIGNALS if find_spec("libsumo") else {}, "topologies": TOPOLOGIES, "conditions": network_remedies.CASES,
 }.items() for name, case in cases.items()}
