@@ -92,10 +92,10 @@ class ProductDistribution:
     parts: tuple[Distribution, ...]
 
     def mask(self, allowed: np.ndarray) -> ProductDistribution:
-        """As `Categorical.mask`, (..., outputs) bool with at least one choice allowed in each part.
+        """As `Categorical.mask`, (..., outputs) bool with at least one choice allowed in each part; true of vectors.
 
         Raises:
-            TypeError: a part is a vector.
+            TypeError: something of a vector is not allowed.
         """
         return ProductDistribution(self.family, tuple(part.mask(own) for part, own in zip(
             self.parts, self.family.split(allowed, "outputs"), strict=True)))

@@ -1,6 +1,7 @@
 """Actions, as numbers, that are differentiable functions of a network's outputs; each for a group of g agents at once.
 
-Outputs and what is made of them are double arrays (g, M, outputs): M samples of each agent.
+Outputs and what is made of them are double arrays (g, M, outputs): M samples of each agent.  `allowed`, (g, M, outputs)
+bool or None, says which actions agents may take; vectors may be any within their bounds.
 """
 
 from __future__ import annotations
@@ -34,35 +35,39 @@ class RelaxedChoice:
     epsilon: float = 0.0
     temperature: float = 1.0
 
-    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None,
+            allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Actions for the games, with exploration, (g, M), and their probabilities, (g, M, A).
 
         Args:
             uniforms: (g, M, 1 or more) in [0, 1); None: the most probable actions.
         """
+        found = _masked(outputs, allowed)
         if self.epsilon:
-            outputs = np.log((1.0 - self.epsilon) * Categorical(outputs).probabilities + self.epsilon / self.n_actions)
-        found = Categorical(outputs)
+            even = self.epsilon / (self.n_actions if allowed is None else allowed.sum(axis=-1, keepdims=True))
+            found = _masked(np.log((1.0 - self.epsilon) * found.probabilities + even), allowed)
         return found.mode() if uniforms is None else found.sample(uniforms), found.probabilities
 
     def noise(self, rng: np.random.Generator, samples: int) -> np.ndarray:
         """Uniforms of one agent for `numbers` and `pull`, (samples, A)."""
         return rng.random((samples, self.n_actions))
 
-    def numbers(self, outputs: np.ndarray, noise: Sequence[np.ndarray]) -> np.ndarray:
+    def numbers(self, outputs: np.ndarray, noise: Sequence[np.ndarray],
+                allowed: np.ndarray | None = None) -> np.ndarray:
         """One-hot rows, (g, M, A).
 
         Args:
             noise: (g) uniforms (M, A).
         """
-        return one_hot(self._perturbed(outputs, noise).argmax(axis=-1), self.n_actions)
+        return one_hot(self._perturbed(outputs, noise, allowed).argmax(axis=-1), self.n_actions)
 
-    def pull(self, outputs: np.ndarray, noise: Sequence[np.ndarray], slopes: np.ndarray) -> np.ndarray:
+    def pull(self, outputs: np.ndarray, noise: Sequence[np.ndarray], slopes: np.ndarray,
+             allowed: np.ndarray | None = None) -> np.ndarray:
         """slopes' d numbers / d outputs, (g, M, A)."""
-        return through_softmax(self._perturbed(outputs, noise), slopes, self.temperature)
+        return through_softmax(self._perturbed(outputs, noise, allowed), slopes, self.temperature)
 
-    def _perturbed(self, outputs: np.ndarray, noise: Sequence[np.ndarray]) -> np.ndarray:
-        return outputs + gumbel(np.stack(noise))
+    def _perturbed(self, outputs: np.ndarray, noise: Sequence[np.ndarray], allowed: np.ndarray | None) -> np.ndarray:
+        return _masked(outputs + gumbel(np.stack(noise)), allowed).logits
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,8 @@ class BoundedVector:
     def _mean(self, outputs: np.ndarray) -> np.ndarray:
         return self.centre + self.half * np.where(self.both, np.tanh(outputs), outputs)
 
-    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, None]:
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None,
+            allowed: np.ndarray | None = None) -> tuple[np.ndarray, None]:
         """Vectors for the games, with exploration, before they are clipped, (g, M, d); they have no probabilities.
 
         Args:
@@ -113,11 +119,12 @@ class BoundedVector:
     def noise(self, rng: np.random.Generator, samples: int) -> None:
         """None: vectors need no noise."""
 
-    def numbers(self, outputs: np.ndarray, noise: Sequence[None]) -> np.ndarray:
+    def numbers(self, outputs: np.ndarray, noise: Sequence[None], allowed: np.ndarray | None = None) -> np.ndarray:
         """Vectors within their bounds, (g, M, d)."""
         return np.clip(self._mean(outputs), self.low, self.high)
 
-    def pull(self, outputs: np.ndarray, noise: Sequence[None], slopes: np.ndarray) -> np.ndarray:
+    def pull(self, outputs: np.ndarray, noise: Sequence[None], slopes: np.ndarray,
+             allowed: np.ndarray | None = None) -> np.ndarray:
         """slopes' d numbers / d outputs, (g, M, d)."""
         return slopes * self.half * np.where(self.both, 1.0 - np.tanh(outputs) ** 2, 1.0)
 
@@ -125,13 +132,20 @@ class BoundedVector:
 class Relaxation(Protocol):
     """How actions are relaxed; methods as those of `RelaxedChoice`, noise and probabilities may be None."""
 
-    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]: ...
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None,
+            allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray | None]: ...
 
     def noise(self, rng: np.random.Generator, samples: int) -> np.ndarray | None: ...
 
-    def numbers(self, outputs: np.ndarray, noise: Any) -> np.ndarray: ...
+    def numbers(self, outputs: np.ndarray, noise: Any, allowed: np.ndarray | None = None) -> np.ndarray: ...
 
-    def pull(self, outputs: np.ndarray, noise: Any, slopes: np.ndarray) -> np.ndarray: ...
+    def pull(self, outputs: np.ndarray, noise: Any, slopes: np.ndarray,
+             allowed: np.ndarray | None = None) -> np.ndarray: ...
+
+
+def _masked(logits: np.ndarray, allowed: np.ndarray | None) -> Categorical:
+    """The softmax, given that what is drawn is allowed."""
+    return Categorical(logits) if allowed is None else Categorical(logits).mask(allowed)
 
 
 def through_softmax(logits: np.ndarray, slopes: np.ndarray, temperature: float) -> np.ndarray:

@@ -27,6 +27,7 @@ class Transitions:
             state.
         own: (M,) own discrete actions or (M, d_i) own action vectors as drawn, before they are clipped to their bounds.
         pi: (M, A_i) action probabilities at the theta the samples were drawn with; None for action vectors.
+        allowed: (M, outputs_i) bool, which actions were allowed, see `Distribution.mask`; None where all were.
         joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent, or each agent's own first and
             then the others'; zeros for agents that took no part.
         r: (n, M) rewards.
@@ -55,6 +56,7 @@ class Transitions:
     alternatives: list[np.ndarray] = LEFT_OUT
     sequences: Sequences | None = None
     shares: np.ndarray | None = None
+    allowed: list[np.ndarray] | None = None
 
     @property
     def chunks(self) -> np.ndarray | None:

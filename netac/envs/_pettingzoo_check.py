@@ -35,12 +35,14 @@ class Checked:
         state: reads its global state; None where it has none.
         resumable: `get_state` and `set_state` bring back everything.
         warnings: what is not as it should be, but does no harm to a run.
+        masked: whether agents are told which actions they may take.
     """
 
     seats: Seats
     state: Reader | None
     resumable: bool
     warnings: tuple[str, ...]
+    masked: bool
 
 
 def key_of(source: str) -> str:
@@ -125,6 +127,11 @@ def empty(seats: Seats, games: int) -> list[np.ndarray]:
     return [np.zeros((games, *each.shape), dtype=np.float32) for each in seats.readers]
 
 
+def everything(seats: Seats, games: int) -> list[np.ndarray]:
+    """Where masks of `games` games are written: one (games, outputs_i) array for each agent, true so far."""
+    return [np.ones((games, each.action.outputs), dtype=bool) for each in seats.writers]
+
+
 def plain(state: Any) -> dict[str, np.ndarray]:
     """What an environment's `get_state` gave, copied into arrays.
 
@@ -180,7 +187,8 @@ def _space(env: Any, what: str, agent: Any, i: int) -> Any:
 
 def _check(env: Any, seats: Seats) -> Checked:
     warnings: dict[str, str] = {}     # the first of each kind
-    game = Game(env, seats, [row[0] for row in empty(seats, 1)], np.zeros(len(seats.ids), dtype=bool))
+    game = Game(env, seats, [row[0] for row in empty(seats, 1)], np.zeros(len(seats.ids), dtype=bool),
+                [row[0] for row in everything(seats, 1)])
     episodes = [_play(game, warnings), _play(game, warnings)]
     if not _same(*episodes):
         what = "first observations" if not _same(episodes[0][:1], episodes[1][:1]) else "games"
@@ -190,7 +198,7 @@ def _check(env: Any, seats: Seats) -> Checked:
         game.reset(SEED)
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
-    return Checked(seats, state, resumable, tuple(warnings.values()))
+    return Checked(seats, state, resumable, tuple(warnings.values()), game.masked)
 
 
 def _play(game: Game, warnings: dict[str, str]) -> list[list[np.ndarray]]:
@@ -206,7 +214,7 @@ def _steps(game: Game, steps: int, warnings: dict[str, str]) -> list[list[np.nda
     """Up to `steps` steps of the game as it stands, with the same actions each time."""
     rng, shown, n = np.random.default_rng(SEED), [], len(game.seats.ids)
     for _ in range(steps):
-        actions, r, terminated = _random_actions(game.seats, rng), np.zeros(n), np.zeros(n, dtype=bool)
+        actions, r, terminated = _random_actions(game, rng), np.zeros(n), np.zeros(n, dtype=bool)
         done = game.step(actions, r, terminated)
         _look_closer(game, warnings)
         shown.append([*_snapshot(game), r, terminated])
@@ -224,12 +232,13 @@ def _same(one: list[list[np.ndarray]], other: list[list[np.ndarray]]) -> bool:
         np.array_equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def _random_actions(seats: Seats, rng: np.random.Generator) -> np.ndarray:
-    """(N, largest size): uniform among actions and within bounds, normal where there are none."""
-    actions = np.zeros((len(seats.ids), max(each.action.size for each in seats.writers)))
-    for row, each in zip(actions, seats.writers, strict=True):
-        row[:each.action.size] = (rng.integers(each.action.n_actions) if each.action.n_actions
-                                  else _within(each.action, rng))
+def _random_actions(game: Game, rng: np.random.Generator) -> np.ndarray:
+    """(N, largest size): uniform among allowed actions and within bounds, normal where there are none."""
+    spaces, allowed = [each.action for each in game.seats.writers], game.allowed or []
+    actions = np.zeros((len(spaces), max(space.size for space in spaces)))
+    for row, space, mask in zip(actions, spaces, allowed, strict=True):
+        row[:space.size] = space.random(rng, 1, None if mask.all() else mask[None])[0] if space.n_actions else _within(
+            space, rng)
     return actions
 
 
@@ -244,8 +253,7 @@ def _within(space: ActionSpace, rng: np.random.Generator) -> np.ndarray:
 
 
 def _look_closer(game: Game, warnings: dict[str, str]) -> None:
-    """What is too slow for every step: bounds, dtypes, infos."""
-    infos = game.answer[-1]
+    """What is too slow for every step: bounds and dtypes."""
     for i, agent in enumerate(game.seats.ids):
         if agent in game.answer[0] and game.active[i]:
             for leaf in game.seats.readers[i].leaves:
@@ -256,8 +264,6 @@ def _look_closer(game: Game, warnings: dict[str, str]) -> None:
                 miscast = leaf.miscast(game.answer[0][agent])
                 if miscast:
                     warnings.setdefault("dtype", f"{agent!r}: {miscast}; netac takes it as float32 in any case")
-        if isinstance(infos.get(agent), dict) and "action_mask" in infos[agent]:
-            warnings["masks"] = "infos hold action masks, which netac does not use: agents may take any action"
 
 
 def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
@@ -296,13 +302,15 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
     if not all(callable(getattr(type(env), name, None)) for name in ("get_state", "set_state")):
         return False
     game.reset(SEED)
-    active = game.active.copy()
+    active, allowed = game.active.copy(), [row.copy() for row in game.allowed or ()]
     try:
         kept = plain(env.get_state())
         first = _steps(game, STEPS, {})
         game.reset(SEED + 1)
         env.set_state(given_back(kept))
         game.active[:] = active
+        for row, before in zip(game.allowed or (), allowed, strict=True):
+            row[:] = before
         if _same(first, _steps(game, STEPS, {})):
             return True
         problem = ("after set_state other steps followed than after get_state; "

@@ -18,6 +18,7 @@ except ModuleNotFoundError as missing:
     raise InputError("PettingZoo environments need packages that are not installed", key="env", found=missing.name,
                      valid='pip install "netac[pettingzoo]"') from None
 
+MASK = "action_mask"      # PettingZoo's word, of an entry of observations or of infos
 ROUNDINGS = 8       # of its bound, in units of the last place, by which an observation may exceed it
 READABLE = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict or Tuple of these"
 
@@ -153,11 +154,13 @@ class Reader:
 
     Attributes:
         shape: of what is shown to networks: a Box keeps its own, all else is flat, whole numbers one-hot.
-        leaves: the space's parts.
+        leaves: the space's parts, but for the action mask.
+        masked: whether observations come with an action mask: {"observation": ..., "action_mask": ...}.
     """
 
     shape: tuple[int, ...]
     leaves: tuple[Leaf, ...]
+    masked: bool = False
 
     def write(self, value: Any, shown: np.ndarray) -> None:
         """Write an observation into `shown`, a contiguous array of `shape`, single precision.
@@ -180,22 +183,25 @@ def reader(space: Any, what: str) -> Reader:
         raise ApiError(f"{what} is {short(space)}, which is not a space of gymnasium",
                        "a space of the package gymnasium (not of its predecessor gym)")
     leaves, size = [], 0
-    for path, part in _parts(space, (), what):
-        leaves.append(_leaf(path, part, size))
-        size = leaves[-1].at.stop
+    masked = isinstance(space, spaces.Dict) and MASK in space.spaces
+    seen = [((key,), part) for key, part in space.spaces.items() if key != MASK] if masked else [((), space)]
+    for path, part in seen:
+        for place, leaf in _parts(part, path, what):
+            leaves.append(_leaf(place, leaf, size))
+            size = leaves[-1].at.stop
     if not size:
         raise ApiError(f"{what} has no entries: {short(space)}", "at least one number")
-    return Reader(space.shape if isinstance(space, spaces.Box) and space.shape else (size,), tuple(leaves))
+    whole = seen[0][1] if len(seen) == 1 else None
+    return Reader(whole.shape if isinstance(whole, spaces.Box) and whole.shape else (size,), tuple(leaves), masked)
 
 
 def _parts(space: spaces.Space, path: tuple, what: str) -> Iterator[tuple[tuple, spaces.Space]]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
         inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         for key, part in inner:
-            if key == "action_mask":
-                raise ApiError(f"{what} has an action mask, and masks are not supported",
-                               "observations without masks; let the environment take any action (an illegal one as "
-                               "none)")
+            if key == MASK:
+                raise ApiError(f"{what} has an action mask inside of {short(space)}",
+                               '{"observation": ..., "action_mask": ...}, the mask beside all else that is observed')
             yield from _parts(part, (*path, key), what)
     elif isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
         yield path, space

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from netac.utils.errors import short
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,42 @@ class ActionSpace:
         """All discrete actions as numbers, (A, A) single precision."""
         return np.eye(self.n_actions, dtype=np.float32)
 
-    def random(self, rng: np.random.Generator, samples: int) -> np.ndarray:
-        """Actions drawn evenly: (samples,), or (samples, d) within their bounds, or +-1 where those are wider."""
+    def mask(self, told: Any) -> np.ndarray:
+        """An action mask as it is told, zeros and ones: (outputs,) bool.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if not self.n_actions:
+            raise ValueError("is for finitely many actions, and these are vectors")
+        try:
+            array = np.asarray(told)
+        except ValueError:              # a ragged list
+            array = np.empty(0, dtype=object)
+        if array.shape != (self.outputs,) or array.dtype.kind not in "biuf" or not ((array == 0) | (array == 1)).all():
+            raise ValueError(f"should be {self.outputs} zeros and ones, one for each action, not {short(told)}")
+        return array.astype(bool)
+
+    def lacks(self, allowed: np.ndarray) -> np.ndarray:
+        """(...,) bool, where nothing is allowed, of (..., outputs)."""
+        return np.asarray(~allowed.any(axis=-1))
+
+    def leaves_choice(self, allowed: np.ndarray) -> np.ndarray:
+        """(...,) bool, where more than one action is allowed, of (..., outputs)."""
+        return np.asarray(allowed.sum(axis=-1) > self.size * bool(self.n_actions))
+
+    def first(self, allowed: np.ndarray) -> np.ndarray:
+        """The first action that is allowed, (...,) of (..., outputs); of vectors the least entries, or -10^6."""
+        return allowed.argmax(axis=-1) if self.n_actions else np.broadcast_to(np.maximum(self.low, -1e6), allowed.shape)
+
+    def random(self, rng: np.random.Generator, samples: int, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Actions drawn evenly: (samples,), or (samples, d) within their bounds, or +-1 where those are wider.
+
+        Args:
+            allowed: (samples, outputs) bool; None: all.
+        """
+        if self.n_actions and allowed is not None:
+            return np.where(allowed, rng.random(allowed.shape), -1.0).argmax(axis=-1)
         if self.n_actions:
             return rng.integers(self.n_actions, size=samples)
         return rng.uniform(np.maximum(self.low, -1.0), np.minimum(self.high, 1.0), (samples, self.size))

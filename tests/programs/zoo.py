@@ -392,7 +392,15 @@ class Hasty(Broken):
 
 
 class Masking(Broken):
-    """Its infos hold action masks."""
+    """Its infos hold action masks.
+
+    Args:
+        mask: agent b's.
+    """
+
+    def __init__(self, mask=(1, 1)):
+        super().__init__()
+        self._mask = mask
 
     def reset(self, seed=None, options=None):
-        return super().reset()[0], {agent: {"action_mask": np.ones(2, np.int8)} for agent in self.agents}
+        return super().reset()[0], {"a": {"action_mask": np.ones(2, np.int8)}, "b": {"action_mask": self._mask}}
