@@ -71,6 +71,52 @@ class RelaxedChoice:
 
 
 @dataclass(frozen=True)
+class RelaxedChoices:
+    """Several choices at once, independent of each other: their numbers side by side; methods as of `RelaxedChoice`.
+
+    Actions are (g, M, d) doubles.
+    """
+
+    parts: tuple[RelaxedChoice, ...]
+
+    def act(self, outputs: np.ndarray, uniforms: np.ndarray | None,
+            allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Actions for the games, with exploration, (g, M, d), and the probabilities of each choice, (g, M, outputs)."""
+        found = [part.act(own, None if uniforms is None else uniforms[..., k:], mask) for k, (part, own, mask) in
+                 enumerate(zip(self.parts, self._split(outputs), self._masks(allowed), strict=True))]
+        actions, chances = zip(*found, strict=True)
+        return np.stack(actions, axis=-1).astype(float), np.concatenate(chances, axis=-1)
+
+    def noise(self, rng: np.random.Generator, samples: int) -> np.ndarray:
+        """Uniforms of one agent for `numbers` and `pull`, (samples, outputs)."""
+        return rng.random((samples, sum(part.n_actions for part in self.parts)))
+
+    def numbers(self, outputs: np.ndarray, noise: Sequence[np.ndarray],
+                allowed: np.ndarray | None = None) -> np.ndarray:
+        """One-hot rows side by side, (g, M, outputs)."""
+        return np.concatenate([part.numbers(own, drawn, mask) for part, own, drawn, mask in zip(
+            self.parts, self._split(outputs), self._noises(noise), self._masks(allowed), strict=True)], axis=-1)
+
+    def pull(self, outputs: np.ndarray, noise: Sequence[np.ndarray], slopes: np.ndarray,
+             allowed: np.ndarray | None = None) -> np.ndarray:
+        """slopes' d numbers / d outputs, (g, M, outputs)."""
+        return np.concatenate([part.pull(own, drawn, slope, mask) for part, own, drawn, slope, mask in zip(
+            self.parts, self._split(outputs), self._noises(noise), self._split(slopes), self._masks(allowed),
+            strict=True)], axis=-1)
+
+    def _split(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """(..., outputs) of every choice."""
+        return np.split(numbers, np.cumsum([part.n_actions for part in self.parts])[:-1], axis=-1)
+
+    def _noises(self, noise: Sequence[np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+        """The agents' uniforms for every choice."""
+        return list(zip(*map(self._split, noise), strict=True))
+
+    def _masks(self, allowed: np.ndarray | None) -> Sequence[np.ndarray | None]:
+        return [None] * len(self.parts) if allowed is None else self._split(allowed)
+
+
+@dataclass(frozen=True)
 class BoundedVector:
     """centre + half-range x tanh(output) where both bounds of an entry are finite, else the output itself.
 

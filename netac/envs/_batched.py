@@ -83,8 +83,9 @@ class BatchedEnvironment(Protocol):
             doubles, the caller's to keep.  May be left out; with it agents can talk to those within a radius,
             `topology = { name = "environment", radius = ... }`.
         action_masks: a method that tells which actions some agents, a range, may take now: one (E, n_actions) bool
-            array each, the caller's to keep, in which something is true where the agent is active; of vectors,
-            (E, size), all is.  None, or left out: every action may be taken at any time.
+            array each, the caller's to keep, in which something is true where the agent is active; of several choices
+            their masks side by side, of vectors, (E, size), all true.  None, or left out: every action may be taken at
+            any time.
         nbytes: what the games take of memory, where they tell; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
     """
@@ -109,8 +110,9 @@ class BatchedEnvironment(Protocol):
         """The current global state, (E, *state_shape), single precision, the caller's to keep."""
 
     def step(self, actions: np.ndarray) -> Step:
-        """One joint step of all games: (N, E) whole numbers where all agents' actions are discrete, else doubles
-        (N, E, largest size): a discrete action as a whole number in the first entry, vectors within their bounds."""
+        """One joint step of all games: (N, E) whole numbers where all agents make one choice, else doubles
+        (N, E, largest size): one choice as a whole number in the first entry, several in turn, vectors within their
+        bounds."""
 
     def restart(self, games: np.ndarray) -> None:
         """Begin the games of the mask (E,) anew."""
@@ -258,7 +260,7 @@ def _mask_of(answers: dict[str, tuple[np.ndarray, tuple[int, ...], str]], agent:
     mask, shape, _ = answers.get(name, (everything, everything.shape, "b"))
     if mask.shape != shape or mask.dtype.kind != "b":
         refuse(f"`{name}` answers with the wrong shape or type", f"{mask.shape}, {mask.dtype}", f"{shape}, bool")
-    if not (space.n_actions or mask.all()):
+    if not (space.choices or mask.all()):
         refuse(f"`{name}` is not true everywhere, and the agent's actions are vectors", "False", "True")
     nothing = space.lacks(mask) & environment.active[agent]
     if nothing.any():

@@ -237,7 +237,7 @@ def _random_actions(game: Game, rng: np.random.Generator) -> np.ndarray:
     spaces, allowed = [each.action for each in game.seats.writers], game.allowed or []
     actions = np.zeros((len(spaces), max(space.size for space in spaces)))
     for row, space, mask in zip(actions, spaces, allowed, strict=True):
-        row[:space.size] = space.random(rng, 1, None if mask.all() else mask[None])[0] if space.n_actions else _within(
+        row[:space.size] = space.random(rng, 1, None if mask.all() else mask[None])[0] if space.choices else _within(
             space, rng)
     return actions
 

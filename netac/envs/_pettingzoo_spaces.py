@@ -235,6 +235,9 @@ class Writer:
         """From a whole number, or from at least `size` numbers; vectors of whole numbers are rounded."""
         if self.action.n_actions:
             return self.space.dtype.type(int(action if action.ndim == 0 else action[0]) + int(self.space.start))
+        if self.action.nvec:
+            chosen = action[:self.action.size].astype(self.space.dtype).reshape(self.space.shape)
+            return chosen + self.space.start if isinstance(self.space, spaces.MultiDiscrete) else chosen
         vector = action[:self.action.size]      # gymnasium's unflatten cuts decimals off and may give a view
         whole = self.space.dtype.kind in "iu"
         return (np.rint(vector) if whole else vector).astype(self.space.dtype).reshape(self.space.shape)
@@ -247,8 +250,12 @@ def writer(space: Any, what: str) -> Writer:
                        "a space of the package gymnasium (not of its predecessor gym)")
     if isinstance(space, spaces.Discrete):
         return Writer(space, ActionSpace(n_actions=int(space.n)))
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and np.prod(space.shape) > 0:
+        n = space.nvec.reshape(-1) if isinstance(space, spaces.MultiDiscrete) else np.full(np.prod(space.shape), 2)
+        return Writer(space, ActionSpace(nvec=tuple(n.tolist())))
     if isinstance(space, spaces.Box) and space.dtype.kind in "iuf" and np.prod(space.shape) > 0:
         low, high = (tuple(np.asarray(bound, dtype=float).reshape(-1).tolist()) for bound in (space.low, space.high))
         return Writer(space, ActionSpace(low=low, high=high))
     raise ApiError(f"{what} is {short(space)}, in which netac's agents cannot act",
-                   "Discrete or Box; number the combinations of a MultiDiscrete or MultiBinary as one Discrete")
+                   "Discrete, MultiDiscrete, MultiBinary or Box; a wrapper turns a Dict or Tuple of choices into one "
+                   "MultiDiscrete")

@@ -247,7 +247,7 @@ class _Arrays:
         """None: arrays hold no masks."""
 
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        return action.astype(self.interface.actions[agent].dtype)
+        return action.astype(self.interface.actions[agent].dtype)       # of several choices whole numbers
 
 
 def _state(state: Any, sight: Sight) -> np.ndarray:

@@ -78,6 +78,6 @@ class PolicyWatch:
 
 def least_entropy(space: ActionSpace) -> float:
     """Below which a policy is told of."""
-    if space.n_actions:
-        return LEAST_SPREAD * float(np.log(max(space.n_actions, 1)))
+    if space.choices:
+        return LEAST_SPREAD * float(np.log(space.choices).sum())
     return space.size * (0.5 * float(np.log(2 * np.pi * np.e)) + float(np.log(LEAST_SPREAD)))

@@ -10,6 +10,10 @@ from netac.utils.spaces import ActionSpace
 SPACES = {"discrete": [ActionSpace(3)], "different": [ActionSpace(2), ActionSpace(4), ActionSpace(3)],
           "box": [ActionSpace(0, (-0.7, -0.5), (0.6, 0.8))],
           "mixed": [ActionSpace(3), ActionSpace(0, (-0.7, -0.5), (0.6, 0.8)), ActionSpace(0, (-0.4,), (float("inf"),))]}
+SPACES |= {"single": [ActionSpace(nvec=(3,))], "several": [ActionSpace(nvec=(2, 3))],
+           "many": [ActionSpace(nvec=(7, 6, 8))],
+           "medley": [ActionSpace(nvec=(2, 3)), ActionSpace(3), ActionSpace(nvec=(3, 2, 2)),
+                      ActionSpace(0, (-0.4,), (float("inf"),))]}
 NUMBERS = 3
 
 
@@ -80,9 +84,10 @@ class Arena:
             space = self.actions[i]
             numbers = np.arange(space.outputs)
             mask = np.sin(7.0 * self._x[:, i % NUMBERS, None] + 2.0 * numbers + self._t[:, None]) > 0.0
-            mask |= ~mask.any(axis=1, keepdims=True) & (numbers == self._t[:, None] % space.outputs)
-            mask = mask if space.n_actions else np.ones_like(mask)
-            told.append(mask & self.active[i][:, None] if space.n_actions else mask)
+            for part in np.split(mask, np.cumsum(space.choices)[:-1], axis=1) if space.choices else ():
+                n = part.shape[1]
+                part |= ~part.any(axis=1, keepdims=True) & (np.arange(n) == self._t[:, None] % n)
+            told.append(mask & self.active[i][:, None] if space.choices else np.ones_like(mask))
         return told
 
     def state(self) -> np.ndarray:
@@ -101,10 +106,12 @@ class Arena:
             for i in acting:
                 space = self.actions[i]
                 numbers = np.atleast_1d(actions[i, e])[:space.size].astype(float)
-                if space.n_actions:
-                    assert numbers[0] in range(space.n_actions), numbers
-                    assert allowed is None or allowed[i][e, int(numbers[0])], f"agent {i} may not do {numbers[0]}"
-                    self._moved[e, i] = 2.0 * numbers[0] / (space.n_actions - 1) - 1.0
+                if space.choices:
+                    assert all(a in range(n) for a, n in zip(numbers, space.choices, strict=True)), numbers
+                    chosen = space.encode(numbers[0] if space.n_actions else numbers)
+                    assert allowed is None or (allowed[i][e] >= chosen).all(), f"agent {i} may not do {numbers}"
+                    places = numbers * np.cumprod([1, *space.choices[:-1]])
+                    self._moved[e, i] = 2.0 * places.sum() / (space.count - 1) - 1.0
                 else:
                     assert (numbers >= space.low).all() and (numbers <= space.high).all(), numbers
                     self._moved[e, i] = numbers @ [1.0, -0.5][:space.size]

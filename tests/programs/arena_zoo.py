@@ -29,13 +29,15 @@ class Colosseum(ParallelEnv):
 
     def observation_space(self, agent):
         seen = spaces.Box(-np.inf, np.inf, self._arena.observations[self._numbers[agent]])
-        if not self._masked or self._told != "observation":
+        action = self._arena.actions[self._numbers[agent]]
+        if not self._masked or self._told != "observation" or not action.choices:
             return seen
-        return spaces.Dict({"observation": seen, "action_mask": spaces.MultiBinary(
-            self._arena.actions[self._numbers[agent]].outputs)})
+        return spaces.Dict({"observation": seen, "action_mask": spaces.MultiBinary(action.outputs)})
 
     def action_space(self, agent):
         space = self._arena.actions[self._numbers[agent]]
+        if space.nvec:
+            return spaces.MultiDiscrete(space.nvec, start=np.arange(space.size))
         return (spaces.Discrete(space.n_actions) if space.n_actions
                 else spaces.Box(np.float32(space.low), np.float32(space.high)))
 
@@ -60,7 +62,8 @@ class Colosseum(ParallelEnv):
         if not self._masked or self._told != "observation":
             return seen
         masks = self._masks()
-        return {name: {"observation": own, "action_mask": masks[name]} for name, own in seen.items()}
+        return {name: {"observation": own, "action_mask": masks[name]} if name in masks else own
+                for name, own in seen.items()}
 
     def _infos(self, names):
         masks = self._masks() if self._masked and self._told == "info" else {}
@@ -68,7 +71,9 @@ class Colosseum(ParallelEnv):
 
     def _masks(self):
         masks = self._arena.action_masks(range(self._arena.agents))
-        return {name: masks[i][0].astype(np.int8) for name, i in self._numbers.items()}
+        return {name: masks[i][0].astype(np.int8) if not self._arena.actions[i].nvec or self._told == "observation" else
+                tuple(self._arena.actions[i].of_choices(masks[i][0].astype(np.int8)))
+                for name, i in self._numbers.items() if self._arena.actions[i].choices}
 
     def step(self, actions):
         width = max(space.size for space in self._arena.actions)
@@ -76,7 +81,8 @@ class Colosseum(ParallelEnv):
         for name, action in actions.items():
             i = self._numbers[name]
             space = self._arena.actions[i]
-            chosen[i, 0, :space.size] = action if space.n_actions else np.clip(action, space.low, space.high)
+            chosen[i, 0, :space.size] = (action if space.n_actions else action - np.arange(space.size) if space.nvec
+                                         else np.clip(action, space.low, space.high))
         acted = self.agents
         step = self._arena.step(chosen)
         going_on = set(self.agents)

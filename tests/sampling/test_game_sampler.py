@@ -23,6 +23,7 @@ from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import AtRoot, Replicated
 from netac.sampling.tally import Episodes
 from netac.utils.errors import InputError
+from netac.utils.spaces import joint_space
 
 
 class End:
@@ -40,15 +41,10 @@ class End:
 
 
 def joint_action(rng, spaces, games, allowed=None):
-    joint, first = np.zeros((len(spaces), games, max(space.size for space in spaces))), 0
-    for i, space in enumerate(spaces):
-        for e in range(games):
-            numbers = np.arange(space.n_actions) if allowed is None else np.flatnonzero(
-                allowed[e, first:first + space.outputs])
-            joint[i, e, :space.size] = rng.choice(numbers) if space.n_actions else rng.uniform(
-                np.maximum(space.low, -2.0), np.minimum(space.high, 2.0))
-        first += space.outputs
-    return joint[:, :, 0].astype(int) if all(space.n_actions for space in spaces) else joint
+    joint = joint_space(spaces)
+    masks = [None if allowed is None else allowed[:, joint.columns(i)] for i in range(len(spaces))]
+    return joint.stack([space.random(rng, games, mask) for space, mask in zip(spaces, masks, strict=True)],
+                       range(len(spaces)))
 
 
 def assert_same(one, other):

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
-from netac.agents.distributions import Distribution, DistributionFamily, distribution_of
+from netac.agents.distributions import Distribution, DistributionFamily, OwnAction, distribution_of
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial, Networks, networks
 from netac.agents.neural.passes import Pass, Seen
@@ -83,6 +83,11 @@ class PolicyNetworks:
     def family(self, agent: int) -> DistributionFamily:
         """The distributions that an agent's outputs are of."""
         return distribution_of(self.actions[agent])
+
+    @cached_property
+    def _listed(self) -> list[bool]:
+        """For each agent, by its row, whether the probabilities of all its actions are asked for."""
+        return [distribution_of(self.actions[agent]).enumerated for agent in self.networks.agents]
 
     @cached_property
     def _groups(self) -> Groups:
@@ -163,15 +168,16 @@ class NeuralPolicy(PolicyNetworks):
             allowed: which actions agents may take.
 
         Returns:
-            (n) actions, (M,) whole numbers or (M, d_i) doubles, and, with `keep`, (n) probabilities (M, A_i), None
-            for vectors.
+            (n) actions, (M,) whole numbers or (M, d_i) doubles, and, with `keep`, (n) probabilities (M, A_i) of all
+            actions, None for vectors and for several choices with too many.
         """
         done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
         for rows, pi in self._acting(theta, done, allowed):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(
                 uniforms if len(rows) == len(obs) else uniforms[rows])))
-            chances.append((rows, pi.probabilities if keep else None))
+            listed = keep and self._listed[rows[0]]
+            chances.append((rows, cast("OwnAction", pi).own_weights(0) if listed else None))
         return dealt(drawn, len(obs)), dealt(chances, len(obs))
 
     def _acting(self, theta: np.ndarray, done: Pass, allowed: Allowed) -> list[tuple[list[int], Distribution]]:
