@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from netac.envs._batched import Step
-from netac.envs._pettingzoo_check import as_parallel, empty, everything, examine, given_back, key_of, plain
+from netac.envs._pettingzoo_check import as_parallel, empty, everything, examine, given_back, inner, key_of, plain
 from netac.envs._pettingzoo_game import Game
 from netac.envs._pettingzoo_spaces import ApiError, of_state
 from netac.utils.errors import InputError, NetacError, RunError, quietly, raised
@@ -89,7 +89,7 @@ class ParallelGames:
 
         made = self._make()
         env = as_parallel(made, self._source)
-        if any(env is other or getattr(other, "aec_env", other) is made for other in self._envs):
+        if any(env is other or inner(other) is made for other in self._envs):
             refuse("gives the same environment when called again", "a function that makes a new one every time")
         first, ids = self._envs[0], self._seats.ids
         if tuple(env.possible_agents) != ids or any(

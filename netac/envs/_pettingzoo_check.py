@@ -54,28 +54,31 @@ def as_parallel(env: Any, source: str) -> Any:
     """A PettingZoo environment with its parallel interface.
 
     Raises:
-        InputError: it is something else, or an `AECEnv` whose agents must act one after the other.
+        InputError: it is something else, or its agents act one after the other and their actions are vectors.
     """
     def refuse(problem: str, valid: str) -> NoReturn:
         raise InputError(f"{source}: {problem}", key=key_of(source), valid=valid)
 
     if isinstance(env, AECEnv):
-        if not getattr(env, "metadata", {}).get("is_parallelizable"):
+        if getattr(env, "metadata", {}).get("is_parallelizable"):
+            return aec_to_parallel(env)
+        if any(isinstance(env.action_space(agent), spaces.Box) for agent in env.possible_agents):
             refuse(f"the agents of {short(env)} act one after the other (metadata has no is_parallelizable = True), "
-                   "and netac's act at the same time",
-                   "a ParallelEnv, or an AECEnv that changes its state only after the last agent of a cycle and says "
-                   'so with metadata = {"is_parallelizable": True}')
-        return aec_to_parallel(env)
+                   "and their actions are vectors, of which none can be masked while others act",
+                   "a ParallelEnv; an AECEnv with Discrete or MultiDiscrete actions; or one that changes its state "
+                   'only after the last agent of a cycle and says so with metadata = {"is_parallelizable": True}')
+        from netac.envs._pettingzoo_turns import InTurns
+        return InTurns(env)
     if isinstance(env, gymnasium.vector.VectorEnv):
         refuse(f"{type(env).__name__} is several games of one agent side by side (a VectorEnv of gymnasium)",
                "a ParallelEnv or AECEnv of pettingzoo, with several agents; `envs` plays several games")
     if isinstance(env, gymnasium.Env):
-        many = _agents_in_lists(env)
-        refuse(*((f"{type(env).__name__} is an environment of gymnasium whose {many} agents act and see in lists",
-                  "a ParallelEnv of pettingzoo, which has dictionaries: wrap it in one, with possible_agents, "
-                  "observation_space(agent) and action_space(agent)") if many else (
-                 f"{type(env).__name__} is an environment of gymnasium, which has one agent",
-                 "a ParallelEnv or AECEnv of pettingzoo, with several agents")))
+        from netac.envs._gymnasium_lists import InLists, agents_in_lists
+        if agents_in_lists(env):
+            return InLists(env)
+        refuse(f"{type(env).__name__} is an environment of gymnasium, which has one agent",
+               "a ParallelEnv or AECEnv of pettingzoo, with several agents, or an environment of gymnasium whose "
+               "spaces are Tuples, with a part for each agent")
     if isinstance(env, type):
         refuse(f"gives the class {env.__name__}, not an environment", "a function that returns an environment")
     lacking = [] if isinstance(env, ParallelEnv) else [name for name in NEEDED if not hasattr(env, name)]
@@ -88,13 +91,6 @@ def as_parallel(env: Any, source: str) -> Any:
         refuse(f"gives {short(env)}, which is no PettingZoo environment: it has no {', '.join(lacking)}",
                "a ParallelEnv or AECEnv of pettingzoo")
     return env
-
-
-def _agents_in_lists(env: gymnasium.Env) -> int:
-    """How many agents an environment of gymnasium has, whose spaces are tuples of theirs (as rware's); else 0."""
-    lists = [space for space in (env.observation_space, env.action_space) if isinstance(space, spaces.Tuple)]
-    number = getattr(env.unwrapped, "n_agents", len(lists[0]) if lists else 0)
-    return number if lists and all(len(space) == number for space in lists) else 0
 
 
 def examine(env: Any, agents: int, source: str) -> Checked:
@@ -187,6 +183,10 @@ def _space(env: Any, what: str, agent: Any, i: int) -> Any:
 
 def _check(env: Any, seats: Seats) -> Checked:
     warnings: dict[str, str] = {}     # the first of each kind
+    for agent, read in zip(seats.ids, seats.readers, strict=True):
+        for image in read.flattened_images:
+            warnings.setdefault("image", f"{agent!r}: {image.name}, of shape {image.shape}, becomes a part of one "
+                                f"vector of {read.shape[0]:,} numbers, which dense layers see")
     game = Game(env, seats, [row[0] for row in empty(seats, 1)], np.zeros(len(seats.ids), dtype=bool),
                 [row[0] for row in everything(seats, 1)])
     episodes = [_play(game, warnings), _play(game, warnings)]
@@ -199,6 +199,11 @@ def _check(env: Any, seats: Seats) -> Checked:
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
     return Checked(seats, state, resumable, tuple(warnings.values()), game.masked)
+
+
+def inner(env: Any) -> Any:
+    """What a user's function made, of what `as_parallel` made of it."""
+    return getattr(env, "aec_env", getattr(env, "gymnasium_env", env))
 
 
 def _play(game: Game, warnings: dict[str, str]) -> list[list[np.ndarray]]:

@@ -156,7 +156,7 @@ class Game:
             answer = getattr(self.env, name)(*arguments, **keywords)
             pulse.beats += 1
             return answer
-        except (NetacError, KeyboardInterrupt):
+        except (NetacError, ApiError, KeyboardInterrupt):
             raise
         except BaseException as error:     # what a user's environment raises may be anything
             if isinstance(error, TypeError) and "seed" in str(error):

@@ -19,6 +19,7 @@ except ModuleNotFoundError as missing:
                      valid='pip install "netac[pettingzoo]"') from None
 
 MASK = "action_mask"      # PettingZoo's word, of an entry of observations or of infos
+IMAGE = 1000        # numbers of a part of an observation above which it is told of that it is flattened
 ROUNDINGS = 8       # of its bound, in units of the last place, by which an observation may exceed it
 READABLE = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict or Tuple of these"
 
@@ -161,6 +162,12 @@ class Reader:
     shape: tuple[int, ...]
     leaves: tuple[Leaf, ...]
     masked: bool = False
+
+    @property
+    def flattened_images(self) -> list[Leaf]:
+        """Parts with two axes or more, and many numbers, that become parts of a vector."""
+        return [leaf for leaf in self.leaves
+                if len(self.shape) == 1 and len(leaf.shape) > 1 and leaf.at.stop - leaf.at.start > IMAGE]
 
     def write(self, value: Any, shown: np.ndarray) -> None:
         """Write an observation into `shown`, a contiguous array of `shape`, single precision.

@@ -50,7 +50,7 @@ def test_agents_with_several_choices_and_masks_learn(algorithm, tmp_path):
         assert netac.evaluate(tmp_path / "run", episodes=2).actions is None
         policies = netac.load(tmp_path / "run")
         taken = policies({name: np.zeros(5, np.float32) for name in policies.names},
-                         {policies.names[0]: ([0, 1], [0, 0, 1])} if actions == "medley" else None)
+                         masks={policies.names[0]: ([0, 1], [0, 0, 1])} if actions == "medley" else None)
         assert taken["gladiator_0"].tolist() == [1, 2] and taken["gladiator_0"].dtype == np.int64
         assert taken["gladiator_2"].shape == (3,)
 
@@ -79,5 +79,5 @@ def test_multidiscrete_environments_are_played_and_loaded(algorithm, tmp_path):
     assert found["info"] == found["observation"]
     netac.run(experiment(algorithm, env), out=tmp_path / "run")
     policies = netac.load(tmp_path / "run", greedy=True)
-    taken = policies({"gladiator_2": np.zeros(5, np.float32)}, {"gladiator_2": ([0, 0, 1], [1, 0], [0, 1])})
+    taken = policies({"gladiator_2": np.zeros(5, np.float32)}, masks={"gladiator_2": ([0, 0, 1], [1, 0], [0, 1])})
     assert taken["gladiator_2"].tolist() == [2, 1, 3]                              # which start at 0, 1, 2

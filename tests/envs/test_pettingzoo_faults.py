@@ -167,8 +167,9 @@ def test_what_is_no_environment_for_several_agents():
     with pytest.raises(InputError,
                        match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
         check_parallel(zoo.Single(), 1, SOURCE)
-    with pytest.raises(InputError, match=r"Lists is .* whose 3 agents act and see in lists \(valid: a ParallelEnv"):
-        check_parallel(zoo.Lists(), 3, SOURCE)
+    for lists in (zoo.Lists("spaces"), zoo.Lists("one space")):
+        with pytest.raises(InputError, match=r"Lists is .* which has one agent .* whose spaces are Tuples"):
+            check_parallel(lists, 3, SOURCE)
     several = gymnasium.vector.SyncVectorEnv([zoo.Single])
     with pytest.raises(InputError, match=r"several games of one agent side by side.*`envs`"):
         check_parallel(several, 1, SOURCE)
@@ -176,8 +177,8 @@ def test_what_is_no_environment_for_several_agents():
                       (type("Many", (), {"get_agent_ids": None}), "RLlib")):
         with pytest.raises(InputError, match=f"is an environment of {name}"):
             check_parallel(old(), 1, SOURCE)
-    with pytest.raises(InputError, match=r"act one after the other.*is_parallelizable"):
-        check_parallel(zoo.Turns(parallel=False), 2, SOURCE)
+    with pytest.raises(InputError, match=r"act one after the other.*actions are vectors.*is_parallelizable"):
+        check_parallel(zoo.Turns(parallel=False, space=spaces.Box(0, 1, (1,))), 2, SOURCE)
     with pytest.raises(InputError, match="gives the class Broken"):
         check_parallel(zoo.Broken, 2, SOURCE)
     with pytest.raises(InputError, match="no PettingZoo environment: it has no possible_agents, observation_space"):

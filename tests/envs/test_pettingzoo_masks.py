@@ -167,16 +167,16 @@ def test_masked_agents_train_are_evaluated_and_act(told, tmp_path):
     observations, infos = game.reset()
     while game.agents:
         masks = {agent: info["action_mask"] for agent, info in infos.items()}
-        observations, *_, infos = game.step(policies(observations, masks))
+        observations, *_, infos = game.step(policies(observations, masks=masks))
     assert len({actions["a"] for actions in game.taken[:3]} | {actions["b"] for actions in game.taken[:3]}) > 1
     observations, _ = game.reset()
     only = [0, 0, 0, 1, 0]
-    assert {policies(observations, {"a": only})["a"] for _ in range(9)} == {6}
+    assert {policies(observations, masks={"a": only})["a"] for _ in range(9)} == {6}
     for mask, message in ((np.zeros(5), "action mask of 'a' allows nothing"), ([1], "should be 5 zeros and ones")):
         with pytest.raises(InputError, match=message):
-            policies(observations, {"a": mask})
+            policies(observations, masks={"a": mask})
     with pytest.raises(InputError, match="masks should be a dictionary"):
-        policies(observations, [only])
+        policies(observations, masks=[only])
 
 
 def test_games_that_can_be_saved_keep_their_masks():

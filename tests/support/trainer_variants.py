@@ -70,7 +70,7 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "mappo-seeing-the-state": (3, arena(late=True), "mappo", {}, {"policy": {"name": "mlp", "sees": "state"}}),
     "happo-masked": (3, arena(**LASTING, masks=True), "happo", {}, {}),
     "mappo-root-masked": (3, arena(ROOT, masks=True, late=True), "mappo", SHARED, OBSERVATIONS),
-    "maddpg-masked": (3, arena(actions="mixed", masks=True, late=True), "maddpg", {"epsilon": 0.3}, {}),
+    "maddpg-masked": (3, arena(actions="medley", masks=True, late=True), "maddpg", {"epsilon": 0.3}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
