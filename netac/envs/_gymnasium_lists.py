@@ -68,7 +68,7 @@ class InLists(ParallelEnv):
         """A step of all agents."""
         self._last.update(actions)
         observations, rewards, terminated, truncated, info = self.gymnasium_env.step(
-            [self._last[agent] for agent in self.possible_agents])
+            tuple(self._last[agent] for agent in self.possible_agents))
         ends = [self._dealt(name, told, flag=True) for name, told in
                 (("terminated", terminated), ("truncated", truncated))]
         acted = self.agents
