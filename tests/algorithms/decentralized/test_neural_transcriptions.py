@@ -157,7 +157,7 @@ CASES = {
     "iac-masked-late": Case("iac", MASKED | {"late": True}, options={"sampling": "double"}, policy={"shared": []},
                             wrong=("forgotten masks", "one chain")),
     "dac-masked-action-value": Case("dac", MASKED, options={"critic": "action_value"}, policy={"shared": []},
-                                    critic={"input": "state"}, wrong=("forgotten masks", "no baseline")),
+                                    critic={"sees": "state"}, wrong=("forgotten masks", "no baseline")),
     "mdac-masked": Case("mdac", {"masks": True}, options=CHAINS, wrong=("forgotten masks", "no restarts")),
     "dnac-masked": Case("dnac", MASKED, options=ROUNDS | INNER, policy={"shared": []},
                         wrong=("forgotten masks", "no n")),
