@@ -46,11 +46,13 @@ class DiagonalGaussian:
         """There are none of vectors."""
 
     def mask(self, allowed: np.ndarray) -> DiagonalGaussian:
-        """Vectors have no mask.
+        """Itself, since vectors have no mask.
 
         Raises:
-            TypeError: always.
+            TypeError: `allowed` is false anywhere.
         """
+        if np.all(allowed):
+            return self
         raise TypeError("a mask says which of finitely many actions are allowed; these are vectors")
 
     def sample(self, uniforms: np.ndarray) -> np.ndarray:

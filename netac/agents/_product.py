@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 import numpy as np
 
-from netac.agents._categorical import Parts, product_tv
+from netac.agents._categorical import Parts, logit_score_norms, product_tv
 from netac.agents._interfaces import Distribution, DistributionFamily
 
 Width = Literal["outputs", "numbers", "deviations"]
+MOST = 256           # actions of several choices over which means are sums; over more of them a few are drawn
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,24 @@ class ProductFamily:
     """
 
     families: tuple[DistributionFamily, ...]
-    enumerated = False
+
+    @cached_property
+    def enumerated(self) -> bool:
+        """Whether a mean over an agent's own action is a sum over all its actions: a few, of several choices."""
+        return all(family.enumerated for family in self.families) and self.outputs <= MOST and self._count <= MOST
+
+    @property
+    def _count(self) -> int:
+        """How many actions there are of parts that are all discrete."""
+        return prod(family.outputs for family in self.families)
+
+    def own_count(self, draws: int) -> int:
+        """How many of its own actions a mean is over: all, or those drawn."""
+        return self._count if self.enumerated else draws
+
+    def noise(self, rng: np.random.Generator, samples: int, draws: int) -> np.ndarray | None:
+        """Uniforms, (samples, draws, numbers); None where nothing is drawn."""
+        return None if self.enumerated else rng.random((samples, draws, self.numbers))
 
     @property
     def outputs(self) -> int:
@@ -92,10 +111,10 @@ class ProductDistribution:
     parts: tuple[Distribution, ...]
 
     def mask(self, allowed: np.ndarray) -> ProductDistribution:
-        """As `Categorical.mask`, (..., outputs) bool with at least one choice allowed in each part.
+        """As `Categorical.mask`, (..., outputs) bool with at least one choice allowed in each part; true of vectors.
 
         Raises:
-            TypeError: a part is a vector.
+            TypeError: something of a vector is not allowed.
         """
         return ProductDistribution(self.family, tuple(part.mask(own) for part, own in zip(
             self.parts, self.family.split(allowed, "outputs"), strict=True)))
@@ -152,6 +171,31 @@ class ProductDistribution:
         return _side_by_side([part.fisher(own, own_log_std) for part, own, own_log_std in zip(
             self.parts, self.family.split(v, "outputs"), beside, strict=True)])
 
+    def own_actions(self, noise: np.ndarray) -> np.ndarray:
+        """(M, K, numbers) from uniforms (M, K, numbers)."""
+        return np.stack([self.sample(uniforms) for uniforms in noise.swapaxes(0, 1)], axis=1)
+
+    def own_weights(self, number: int) -> np.ndarray:
+        """How much each of the agent's own actions counts in a mean over them: (..., A), the last part changing
+        fastest, or (..., K), K = `number` of them drawn."""
+        pi = self._chances
+        if self.family.enumerated:
+            return _over_all(pi, np.multiply)
+        return np.full((*pi[0].shape[:-1], number), 1.0 / max(1, number))
+
+    def own_score_norms(self, noise: np.ndarray | None) -> np.ndarray:
+        """Squared norms of the scores of these actions: (..., A), or (M, K) of `own_actions(noise)`."""
+        norms = [logit_score_norms(pi) for pi in self._chances]
+        if noise is None:
+            return _over_all(norms, np.add)
+        drawn = self.own_actions(noise).astype(int)
+        return _summed([np.take_along_axis(each, drawn[..., k], axis=-1) for k, each in enumerate(norms)])
+
+    @property
+    def _chances(self) -> list[np.ndarray]:
+        """The probabilities of each part's actions; all parts are discrete."""
+        return [pi for pi in (part.probabilities for part in self.parts) if pi is not None]
+
     def _each(self, actions: np.ndarray) -> Iterator[tuple[Distribution, np.ndarray, np.ndarray]]:
         """Every part, its actions (any, where it was not there), and where it was there, (...,)."""
         for part, family, numbers in zip(self.parts, self.family.families, self.family.split(actions, "numbers"),
@@ -168,6 +212,14 @@ def _side_by_side(parts: Sequence[Parts]) -> Parts:
     """Those of the outputs of all parts, and of the log standard deviations that there are beside them."""
     besides = [beside for _, beside in parts if beside is not None]
     return _joined([of_outputs for of_outputs, _ in parts]), _joined(besides) if besides else None
+
+
+def _over_all(parts: Sequence[np.ndarray], join: np.ufunc) -> np.ndarray:
+    """(..., A_j) of each part -> (..., A_1 ... A_k) of all combinations, the last part changing fastest."""
+    found = parts[0]
+    for part in parts[1:]:
+        found = join(found[..., :, None], part[..., None, :]).reshape(*found.shape[:-1], -1)
+    return found
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -14,11 +14,11 @@ methods work along the last axis, row by row:
 - `mask(allowed)`: the distribution given that the action is one of those allowed;
 - `probabilities`: (..., A) of discrete actions, None of vectors.
 
-A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A of a categorical distribution, or
-over K vectors `own_actions(noise)`.
+A mean over an agent's own action is sum_k own_weights(K)[k] f(action k): over all A where they are `enumerated`, those
+of one choice or the few of several, or over K drawn ones, `own_actions(noise)`.
 
 A family says which of them a space's actions are drawn from: `distribution_of(space)(outputs, log_std)`.  Those of
-a product of spaces, as that of all agents' actions, stand side by side.
+several choices, and of a product of spaces, as that of all agents' actions, stand side by side.
 `relaxation_of` says the same of actions that are differentiable functions of the outputs.
 """
 
@@ -33,12 +33,12 @@ import numpy as np
 from netac.agents._categorical import Categorical, choose, logit_score_norms
 from netac.agents._gaussian import DiagonalGaussian, normal_score_norms
 from netac.agents._interfaces import Distribution, DistributionFamily, OwnAction
-from netac.agents._product import ProductDistribution, ProductFamily
-from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice
+from netac.agents._product import MOST, ProductDistribution, ProductFamily
+from netac.agents.relaxations import BoundedVector, Relaxation, RelaxedChoice, RelaxedChoices
 from netac.utils.spaces import ActionSpace, ProductSpace
 from netac.utils.streams import normal
 
-__all__ = ["Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "DistributionFamily",
+__all__ = ["MOST", "Categorical", "CategoricalFamily", "DiagonalGaussian", "Distribution", "DistributionFamily",
            "GaussianFamily", "OwnAction", "ProductDistribution", "ProductFamily", "choose", "distribution_of",
            "logit_score_norms", "normal_score_norms", "relaxation_of"]
 
@@ -133,7 +133,7 @@ class GaussianFamily:
 
 
 @overload
-def distribution_of(space: ActionSpace) -> CategoricalFamily | GaussianFamily: ...
+def distribution_of(space: ActionSpace) -> CategoricalFamily | GaussianFamily | ProductFamily: ...
 
 
 @overload
@@ -144,6 +144,8 @@ def distribution_of(space: ActionSpace | ProductSpace) -> CategoricalFamily | Ga
     """The distributions that a space's actions are drawn from."""
     if isinstance(space, ProductSpace):
         return ProductFamily(tuple(map(distribution_of, space.parts)))
+    if space.nvec:
+        return ProductFamily(tuple(map(CategoricalFamily, space.nvec)))
     return CategoricalFamily(space.n_actions) if space.n_actions else GaussianFamily(space.size)
 
 
@@ -156,4 +158,6 @@ def relaxation_of(spaces: Sequence[ActionSpace], deviation: float, epsilon: floa
     first = spaces[0]
     if first.n_actions:
         return RelaxedChoice(first.n_actions, epsilon, temperature)
+    if first.nvec:
+        return RelaxedChoices(tuple(RelaxedChoice(n, epsilon, temperature) for n in first.nvec))
     return BoundedVector(tuple(spaces), deviation)

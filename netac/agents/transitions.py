@@ -25,8 +25,10 @@ class Transitions:
         obs, next_obs: (M, *shape_i) own observations of s and s' (of the final s' where an episode ended).
         seen, next_seen: (M, *shape) what the agent's critics see of s and s': its own observations, or the global
             state.
-        own: (M,) own discrete actions or (M, d_i) own action vectors as drawn, before they are clipped to their bounds.
-        pi: (M, A_i) action probabilities at the theta the samples were drawn with; None for action vectors.
+        own: (M,) own discrete actions, or (M, d_i) several choices or action vectors as drawn, before these are clipped
+            to their bounds.
+        pi: (M, A_i) action probabilities at the theta the samples were drawn with; None where they are not listed.
+        allowed: (M, outputs_i) bool, which actions were allowed, see `Distribution.mask`; None where all were.
         joint: (M, F) the joint action as numbers: one-hot or vector, agent after agent, or each agent's own first and
             then the others'; zeros for agents that took no part.
         r: (n, M) rewards.
@@ -55,6 +57,7 @@ class Transitions:
     alternatives: list[np.ndarray] = LEFT_OUT
     sequences: Sequences | None = None
     shares: np.ndarray | None = None
+    allowed: list[np.ndarray] | None = None
 
     @property
     def chunks(self) -> np.ndarray | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
 from netac.envs._tabular import check_gamma
-from netac.utils.errors import InputError
-from netac.utils.spaces import ActionSpace
+from netac.utils.errors import InputError, RunError
+from netac.utils.spaces import ActionSpace, joint_space
 
 
 @dataclass(slots=True)
@@ -34,6 +34,33 @@ class Step:
         return np.add.reduce(self.r, axis=0) / len(self.r) if self.team is None else self.team
 
 
+def allowed_actions(environment: BatchedEnvironment) -> np.ndarray | None:
+    """Which actions agents may take now: (E, F) bool, agent after agent; None where all may be taken at any time.
+
+    All are allowed to an agent that takes no part.
+
+    Raises:
+        RunError: an agent that takes part may do nothing.
+    """
+    told: Callable[[range], list[np.ndarray]] | None = getattr(environment, "action_masks", None)
+    if told is None:
+        return None
+    masks = told(range(environment.agents))
+    for agent, (mask, space, active) in enumerate(zip(masks, environment.actions, environment.active, strict=True)):
+        nothing = space.lacks(mask)
+        if nothing.any():
+            if (nothing & active).any():
+                game = int(np.flatnonzero(nothing & active)[0])
+                raise RunError(f"the environment's action mask allows no action in game {game}", agent=agent)
+            mask[nothing] = True
+    return np.concatenate(masks, axis=1)
+
+
+def has_masks(environment: BatchedEnvironment) -> bool:
+    """Whether it tells which actions agents may take."""
+    return getattr(environment, "action_masks", None) is not None
+
+
 class BatchedEnvironment(Protocol):
     """E games side by side; after `begin` a game is stepped until it is over, then restarted.
 
@@ -55,6 +82,10 @@ class BatchedEnvironment(Protocol):
         positions: a method that says where all agents are, whether they take part or not: (N, E, d) coordinates,
             doubles, the caller's to keep.  May be left out; with it agents can talk to those within a radius,
             `topology = { name = "environment", radius = ... }`.
+        action_masks: a method that tells which actions some agents, a range, may take now: one (E, n_actions) bool
+            array each, the caller's to keep, in which something is true where the agent is active; of several choices
+            their masks side by side, of vectors, (E, size), all true.  None, or left out: every action may be taken at
+            any time.
         nbytes: what the games take of memory, where they tell; may be left out.
         measures: names of what an episode is measured by besides its return, such as a waiting time; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
@@ -80,8 +111,9 @@ class BatchedEnvironment(Protocol):
         """The current global state, (E, *state_shape), single precision, the caller's to keep."""
 
     def step(self, actions: np.ndarray) -> Step:
-        """One joint step of all games: (N, E) whole numbers where all agents' actions are discrete, else doubles
-        (N, E, largest size): a discrete action as a whole number in the first entry, vectors within their bounds."""
+        """One joint step of all games: (N, E) whole numbers where all agents make one choice, else doubles
+        (N, E, largest size): one choice as a whole number in the first entry, several in turn, vectors within their
+        bounds."""
 
     def measured(self) -> dict[str, np.ndarray]:
         """The `measures` of each game's episode, (E,) each: asked for after a step with which games end, before they
@@ -218,8 +250,12 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
                 refuse("`positions` answers with the wrong shape", np.shape(positions),
                        f"({agents}, {games}, d): d coordinates of every agent in every game")
             seen["positions"] = positions.swapaxes(0, 1), (agents, positions.shape[2])
+        told: Any = getattr(environment, "action_masks", None)
+        if told is not None:
+            for k, (mask, space) in enumerate(zip(told(range(agents)), environment.actions, strict=True)):
+                seen[f"action_masks (agent {k})"] = mask, (space.outputs,)
         for name, (answer, shape) in seen.items():
-            add(name + when, answer, (games, *shape), "f")
+            add(name + when, answer, (games, *shape), "b" if name.startswith("action_masks") else "f")
             before, kept = given.get(name, (answer, answers[name][0]))
             if (name in given and np.shares_memory(before, answer)) or np.asarray(before).tobytes() != kept.tobytes():
                 refuse(f"`{name}` answers with the environment's own array, which changes when the games go on",
@@ -228,12 +264,9 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
 
     environment.begin(0, 0)
     look("")
-    discrete = all(space.n_actions for space in environment.actions)
-    size = max(space.size for space in environment.actions)
-    low = np.array([[*space.low, *[0.0] * (size - len(space.low))] for space in environment.actions])
-    actions = (np.zeros((agents, games), np.int64) if discrete
-               else np.repeat(np.maximum(low, -1e6)[:, None], games, axis=1))
-    step = environment.step(actions)
+    first = [space.first(_mask_of(answers, agent, environment, refuse))
+             for agent, space in enumerate(environment.actions)]
+    step = environment.step(joint_space(environment.actions).stack(first, range(agents)))
     for name, shape, kind in (
             ("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
         add(f"step: {name}", getattr(step, name), shape, kind)
@@ -241,3 +274,20 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
     environment.restart(np.ones(games, dtype=bool))
     look(" after restart")
     return answers
+
+
+def _mask_of(answers: dict[str, tuple[np.ndarray, tuple[int, ...], str]], agent: int, environment: BatchedEnvironment,
+             refuse: Callable) -> np.ndarray:
+    """What an agent may do, (E, outputs); `refuse` is called if that is nothing, or not told as it should be."""
+    space, name = environment.actions[agent], f"action_masks (agent {agent})"
+    everything = np.ones((environment.games, space.outputs), dtype=bool)
+    mask, shape, _ = answers.get(name, (everything, everything.shape, "b"))
+    if mask.shape != shape or mask.dtype.kind != "b":
+        refuse(f"`{name}` answers with the wrong shape or type", f"{mask.shape}, {mask.dtype}", f"{shape}, bool")
+    if not (space.choices or mask.all()):
+        refuse(f"`{name}` is not true everywhere, and the agent's actions are vectors", "False", "True")
+    nothing = space.lacks(mask) & environment.active[agent]
+    if nothing.any():
+        refuse(f"`{name}` allows nothing", f"game {np.flatnonzero(nothing)[0]}",
+               "at least one action of every agent that is active")
+    return np.where(space.lacks(mask)[:, None], True, mask)

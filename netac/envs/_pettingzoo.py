@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from netac.envs._batched import Step
-from netac.envs._pettingzoo_check import as_parallel, empty, examine, given_back, key_of, plain
+from netac.envs._pettingzoo_check import as_parallel, empty, everything, examine, given_back, inner, key_of, plain
 from netac.envs._pettingzoo_game import Game
 from netac.envs._pettingzoo_spaces import ApiError, of_state
 from netac.utils.errors import InputError, NetacError, RunError, quietly, raised
@@ -23,7 +23,8 @@ class ParallelGames:
     Agents come in the order of `possible_agents`; who is not listed in `agents` takes no part, gets no reward and is
     shown zeros, but for the observation that comes with its end.  An agent that is both terminated and truncated is
     terminated.  Observations that are a Box keep their shape, others are flat, whole numbers one-hot
-    (`gymnasium.spaces.flatten`).  Box actions are flat; those of whole numbers are rounded.
+    (`gymnasium.spaces.flatten`).  Box actions are flat; those of whole numbers are rounded.  Agents do what the
+    `action_mask` of their observation or of their info allows, where the first observations or steps have one.
 
     Episode k = 0, 1, ... of game e is reset with a seed of 31 bits from
     `SeedSequence(seed, spawn_key=(Purpose.ENVIRONMENT, chain, e, 1 + k))`.  Games are resumed where they stood if the
@@ -61,6 +62,7 @@ class ParallelGames:
         self.state_shape = self._state.shape if self._state else None
         self.active = np.zeros((agents, games), dtype=bool)
         self._shown = empty(self._seats, games)
+        self._allowed = everything(self._seats, games) if checked.masked else None
         self._states = np.zeros((games, *(self.state_shape or ())), dtype=np.float32)
         self._known: list[tuple[int, int] | None] = [None] * games     # of which episode and step `_states` are
         self._stood_in = False
@@ -73,7 +75,8 @@ class ParallelGames:
         self._seed, self._chain = seed, chain
         while len(self._envs) < self.games:
             self._envs.append(self._copy())
-        self._games = [Game(env, self._seats, [each[e] for each in self._shown], self.active[:, e])
+        self._games = [Game(env, self._seats, [each[e] for each in self._shown], self.active[:, e],
+                            None if self._allowed is None else [each[e] for each in self._allowed])
                        for e, env in enumerate(self._envs)]
         self._episodes[:] = 0
         self._known = [None] * self.games
@@ -86,7 +89,7 @@ class ParallelGames:
 
         made = self._make()
         env = as_parallel(made, self._source)
-        if any(env is other or getattr(other, "aec_env", other) is made for other in self._envs):
+        if any(env is other or inner(other) is made for other in self._envs):
             refuse("gives the same environment when called again", "a function that makes a new one every time")
         first, ids = self._envs[0], self._seats.ids
         if tuple(env.possible_agents) != ids or any(
@@ -105,6 +108,15 @@ class ParallelGames:
     def observe(self, agents: range) -> list[np.ndarray]:
         """The current observations of `agents`: one (E, *shape) array each, single precision."""
         return [self._shown[i].copy() for i in agents]
+
+    @property
+    def action_masks(self) -> Callable[[range], list[np.ndarray]] | None:
+        """Gives what agents may do, (E, outputs_i) bool each; None where they are not told."""
+        return None if self._allowed is None else self._masks
+
+    def _masks(self, agents: range) -> list[np.ndarray]:
+        assert self._allowed is not None, "there are masks"
+        return [self._allowed[i].copy() for i in agents]
 
     @property
     def ids(self) -> tuple:
@@ -204,6 +216,7 @@ class ParallelGames:
         if self.resumable:
             state |= {"active": self.active.copy(), "steps": np.array([game.steps for game in self._games])}
             state |= {f"observation{i}": shown.copy() for i, shown in enumerate(self._shown)}
+            state |= {f"allowed{i}": allowed.copy() for i, allowed in enumerate(self._allowed or ())}
             for e, env in enumerate(self._envs):
                 kept = self._asked(e, "get_state", partial(_state_of, env))
                 state |= {f"game{e}.{key}": value for key, value in kept.items()}
@@ -219,6 +232,8 @@ class ParallelGames:
         self._known = [None] * self.games
         for i, shown in enumerate(self._shown):
             shown[:] = state[f"observation{i}"]
+        for i, allowed in enumerate(self._allowed or ()):
+            allowed[:] = state[f"allowed{i}"]
         for e, (env, game) in enumerate(zip(self._envs, self._games, strict=True)):
             game.steps, game.valued[:] = int(state["steps"][e]), self.active[:, e]
             prefix = f"game{e}."

@@ -35,12 +35,14 @@ class Checked:
         state: reads its global state; None where it has none.
         resumable: `get_state` and `set_state` bring back everything.
         warnings: what is not as it should be, but does no harm to a run.
+        masked: whether agents are told which actions they may take.
     """
 
     seats: Seats
     state: Reader | None
     resumable: bool
     warnings: tuple[str, ...]
+    masked: bool
 
 
 def key_of(source: str) -> str:
@@ -52,28 +54,31 @@ def as_parallel(env: Any, source: str) -> Any:
     """A PettingZoo environment with its parallel interface.
 
     Raises:
-        InputError: it is something else, or an `AECEnv` whose agents must act one after the other.
+        InputError: it is something else, or its agents act one after the other and their actions are vectors.
     """
     def refuse(problem: str, valid: str) -> NoReturn:
         raise InputError(f"{source}: {problem}", key=key_of(source), valid=valid)
 
     if isinstance(env, AECEnv):
-        if not getattr(env, "metadata", {}).get("is_parallelizable"):
+        if getattr(env, "metadata", {}).get("is_parallelizable"):
+            return aec_to_parallel(env)
+        if any(isinstance(env.action_space(agent), spaces.Box) for agent in env.possible_agents):
             refuse(f"the agents of {short(env)} act one after the other (metadata has no is_parallelizable = True), "
-                   "and netac's act at the same time",
-                   "a ParallelEnv, or an AECEnv that changes its state only after the last agent of a cycle and says "
-                   'so with metadata = {"is_parallelizable": True}')
-        return aec_to_parallel(env)
+                   "and their actions are vectors, of which none can be masked while others act",
+                   "a ParallelEnv; an AECEnv with Discrete or MultiDiscrete actions; or one that changes its state "
+                   'only after the last agent of a cycle and says so with metadata = {"is_parallelizable": True}')
+        from netac.envs._pettingzoo_turns import InTurns
+        return InTurns(env)
     if isinstance(env, gymnasium.vector.VectorEnv):
         refuse(f"{type(env).__name__} is several games of one agent side by side (a VectorEnv of gymnasium)",
                "a ParallelEnv or AECEnv of pettingzoo, with several agents; `envs` plays several games")
     if isinstance(env, gymnasium.Env):
-        many = _agents_in_lists(env)
-        refuse(*((f"{type(env).__name__} is an environment of gymnasium whose {many} agents act and see in lists",
-                  "a ParallelEnv of pettingzoo, which has dictionaries: wrap it in one, with possible_agents, "
-                  "observation_space(agent) and action_space(agent)") if many else (
-                 f"{type(env).__name__} is an environment of gymnasium, which has one agent",
-                 "a ParallelEnv or AECEnv of pettingzoo, with several agents")))
+        from netac.envs._gymnasium_lists import InLists, agents_in_lists
+        if agents_in_lists(env):
+            return InLists(env)
+        refuse(f"{type(env).__name__} is an environment of gymnasium, which has one agent",
+               "a ParallelEnv or AECEnv of pettingzoo, with several agents, or an environment of gymnasium whose "
+               "spaces are Tuples, with a part for each agent")
     if isinstance(env, type):
         refuse(f"gives the class {env.__name__}, not an environment", "a function that returns an environment")
     lacking = [] if isinstance(env, ParallelEnv) else [name for name in NEEDED if not hasattr(env, name)]
@@ -86,13 +91,6 @@ def as_parallel(env: Any, source: str) -> Any:
         refuse(f"gives {short(env)}, which is no PettingZoo environment: it has no {', '.join(lacking)}",
                "a ParallelEnv or AECEnv of pettingzoo")
     return env
-
-
-def _agents_in_lists(env: gymnasium.Env) -> int:
-    """How many agents an environment of gymnasium has, whose spaces are tuples of theirs (as rware's); else 0."""
-    lists = [space for space in (env.observation_space, env.action_space) if isinstance(space, spaces.Tuple)]
-    number = getattr(env.unwrapped, "n_agents", len(lists[0]) if lists else 0)
-    return number if lists and all(len(space) == number for space in lists) else 0
 
 
 def examine(env: Any, agents: int, source: str) -> Checked:
@@ -123,6 +121,11 @@ def examine(env: Any, agents: int, source: str) -> Checked:
 def empty(seats: Seats, games: int) -> list[np.ndarray]:
     """Where observations of `games` games are written: one (games, *shape) array for each agent, single precision."""
     return [np.zeros((games, *each.shape), dtype=np.float32) for each in seats.readers]
+
+
+def everything(seats: Seats, games: int) -> list[np.ndarray]:
+    """Where masks of `games` games are written: one (games, outputs_i) array for each agent, true so far."""
+    return [np.ones((games, each.action.outputs), dtype=bool) for each in seats.writers]
 
 
 def plain(state: Any) -> dict[str, np.ndarray]:
@@ -180,7 +183,12 @@ def _space(env: Any, what: str, agent: Any, i: int) -> Any:
 
 def _check(env: Any, seats: Seats) -> Checked:
     warnings: dict[str, str] = {}     # the first of each kind
-    game = Game(env, seats, [row[0] for row in empty(seats, 1)], np.zeros(len(seats.ids), dtype=bool))
+    for agent, read in zip(seats.ids, seats.readers, strict=True):
+        for image in read.flattened_images:
+            warnings.setdefault("image", f"{agent!r}: {image.name}, of shape {image.shape}, becomes a part of one "
+                                f"vector of {read.shape[0]:,} numbers, which dense layers see")
+    game = Game(env, seats, [row[0] for row in empty(seats, 1)], np.zeros(len(seats.ids), dtype=bool),
+                [row[0] for row in everything(seats, 1)])
     episodes = [_play(game, warnings), _play(game, warnings)]
     if not _same(*episodes):
         what = "first observations" if not _same(episodes[0][:1], episodes[1][:1]) else "games"
@@ -190,7 +198,12 @@ def _check(env: Any, seats: Seats) -> Checked:
         game.reset(SEED)
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
-    return Checked(seats, state, resumable, tuple(warnings.values()))
+    return Checked(seats, state, resumable, tuple(warnings.values()), game.masked)
+
+
+def inner(env: Any) -> Any:
+    """What a user's function made, of what `as_parallel` made of it."""
+    return getattr(env, "aec_env", getattr(env, "gymnasium_env", env))
 
 
 def _play(game: Game, warnings: dict[str, str]) -> list[list[np.ndarray]]:
@@ -206,7 +219,7 @@ def _steps(game: Game, steps: int, warnings: dict[str, str]) -> list[list[np.nda
     """Up to `steps` steps of the game as it stands, with the same actions each time."""
     rng, shown, n = np.random.default_rng(SEED), [], len(game.seats.ids)
     for _ in range(steps):
-        actions, r, terminated = _random_actions(game.seats, rng), np.zeros(n), np.zeros(n, dtype=bool)
+        actions, r, terminated = _random_actions(game, rng), np.zeros(n), np.zeros(n, dtype=bool)
         done = game.step(actions, r, terminated)
         _look_closer(game, warnings)
         shown.append([*_snapshot(game), r, terminated])
@@ -224,12 +237,13 @@ def _same(one: list[list[np.ndarray]], other: list[list[np.ndarray]]) -> bool:
         np.array_equal(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True))
 
 
-def _random_actions(seats: Seats, rng: np.random.Generator) -> np.ndarray:
-    """(N, largest size): uniform among actions and within bounds, normal where there are none."""
-    actions = np.zeros((len(seats.ids), max(each.action.size for each in seats.writers)))
-    for row, each in zip(actions, seats.writers, strict=True):
-        row[:each.action.size] = (rng.integers(each.action.n_actions) if each.action.n_actions
-                                  else _within(each.action, rng))
+def _random_actions(game: Game, rng: np.random.Generator) -> np.ndarray:
+    """(N, largest size): uniform among allowed actions and within bounds, normal where there are none."""
+    spaces, allowed = [each.action for each in game.seats.writers], game.allowed or []
+    actions = np.zeros((len(spaces), max(space.size for space in spaces)))
+    for row, space, mask in zip(actions, spaces, allowed, strict=True):
+        row[:space.size] = space.random(rng, 1, None if mask.all() else mask[None])[0] if space.choices else _within(
+            space, rng)
     return actions
 
 
@@ -244,8 +258,7 @@ def _within(space: ActionSpace, rng: np.random.Generator) -> np.ndarray:
 
 
 def _look_closer(game: Game, warnings: dict[str, str]) -> None:
-    """What is too slow for every step: bounds, dtypes, infos."""
-    infos = game.answer[-1]
+    """What is too slow for every step: bounds and dtypes."""
     for i, agent in enumerate(game.seats.ids):
         if agent in game.answer[0] and game.active[i]:
             for leaf in game.seats.readers[i].leaves:
@@ -256,8 +269,6 @@ def _look_closer(game: Game, warnings: dict[str, str]) -> None:
                 miscast = leaf.miscast(game.answer[0][agent])
                 if miscast:
                     warnings.setdefault("dtype", f"{agent!r}: {miscast}; netac takes it as float32 in any case")
-        if isinstance(infos.get(agent), dict) and "action_mask" in infos[agent]:
-            warnings["masks"] = "infos hold action masks, which netac does not use: agents may take any action"
 
 
 def _state(env: Any, seats: Seats, warnings: dict[str, str]) -> Reader | None:
@@ -296,13 +307,15 @@ def _resumable(game: Game, warnings: dict[str, str]) -> bool:
     if not all(callable(getattr(type(env), name, None)) for name in ("get_state", "set_state")):
         return False
     game.reset(SEED)
-    active = game.active.copy()
+    active, allowed = game.active.copy(), [row.copy() for row in game.allowed or ()]
     try:
         kept = plain(env.get_state())
         first = _steps(game, STEPS, {})
         game.reset(SEED + 1)
         env.set_state(given_back(kept))
         game.active[:] = active
+        for row, before in zip(game.allowed or (), allowed, strict=True):
+            row[:] = before
         if _same(first, _steps(game, STEPS, {})):
             return True
         problem = ("after set_state other steps followed than after get_state; "

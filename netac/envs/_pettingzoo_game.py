@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from netac.envs._pettingzoo_spaces import ApiError, Reader, Writer
+from netac.envs._pettingzoo_spaces import MASK, ApiError, Reader, Writer
 from netac.utils.errors import InputError, NetacError, raised, short
 from netac.utils.pulse import pulse
 
@@ -44,6 +44,10 @@ class Seats:
             raise InputError(f"{self.ids[agent]!r}: {error.problem}", valid=error.mend) from None
         return row
 
+    def mask(self, agent: int, observation: Any) -> Any:
+        """The action mask that an observation of one agent holds, which has been shown; None where it holds none."""
+        return observation.get(MASK) if self.readers[agent].masked else None
+
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
         """An action of one agent, a whole number or a vector within its bounds, as the environment takes it."""
         return self.writers[agent](action)
@@ -60,15 +64,20 @@ class Game:
         seats: its agents and spaces.
         shown: (N) arrays into which observations are written, zeros at first.
         active: (N,) bool, kept up to date: who takes part in the next step.
+        allowed: (N) arrays (outputs_i,) bool, kept up to date: what agents may do in it.  All that is not said to be
+            forbidden is allowed; None: nobody asks.
 
     Attributes:
         valued: (N,) bool, for whom what is shown has a value: who takes part, or was truncated with the last step.
         steps: since the last reset, the one that fails included.
         answer: what `reset` or `step` returned last.
+        masked: whether a mask was ever read.
     """
 
-    def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray):
-        self.env, self.seats, self.shown, self.active = env, seats, shown, active
+    def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray,
+                 allowed: list[np.ndarray] | None = None):
+        self.env, self.seats, self.shown, self.active, self.allowed = env, seats, shown, active, allowed
+        self.masked = False
         self.valued = active.copy()
         self.steps = 0
         self.answer: tuple[dict, ...] = ()
@@ -92,6 +101,7 @@ class Game:
                 row[...] = 0.0
         self.active[list(listed)] = True
         self.valued[:] = self.active
+        self._permit(*answer)
 
     def step(self, actions: np.ndarray, r: np.ndarray, terminated: np.ndarray) -> bool:
         """One joint step, in which only the agents that take part act.
@@ -110,7 +120,7 @@ class Game:
         if not isinstance(answer, tuple) or [isinstance(part, dict) for part in answer] != [True] * 5:
             raise ApiError(f"step returned {_described(answer)}", OLD_STEP)
         self.answer = answer
-        observations, rewards, terminations, truncations, _ = answer
+        observations, rewards, terminations, truncations, infos = answer
         listed, ended = self._listed(), set()
         for i in acted:
             agent = ids[i]
@@ -138,6 +148,7 @@ class Game:
         self.active[list(going_on)] = True
         self.valued[:] = self.active
         self.valued[[i for i in ended if not terminated[i]]] = True
+        self._permit(observations, infos)
         return not going_on
 
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
@@ -145,7 +156,7 @@ class Game:
             answer = getattr(self.env, name)(*arguments, **keywords)
             pulse.beats += 1
             return answer
-        except (NetacError, KeyboardInterrupt):
+        except (NetacError, ApiError, KeyboardInterrupt):
             raise
         except BaseException as error:     # what a user's environment raises may be anything
             if isinstance(error, TypeError) and "seed" in str(error):
@@ -162,6 +173,29 @@ class Game:
         except (KeyError, TypeError):
             raise ApiError(f"`agents` is {short(self.env.agents)}, not all of it in `possible_agents`",
                            f"agents among {short(list(self.seats.ids))}") from None
+
+    def _permit(self, observations: dict, infos: dict) -> None:
+        """Read what agents may do: of their masks in observations, or else in infos."""
+        if self.allowed is None:
+            return
+        for i, (agent, reader, row) in enumerate(zip(self.seats.ids, self.seats.readers, self.allowed, strict=True)):
+            row[:] = True
+            told = observations if reader.masked else infos
+            if not self.valued[i] or not isinstance(told.get(agent), dict) or MASK not in told[agent]:
+                if reader.masked and self.active[i]:
+                    raise ApiError(f"{agent!r}: the observation has no {MASK}", "one in every observation", i)
+                continue
+            space, self.masked = self.seats.writers[i].action, True
+            try:
+                row[:] = space.mask(told[agent][MASK])
+            except ValueError as error:
+                raise ApiError(f"the action mask of {agent!r} {error}", "1 where an action may be taken, else 0; "
+                               "none for agents whose actions are vectors", i) from None
+            if space.lacks(row):
+                if self.active[i]:
+                    raise ApiError(f"the action mask of {agent!r} allows nothing", "at least one action that every "
+                                   "agent listed in `agents` may take, such as one that does nothing", i)
+                row[:] = True
 
     def _show(self, i: int, observations: dict) -> None:
         agent = self.seats.ids[i]

@@ -18,6 +18,8 @@ except ModuleNotFoundError as missing:
     raise InputError("PettingZoo environments need packages that are not installed", key="env", found=missing.name,
                      valid='pip install "netac[pettingzoo]"') from None
 
+MASK = "action_mask"      # PettingZoo's word, of an entry of observations or of infos
+IMAGE = 1000        # numbers of a part of an observation above which it is told of that it is flattened
 ROUNDINGS = 8       # of its bound, in units of the last place, by which an observation may exceed it
 READABLE = "Box, Discrete, MultiBinary, MultiDiscrete, or a Dict or Tuple of these"
 
@@ -153,11 +155,19 @@ class Reader:
 
     Attributes:
         shape: of what is shown to networks: a Box keeps its own, all else is flat, whole numbers one-hot.
-        leaves: the space's parts.
+        leaves: the space's parts, but for the action mask.
+        masked: whether observations come with an action mask: {"observation": ..., "action_mask": ...}.
     """
 
     shape: tuple[int, ...]
     leaves: tuple[Leaf, ...]
+    masked: bool = False
+
+    @property
+    def flattened_images(self) -> list[Leaf]:
+        """Parts with two axes or more, and many numbers, that become parts of a vector."""
+        return [leaf for leaf in self.leaves
+                if len(self.shape) == 1 and len(leaf.shape) > 1 and leaf.at.stop - leaf.at.start > IMAGE]
 
     def write(self, value: Any, shown: np.ndarray) -> None:
         """Write an observation into `shown`, a contiguous array of `shape`, single precision.
@@ -180,22 +190,25 @@ def reader(space: Any, what: str) -> Reader:
         raise ApiError(f"{what} is {short(space)}, which is not a space of gymnasium",
                        "a space of the package gymnasium (not of its predecessor gym)")
     leaves, size = [], 0
-    for path, part in _parts(space, (), what):
-        leaves.append(_leaf(path, part, size))
-        size = leaves[-1].at.stop
+    masked = isinstance(space, spaces.Dict) and MASK in space.spaces
+    seen = [((key,), part) for key, part in space.spaces.items() if key != MASK] if masked else [((), space)]
+    for path, part in seen:
+        for place, leaf in _parts(part, path, what):
+            leaves.append(_leaf(place, leaf, size))
+            size = leaves[-1].at.stop
     if not size:
         raise ApiError(f"{what} has no entries: {short(space)}", "at least one number")
-    return Reader(space.shape if isinstance(space, spaces.Box) and space.shape else (size,), tuple(leaves))
+    whole = seen[0][1] if len(seen) == 1 else None
+    return Reader(whole.shape if isinstance(whole, spaces.Box) and whole.shape else (size,), tuple(leaves), masked)
 
 
 def _parts(space: spaces.Space, path: tuple, what: str) -> Iterator[tuple[tuple, spaces.Space]]:
     if isinstance(space, spaces.Dict | spaces.Tuple):
         inner = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
         for key, part in inner:
-            if key == "action_mask":
-                raise ApiError(f"{what} has an action mask, and masks are not supported",
-                               "observations without masks; let the environment take any action (an illegal one as "
-                               "none)")
+            if key == MASK:
+                raise ApiError(f"{what} has an action mask inside of {short(space)}",
+                               '{"observation": ..., "action_mask": ...}, the mask beside all else that is observed')
             yield from _parts(part, (*path, key), what)
     elif isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
         yield path, space
@@ -229,6 +242,9 @@ class Writer:
         """From a whole number, or from at least `size` numbers; vectors of whole numbers are rounded."""
         if self.action.n_actions:
             return self.space.dtype.type(int(action if action.ndim == 0 else action[0]) + int(self.space.start))
+        if self.action.nvec:
+            chosen = action[:self.action.size].astype(self.space.dtype).reshape(self.space.shape)
+            return chosen + self.space.start if isinstance(self.space, spaces.MultiDiscrete) else chosen
         vector = action[:self.action.size]      # gymnasium's unflatten cuts decimals off and may give a view
         whole = self.space.dtype.kind in "iu"
         return (np.rint(vector) if whole else vector).astype(self.space.dtype).reshape(self.space.shape)
@@ -241,8 +257,12 @@ def writer(space: Any, what: str) -> Writer:
                        "a space of the package gymnasium (not of its predecessor gym)")
     if isinstance(space, spaces.Discrete):
         return Writer(space, ActionSpace(n_actions=int(space.n)))
+    if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) and np.prod(space.shape) > 0:
+        n = space.nvec.reshape(-1) if isinstance(space, spaces.MultiDiscrete) else np.full(np.prod(space.shape), 2)
+        return Writer(space, ActionSpace(nvec=tuple(n.tolist())))
     if isinstance(space, spaces.Box) and space.dtype.kind in "iuf" and np.prod(space.shape) > 0:
         low, high = (tuple(np.asarray(bound, dtype=float).reshape(-1).tolist()) for bound in (space.low, space.high))
         return Writer(space, ActionSpace(low=low, high=high))
     raise ApiError(f"{what} is {short(space)}, in which netac's agents cannot act",
-                   "Discrete or Box; number the combinations of a MultiDiscrete or MultiBinary as one Discrete")
+                   "Discrete, MultiDiscrete, MultiBinary or Box; a wrapper turns a Dict or Tuple of choices into one "
+                   "MultiDiscrete")

@@ -154,7 +154,7 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
         sizes["joint actions, as policies find them"] = here * NUMBER * M * told + share.dealt(
             NUMBER * N * M * (told + 4 * acts))
     if not model.has_trainer and model.needs.features.psi_own:
-        sizes["the agents' other actions"] = share.dealt(4 * M * acts * acts * 3)
+        sizes["the agents' other actions"] = share.dealt(4 * M * sum(space.count for space in games.actions) * acts * 3)
     return sizes
 
 

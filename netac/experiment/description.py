@@ -86,11 +86,10 @@ class Interface:
         if "spaces" in kinds[0]:
             from netac.envs._pettingzoo_text import from_table
             spaces = tuple(tuple(map(from_table, kind["spaces"])) for kind in kinds)
-        actions = tuple(ActionSpace(each["n_actions"], *(tuple(map(float, each[name])) for name in ("low", "high")))
-                        for each in (kind["action"] for kind in kinds))
         own = tuple(tuple(kind["observation"]) for kind in kinds)
         sight = Sight.from_table(own, table["sight"]) if "sight" in table else Sight(own)
-        return cls(tuple(table["ids"]), sight, actions, spaces, table["reparametrised"], table.get("joint", False))
+        return cls(tuple(table["ids"]), sight, tuple(_from_numbers(kind["action"]) for kind in kinds), spaces,
+                   table["reparametrised"], table.get("joint", False))
 
 
 def _as_numbers(action: ActionSpace) -> dict[str, Any]:
@@ -98,6 +97,12 @@ def _as_numbers(action: ActionSpace) -> dict[str, Any]:
     bounds = {name: [bound if np.isfinite(bound) else str(bound) for bound in getattr(action, name)]
               for name in ("low", "high")}
     return asdict(action) | bounds
+
+
+def _from_numbers(table: dict[str, Any]) -> ActionSpace:
+    """The action space that `_as_numbers` made the table of; older tables know nothing of several choices."""
+    low, high = (tuple(map(float, table[name])) for name in ("low", "high"))
+    return ActionSpace(table["n_actions"], low, high, tuple(map(int, table.get("nvec", ()))))
 
 
 def describe(layout: Layout, interface: Interface | None) -> dict[str, np.ndarray]:

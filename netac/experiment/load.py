@@ -5,7 +5,7 @@
     actions = policies(observations)          # {agent: action}, ready for env.step
 
 Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode
-begins.
+begins.  Action masks in observations are heeded; others are told: `policies(observations, masks={agent: mask})`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ class Greedy:
         logits = self.policy.logits(theta, states)
         return np.where(np.arange(logits.shape[-1]) == logits.argmax(axis=-1)[..., None], 0.0, -np.inf)
 
-    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray,
-            keep: bool = True, memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray, keep: bool = True,
+            memory: np.ndarray | None = None,
+            allowed: list[np.ndarray] | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions of networks and their probabilities."""
-        return self.policy.act(theta, obs, None, keep, memory)
+        return self.policy.act(theta, obs, None, keep, memory, allowed)
 
 
 class TrainedPolicies:
@@ -92,29 +93,44 @@ class TrainedPolicies:
         if self._memory is not None:
             self._memory[:] = 0.0
 
-    def __call__(self, observations: Mapping[Hashable, Any], state: Any = None) -> dict[Hashable, Any]:
+    def __call__(self, observations: Mapping[Hashable, Any], state: Any = None,
+                 masks: Mapping[Hashable, Any] | None = None) -> dict[Hashable, Any]:
         """An action for each agent that has an observation.
 
         Args:
             observations: what agents see by themselves.  Where policies see their neighbours, too, agents are shown
                 zeros for those that have no observation here.
             state: the environment's global state, where policies see that; else not looked at.
+            masks: for some agents which actions they may take, as zeros and ones; these come before masks in
+                observations.
 
         Raises:
-            InputError: an agent the run does not know, or an observation, or a state, that is not of its space.
+            InputError: an agent the run does not know, an observation, or a state, that is not of its space, or a mask
+                that does not fit its actions, or allows none.
         """
         if not isinstance(observations, Mapping):
             raise InputError("observations should be a dictionary", found=type(observations).__name__,
                              valid="{agent: observation}, the first of what env.reset and env.step return")
+        if not isinstance(masks, Mapping | None):
+            raise InputError("masks should be a dictionary", found=type(masks).__name__,
+                             valid='{agent: mask}, such as {agent: infos[agent]["action_mask"] for agent in infos}')
         obs = [np.zeros((1, *shape), dtype=np.float32) for shape in self._sight.own]
+        allowed: dict[int, np.ndarray] = {}
         for name, observation in observations.items():
             if name not in self._index:
                 raise InputError("the run has no such agent", found=name, valid=", ".join(map(str, self.names)))
-            obs[self._index[name]][0] = self._environment.shown(self._index[name], observation)
+            agent = self._index[name]
+            obs[agent][0] = self._environment.shown(agent, observation)
+            told = (masks or {}).get(name)
+            told = self._environment.mask(agent, observation) if told is None else told
+            if told is not None:
+                allowed[agent] = self._permitted(agent, told)
         obs = self._shown(obs, state)
         uniforms = self._uniforms.random((len(obs), 1, max(space.size for space in self._actions)))
         before = None if self._memory is None else self._memory.copy()
-        own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory)
+        everything = [np.ones((1, space.outputs), dtype=bool) for space in self._actions] if allowed else []
+        may = [allowed.get(agent, each) for agent, each in enumerate(everything)] or None
+        own, _ = self._policy.act(self._theta, obs, uniforms, False, self._memory, may)
         if before is not None and self._memory is not None:
             absent = [agent for name, agent in self._index.items() if name not in observations]
             self._memory[absent] = before[absent]
@@ -130,6 +146,18 @@ class TrainedPolicies:
         if self._normaliser is not None:
             own = self._normaliser.apply(own)
         return sight.part(own, sight.policy, agents)
+
+    def _permitted(self, agent: int, told: Any) -> np.ndarray:
+        """What an agent may do, (1, outputs) bool."""
+        space, name = self._actions[agent], self.names[agent]
+        try:
+            mask = space.mask(told)
+        except ValueError as error:
+            raise InputError(f"the action mask of {name!r} {error}", valid="1 where it may act so, else 0") from None
+        if space.lacks(mask):
+            raise InputError(f"the action mask of {name!r} allows nothing", found=short(told),
+                             valid="a mask that allows an action, or no observation of an agent that does not act")
+        return mask[None]
 
     def _action(self, agent: int, drawn: np.ndarray) -> Any:
         return self._environment.taken(agent, self._actions[agent].rounded(drawn))       # as in training
@@ -215,8 +243,11 @@ class _Arrays:
             raise InputError(f"{name!r}: the observation holds {array[~np.isfinite(array)][0]}", valid="finite numbers")
         return array
 
+    def mask(self, agent: int, observation: Any) -> None:
+        """None: arrays hold no masks."""
+
     def taken(self, agent: int, action: np.ndarray) -> np.ndarray | np.integer:
-        return action.astype(self.interface.actions[agent].dtype)
+        return action.astype(self.interface.actions[agent].dtype)       # of several choices whole numbers
 
 
 def _state(state: Any, sight: Sight) -> np.ndarray:

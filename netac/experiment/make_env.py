@@ -21,8 +21,8 @@ from netac.utils import plugins
 from netac.utils.errors import InputError, quietly, raised
 from netac.utils.plugins import BuiltIn, Factory
 
-KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), or a "
-         "PettingZoo ParallelEnv or AECEnv")
+KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), a PettingZoo "
+         "ParallelEnv or AECEnv, or an environment of gymnasium whose agents act in lists")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from netac.agents.distributions import distribution_of
+from netac.agents.distributions import MOST, distribution_of
 from netac.agents.networks._factory import Network, feed_forward, read_network
 from netac.agents.neural.critics import (
     NeuralActionValue,
@@ -204,8 +204,9 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
         policy = replace(policy, options=wanted.model_copy(update={"shared": []}))
         policies = policies_of(policy)
     if needs.value == "action" and not all(distribution_of(space).enumerated for space in games.actions):
-        raise InputError("an action value Q(s, a) with action vectors has no sum over own actions",
-                         key="algorithm.critic", found="action_value", valid='"state_value" with this environment')
+        raise InputError("an action value Q(s, a) has no sum over own actions that are vectors, or several choices of "
+                         f"more than {MOST} actions together", key="algorithm.critic", found="action_value",
+                         valid='"state_value" with this environment')
     try:
         critics = _critics(experiment, needs, ground, policy)
     except UnlikeAgentsError as error:

@@ -22,7 +22,7 @@ from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import state_shape
+from netac.envs._batched import allowed_actions, state_shape
 from netac.experiment.budget import fits
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.make_env import Environment, GamesSource, closed
@@ -217,7 +217,10 @@ def _rewards_differ(ground: GamesSource) -> bool:
     games.begin(0, 0)
     differ, tries = False, TRIES if games.agents > 1 else 0
     while tries and not differ:
-        step = games.step(joint.stack([space.random(rng, games.games) for space in joint.spaces], range(games.agents)))
+        allowed = allowed_actions(games)
+        masks = [None if allowed is None else allowed[:, joint.columns(agent)] for agent in range(games.agents)]
+        step = games.step(joint.stack([space.random(rng, games.games, mask)
+                                       for space, mask in zip(joint.spaces, masks, strict=True)], range(games.agents)))
         differ = bool((step.r != step.r[:1]).any())
         if step.done.any():
             games.restart(step.done)

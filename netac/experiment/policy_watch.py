@@ -37,16 +37,23 @@ class PolicyWatch:
         """Look at what the policies do now, in what their agents see."""
         if self.wanted:
             sampler: Any = self._parts.sampler
-            self._seen = Transitions(obs=[own.copy() for own in sampler.feeds[0].view.obs])
+            view = sampler.feeds[0].view
+            self._seen = Transitions(obs=[own.copy() for own in view.obs], allowed=sampler.allowed(view))
             self._then = self._policies()
 
     def after(self, iteration: int) -> None:
         """Compare, and warn once of each agent and kind of trouble; every process must call it."""
         if not self.wanted:
             return
-        now, rows = self._policies(), np.zeros((len(self._parts.placement.local), 2))
-        for row, one, two in zip(rows, self._then, now, strict=True):
-            row[:] = one.kl(two).mean(), two.entropy().mean()
+        assert self._seen is not None, "`before` was called"
+        agents: Any = self._parts.agents
+        now, local = self._policies(), self._parts.placement.local
+        rows = np.zeros((len(local), 2))
+        for k, (one, two) in enumerate(zip(self._then, now, strict=True)):
+            entropy = two.entropy()
+            if self._seen.allowed is not None:             # of one action alone it is always 0
+                entropy = entropy[agents.policy.actions[local[k]].leaves_choice(self._seen.allowed[k])]
+            rows[k] = one.kl(two).mean(), entropy.mean() if len(entropy) else np.inf
         whole = self._gathering.rows(rows)
         if whole is None:
             return
@@ -71,6 +78,6 @@ class PolicyWatch:
 
 def least_entropy(space: ActionSpace) -> float:
     """Below which a policy is told of."""
-    if space.n_actions:
-        return LEAST_SPREAD * float(np.log(max(space.n_actions, 1)))
+    if space.choices:
+        return LEAST_SPREAD * float(np.log(space.choices).sum())
     return space.size * (0.5 * float(np.log(2 * np.pi * np.e)) + float(np.log(LEAST_SPREAD)))

@@ -9,6 +9,8 @@ from netac.agents.neural.joint_policies import joint_policy
 from netac.agents.neural.policies import neural_policy
 from netac.algorithms.decentralized._rollouts import BESIDE, NetworkedRollouts, RolloutAgents, RolloutRequirements
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
+from netac.comm.ledger import Ledger
+from netac.envs._batched import has_masks
 from netac.experiment import neural_agents
 from netac.experiment.make_env import Environment
 from netac.experiment.neural_agents import Neural
@@ -26,6 +28,14 @@ class OnTrajectories(Neural):
     """
 
     log_every: int = 1
+
+    def ledger(self) -> Ledger:
+        """Where traffic is counted: agents whose policies are over joint actions announce what they may do with what
+        they do."""
+        ledger, games = super().ledger(), self.ground.probe
+        if self.needs.joint and has_masks(games):
+            ledger.action_bytes += -(-max(space.outputs for space in games.actions) // 8)
+        return ledger
 
     def agents(self, local: range, seed: int, settings: Any) -> RolloutAgents:
         """The agents `local`, at their initial values."""

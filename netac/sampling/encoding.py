@@ -36,10 +36,10 @@ class Encoding:
         """(E, F) with the action of `agent` replaced by each of its A, or by each of K others: (E, A or K, F).
 
         Args:
-            own: (E, K, d or more) vectors, which are clipped to their bounds; None: all of its A actions.
+            own: (E, K, d or more) actions, of which vectors are clipped to their bounds; None: all of its A actions.
         """
         space, columns = self.joint.spaces[agent], self.columns(agent)
-        numbers = space.every() if own is None else space.clip(own[..., :space.size])
+        numbers = space.every() if own is None else space.encode(space.clip(own[..., :space.size]))
         others = np.repeat(encoded[:, None], numbers.shape[-2], axis=1)
         others[:, :, columns] = numbers
         return others

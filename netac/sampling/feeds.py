@@ -50,6 +50,8 @@ class Advance(NamedTuple):
         active: (n, E) who took part.
         r: (n, E) rewards, normalised where that is asked for.
         again: (E,) games that begin anew.
+        allowed, after_allowed: what the agents of this process may do in s and in s', (n) arrays (E, outputs_i) bool;
+            None: all at any time.
     """
 
     view: View
@@ -61,3 +63,5 @@ class Advance(NamedTuple):
     outcome: Outcome
     after: View
     again: np.ndarray
+    allowed: list[np.ndarray] | None = None
+    after_allowed: list[np.ndarray] | None = None

@@ -17,7 +17,7 @@ from netac.comm.channels import Everyone, ToTrainer
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.shared_memory import Host
-from netac.envs._batched import BatchedEnvironment, state_shape
+from netac.envs._batched import BatchedEnvironment, has_masks, state_shape
 from netac.envs._sight import Sight
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed, Told
@@ -77,7 +77,8 @@ class GameSampler:
             shapes[self._agents.start:self._agents.stop], max(map(prod, shapes))) if normalise_observations else None
         self._states = ObservationNormaliser([state_shape(environment)]) if normalise_observations and state else None
         own_critics = 0 if state else len(shapes)              # they learn from the agents' rewards
-        self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics)     # what a trainer sends all agents of a game
+        masks = sum(-(-space.outputs // 8) for space in spaces) if has_masks(environment) else 0
+        self._nbytes = 4 * (sum(map(prod, shapes)) + own_critics) + masks     # a trainer sends all agents of a game
         self._rewards = RewardNormaliser(n, self.games, gamma) if normalise_rewards else None
         self._staggered = stagger > 0
         self._cuts = stagger * np.arange(self.games) // self.games   # the step after which a game is cut short; 0: none
@@ -122,13 +123,13 @@ class GameSampler:
         encoded = self._encode(step.joint, view.active)
         batch = Transitions(
             obs=view.obs, next_obs=after.obs, seen=view.seen, next_seen=after.seen,
-            own=step.own, pi=step.pi, joint=self.shown(encoded), r=step.r,
+            own=step.own, pi=step.pi, allowed=step.allowed, joint=self.shown(encoded), r=step.r,
             active=None if step.active.all() else step.active.astype(float),
             bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
         if self._features.psi_own:
             batch.alternatives = self.shown(encoded, self._encode.alternatives)
         if self._features.psi_next:
-            following = self._act(theta, source, after.obs)[2]
+            following = self._act(theta, source, after, self.allowed(after))[2]
             batch.next_joint = self.shown(self._encode(following, outcome.valued))
             source.pending = following if source.restarts is None else None
         self.renew(step, source, running)
@@ -141,7 +142,8 @@ class GameSampler:
             keep: whether gradients for what was seen will be asked for.
         """
         view = source.view
-        own, pi, joint = self._act(theta, source, view.obs, source.pending, keep)
+        allowed = self.allowed(view)
+        own, pi, joint = self._act(theta, source, view, allowed, source.pending, keep)
         active = view.active[self._agents.start:self._agents.stop]
         played: Told = None if joint is None else self._joint.clip(joint)
         outcome = source.host.step(played)
@@ -159,7 +161,7 @@ class GameSampler:
             self.episodes.add(outcome.team, outcome.done, outcome.measured)
             if self._staggered:
                 self.episodes.forget(again & ~outcome.done)
-        return Advance(view, own, pi, joint, active, r, outcome, after, again)
+        return Advance(view, own, pi, joint, active, r, outcome, after, again, allowed, self.allowed(after))
 
     def renew(self, step: Advance, source: GameFeed, running: bool = True) -> None:
         """Restart the games that ended or were cut short, and by chance those of the actor's own chain."""
@@ -183,7 +185,7 @@ class GameSampler:
 
     def play(self, theta: np.ndarray, source: GameFeed) -> tuple[np.ndarray, Outcome]:
         """One joint step that nobody learns from: the joint action, (N, E) or (N, E, size), and what it gave."""
-        joint = self._act(theta, source, source.view.obs)[2]
+        joint = self._act(theta, source, source.view, self.allowed(source.view))[2]
         outcome = source.host.step(self._joint.clip(joint))
         view = source.host.restart(outcome.done) if outcome.done.any() else outcome.view
         source.view = self._seen(view, learn=False)
@@ -196,12 +198,18 @@ class GameSampler:
         None on processes that do not get joint actions.
         """
         memory = None if source.memory is None else source.memory.copy()
-        joint = self._act(theta, source, after.obs, keep=False)[2]
+        joint = self._act(theta, source, after, self.allowed(after), keep=False)[2]
         if memory is not None and source.memory is not None:
             source.memory[:] = memory
         return joint
 
-    def _act(self, theta: np.ndarray, source: GameFeed, obs: list[np.ndarray], pending: np.ndarray | None = None,
+    def allowed(self, view: View) -> list[np.ndarray] | None:
+        """What the agents of this process may do, (n) arrays (E, outputs_i) bool; None: all at any time."""
+        return None if view.allowed is None else [
+            view.allowed[:, self._encode.columns(agent)] for agent in self._agents]
+
+    def _act(self, theta: np.ndarray, source: GameFeed, view: View, allowed: list[np.ndarray] | None,
+             pending: np.ndarray | None = None,
              keep: bool = True) -> tuple[list[np.ndarray], list[np.ndarray | None], Told]:
         """Own actions (list), their probabilities (list), and the joint action (N, E) or (N, E, size).
 
@@ -211,7 +219,7 @@ class GameSampler:
         new = None if pending is None else pending[0] < 0
         n, size = len(self._agents), self._joint.size
         uniforms = source.actions.take(self.games * size).T.reshape(n, self.games, size)
-        own, pi = self.policy.act(theta, obs, uniforms, keep, source.memory)
+        own, pi = self.policy.act(theta, view.obs, uniforms, keep, source.memory, allowed)
         if not self.trainer:
             self.ledger.announced += self.games if new is None else int(new.sum())
         if new is not None and pending is not None:
@@ -270,7 +278,7 @@ class GameSampler:
         state = view.state
         if state is not None and self._states is not None:
             state = self._states.apply([state])[0]
-        return self._divided(View(self._observations.apply(view.obs), state, view.active))
+        return self._divided(View(self._observations.apply(view.obs), state, view.active, view.allowed))
 
     def _divided(self, view: View) -> View:
         """The view with what policies see of it, and what critics see."""

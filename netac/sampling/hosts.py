@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import BatchedEnvironment, Step, global_state
+from netac.envs._batched import BatchedEnvironment, Step, allowed_actions, global_state, has_masks
 from netac.utils.errors import quietly
 from netac.utils.pulse import pulse
 
@@ -31,12 +32,15 @@ class View:
         obs: one (E, *shape_i) array per agent, single precision.
         state: (E, *shape) global state, None where nobody asks for it, or where only the trainer is told.
         active: (N, E) bool, who takes part in the next step.
+        allowed: (E, F) bool, what each of all agents may do in it, one agent's actions after the other's (all that one
+            may do who takes no part); None where all may be done at any time.
         seen: what critics see, one array per agent, as the sampler says.
     """
 
     obs: list[np.ndarray]
     state: np.ndarray | None
     active: np.ndarray
+    allowed: np.ndarray | None = None
     seen: list[np.ndarray] = field(default_factory=list)
 
 
@@ -91,7 +95,7 @@ class Replicated:
     def _view(self) -> View:
         environment = self._environment
         return View(environment.observe(self._agents), global_state(environment) if self._with_state else None,
-                    environment.active.copy())
+                    environment.active.copy(), allowed_actions(environment))
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps; nothing of games that have nothing to keep."""
@@ -126,16 +130,17 @@ class AtRoot:
         self._trainer_sees = trainer and with_state and placement.rank == 0
         self._state = (games, *(environment.state_shape or ())) if with_state and not trainer else None
         self._active = (placement.agents, games)
+        self._allowed = (games, sum(space.outputs for space in environment.actions)) if has_masks(environment) else None
         self._counts = [self._floats(rank) for rank in range(placement.processes)]
         self._received = np.empty(self._counts[placement.rank])
         self._root = placement.rank == 0
 
     def _floats(self, rank: int) -> int:
-        """Doubles that process `rank` is sent: outcome, who is active, observations, state."""
+        """Doubles that process `rank` is sent: outcome, who is active, what is allowed, observations, state."""
         singles = sum(int(np.prod(shape)) for shape in [*self._shown[rank], *([self._state] if self._state else [])])
         games = self._environment.games
         return ((2 * len(self._placement.block(rank)) + 1) * games + (self._active[0] * games + 7) // 8
-                + (singles + 1) // 2)
+                + (_bits(self._allowed) + 7) // 8 + (singles + 1) // 2)
 
     def begin(self, seed: int, chain: int) -> View:
         """Begin all games."""
@@ -170,7 +175,7 @@ class AtRoot:
     def _told(self, step: Step | None = None, valued: np.ndarray | None = None) -> Outcome:
         """Send every process the outcome of `step` (None: zeros) and the view, and return this process's.
 
-        A message is (rewards, terminated, done, active and valued, observations, state).
+        A message is (rewards, terminated, done, active and valued, allowed, observations, state).
         """
         sent = self._packed(step, valued) if self._root else None
         self._comm.Scatterv(None if sent is None else [sent, self._counts], self._received, root=0)
@@ -190,6 +195,8 @@ class AtRoot:
         games, parts = environment.games, []
         obs = environment.observe(range(placement.agents))
         state = environment.state() if self._state else None
+        allowed = allowed_actions(environment)
+        masks = b"" if allowed is None else _padded(np.packbits(allowed).tobytes())
         active = environment.active.astype(np.uint8)
         active += active if valued is None else valued   # 2: takes part in the next step; 1: truncated with this one
         for rank in range(placement.processes):
@@ -199,7 +206,7 @@ class AtRoot:
             if step is not None:
                 numbers[:len(block)], numbers[len(block):-1], numbers[-1] = step.r[own], step.terminated[own], step.done
             shown = [obs[agent] for agent in block] + ([] if state is None else [state])
-            parts += [numbers.tobytes(), _padded(active.tobytes()),
+            parts += [numbers.tobytes(), _padded(active.tobytes()), masks,
                       _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
         return np.frombuffer(b"".join(parts))
 
@@ -209,7 +216,11 @@ class AtRoot:
         nbytes = received[numbers.size:].view(np.uint8)
         cells = int(np.prod(self._active))
         going_on = nbytes[:cells].reshape(self._active)
-        singles = nbytes[(cells + 7) // 8 * 8:].view(np.float32)
+        nbytes, allowed = nbytes[(cells + 7) // 8 * 8:], None
+        if self._allowed:
+            allowed = np.unpackbits(nbytes, count=prod(self._allowed)).astype(bool).reshape(self._allowed)
+            nbytes = nbytes[(_bits(self._allowed) + 7) // 8 * 8:]
+        singles = nbytes.view(np.float32)
         shown, at = [], 0
         for shape in [*self._shown[rank], *([self._state] if self._state else [])]:
             size = int(np.prod(shape))
@@ -217,7 +228,7 @@ class AtRoot:
             at += size
         state = shown.pop() if self._state else None
         return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
-                       np.zeros(games), View(shown, state, going_on > 1))
+                       np.zeros(games), View(shown, state, going_on > 1, allowed))
 
 
 def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:
@@ -242,6 +253,11 @@ def _close(environment: BatchedEnvironment) -> None:
     """Close the games, where the environment has `close`, which may fail."""
     if hasattr(environment, "close"):
         quietly(environment.close)
+
+
+def _bits(shape: tuple[int, int] | None) -> int:
+    """Bytes of so many bits."""
+    return 0 if shape is None else (prod(shape) + 7) // 8
 
 
 def _padded(nbytes: bytes) -> bytes:

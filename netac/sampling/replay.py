@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from netac.agents.protocols import LEFT_OUT
-from netac.envs._batched import BatchedEnvironment, state_shape
+from netac.envs._batched import BatchedEnvironment, has_masks, state_shape
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance
 from netac.sampling.game import GameSampler
@@ -29,6 +29,7 @@ class ReplayBatch:
     Attributes:
         obs, next_obs: (n) own observations in s and s', (M, *shape_i).
         active: (n, M) 1.0 where the agent took part in s, else 0.0.
+        allowed, next_allowed: (n) what agents were allowed to do in s and s', (M, outputs_i) bool; None: all.
         state, next_state: (M, *shape) global states; of the final s' where a game ended.
         joint: (M, F) joint actions as numbers, zeros for agents that took no part.
         r, part, valued: (N, M) rewards; who took part in s; for whom s' has a value: it goes on, or was truncated.
@@ -37,6 +38,8 @@ class ReplayBatch:
     obs: list[np.ndarray]
     next_obs: list[np.ndarray]
     active: np.ndarray
+    allowed: list[np.ndarray] | None = None
+    next_allowed: list[np.ndarray] | None = None
     state: np.ndarray = LEFT_OUT
     next_state: np.ndarray = LEFT_OUT
     joint: np.ndarray = LEFT_OUT
@@ -65,6 +68,10 @@ class Replay:
         n, widest, N = len(agents), max(map(prod, shapes)), environment.agents
         self._rows = {"obs": np.zeros((n, capacity * widest), SINGLE),
                       "next_obs": np.zeros((n, capacity * widest), SINGLE), "active": np.zeros((n, capacity), bool)}
+        self._masks = [environment.actions[agent].outputs for agent in agents] if has_masks(environment) else []
+        if self._masks:
+            most = max(space.outputs for space in environment.actions)
+            self._rows |= {name: np.zeros((n, capacity * most), bool) for name in ("allowed", "next_allowed")}
         self._own = {name: rows.reshape(n, capacity, -1) for name, rows in self._rows.items()}
         state = (state_shape(environment), SINGLE)
         told = {"state": state, "next_state": state, "joint": ((self._encode.size,), SINGLE),
@@ -87,6 +94,10 @@ class Replay:
             width = prod(obs.shape[1:])
             self._own["obs"][k, slots, :width] = obs[kept].reshape(len(kept), width)
             self._own["next_obs"][k, slots, :width] = after[kept].reshape(len(kept), width)
+        if self._masks:
+            for name, masks in ("allowed", step.allowed), ("next_allowed", step.after_allowed):
+                for ring, mask in zip(self._own[name], masks or (), strict=True):
+                    ring[slots, :mask.shape[1]] = mask[kept]
         self._rows["active"][:, slots] = step.active[:, kept]
         if self._told:
             everyone = step.outcome.everyone
@@ -111,8 +122,11 @@ class Replay:
         obs, after = ([ring[slots, :prod(shape)].reshape(len(slots), *shape)
                        for ring, shape in zip(self._own[name], self._shapes, strict=True)]
                       for name in ("obs", "next_obs"))
-        told = {name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
-                for name, ring in self._told.items()}
+        told: dict[str, Any] = {
+            name: ring[slots] if name in ("state", "next_state", "joint") else np.ascontiguousarray(ring[slots].T)
+            for name, ring in self._told.items()}
+        for name in ("allowed", "next_allowed") if self._masks else ():
+            told[name] = [ring[slots, :width] for ring, width in zip(self._own[name], self._masks, strict=True)]
         return ReplayBatch(obs, after, self._rows["active"][:, slots].astype(float), **told)
 
     # --- checkpoints ---
@@ -138,4 +152,5 @@ class Replay:
 def nbytes(environment: BatchedEnvironment) -> int:
     """Bytes of memory that a joint sample takes, of the trainer and all agents together."""
     seen = 2 * environment.agents * max(map(prod, environment.observations)) + 2 * prod(state_shape(environment))
-    return SINGLE.itemsize * (seen + Encoding(environment.actions).size) + 11 * environment.agents
+    masks = 2 * environment.agents * max(space.outputs for space in environment.actions) * has_masks(environment)
+    return SINGLE.itemsize * (seen + Encoding(environment.actions).size) + 11 * environment.agents + masks

@@ -50,6 +50,7 @@ class Rollout:
             zeros for agents that took no part, or have none in s'.
         told: (M, S) the joint actions as drawn and announced, see `netac.utils.spaces.ProductSpace`, NaN for agents
             that took no part; None where nobody asks for them.
+        allowed: (n) arrays (M, outputs_i) bool, what was allowed of the actions that policies learn from; None: all.
     """
 
     obs: list[np.ndarray]
@@ -69,6 +70,7 @@ class Rollout:
     joint: list[np.ndarray] = field(default_factory=list)
     final_joint: list[np.ndarray] = field(default_factory=list)
     told: np.ndarray | None = None
+    allowed: list[np.ndarray] | None = None
 
     @property
     def mean_reward(self) -> float:
@@ -90,12 +92,14 @@ class Rollout:
         one = slice(row, row + 1)
         active = None if self.active is None else self.active[one]
         return Transitions(obs=self.obs[one], own=self._learned[one], active=active,
-                           sequences=None if self.sequences is None else self.sequences.of(row))
+                           sequences=None if self.sequences is None else self.sequences.of(row),
+                           allowed=None if self.allowed is None else self.allowed[one])
 
     @property
     def samples(self) -> Transitions:
         """What the policies of all agents of this process learn from."""
-        return Transitions(obs=self.obs, own=self._learned, active=self.active, sequences=self.sequences)
+        return Transitions(obs=self.obs, own=self._learned, active=self.active, sequences=self.sequences,
+                           allowed=self.allowed)
 
     def among(self, samples: Transitions, whose: Literal["own", "all", "any"]) -> Transitions:
         """Of this process's agents, or critics, such that the mean over agents of their means is one over
@@ -160,6 +164,7 @@ class Rollouts:
         r, everyone = np.empty((n, T, E)), np.empty((N * root, T, E))
         bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
         memories, joint, foreseen, told = [], [], [], []
+        allowed: list[list[np.ndarray]] = [[] for _ in (theta if self._joint is None else [0])]
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
                 memories.append(source.memory.copy())
@@ -169,6 +174,8 @@ class Rollouts:
                 block[now] = shown
             for taken, actions in zip(own, step.own, strict=True):
                 taken.append(actions)
+            for known, mask in zip(allowed, self._allowed(step), strict=False):
+                known.append(mask)
             active[:, t], done[t], present[:, t], r[:, t] = step.active, step.again, step.view.active, step.r
             if root:
                 assert step.outcome.everyone is not None, "process 0 steps the games"
@@ -208,7 +215,17 @@ class Rollouts:
             joint=[] if not joint else [np.concatenate(joint)] if central else sampler.shown(np.concatenate(joint)),
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
             everyone_active=None if present.all() else present.reshape(N, T * E),
-            told=np.concatenate(told) if told else None)
+            told=np.concatenate(told) if told else None,
+            allowed=[np.concatenate(known) for known in allowed] * (n // len(allowed)) if allowed[0] else None)
+
+    def _allowed(self, step: Advance) -> list[np.ndarray]:
+        """What the policies that learn were allowed to do in a step: own actions or, where they are told, joint ones.
+
+        Empty where all may be done at any time.
+        """
+        if step.view.allowed is None or step.allowed is None:
+            return []
+        return step.allowed if self._joint is None else [step.view.allowed]
 
     def _apart(self, view: View) -> list[np.ndarray]:
         """What critics see, each array once; empty where it is what policies see."""

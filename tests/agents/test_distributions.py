@@ -123,7 +123,8 @@ def test_a_gaussian_is_scipys():
     score, beside = pi.score(actions)
     np.testing.assert_allclose(pi.pull(actions, weights), (weights * score, weights * beside))
     with pytest.raises(TypeError, match="vectors"):
-        pi.mask(np.ones((4, 3), dtype=bool))
+        pi.mask(np.zeros((4, 3), dtype=bool))
+    assert pi.mask(np.ones((4, 3), dtype=bool)) is pi
 
 
 @several_times
@@ -225,7 +226,7 @@ def test_distributions_of_any_kind_stand_side_by_side(kinds, seed):
     assert (pi.probabilities is None) == (family.deviations > 0)
     if family.deviations:
         with pytest.raises(TypeError, match="vectors"):
-            pi.mask(np.ones(space.outputs, dtype=bool))
+            pi.mask(np.zeros(space.outputs, dtype=bool))
 
 
 def test_nobody_there_is_certain():

@@ -17,7 +17,7 @@ from programs import zoo
 
 import netac
 from netac.envs._pettingzoo import ParallelGames
-from netac.envs._pettingzoo_spaces import reader
+from netac.envs._pettingzoo_spaces import reader, writer
 from netac.experiment.make_env import make_environment
 from netac.utils.errors import InputError, RunError
 from netac.utils.plugins import Factory
@@ -107,6 +107,19 @@ def test_actions_reach_the_environment_as_its_spaces_want_them():
     np.testing.assert_array_equal(other["whole"], np.array([[-1, 0.5], [2, 1]], np.float32))
     assert (one["many"], other["many"]) == (-3, 4) and one["many"].dtype == np.int32
     np.testing.assert_array_equal(other["dict"], np.array([1e9, 1.0], np.float32))
+
+
+@pytest.mark.parametrize("space", [
+    spaces.MultiDiscrete([2, 3]), spaces.MultiDiscrete([4, 1, 3], start=[-1, 5, 2], dtype=np.int32),
+    spaces.MultiDiscrete([[2, 3], [4, 5]]), spaces.MultiBinary(3), spaces.MultiBinary((2, 2))])
+def test_several_choices_reach_the_environment_as_its_spaces_want_them(space):
+    write, seen = writer(space, "it"), set()
+    rng = np.random.default_rng(0)
+    for numbers in write.action.random(rng, 2000):
+        given = write(np.array([*numbers, 7.0]))               # other agents' actions may be longer
+        assert space.contains(given) and given.dtype == space.dtype
+        seen.add(given.tobytes())
+    assert len(seen) == write.action.count
 
 
 def test_discrete_actions_are_whole_numbers():

@@ -31,11 +31,13 @@ FAULTS = {
     "no such space": ("observation_space", {"b": spaces.Discrete(2)}, r"observation_space\('a'\) failed: KeyError"),
     "text": ("observation_space", spaces.Text(4), "cannot be flattened.*valid: Box, Discrete"),
     "empty": ("observation_space", spaces.Box(0, 1, (0,)), "has no entries"),
-    "masks": ("observation_space",
-              spaces.Dict({"observation": spaces.Box(0, 1, (4,)), "action_mask": spaces.MultiBinary(2)}),
-              "masks are not supported.*valid: observations without masks"),
-    "action lists": ("action_space", spaces.MultiDiscrete([2, 2]), "agents cannot act.*number the combinations"),
-    "action dicts": ("action_space", spaces.Dict({"move": spaces.Discrete(2)}), "agents cannot act"),
+    "no mask": ("observation_space",
+                spaces.Dict({"observation": spaces.Box(0, 1, (4,)), "action_mask": spaces.MultiBinary(2)}),
+                r"'a': observation\['observation'\] is missing"),
+    "inner mask": ("observation_space", spaces.Tuple((spaces.Dict({"action_mask": spaces.MultiBinary(2)}),)),
+                   'has an action mask inside of.*valid: {"observation": ..., "action_mask": ...}, the mask beside'),
+    "action dicts": ("action_space", spaces.Dict({"move": spaces.Discrete(2)}),
+                     "agents cannot act.*valid: Discrete, MultiDiscrete, MultiBinary or Box; a wrapper"),
     "old reset": ("reset", {"a": np.zeros(4)}, r"reset returned one dictionary \(valid: \(observations, infos\)"),
     "reset exits": ("reset", SystemExit(0), "reset failed: SystemExit: 0"),
     "reset fails": ("reset", RuntimeError("no display"), "reset failed: RuntimeError: no display"),
@@ -111,8 +113,7 @@ def test_warnings():
             in ParallelGames(double, 2, 1, SOURCE).warnings[0])
     both = partial(zoo.Broken, "observations", changed={"a": np.zeros(4), "b": np.zeros(4)})
     assert len(ParallelGames(both, 2, 1, SOURCE).warnings) == 1
-    assert check_parallel(zoo.Masking(), 2, SOURCE) == (
-        "infos hold action masks, which netac does not use: agents may take any action",)
+    assert check_parallel(zoo.Masking(), 2, SOURCE) == ()
     (warning,) = ParallelGames(zoo.Forgetful, 2, 1, SOURCE).warnings
     assert "equal seeds give different first observations" in warning and "reset(seed=...)" in warning
 
@@ -166,8 +167,9 @@ def test_what_is_no_environment_for_several_agents():
     with pytest.raises(InputError,
                        match=r"Single is an environment of gymnasium, which has one agent \(valid: a ParallelEnv"):
         check_parallel(zoo.Single(), 1, SOURCE)
-    with pytest.raises(InputError, match=r"Lists is .* whose 3 agents act and see in lists \(valid: a ParallelEnv"):
-        check_parallel(zoo.Lists(), 3, SOURCE)
+    for lists in (zoo.Lists("spaces"), zoo.Lists("one space")):
+        with pytest.raises(InputError, match=r"Lists is .* which has one agent .* whose spaces are Tuples"):
+            check_parallel(lists, 3, SOURCE)
     several = gymnasium.vector.SyncVectorEnv([zoo.Single])
     with pytest.raises(InputError, match=r"several games of one agent side by side.*`envs`"):
         check_parallel(several, 1, SOURCE)
@@ -175,8 +177,8 @@ def test_what_is_no_environment_for_several_agents():
                       (type("Many", (), {"get_agent_ids": None}), "RLlib")):
         with pytest.raises(InputError, match=f"is an environment of {name}"):
             check_parallel(old(), 1, SOURCE)
-    with pytest.raises(InputError, match=r"act one after the other.*is_parallelizable"):
-        check_parallel(zoo.Turns(parallel=False), 2, SOURCE)
+    with pytest.raises(InputError, match=r"act one after the other.*actions are vectors.*is_parallelizable"):
+        check_parallel(zoo.Turns(parallel=False, space=spaces.Box(0, 1, (1,))), 2, SOURCE)
     with pytest.raises(InputError, match="gives the class Broken"):
         check_parallel(zoo.Broken, 2, SOURCE)
     with pytest.raises(InputError, match="no PettingZoo environment: it has no possible_agents, observation_space"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from .dense import forward, log_softmax
+from .dense import barred, forward, log_softmax
 from .sampling import SMALLEST_UNIFORM
 from .trainers import Trainer
 
@@ -31,7 +31,8 @@ class Coma(Trainer):
         games, size = self.games, sum(space.n_actions or space.size for space in self.spaces)
         if not (step.done.any() or t == self.o["rollout"] - 1):
             return np.zeros((self.E, size))
-        a = [self.act(i, own.astype(float), self.uniforms(self.streams[i]))
+        bars = barred(games)
+        a = [self.act(i, own.astype(float), self.uniforms(self.streams[i]), bars[i])
              for i, own in enumerate(games.observe(range(self.N)))]
         truncated = active & ~games.active & ~step.terminated
         return self.numbers(a, games.active | (truncated & step.done)) * (self.wrong != "no next action")
@@ -59,7 +60,7 @@ class Coma(Trainer):
         for i, space in enumerate(self.spaces):
             width = space.n_actions or space.size
             net, theta = self.job.policy[i], self.theta[i]
-            out = forward(net, theta, b.obs[i].reshape(M, -1).astype(float))[-1]
+            out = forward(net, theta, b.obs[i].reshape(M, -1).astype(float))[-1] + self.bars(i, b)
             if space.n_actions:
                 chances = np.exp(log_softmax(out))
                 own = [np.tile(np.eye(width)[c], (M, 1)) for c in range(width)]
@@ -87,4 +88,5 @@ class Coma(Trainer):
         if which == "none":
             return 0.0
         weights = chances * ((scores**2).sum(axis=2) if which == "optimal" else 1.0)
+        weights = np.where(weights.sum(axis=1, keepdims=True) > 0, weights, chances)     # one action alone is allowed
         return (weights * q).sum(axis=1) / weights.sum(axis=1)

@@ -27,6 +27,16 @@ def backward(net, p, layers, pull, deviations=None):
     return found
 
 
+def barred(games):
+    """What is added to every agent's logits, (E, outputs) each: -10^9 where an agent that takes part may not do what it
+    is; 0 else, and of vectors."""
+    told = getattr(games, "action_masks", None)
+    if told is None:
+        return [np.zeros((games.games, space.n_actions or space.size)) for space in games.actions]
+    return [np.where(mask | ~active[:, None], 0.0, -1e9)
+            for mask, active in zip(told(range(games.agents)), games.active, strict=True)]
+
+
 def log_softmax(x):
     x = x - x.max(axis=1, keepdims=True)
     return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
@@ -36,15 +46,16 @@ def one_hot(a, n_actions):
     return np.eye(n_actions)[a]
 
 
-def natural_step(net, start, layers, mean, parts, g, options, wrong):
+def natural_step(net, start, layers, mean, parts, g, options, wrong, bars=0.0):
     """sqrt(2 delta / x'Hx) x with x = H^-1 g, H + damping I for H; and the mean KL from `start` as a function of theta.
 
     The inverse is exact where at least as many conjugate gradients are asked for as there are parameters.
 
     Args:
         parts: of the policy, independent of each other: the columns of its outputs, and of log_std (None: discrete).
+        bars: what is added to outputs, (M, outputs), see `barred`.
     """
-    H, x0, before = options["damping"] * np.eye(len(start)), layers[0], layers[-1]
+    H, x0, before = options["damping"] * np.eye(len(start)), layers[0], layers[-1] + bars
     outputs = before.shape[1]
     for e in np.flatnonzero(mean):
         one = [layer[e:e + 1] for layer in layers]
@@ -68,7 +79,7 @@ def natural_step(net, start, layers, mean, parts, g, options, wrong):
     step = np.sqrt(2 * options["delta"] / bend) * step if bend > 0 else np.zeros(len(g))
 
     def kl(theta):
-        after, each = forward(net, theta, x0)[-1], 0.0
+        after, each = forward(net, theta, x0)[-1] + bars, 0.0
         for columns, deviations in parts:
             then, now = before[:, columns], after[:, columns]
             if deviations is None:

@@ -25,9 +25,9 @@ class Joint(Networked):
                                 slice(beside, beside + deviations) if deviations else None))
             first, beside = first + width, beside + deviations
 
-    def act(self, i, obs, u):
+    def act(self, i, obs, u, bars):
         columns, deviations = self.blocks[i]
-        out = forward(self.job.policy[i], self.theta[i], obs)[-1][:, columns]
+        out = forward(self.job.policy[i], self.theta[i], obs)[-1][:, columns] + bars
         if deviations is None:
             below = np.cumsum(np.exp(log_softmax(out)), axis=1)
             return (below[:, :-1] <= u[:, :1] * below[:, -1:]).sum(axis=1)
@@ -48,7 +48,7 @@ class Joint(Networked):
         net, theta, M = self.job.policy[i], self.theta[i], b.done.size
         layers, found = forward(net, theta, b.obs[i].reshape(M, -1).astype(float)), []
         for j, (columns, deviations) in enumerate(self.blocks):
-            out, a = layers[-1][:, columns], b.a[j].reshape(M, *b.a[j].shape[2:])
+            out, a = layers[-1][:, columns] + self.bars(j, b), b.a[j].reshape(M, *b.a[j].shape[2:])
             if deviations is None:
                 log_pi = log_softmax(out)
                 pi, chosen = np.exp(log_pi), one_hot(a, out.shape[1])
@@ -122,7 +122,8 @@ class Joint(Networked):
         weights = A - p + o["rho"] * sum(counts * middle for counts, middle in edges)
         g = self.ascent(i, b, weights, mean)
         layers = forward(net, begin, b.obs[i].reshape(len(mean), -1).astype(float))
-        step, kl = natural_step(net, begin, layers, mean, self.blocks, g, o, self.wrong)
+        bars = np.concatenate([self.bars(j, b) for j in range(self.N)], axis=1)
+        step, kl = natural_step(net, begin, layers, mean, self.blocks, g, o, self.wrong, bars)
 
         def objective(L):
             return mean @ (np.exp(L) * A - p * L - o["rho"] / 2 * sum(

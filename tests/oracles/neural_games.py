@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from scipy.special import ndtri
 
+from .dense import barred
 from .sampling import ACTION, PRIVACY_NOISE, RESTART, REWARD_NOISE, SMALLEST_UNIFORM, CoordinationGame, Stream
 
 
@@ -137,24 +138,24 @@ class Task:
 
     # --- policies ---
 
-    def draw(self, i, theta_i, obs, u):
-        out = self.policy[i](theta_i, obs)
+    def draw(self, i, theta_i, obs, u, bars):
+        out = self.policy[i](theta_i, obs) + bars
         if self.actions[i].n_actions:
             c = np.cumsum(np.exp(out - max(out)))
             return sum(1 for k in range(len(c) - 1) if c[k] <= u[0] * c[-1])
         z = ndtri(np.maximum(u[:len(out)], SMALLEST_UNIFORM))
         return out + np.exp(self.policy[i].of(theta_i, "log_std")) * z
 
-    def chances(self, i, theta_i, obs):
-        out = self.policy[i](theta_i, obs)
+    def chances(self, i, theta_i, obs, bars):
+        out = self.policy[i](theta_i, obs) + (0.0 if self.wrong == "forgotten masks" else bars)
         e = np.exp(out - max(out))
         return e / sum(e)
 
-    def score(self, i, theta_i, obs, a):
+    def score(self, i, theta_i, obs, a, bars):
         """grad log pi_i(a|o)."""
         net = self.policy[i]
         if self.actions[i].n_actions:
-            pi = self.chances(i, theta_i, obs)
+            pi = self.chances(i, theta_i, obs, bars)
             return net.gradient(theta_i, obs, np.eye(len(pi))[int(a)] - pi)
         if self.wrong == "clipped score":
             a = self.bounded(i, a)
@@ -162,12 +163,12 @@ class Task:
         z = (a - net(theta_i, obs)) / sigma
         return net.gradient(theta_i, obs, z / sigma, z**2 - 1.0)
 
-    def entropy_gradient(self, i, theta_i, obs):
+    def entropy_gradient(self, i, theta_i, obs, bars):
         net = self.policy[i]
         if self.actions[i].n_actions:
-            pi = self.chances(i, theta_i, obs)
-            H = -sum(p * np.log(p) for p in pi)
-            return net.gradient(theta_i, obs, np.array([-p * (np.log(p) + H) for p in pi]))
+            pi = self.chances(i, theta_i, obs, bars)
+            H = -sum(p * np.log(p) for p in pi if p > 0)
+            return net.gradient(theta_i, obs, np.array([-p * (np.log(p) + H) if p > 0 else 0.0 for p in pi]))
         return net.gradient(theta_i, obs, np.zeros(net.deviations), np.ones(net.deviations))
 
 
@@ -185,6 +186,7 @@ class Sample:
     r: list
     active: list
     terminated: list
+    bars: list
 
 
 class Statistics:
@@ -222,8 +224,8 @@ class Chain:
         return deviation * stdtrit(4.0, u) / np.sqrt(2.0)
 
     def _look(self, new):
-        """obs[i][e], seen[i][e] and who takes part; statistics learn from the games `new`, which show something new
-        that has a value, if this chain teaches."""
+        """obs[i][e], seen[i][e], who takes part and what is not allowed; statistics learn from the games `new`, which
+        show something new that has a value, if this chain teaches."""
         task, known, active = self.task, self.statistics, self.games.active.copy()
         obs = [own.astype(float) for own in self.games.observe(range(task.agents))]
         state = self.games.state().astype(float) if task.state else None
@@ -235,13 +237,13 @@ class Chain:
         if task.normalise_observations:
             obs = [normalised(own, seen) for own, seen in zip(obs, known.obs, strict=True)]
             state = normalised(state, known.states) if task.state else None
-        return obs, [state] * task.agents if task.state else obs, active
+        return obs, [state] * task.agents if task.state else obs, active, barred(self.games)
 
-    def _drawn(self, theta, obs):
+    def _drawn(self, theta, obs, bars):
         """a[e][i]."""
         task, size = self.task, self._size
         uniforms = [stream.take(task.games * size).reshape(task.games, size) for stream in self._actions]
-        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e]) for i in range(task.agents)]
+        return [[task.draw(i, theta[i], obs[i][e], uniforms[i][e], bars[i][e]) for i in range(task.agents)]
                 for e in range(task.games)]
 
     def _packed(self, a):
@@ -258,15 +260,15 @@ class Chain:
         return [x for _ in range(count) for x in self._step(theta, with_next)]
 
     def _step(self, theta, with_next):
-        task, E, (obs, seen, active) = self.task, self.task.games, self._shown
-        a = self._drawn(theta, obs)
+        task, E, (obs, seen, active, bars) = self.task, self.task.games, self._shown
+        a = self._drawn(theta, obs, bars)
         a = [self._pending.get(e, a[e]) for e in range(E)]
         self._pending = {}
         answer = self.games.step(self._packed(a))
-        after, after_seen, going_on = self._look([e for e in range(E) if any(
+        after, after_seen, going_on, after_bars = self._look([e for e in range(E) if any(
             self.games.active[i, e] or (active[i, e] and not answer.terminated[i, e]) for i in range(task.agents))])
         ended = [[active[i, e] and not going_on[i, e] for i in range(task.agents)] for e in range(E)]
-        following = self._drawn(theta, after) if with_next else None
+        following = self._drawn(theta, after, after_bars) if with_next else None
         self._steps += 1
         cut = np.array([e > 0 and self._steps == task.stagger * e // E for e in range(E)]) & ~answer.done
         again = answer.done | cut
@@ -288,8 +290,9 @@ class Chain:
                 [own[e] for own in after_seen],
                 a[e], task.numbers(a[e], active[:, e]), task.numbers(following[e], goes_on) if with_next else None,
                 [r[i, e] for i in range(task.agents)],
-                [bool(active[i, e]) or task.wrong == "no mask" for i in range(task.agents)], terminated))
-        self._shown = after, after_seen, going_on
+                [bool(active[i, e]) or task.wrong == "no mask" for i in range(task.agents)], terminated,
+                [own[e] for own in bars]))
+        self._shown = after, after_seen, going_on, after_bars
         if again.any():
             self.games.restart(again)
             self._shown = self._look(np.flatnonzero(again))

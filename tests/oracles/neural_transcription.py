@@ -72,8 +72,8 @@ class Run:
     def policy_gradient(self, samples, i, weight):
         task, theta_i = self.task, self.theta[i]
         bonus = 0.0 if task.wrong == "no entropy" else task.entropy
-        return self.mean(samples, i, lambda x: weight(x) * task.score(i, theta_i, x.obs[i], x.a[i])
-                         + bonus * task.entropy_gradient(i, theta_i, x.obs[i]))
+        return self.mean(samples, i, lambda x: weight(x) * task.score(i, theta_i, x.obs[i], x.a[i], x.bars[i])
+                         + bonus * task.entropy_gradient(i, theta_i, x.obs[i], x.bars[i]))
 
     def direction(self, part, i, g):
         """What the local optimizer makes of a mean gradient; of theta's no longer than the radius."""
@@ -229,7 +229,7 @@ def _dac_agent_action_value(run, i, c, d, mu, gamma):
         return x.r[i] - mu + gamma * after - run.model(i, omega, x.seen[i], x.told)
 
     def advantage(x):
-        pi = task.chances(i, theta, x.obs[i])
+        pi = task.chances(i, theta, x.obs[i], x.bars[i])
         expected = sum(pi[b] * run.model(i, omega, x.seen[i], task.replaced(x.told, i, b)) for b in range(len(pi)))
         return run.model(i, omega, x.seen[i], x.told) - (0.0 if task.wrong == "no baseline" else expected)
 
@@ -302,7 +302,8 @@ def dnac(task):
             samples = one or run.actor.samples(run.theta, task.options["batch"])
             if one is None or told is None:
                 told = team_rewards(task, run, t, samples)
-            scores = [[task.score(i, run.theta[i], x.obs[i], x.a[i]) * x.active[i] for x in samples] for i in range(n)]
+            scores = [[task.score(i, run.theta[i], x.obs[i], x.a[i], x.bars[i]) * x.active[i] for x in samples]
+                      for i in range(n)]
             z = [np.array([(1 if task.wrong == "no n" else n) * (score @ h[i]) for score in scores[i]])
                  for i in range(n)]
             for _ in range(task.options["inner_rounds"]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtri
 
-from .dense import backward, forward, log_softmax, one_hot
+from .dense import backward, barred, forward, log_softmax, one_hot
 from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 from .trainers import ORDER, Adam, Job
 
@@ -31,7 +31,7 @@ class ReplayJob(Job):
 
 @dataclass
 class Sample:
-    """One joint step of one game; lists have an entry per agent."""
+    """One joint step of one game; lists have an entry per agent; `bars` are of what is not allowed."""
 
     obs: list
     next_obs: list
@@ -41,6 +41,8 @@ class Sample:
     r: np.ndarray
     active: np.ndarray
     valued: np.ndarray
+    bars: list
+    next_bars: list
 
 
 class ReplayTrainer:
@@ -85,12 +87,12 @@ class ReplayTrainer:
         both = np.isfinite(low) & np.isfinite(high) & (self.wrong != "no tanh")
         return np.where(both, (low + high) / 2, 0.0), np.where(both, (high - low) / 2, 1.0), both
 
-    def act(self, i, obs, u):
+    def act(self, i, obs, u, bars):
         """In the games: (E,) or (E, d), and as numbers (E, outputs)."""
-        out, space = forward(self.job.policy[i], self.theta[i], obs)[-1], self.spaces[i]
+        out, space = forward(self.job.policy[i], self.theta[i], obs)[-1] + bars, self.spaces[i]
         if space.n_actions:
-            p = np.exp(log_softmax(out))
-            below = np.cumsum((1 - self.o["epsilon"]) * p + self.o["epsilon"] / space.n_actions, axis=1)
+            p, even = np.exp(log_softmax(out)), (bars == 0) / (bars == 0).sum(axis=1, keepdims=True)
+            below = np.cumsum((1 - self.o["epsilon"]) * p + self.o["epsilon"] * even, axis=1)
             a = (below[:, :-1] <= u[:, :1] * below[:, -1:]).sum(axis=1)
             return a, one_hot(a, space.n_actions)
         centre, half, both = self.bounds(i)
@@ -102,7 +104,8 @@ class ReplayTrainer:
     def step(self):
         games, size = self.games, max(space.size for space in self.spaces)
         obs, state, active = games.observe(range(self.N)), games.state(), games.active.copy()
-        acted = [self.act(i, obs[i].astype(float), self.streams[i].take(self.E * size).reshape(self.E, size))
+        bars = barred(games)
+        acted = [self.act(i, obs[i].astype(float), self.streams[i].take(self.E * size).reshape(self.E, size), bars[i])
                  for i in range(self.N)]
         if all(space.n_actions for space in self.spaces):
             told = np.array([a for a, _ in acted])
@@ -112,12 +115,12 @@ class ReplayTrainer:
                 told[i, :, :self.spaces[i].size] = a.reshape(self.E, -1)
         step = games.step(told)
         valued = games.active | (active & ~step.terminated)
-        after, next_state = games.observe(range(self.N)), games.state()
+        after, next_state, next_bars = games.observe(range(self.N)), games.state(), barred(games)
         for e in range(self.E):
             numbers = [x[e] * active[i, e] for i, (_, x) in enumerate(acted)]
             self.ring[self.seen % self.o["buffer"]] = Sample(
                 [x[e] for x in obs], [x[e] for x in after], state[e], next_state[e], numbers, step.r[:, e],
-                active[:, e], valued[:, e])
+                active[:, e], valued[:, e], [x[e] for x in bars], [x[e] for x in next_bars])
             self.seen += 1
         if step.done.any():
             games.restart(step.done)
@@ -130,26 +133,31 @@ class ReplayTrainer:
                              for name in ("state", "next_state"))
         stored = np.array([np.concatenate(x.a) for x in batch])
         r, active, valued = (np.array([getattr(x, name) for x in batch]).T for name in ("r", "active", "valued"))
-        obs, next_obs = ([np.array([getattr(x, name)[i] for x in batch], dtype=float) for i in range(self.N)]
-                         for name in ("obs", "next_obs"))
+        obs, next_obs, bars, next_bars = (
+            [np.array([getattr(x, name)[i] for x in batch], dtype=float) for i in range(self.N)]
+            for name in ("obs", "next_obs", "bars", "next_bars"))
+        if wrong == "forgotten masks":
+            bars, next_bars = ([0.0 * own for own in each] for each in (bars, next_bars))
         thetas = self.theta if wrong == "no target policies" else self.theta_targets
-        following = [self.mu(i, thetas[i], next_obs[i], next_noise[i])[0] for i in range(self.N)]
+        following = [self.mu(i, thetas[i], next_obs[i], next_noise[i], next_bars[i])[0] for i in range(self.N)]
         following = np.concatenate([a * valued[i][:, None] for i, a in enumerate(following)], axis=1)
-        current = [self.mu(i, self.theta[i], obs[i], noise[i])[0] * active[i][:, None] for i in range(self.N)]
+        current = [self.mu(i, self.theta[i], obs[i], noise[i], bars[i])[0] * active[i][:, None]
+                   for i in range(self.N)]
         self.fit(state, next_state, stored, following, r, active, valued)
         if self.job.algorithm == "maddpg":
             for i in range(self.N):
                 joint = (np.concatenate(current, axis=1) if wrong == "others' new actions" else stored).copy()
                 joint[:, self.columns[i]] = current[i]
-                self.climb(i, i, state, joint, obs[i], noise[i], active[i])
+                self.climb(i, i, state, joint, obs[i], noise[i], active[i], bars[i])
         else:
             random = (o["order"] == "random") != (wrong == "other order")
             joint = stored.copy() if wrong == "others' stored actions" else np.concatenate(current, axis=1)
             for i in self.drawn(ORDER, number).permutation(self.N) if random else range(self.N):
                 joint[:, self.columns[i]] = current[i]
-                self.climb(0, i, state, joint, obs[i], noise[i], active[i])
+                self.climb(0, i, state, joint, obs[i], noise[i], active[i], bars[i])
                 if wrong not in ("earlier agents' old actions", "others' stored actions"):
-                    joint[:, self.columns[i]] = self.mu(i, self.theta[i], obs[i], noise[i])[0] * active[i][:, None]
+                    joint[:, self.columns[i]] = self.mu(
+                        i, self.theta[i], obs[i], noise[i], bars[i])[0] * active[i][:, None]
         tau = 1.0 if wrong == "hard targets" else o["tau"]
         self.theta_targets = [(1 - tau) * old + tau * new
                               for old, new in zip(self.theta_targets, self.theta, strict=True)]
@@ -181,10 +189,10 @@ class ReplayTrainer:
     def mean_over(self, mask):
         return np.full(len(mask), 1 / len(mask)) if self.wrong == "no mask" else mask / max(mask.sum(), 1)
 
-    def mu(self, i, theta, obs, noise):
+    def mu(self, i, theta, obs, noise, bars):
         """The action as numbers (M, outputs), its derivative's transposed product as a function, and activations."""
         layers, space = forward(self.job.policy[i], theta, obs), self.spaces[i]
-        out = layers[-1]
+        out = layers[-1] + bars
         if space.n_actions:
             g = 0.0 if self.wrong == "no gumbel" else -np.log(-np.log(np.maximum(noise, SMALLEST_UNIFORM)))
             temperature = 1.0 if self.wrong == "no temperature" else self.o["temperature"]
@@ -197,15 +205,15 @@ class ReplayTrainer:
         a = np.clip(centre + half * np.where(both, np.tanh(out), out), space.low, space.high)
         return a, lambda q: q * half * np.where(both, 1 - np.tanh(out) ** 2, 1.0), layers
 
-    def climb(self, c, i, state, joint, obs, noise, active):
+    def climb(self, c, i, state, joint, obs, noise, active, bars):
         """theta_i climbs the mean of Q_c at `joint`, less the penalty."""
         net, omega = self.job.value[c], self.omega[c]
         layers, q = forward(net, omega, np.concatenate([state, joint], axis=1)), np.ones((len(state), 1))
         for k in reversed(range(len(net.layers))):
             q = q @ net.of(omega, f"{net.layers[k]}.weight") * (1 - layers[k] ** 2 if k else 1.0)
-        _, pulled, layers = self.mu(i, self.theta[i], obs, noise)
+        _, pulled, layers = self.mu(i, self.theta[i], obs, noise, bars)
         pull = pulled(q[:, state.shape[1]:][:, self.columns[i]])
         if self.wrong != "no penalty":
-            pull = pull - 2 * self.o["penalty"] * layers[-1] / layers[-1].shape[1]
+            pull = pull - 2 * self.o["penalty"] * (bars == 0) * layers[-1] / layers[-1].shape[1]
         g = backward(self.job.policy[i], self.theta[i], layers, self.mean_over(active)[:, None] * pull)
         self.theta[i] = self.theta[i] + self.o["actor_step"] * self.climbs[i](g)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtri
 
-from .dense import backward, forward, log_softmax, natural_step, one_hot
+from .dense import backward, barred, forward, log_softmax, natural_step, one_hot
 from .neural_games import Net
 from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 
@@ -47,7 +47,8 @@ class Job:
 
 @dataclass
 class Play:
-    """T joint steps of E games; lists have an entry per agent, arrays are (N, T, E) or (T, E); `next_` is of s'."""
+    """T joint steps of E games; lists have an entry per agent, arrays are (N, T, E) or (T, E); `next_` is of s', `bars`
+    of what is not allowed (`dense.barred`)."""
 
     obs: list = field(default_factory=list)
     next_obs: list = field(default_factory=list)
@@ -60,6 +61,7 @@ class Play:
     goes_on: np.ndarray | None = None
     done: np.ndarray | None = None
     foreseen: np.ndarray | None = None
+    bars: list = field(default_factory=list)
 
 
 class Adam:
@@ -117,8 +119,8 @@ class Trainer:
 
     # --- trajectories ---
 
-    def act(self, i, obs, u):
-        out = forward(self.job.policy[i], self.theta[i], obs)[-1]
+    def act(self, i, obs, u, bars):
+        out = forward(self.job.policy[i], self.theta[i], obs)[-1] + bars
         if self.spaces[i].n_actions:
             below = np.cumsum(np.exp(log_softmax(out)), axis=1)
             return (below[:, :-1] <= u[:, :1] * below[:, -1:]).sum(axis=1)
@@ -140,17 +142,18 @@ class Trainer:
         games, agents, told = self.games, range(self.N), []
         for t in range(self.o["rollout"]):
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
-            a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i])) for i in agents]
+            bars = barred(games)
+            a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i]), bars[i]) for i in agents]
             step = games.step(self.packed(a))
             told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.done,
-                         *games.observe(agents), games.state(), self.foreseen(t, active, step)))
+                         *games.observe(agents), games.state(), self.foreseen(t, active, step), *bars))
             if step.done.any():
                 games.restart(step.done)
         columns = [np.stack(column) for column in zip(*told, strict=True)]
         N, rest = self.N, columns[2 * self.N:]
         by_agent = [np.moveaxis(rest[j], 0, 1) for j in (1, 2, 3, 4)]
         return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5],
-                    rest[7 + N])
+                    rest[7 + N], rest[8 + N:])
 
     def foreseen(self, t, active, step):
         """What else is drawn in s'."""
@@ -261,11 +264,16 @@ class Trainer:
         for _ in range(self.o[f"{of}epochs"]):
             yield from [np.arange(M)] if minibatches == 1 else generator.permutation(M).reshape(minibatches, -1)
 
+    def bars(self, i, b):
+        """What was added to the outputs, (M, outputs)."""
+        found = b.bars[i].reshape(b.done.size, -1)
+        return 0.0 * found if self.wrong == "forgotten masks" else found
+
     def logs(self, i, b, part):
         """log pi_i(a|o), d log pi / d outputs, d log pi / d log_std, d H / d outputs, d H / d log_std; activations."""
         net, theta, M = self.job.policy[i], self.theta[i], b.done.size
         layers = forward(net, theta, b.obs[i].reshape(M, -1)[part].astype(float))
-        out, a = layers[-1], b.a[i].reshape(M, *b.a[i].shape[2:])[part]
+        out, a = layers[-1] + self.bars(i, b)[part], b.a[i].reshape(M, *b.a[i].shape[2:])[part]
         if self.spaces[i].n_actions:
             log_pi = log_softmax(out)
             pi, chosen = np.exp(log_pi), one_hot(a, out.shape[1])
@@ -283,7 +291,7 @@ class Trainer:
         """H(pi_i(.|o)) of every sample."""
         net, x = self.job.policy[i], b.obs[i].reshape(b.done.size, -1).astype(float)
         if self.spaces[i].n_actions:
-            log_pi = log_softmax(forward(net, self.theta[i], x)[-1])
+            log_pi = log_softmax(forward(net, self.theta[i], x)[-1] + self.bars(i, b))
             return -(np.exp(log_pi) * log_pi).sum(axis=1)
         return np.full(len(x), (net.of(self.theta[i], "log_std") + 0.5 * np.log(2 * np.pi * np.e)).sum())
 
@@ -349,7 +357,7 @@ class Trainer:
         net, spaces = self.job.policy[i], self.spaces[i]
         layers = forward(net, start, b.obs[i].reshape(len(mean), -1).astype(float))
         whole = [(slice(None), None if spaces.n_actions else slice(None))]
-        step, kl = natural_step(net, start, layers, mean, whole, g, o, self.wrong)
+        step, kl = natural_step(net, start, layers, mean, whole, g, o, self.wrong, self.bars(i, b))
         for j in range(o["backtracks"]):
             self.theta[i] = start + 0.5**j * step
             gain = mean @ (np.exp(self.log_prob(i, b) - old) * M - M)

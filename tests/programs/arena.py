@@ -10,6 +10,10 @@ from netac.utils.spaces import ActionSpace
 SPACES = {"discrete": [ActionSpace(3)], "different": [ActionSpace(2), ActionSpace(4), ActionSpace(3)],
           "box": [ActionSpace(0, (-0.7, -0.5), (0.6, 0.8))],
           "mixed": [ActionSpace(3), ActionSpace(0, (-0.7, -0.5), (0.6, 0.8)), ActionSpace(0, (-0.4,), (float("inf"),))]}
+SPACES |= {"single": [ActionSpace(nvec=(3,))], "several": [ActionSpace(nvec=(2, 3))],
+           "many": [ActionSpace(nvec=(7, 6, 8))],
+           "medley": [ActionSpace(nvec=(2, 3)), ActionSpace(3), ActionSpace(nvec=(3, 2, 2)),
+                      ActionSpace(0, (-0.4,), (float("inf"),))]}
 NUMBERS = 3
 
 
@@ -22,6 +26,7 @@ class Arena:
         length: steps after which whoever is left is truncated.
         falls: an agent is terminated when its number rises above this; its observations go on.
         late: agent 0 is truncated alone, a step before the end.
+        masks: agents are told which actions they may take; nothing is told to one that takes no part.
         fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan
             ("observation", "reward"), or the environment fails ("raise", "exit").
         line: whether the agents are neighbours in a line.
@@ -30,8 +35,8 @@ class Arena:
     state_shape = (NUMBERS,)
 
     def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
-                 falls: float = 0.8, late: bool = False, fault: str = "", agent: int = 0, at: int = 0,
-                 line: bool = False):
+                 falls: float = 0.8, late: bool = False, masks: bool = False, fault: str = "", agent: int = 0,
+                 at: int = 0, line: bool = False):
         spaces = SPACES[actions]
         self.agents, self.games = agents, games
         self.names = tuple(f"gladiator_{i}" for i in range(agents))
@@ -40,6 +45,7 @@ class Arena:
         self._length, self._falls, self._late = length, falls, late
         self.neighbours = {i: [i + 1] if i + 1 < agents else [] for i in range(agents)} if line else None
         self._fault, self._agent, self._at = fault, agent, at
+        self.action_masks = self._allowed if masks else None
         rng = np.random.default_rng(5)
         self._pull, self._push = rng.normal(size=(NUMBERS, NUMBERS)), rng.normal(size=(agents, NUMBERS))
         self._pays = rng.normal(size=(agents, NUMBERS))
@@ -71,6 +77,19 @@ class Arena:
             shown.append(own)
         return shown
 
+    def _allowed(self, agents: range) -> list[np.ndarray]:
+        """About half of the actions, which ones the numbers say."""
+        told = []
+        for i in agents:
+            space = self.actions[i]
+            numbers = np.arange(space.outputs)
+            mask = np.sin(7.0 * self._x[:, i % NUMBERS, None] + 2.0 * numbers + self._t[:, None]) > 0.0
+            for part in np.split(mask, np.cumsum(space.choices)[:-1], axis=1) if space.choices else ():
+                n = part.shape[1]
+                part |= ~part.any(axis=1, keepdims=True) & (np.arange(n) == self._t[:, None] % n)
+            told.append(mask & self.active[i][:, None] if space.choices else np.ones_like(mask))
+        return told
+
     def state(self) -> np.ndarray:
         return self._x.astype(np.float32)
 
@@ -79,6 +98,7 @@ class Arena:
             raise ValueError("the sand is wet") if self._fault == "raise" else SystemExit(0)
         self._steps += 1
         r = np.zeros((self.agents, self.games))
+        allowed = None if self.action_masks is None else self._allowed(range(self.agents))
         terminated, done = np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool)
         for e in range(self.games):
             acting = np.flatnonzero(self.active[:, e])
@@ -86,9 +106,12 @@ class Arena:
             for i in acting:
                 space = self.actions[i]
                 numbers = np.atleast_1d(actions[i, e])[:space.size].astype(float)
-                if space.n_actions:
-                    assert numbers[0] in range(space.n_actions), numbers
-                    self._moved[e, i] = 2.0 * numbers[0] / (space.n_actions - 1) - 1.0
+                if space.choices:
+                    assert all(a in range(n) for a, n in zip(numbers, space.choices, strict=True)), numbers
+                    chosen = space.encode(numbers[0] if space.n_actions else numbers)
+                    assert allowed is None or (allowed[i][e] >= chosen).all(), f"agent {i} may not do {numbers}"
+                    places = numbers * np.cumprod([1, *space.choices[:-1]])
+                    self._moved[e, i] = 2.0 * places.sum() / (space.count - 1) - 1.0
                 else:
                     assert (numbers >= space.low).all() and (numbers <= space.high).all(), numbers
                     self._moved[e, i] = numbers @ [1.0, -0.5][:space.size]

@@ -88,10 +88,3 @@ def multigrid(name: str, **kwargs: Any) -> Any:
     from multigrid import envs
     from multigrid.pettingzoo import PettingZooWrapper
     return PettingZooWrapper(getattr(envs, name)(**kwargs))
-
-
-def gymnasium_of(package: str, name: str) -> Any:
-    """An environment that a package registers with gymnasium."""
-    import gymnasium
-    import_module(package)
-    return gymnasium.make(name)

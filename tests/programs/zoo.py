@@ -222,9 +222,11 @@ class Turns(AECEnv):
 
     Args:
         parallel: whether metadata says that they may act at the same time.
+        space: of their actions.
     """
 
-    def __init__(self, parallel=True):
+    def __init__(self, parallel=True, space=None):
+        self._space = space or spaces.Discrete(3)
         self.metadata = {"name": "turns_v0", "is_parallelizable": parallel}
         self.possible_agents, self.render_mode = ["left", "right"], None
 
@@ -232,7 +234,7 @@ class Turns(AECEnv):
         return spaces.Box(0.0, 100.0, (1,))
 
     def action_space(self, agent):
-        return spaces.Discrete(3)
+        return self._space
 
     def observe(self, agent):
         return np.array([self._sum], np.float32)
@@ -269,11 +271,110 @@ class Single(gymnasium.Env):
 
 
 class Lists(gymnasium.Env):
-    """Three agents that act and see in lists, as rware's and lbforaging's do."""
+    """Three agents that act and see in lists, as rware's and lbforaging's do: agent k sees [k, steps, seed's parity].
 
-    n_agents = 3
-    observation_space = spaces.Tuple([spaces.Box(0, 1, (2,))] * 3)
-    action_space = spaces.Tuple([spaces.Discrete(2)] * 3)
+    Args:
+        fault: what is not as it should be: "spaces", "one space", "rewards", "observations".
+        shared: one reward, the mean, is everybody's.
+        leaving: agent 0 is terminated in step 2, the others are truncated in step 4; else all in step 4 by one flag.
+        masks: the info says which actions there are, as a list.
+    """
+
+    def __init__(self, fault="", shared=False, leaving=False, masks=False):
+        self.observation_space = spaces.Tuple([spaces.Box(0, 9, (3,))] * (2 if fault == "spaces" else 3))
+        actions = [spaces.Discrete(3)] * 3
+        self.action_space = spaces.MultiDiscrete([3] * 3) if fault == "one space" else spaces.Tuple(actions)
+        self._fault, self._shared, self._leaving, self._masks = fault, shared, leaving, masks
+        self.given, self.closed = [], False
+
+    def _seen(self):
+        seen = tuple(np.array([k, self._t, self._seed % 2], np.float32) for k in range(3))
+        return seen[:2] if self._fault == "observations" and self._t else seen
+
+    def _info(self):
+        return {"action_mask": [[1, k != self._t, 1] for k in range(3)]} if self._masks else {"time": self._t}
+
+    def reset(self, seed=None, options=None):
+        self._t, self._seed = 0, seed
+        return self._seen(), self._info()
+
+    def step(self, actions):
+        self.given.append(list(actions))
+        assert len(actions) == 3 and all(action in space for action, space in
+                                         zip(actions, self.action_space, strict=True))
+        self._t += 1
+        rewards = [float(10 * k + action) for k, action in enumerate(actions)]
+        told = "much" if self._fault == "rewards" else float(np.mean(rewards)) if self._shared else rewards
+        terminated = [self._t >= 2, False, False] if self._leaving else False
+        return self._seen(), told, terminated, self._t == 4, self._info()
+
+    def close(self):
+        self.closed = True
+
+
+class Duel(AECEnv):
+    """A game of turns with masks and a payment of 10 to whoever lets the other one move to 0.
+
+    A number begins at 5 or 6 (by the seed) and each agent in turn takes 1, 2 or 3 from it, never more than there is;
+    whoever takes the last one pays 10 to the other.  Agents see the number and whether it is their turn.
+
+    Args:
+        told: where masks are, "observation", "info" or "" (then whoever takes too much takes what there is).
+    """
+
+    metadata: ClassVar[dict] = {"name": "duel_v0"}
+
+    def __init__(self, told="observation", agents=2):
+        self.possible_agents, self.render_mode, self._told = [f"d{k}" for k in range(agents)], None, told
+
+    def observation_space(self, agent):
+        seen = spaces.Box(0, 9, (2,))
+        return spaces.Dict({"observation": seen, "action_mask": spaces.MultiBinary(3)}) if (
+            self._told == "observation") else seen
+
+    def action_space(self, agent):
+        return spaces.Discrete(3, start=1)
+
+    def observe(self, agent):
+        mine = agent == self.agent_selection
+        seen = np.array([self._number, mine], np.float32)
+        if self._told != "observation":
+            return seen
+        return {"observation": seen, "action_mask": self._mask() if mine else np.zeros(3, np.int8)}
+
+    def _mask(self):
+        return (np.arange(3) < self._number).astype(np.int8)
+
+    def reset(self, seed=None, options=None):
+        self.agents, self._number = self.possible_agents[:], 5 + seed % 2
+        self.rewards, self._cumulative_rewards = dict.fromkeys(self.agents, 0.0), dict.fromkeys(self.agents, 0.0)
+        self.terminations, self.truncations = dict.fromkeys(self.agents, False), dict.fromkeys(self.agents, False)
+        self.agent_selection = self.agents[0]
+        self._tell()
+
+    def _tell(self):
+        self.infos = {agent: {"action_mask": self._mask()} if self._told == "info" and agent == self.agent_selection
+                      else {} for agent in self.agents}
+
+    def step(self, action):
+        agent = self.agent_selection
+        if self.terminations[agent] or self.truncations[agent]:
+            self._was_dead_step(action)
+            return
+        assert self.action_space(agent).contains(action) and (not self._told or action <= self._number), action
+        self._cumulative_rewards[agent] = 0.0
+        self._clear_rewards()
+        self._number = max(self._number - int(action), 0)
+        if not self._number:
+            others = [other for other in self.agents if other != agent]
+            self.rewards = {agent: -10.0} | dict.fromkeys(others, 10.0 / max(len(others), 1))
+            self.terminations = dict.fromkeys(self.agents, True)
+        self.agent_selection = self.agents[(self.agents.index(agent) + 1) % len(self.agents)]
+        self._tell()
+        self._accumulate_rewards()
+
+    def close(self):
+        pass
 
 
 class Broken(ParallelEnv):
@@ -392,7 +493,15 @@ class Hasty(Broken):
 
 
 class Masking(Broken):
-    """Its infos hold action masks."""
+    """Its infos hold action masks.
+
+    Args:
+        mask: agent b's.
+    """
+
+    def __init__(self, mask=(1, 1)):
+        super().__init__()
+        self._mask = mask
 
     def reset(self, seed=None, options=None):
-        return super().reset()[0], {agent: {"action_mask": np.ones(2, np.int8)} for agent in self.agents}
+        return super().reset()[0], {"a": {"action_mask": np.ones(2, np.int8)}, "b": {"action_mask": self._mask}}

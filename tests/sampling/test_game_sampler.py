@@ -23,6 +23,7 @@ from netac.sampling.encoding import Encoding
 from netac.sampling.hosts import AtRoot, Replicated
 from netac.sampling.tally import Episodes
 from netac.utils.errors import InputError
+from netac.utils.spaces import joint_space
 
 
 class End:
@@ -39,13 +40,11 @@ class End:
         received[:] = self._wire[self._rank]
 
 
-def joint_action(rng, spaces, games):
-    joint = np.zeros((len(spaces), games, max(space.size for space in spaces)))
-    for i, space in enumerate(spaces):
-        for e in range(games):
-            joint[i, e, :space.size] = rng.integers(space.n_actions) if space.n_actions else rng.uniform(
-                np.maximum(space.low, -2.0), np.minimum(space.high, 2.0))
-    return joint[:, :, 0].astype(int) if all(space.n_actions for space in spaces) else joint
+def joint_action(rng, spaces, games, allowed=None):
+    joint = joint_space(spaces)
+    masks = [None if allowed is None else allowed[:, joint.columns(i)] for i in range(len(spaces))]
+    return joint.stack([space.random(rng, games, mask) for space, mask in zip(spaces, masks, strict=True)],
+                       range(len(spaces)))
 
 
 def assert_same(one, other):
@@ -63,10 +62,11 @@ def assert_same(one, other):
 
 @settings(deadline=None, max_examples=40)
 @given(data=st.data(), agents=st.integers(1, 5), games=st.integers(1, 4), state=st.booleans(), extra=st.integers(0, 2),
-       actions=st.sampled_from(sorted(SPACES)), late=st.booleans())
-def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agents, games, state, extra, actions, late):
+       actions=st.sampled_from(sorted(SPACES)), late=st.booleans(), masks=st.booleans())
+def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agents, games, state, extra, actions, late,
+                                                                     masks):
     processes = data.draw(st.integers(1, agents))
-    options = {"actions": actions, "extra": extra, "late": late, "length": 3}
+    options = {"actions": actions, "extra": extra, "late": late, "length": 3, "masks": masks}
     wire, rng = [None] * processes, np.random.default_rng(0)
     ledgers = [Ledger(agents) for _ in range(processes)]
     placements = [Placement(agents, processes, rank) for rank in range(processes)]
@@ -75,9 +75,11 @@ def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agent
     shown = [Replicated(Arena(agents, games, **options), placement.local, state) for placement in placements]
     spaces = Arena(agents, games, **options).actions
     for one, other in zip(told, shown, strict=True):
-        assert_same(one.begin(3, 1), other.begin(3, 1))
+        view = other.begin(3, 1)
+        assert_same(one.begin(3, 1), view)
+        assert (view.allowed is None) == (not masks)
     for _ in range(8):
-        joint = joint_action(rng, spaces, games)
+        joint = joint_action(rng, spaces, games, view.allowed)
         for rank, (one, other) in enumerate(zip(told, shown, strict=True)):
             mine, theirs = one.step(joint), other.step(joint)
             if rank == 0:
@@ -86,10 +88,11 @@ def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agent
             mine.everyone = theirs.everyone = None
             assert_same(mine, theirs)
             np.testing.assert_array_equal(mine.team, theirs.team if rank == 0 else np.zeros(games))
-            done = theirs.done
+            done, view = theirs.done, theirs.view
         if done.any():
             for one, other in zip(told, shown, strict=True):
-                assert_same(one.restart(done), other.restart(done))
+                view = other.restart(done)
+                assert_same(one.restart(done), view)
     assert [ledger.wire_bytes > 0 for ledger in ledgers] == [processes > 1, *[False] * (processes - 1)]
     assert all(ledger.wire_messages % (processes - 1 or 1) == 0 for ledger in ledgers)
 

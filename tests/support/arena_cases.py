@@ -29,4 +29,5 @@ class Case:
 LASTING = {"falls": 2.0}                           # games end by time alone
 LEAVING = {"falls": 0.6}                           # agents terminate, one by one
 LATE = {"falls": 2.0, "late": True, "length": 3}   # agent 0 is truncated before the others
+MASKED = {"actions": "different", "masks": True}
 BOX, MIXED = {"actions": "box"}, {"actions": "mixed", "extra": 1}

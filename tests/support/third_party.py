@@ -21,6 +21,8 @@ ROLLOUT = {"rollout": 6, "epochs": 1, "critic_epochs": 1}
 OPTIONS = SAMPLES | dict.fromkeys(("mappo", "ippo", "happo", "coma"), ROLLOUT) | {
     "maddpg": {"rollout": 6, "updates": 1, "batch": 8, "warmup": 8, "buffer": 64}}
 ALL = tuple(OPTIONS)
+TURNS = "agents act in turn, told by masks"
+UNCHECKED = {"disable_env_checker": True}        # gymnasium's check does not know of rewards in lists
 STATE = {"critic": {"sees": "state"}}
 
 
@@ -177,6 +179,14 @@ PLAYED = (
          needs="images of 280 x 480"),
     _zoo("classic.rps_v2:parallel_env", 2, state=False),
     _zoo("classic.rps_v2:env", 2, state=False),
+    Played("pettingzoo", "pettingzoo.classic.tictactoe_v3:env", 2, state=False, steps=10, needs=TURNS),
+    Played("pettingzoo", "pettingzoo.classic.connect_four_v3:env", 2, state=False, steps=43, needs=TURNS),
+    Played("rware", "gymnasium:make", 2, {"id": "rware:rware-tiny-2ag-easy-v2", **UNCHECKED}, {"max_steps": 5},
+           state=False),
+    Played("lbforaging", "gymnasium:make", 2, {"id": "lbforaging:Foraging-5x5-2p-1f-coop-v3", **UNCHECKED},
+           {"max_episode_steps": 5}, state=False, together=False, needs="no seeds: games do not repeat"),
+    Played("highway-env", "gymnasium:make", 2, {"id": "highway_env:intersection-multi-agent-v2", **UNCHECKED},
+           {"max_episode_steps": 5}, state=False),
     _robot("HalfCheetah", "2x3", 2),
     _robot("Hopper", "3x1", 3),
     _robot("Walker2d", "2x3", 2),
@@ -211,19 +221,9 @@ PLAYED = (
            algorithms=("iac", "ippo", "mappo"), state=False, needs="eclipse-sumo"),
 )
 
-_LISTS = "act and see in lists"
-_IN_TURN = "agents act one after the other"
 REFUSED = (
-    Refused("pettingzoo", "pettingzoo.classic.tictactoe_v3:env", _IN_TURN, "act one after the other"),
-    Refused("pettingzoo", "pettingzoo.classic.connect_four_v3:env", _IN_TURN, "act one after the other"),
     Refused("multi-agent-ale-py", "pettingzoo.atari.pong_v3:parallel_env", "its ROMs are not on PyPI",
             "rom pong is not installed"),
-    Refused("lbforaging", "wrapped:gymnasium_of", "gymnasium's interface: agents " + _LISTS, _LISTS,
-            {"package": "lbforaging", "name": "Foraging-5x5-2p-1f-coop-v3"}),
-    Refused("rware", "wrapped:gymnasium_of", "gymnasium's interface: agents " + _LISTS, _LISTS,
-            {"package": "rware", "name": "rware-tiny-2ag-easy-v2"}),
-    Refused("highway-env", "wrapped:gymnasium_of", "gymnasium's interface: agents " + _LISTS, _LISTS,
-            {"package": "highway_env", "name": "intersection-multi-agent-v2"}),
     Refused("vmas", "vmas:make_env", "an interface of its own", "no PettingZoo environment",
             {"scenario": "balance", "num_envs": 1}),
     Refused("overcooked", "wrapped:kitchen", "an interface of its own", "no PettingZoo environment",

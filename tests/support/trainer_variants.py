@@ -68,11 +68,14 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "ippo-root-seeing-neighbours": (3, arena(ROOT, late=True, line=True), "ippo", {}, SEES),
     "maddpg-seeing-neighbours": (3, arena(line=True, actions="box"), "maddpg", {}, SEES),
     "mappo-seeing-the-state": (3, arena(late=True), "mappo", {}, {"policy": {"name": "mlp", "sees": "state"}}),
+    "happo-masked": (3, arena(**LASTING, masks=True), "happo", {}, {}),
+    "mappo-root-masked": (3, arena(ROOT, masks=True, late=True), "mappo", SHARED, OBSERVATIONS),
+    "maddpg-masked": (3, arena(actions="medley", masks=True, late=True), "maddpg", {"epsilon": 0.3}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
-COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if env == arena(**LASTING)
-           and name != "ippo-separate-own"]
+COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if name != "ippo-separate-own"
+           and env in (arena(**LASTING), arena(**LASTING, masks=True))]
 
 
 def experiment(name: str, seed: int = 11) -> dict[str, Any]:
@@ -91,8 +94,9 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
 def trainer_bytes(name: str, width: int) -> float:
     """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
 
-    Observations (and rewards, to agents with critics of their own) go to agents when games begin, after every step and
-    when a game begins anew; actions (one octet each) to the trainer.  Numbers are of four octets.
+    Observations (and rewards, to agents with critics of their own; and masks of three bits, in one octet) go to agents
+    when games begin, after every step and when a game begins anew; actions (one octet each) to the trainer.  Numbers
+    are of four octets.
 
     Args:
         width: numbers in theta.
@@ -101,7 +105,7 @@ def trainer_bytes(name: str, width: int) -> float:
     options, envs = tables["algorithm"], tables["envs"]
     steps = options["rollout"] * tables["iterations"]
     samples = options["rollout"] * envs
-    seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo"))
+    seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo")) + tables["env"]["kwargs"].get("masks", False)
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     if options["name"] == "coma":                        # actions for its critic where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))

@@ -16,7 +16,7 @@ from netac.agents.distributions import Distribution, ProductFamily, distribution
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial
 from netac.agents.neural.passes import Pass
-from netac.agents.neural.policies import Groups, NeuralPolicy, grouped, policy_networks, stacked
+from netac.agents.neural.policies import Allowed, Groups, NeuralPolicy, grouped, masked, policy_networks, stacked
 from netac.utils.spaces import ActionSpace, ProductSpace
 
 
@@ -26,7 +26,8 @@ class JointPolicy(NeuralPolicy):
 
     The outputs of a network, and the entries of log_std, are those of agent 0's action, then of agent 1's, ...  But for
     `act` actions are joint ones: each of `b.own` is (M, S), as `netac.utils.spaces.ProductSpace` has them, NaN for
-    agents that took no part.  `actions` are the agents' own spaces.
+    agents that took no part, and `b.allowed` are of all agents, one after the other.  `actions` are the agents' own
+    spaces.
     """
 
     def family(self, agent: int) -> ProductFamily:
@@ -42,11 +43,11 @@ class JointPolicy(NeuralPolicy):
         """Agents, by their rows, whose own actions have distributions of one family."""
         return grouped(distribution_of(self.actions[agent]) for agent in self.networks.agents)
 
-    def _acting(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
+    def _acting(self, theta: np.ndarray, done: Pass, allowed: Allowed) -> list[tuple[list[int], Distribution]]:
         outputs = [each[:, self._joint.columns(agent, "outputs")]
                    for each, agent in zip(done.outputs, self.networks.agents, strict=True)]
-        return [(rows, family(stacked(outputs, rows), np.concatenate(
-            [self._own_deviations(theta, row) for row in rows]) if family.deviations else None))
+        return [(rows, masked(family(stacked(outputs, rows), np.concatenate(
+            [self._own_deviations(theta, row) for row in rows]) if family.deviations else None), allowed, rows))
             for family, rows in self._own_groups]
 
     def _own_deviations(self, theta: np.ndarray, row: int) -> np.ndarray:

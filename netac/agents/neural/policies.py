@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 
-from netac.agents.distributions import Distribution, DistributionFamily, distribution_of
+from netac.agents.distributions import Distribution, DistributionFamily, OwnAction, distribution_of
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial, Networks, networks
 from netac.agents.neural.passes import Pass, Seen
@@ -34,6 +34,7 @@ from netac.utils.spaces import ActionSpace
 LOG_STD = "log_std"
 Weigh = Callable[[slice, np.ndarray], np.ndarray]      # rows of agents, their log pi (g, M) -> weights (g, M)
 Groups = list[tuple[DistributionFamily, list[int]]]
+Allowed = list[np.ndarray] | None      # (n) arrays (M, outputs_i) bool, which actions agents may take; None: all
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class PolicyNetworks:
         return distribution_of(self.actions[agent])
 
     @cached_property
+    def _listed(self) -> list[bool]:
+        """For each agent, by its row, whether the probabilities of all its actions are asked for."""
+        return [distribution_of(self.actions[agent]).enumerated for agent in self.networks.agents]
+
+    @cached_property
     def _groups(self) -> Groups:
         """Agents, by their rows, whose outputs are of distributions of one family."""
         return grouped(map(self.family, self.networks.agents))
@@ -118,6 +124,11 @@ def dealt(groups: Iterable[tuple[list[int], Sequence[Any] | np.ndarray | None]],
     return found
 
 
+def masked(pi: Distribution, allowed: Allowed, rows: list[int]) -> Distribution:
+    """`pi` of a group of agents, given that each does what it is allowed to do."""
+    return pi if allowed is None else pi.mask(np.stack([allowed[row] for row in rows]))
+
+
 @dataclass(frozen=True)
 class NeuralPolicy(PolicyNetworks):
     """pi_i(a|o; theta_i), a distribution whose parameters are the module's outputs.
@@ -143,7 +154,8 @@ class NeuralPolicy(PolicyNetworks):
         return rows
 
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
-            memory: np.ndarray | None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+            memory: np.ndarray | None = None,
+            allowed: Allowed = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Draw actions by inversion.
 
         Args:
@@ -153,22 +165,24 @@ class NeuralPolicy(PolicyNetworks):
                 means of vectors, in place of a draw.
             keep: whether a gradient for these observations will be asked for.
             memory: (n, M, H) what policies with memory remember, changed in place.
+            allowed: which actions agents may take.
 
         Returns:
-            (n) actions, (M,) whole numbers or (M, d_i) doubles, and, with `keep`, (n) probabilities (M, A_i), None
-            for vectors.
+            (n) actions, (M,) whole numbers or (M, d_i) doubles, and, with `keep`, (n) probabilities (M, A_i) of all
+            actions, None for vectors and for several choices with too many.
         """
         done = self.networks.passes.forward(theta, Seen(obs, memory=memory), keep=keep and memory is None)
         drawn, chances = [], []
-        for rows, pi in self._acting(theta, done):
+        for rows, pi in self._acting(theta, done, allowed):
             drawn.append((rows, pi.mode() if uniforms is None else pi.sample(
                 uniforms if len(rows) == len(obs) else uniforms[rows])))
-            chances.append((rows, pi.probabilities if keep else None))
+            listed = keep and self._listed[rows[0]]
+            chances.append((rows, cast("OwnAction", pi).own_weights(0) if listed else None))
         return dealt(drawn, len(obs)), dealt(chances, len(obs))
 
-    def _acting(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
+    def _acting(self, theta: np.ndarray, done: Pass, allowed: Allowed) -> list[tuple[list[int], Distribution]]:
         """Of each group of agents: their rows, and what they draw (g, M) own actions from."""
-        return self._distributions(theta, done)
+        return self._distributions(theta, done, allowed)
 
     def log_prob(self, theta: np.ndarray, b: Transitions, keep: bool = True) -> np.ndarray:
         """log pi_i(a_e|o_e), or the logarithm of its density, (n, M), double.
@@ -178,7 +192,7 @@ class NeuralPolicy(PolicyNetworks):
         """
         found = np.empty((len(b.obs), len(b.own[0])))
         done = self.networks.passes.forward(theta, self._seen(b), keep=keep)
-        for rows, pi in self._distributions(theta, done):
+        for rows, pi in self._distributions(theta, done, b.allowed):
             found[rows] = pi.log_prob(np.stack([b.own[row] for row in rows]))
         return found
 
@@ -193,7 +207,8 @@ class NeuralPolicy(PolicyNetworks):
         for family, rows in self._groups:
             values, log_std = stacked(done.outputs, rows), self._log_std(theta, family, rows)
             for k, row in enumerate(rows):
-                found[row] = family(values[k], None if log_std is None else log_std[k])
+                pi = family(values[k], None if log_std is None else log_std[k])
+                found[row] = pi if b.allowed is None else pi.mask(b.allowed[row])
         return found
 
     def gradient(self, theta: np.ndarray, b: Transitions, weights: np.ndarray) -> np.ndarray:
@@ -210,7 +225,7 @@ class NeuralPolicy(PolicyNetworks):
         passes, seen, sample_weight = self.networks.passes, self._seen(b), b.sample_weight
         for done in [passes.again(theta, seen)] if joint else passes.each(theta, seen):
             now = np.empty((len(done.outputs), len(b.own[0])))
-            for rows, pi in self._distributions(theta, done):
+            for rows, pi in self._distributions(theta, done, b.allowed):
                 now[self._among(done, rows)] = pi.log_prob(np.stack([b.own[row] for row in rows]))
             weights = weigh(done.rows, now)
             self._pulled(theta, b, done, weights, None if sample_weight is None else sample_weight[done.rows])
@@ -223,7 +238,7 @@ class NeuralPolicy(PolicyNetworks):
         if self.entropy:
             bonus = self.entropy * (np.ones_like(weights) if sample_weight is None else sample_weight)
         weights = weights if sample_weight is None else weights * sample_weight
-        for rows, pi in self._distributions(theta, done):
+        for rows, pi in self._distributions(theta, done, b.allowed):
             own, here = np.stack([b.own[row] for row in rows]), self._among(done, rows)
             pulls.append((rows, *pi.pull(own, weights[here, :, None], None if bonus is None else bonus[here, :, None])))
         return self._backward(done, pulls)
@@ -233,7 +248,7 @@ class NeuralPolicy(PolicyNetworks):
         passes, seen = self.networks.passes, self._seen(b)
         moved = passes.tangents(theta, seen, h)
         products = np.empty((len(moved), len(moved[0])))
-        for rows, pi in self._distributions(theta, passes.again(theta, seen, last=False)):
+        for rows, pi in self._distributions(theta, passes.again(theta, seen, last=False), b.allowed):
             score, beside = pi.score(np.stack([b.own[row] for row in rows]))
             products[rows] = np.vecdot(score, np.stack([moved[row] for row in rows]))
             if beside is not None:
@@ -246,19 +261,21 @@ class NeuralPolicy(PolicyNetworks):
         moved = passes.tangents(theta, seen, v)
         done = passes.again(theta, seen)
         sample_weight = np.ones((len(moved), len(moved[0]))) if b.sample_weight is None else b.sample_weight
-        for (family, _), (rows, pi) in zip(self._groups, self._distributions(theta, done), strict=True):
+        for (family, _), (rows, pi) in zip(self._groups, self._distributions(theta, done, b.allowed), strict=True):
             weight = sample_weight[rows, :, None]
             bent, beside = pi.fisher(np.stack([moved[row] for row in rows]), self._log_std(v, family, rows))
             pulls.append((rows, weight * bent, None if beside is None else weight.sum(axis=1, keepdims=True) * beside))
         return self._backward(done, pulls)
 
-    def _distributions(self, theta: np.ndarray, done: Pass) -> list[tuple[list[int], Distribution]]:
+    def _distributions(self, theta: np.ndarray, done: Pass, allowed: Allowed) -> list[tuple[list[int], Distribution]]:
         """Of each group of agents of the pass: their rows, and what they draw (g, M) actions from."""
-        if "distributions" not in done.known:
+        if "distributions" not in done.known or done.known["allowed"] is not allowed:
             of_pass = range(done.rows.start, done.rows.stop)
             groups = ((family, [row for row in rows if row in of_pass]) for family, rows in self._groups)
+            done.known["allowed"] = allowed
             done.known["distributions"] = [
-                (rows, family(stacked(done.outputs, self._among(done, rows)), self._log_std(theta, family, rows)))
+                (rows, masked(family(stacked(done.outputs, self._among(done, rows)),
+                                     self._log_std(theta, family, rows)), allowed, rows))
                 for family, rows in groups if rows]
         return done.known["distributions"]
 

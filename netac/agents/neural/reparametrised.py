@@ -16,7 +16,7 @@ from netac.agents.distributions import relaxation_of
 from netac.agents.networks._factory import Network
 from netac.agents.neural.networks import Initial, networks
 from netac.agents.neural.passes import Seen
-from netac.agents.neural.policies import PolicyNetworks, dealt, refuse_memory, stacked
+from netac.agents.neural.policies import Allowed, PolicyNetworks, dealt, refuse_memory, stacked
 from netac.agents.relaxations import Relaxation
 from netac.utils.spaces import ActionSpace
 
@@ -41,11 +41,11 @@ class ReparametrisedPolicy(PolicyNetworks):
     penalty: float = 0.0
 
     def act(self, theta: np.ndarray, obs: list[np.ndarray], uniforms: np.ndarray | None, keep: bool = True,
-            memory: None = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+            memory: None = None, allowed: Allowed = None) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """Actions for the games, with exploration; arguments and results as those of `NeuralPolicy.act`."""
         drawn, chances = [], []
         for rows, relaxed, values in self._relaxed(self.networks.passes.forward(theta, Seen(obs)).outputs):
-            actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows])
+            actions, pi = relaxed.act(values, None if uniforms is None else uniforms[rows], _of(rows, allowed))
             drawn.append((rows, actions))
             chances.append((rows, pi))
         return dealt(drawn, len(obs)), dealt(chances, len(obs))
@@ -54,30 +54,35 @@ class ReparametrisedPolicy(PolicyNetworks):
         """Uniforms of each agent, of its own stream, for `numbers` and `gradient` of M = `samples` samples."""
         return [own.noise(stream, samples) for own, stream in zip(self._own_relaxations, streams, strict=True)]
 
-    def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False) -> list[np.ndarray]:
+    def numbers(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, keep: bool = False,
+                allowed: Allowed = None) -> list[np.ndarray]:
         """The actions as numbers, without exploration: (n) vectors within bounds or one-hot rows, (M, outputs_i).
 
         Args:
             keep: whether `gradient` will be asked for these observations at these parameters.
+            allowed: which actions agents may take.
         """
         outputs = self.networks.passes.forward(theta, Seen(obs), keep=keep).outputs
-        return dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows]))
+        return dealt(((rows, relaxed.numbers(values, [noise[row] for row in rows], _of(rows, allowed)))
                        for rows, relaxed, values in self._relaxed(outputs)), len(obs))
 
     def gradient(self, theta: np.ndarray, obs: list[np.ndarray], noise: Noise, slopes: list[np.ndarray],
-                 sample_weight: np.ndarray | None = None) -> np.ndarray:
+                 sample_weight: np.ndarray | None = None, allowed: Allowed = None) -> np.ndarray:
         """sum_e sample_weight[i, e] grad (slopes_i[e]' a_i(o_e; theta_i) - penalty mean_k output_k^2), (n, d).
 
+        The penalty's sum is over outputs of what is allowed.
+
         Args:
-            noise: that of `numbers`.
+            noise, allowed: those of `numbers`.
             slopes: (n) dQ/da (M, outputs_i).
             sample_weight: (n, M); None: ones.
         """
         passes, pulls = self.networks.passes, []
         done = passes.again(theta, Seen(obs))
         for rows, relaxed, values in self._relaxed(done.outputs):
-            pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]))
-            pull -= 2.0 * self.penalty / values.shape[-1] * values
+            free = _of(rows, allowed)
+            pull = relaxed.pull(values, [noise[row] for row in rows], np.stack([slopes[row] for row in rows]), free)
+            pull -= 2.0 * self.penalty / values.shape[-1] * (values if free is None else np.where(free, values, 0.0))
             if sample_weight is not None:
                 pull *= sample_weight[rows, :, None]
             pulls.append((rows, pull))
@@ -100,6 +105,11 @@ class ReparametrisedPolicy(PolicyNetworks):
         """Of each group of agents: their rows, how their actions are relaxed, their outputs (g, M, outputs), double."""
         for (_, rows), relaxed in zip(self._groups, self._relaxations, strict=True):
             yield rows, relaxed, stacked(outputs, rows)
+
+
+def _of(rows: list[int], allowed: Allowed) -> np.ndarray | None:
+    """What a group of agents may do, (g, M, outputs)."""
+    return None if allowed is None else np.stack([allowed[row] for row in rows])
 
 
 def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],

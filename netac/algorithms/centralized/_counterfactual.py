@@ -24,12 +24,13 @@ Baseline = Literal["counterfactual", "optimal", "none"]
 def baseline(which: Baseline, pi: OwnAction, q: np.ndarray, z: np.ndarray | None = None) -> np.ndarray | float:
     """b_i(s, a_-i): E[Q] over the agent's own action, or E[Q |grad log pi|^2] / E[|grad log pi|^2], or 0.
 
-    Exact for discrete actions; for vectors, means over K draws z, which must not depend on the action that was taken.
+    Exact for discrete actions that are listed; for vectors, and several choices with very many actions, means over K
+    draws z, which must not depend on the action that was taken.
 
     Args:
         pi: what the agent draws from in M samples.
-        q: (M, A) Q(s, a_-i, .) of all its actions, or (M, K) of means + deviations z.
-        z: (M, K, d).
+        q: (M, A) Q(s, a_-i, .) of all its actions, or (M, K) of those drawn.
+        z: (M, K, d) what they are drawn from.
 
     Returns:
         (M,).
@@ -41,7 +42,8 @@ def baseline(which: Baseline, pi: OwnAction, q: np.ndarray, z: np.ndarray | None
 
 
 def own_draws(seed: int, k: int, agent: int, space: ActionSpace, samples: int, draws: int) -> np.ndarray | None:
-    """Standard normal z of an agent in iteration k, (M, K, d), in antithetic halves; None for discrete actions."""
+    """Of an agent in iteration k (M, K, d): standard normal z in antithetic halves; uniforms of several choices; None
+    where all actions are listed."""
     return distribution_of(space).noise(generator(seed, Purpose.BASELINE, k, agent), samples, draws)
 
 
@@ -49,8 +51,9 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
                               pairs: int) -> np.ndarray:
     """X_i = Q(s, a) - b_i(s, a_-i) of this process's agents, (n, M), in units of returns.
 
-    The trainer sends each agent Q with each of its own actions in the place of the one it took: all discrete ones, or
-    K = 2 `pairs` vectors that the agent sent before.  The agent, who knows its policy, computes the baseline.
+    The trainer sends each agent Q with each of its own actions in the place of the one it took: all, if they are
+    listed, or K = 2 `pairs` that the agent drew and sent before.  The agent, who knows its policy, computes the
+    baseline.
     """
     b, M, together = session.b, session.b.done.size, agents.together
     spaces, K = together.policy.actions, 0 if which == "none" else 2 * pairs
@@ -68,9 +71,9 @@ def counterfactual_advantages(session: Session, agents: OnPolicyAgents, links: T
 
 def _collected(pi: list[OwnAction], z: Sequence[np.ndarray | None], shape: tuple[int, int, int],
                spaces: Sequence[ActionSpace], links: TrainerLinks) -> list[np.ndarray | None] | None:
-    """The vectors mean + deviation z of all agents that have any, padded to `shape`, (N), sent to the trainer.
+    """The actions drawn by all agents whose actions are not listed, padded to `shape`, (N), sent to the trainer.
 
-    None elsewhere, and nothing is sent where all have discrete actions.
+    None elsewhere, and nothing is sent where all are listed.
     """
     enumerated = [distribution_of(space).enumerated for space in spaces]
     if all(enumerated):

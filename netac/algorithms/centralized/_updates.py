@@ -66,8 +66,8 @@ class Update:
             (M, F) each on the trainer, zeros for agents that take no part; None elsewhere.
         """
         agents, learner, b = self._agents, self._agents.together, self.b
-        following = agents.target_policy.numbers(agents.targets, b.next_obs, self.next_noise)
-        now = learner.policy.numbers(learner.theta, b.obs, self.noise, keep=True)
+        following = agents.target_policy.numbers(agents.targets, b.next_obs, self.next_noise, allowed=b.next_allowed)
+        now = learner.policy.numbers(learner.theta, b.obs, self.noise, keep=True, allowed=b.allowed)
         told = self._links.gather(np.concatenate([self._packed(following), self._packed(now)], axis=1))
         if told is None:
             return None, None
@@ -114,7 +114,8 @@ class Update:
             row, learner = agents.local.index(agent), agents.apart[agent]
             one = slice(row, row + 1)
             agents.report.norms[one] += self._ascend(learner, one, [slopes])
-            return learner.policy.numbers(learner.theta, self.b.obs[one], self.noise[one])[0]
+            obs, noise = self.b.obs[one], self.noise[one]
+            return learner.policy.numbers(learner.theta, obs, noise, allowed=self._allowed(one))[0]
 
         answered = self._links.ask(agent, slopes, (self._size, self._widths[agent]), answer)
         if joint is not None:
@@ -128,10 +129,15 @@ class Update:
     def _ascend(self, learner: Learner[ReparametrisedPolicy], rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
         """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,)."""
         active, obs, noise, theta = self.b.active[rows], self.b.obs[rows], self.noise[rows], learner.theta
-        gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active))
+        gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active),
+                                           self._allowed(rows))
         norms = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / self._size
         theta += self._alpha * learner.direction(self._size)(gradient)
         return norms
+
+    def _allowed(self, rows: slice) -> list[np.ndarray] | None:
+        """What some of the agents were allowed to do in s."""
+        return None if self.b.allowed is None else self.b.allowed[rows]
 
     # --- layout of messages ---
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.arena_cases import BOX, LASTING, LATE, LEAVING, MIXED, Case
+from support.arena_cases import BOX, LASTING, LATE, LEAVING, MASKED, MIXED, Case
 
 pytest.importorskip("torch")
 
@@ -56,6 +56,10 @@ CASES = {
         "no mask", "earlier agents' old actions", "no value beyond", "no huber")),
     "haddpg-two": Case("haddpg", BOX | LASTING, agents=2, envs=1, options=MEAN, wrong=(
         "earlier agents' old actions", "others' stored actions", "other order")),
+    "maddpg-masked": Case("maddpg", MASKED | LATE, options={"temperature": 0.7, "epsilon": 0.3}, wrong=(
+        "forgotten masks", "no penalty")),
+    "haddpg-masked": Case("haddpg", MASKED | LEAVING, options=MEAN | {"order": "fixed"}, wrong=(
+        "forgotten masks", "earlier agents' old actions")),
     "haddpg-alone": Case("haddpg", LEAVING, agents=1, options=MEAN, wrong=("never ends", *TARGETS)),
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.arena_cases import BOX, LASTING, LATE, LEAVING, MIXED, Case
+from support.arena_cases import BOX, LASTING, LATE, LEAVING, MASKED, MIXED, Case
 
 pytest.importorskip("torch")
 
@@ -127,6 +127,18 @@ CASES = {
     "hatrpo-gaussian-entropy": Case("hatrpo", BOX | LASTING, agents=2, options={
         "entropy": 1.0, "conjugate_gradients": 200, "delta": 0.2, "accept": 0.9, "damping": 0.3},
                                     wrong=("no entropy", "search without entropy")),
+    "happo-masked": Case("happo", MASKED | LEAVING, options=TIGHT | {"minibatches": 2},
+                         wrong=("forgotten masks", "no factor", "no entropy")),
+    "mappo-masked": Case("mappo", LASTING | {"masks": True}, options=SHARED | TIGHT,
+                         wrong=("forgotten masks", "apart")),
+    "jrppo-masked": Case("jrppo", MASKED | LASTING, options=SEPARATE | TIGHT, wrong=("forgotten masks", "own ratios")),
+    "coma-masked": Case("coma", MASKED | LATE, options=SEPARATE | {"advantages": "agent"},
+                        wrong=("forgotten masks", "other baseline")),
+    "coma-masked-optimal": Case("coma", LASTING | {"masks": True}, options=SHARED | {"baseline": "optimal"},
+                                wrong=("forgotten masks", "other baseline")),
+    "hatrpo-masked": Case("hatrpo", MASKED | LEAVING,
+                          options={"entropy": 0.3, "conjugate_gradients": 200, "delta": 0.1},
+                          wrong=("forgotten masks", "no factor")),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }

@@ -69,6 +69,7 @@ SHORT = {"length": 3}
 TRACKING = {"tracking": True}
 STAYING = {"falls": 2.0}
 LEAVING = {"falls": 0.7, "late": True}
+MASKED = {"actions": "different", "masks": True}
 
 CASES = {
     "cac": Case("cac", SHORT, wrong=(*MIXED, *ENDS, "diluted")),
@@ -151,6 +152,15 @@ CASES = {
                         wrong=("no n",)),
     "dnac-gaussian": Case("dnac", {"actions": "box"}, options={"batch": 2, **INNER, "natural_step": 0.05},
                           wrong=("no n", "clipped score", "no mask")),
+    "cac-masked": Case("cac", MASKED, agents=4, policy={"shared": ["dense1*"], "entropy": 0.2},
+                       wrong=("forgotten masks", "mixed residuals", "no entropy", "no mask")),
+    "iac-masked-late": Case("iac", MASKED | {"late": True}, options={"sampling": "double"}, policy={"shared": []},
+                            wrong=("forgotten masks", "one chain")),
+    "dac-masked-action-value": Case("dac", MASKED, options={"critic": "action_value"}, policy={"shared": []},
+                                    critic={"sees": "state"}, wrong=("forgotten masks", "no baseline")),
+    "mdac-masked": Case("mdac", {"masks": True}, options=CHAINS, wrong=("forgotten masks", "no restarts")),
+    "dnac-masked": Case("dnac", MASKED, options=ROUNDS | INNER, policy={"shared": []},
+                        wrong=("forgotten masks", "no n")),
     "dnac-adam": Case("dnac", None, envs=2, options={"batch": 2, **INNER, **ADAM}, wrong=("no n", "biased")),
 }
 

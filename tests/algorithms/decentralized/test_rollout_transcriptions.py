@@ -19,7 +19,7 @@ from oracles.joint import Joint
 from oracles.networked import Networked, Task
 from oracles.neural_games import Net
 from programs.arena import NUMBERS, SPACES, Arena
-from support.arena_cases import BOX, LASTING, LATE, LEAVING
+from support.arena_cases import BOX, LASTING, LATE, LEAVING, MASKED
 
 from netac import topology
 from netac.experiment import config
@@ -78,6 +78,8 @@ CASES = {
     "cppo-two": Case("cppo", LASTING, agents=2, options=CONSENSUS, wrong=("own reward", *EVERY_END)),
     "cppo-alone": Case("cppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
     "cppo-without-edges": Case("cppo", LASTING, graphs="disconnected", options=TIGHT, wrong=("no clip",)),
+    "cppo-masked": Case("cppo", LEAVING | {"masks": True}, options=CONSENSUS | {"minibatches": 2},
+                        wrong=("forgotten masks", "own reward", "no entropy")),
     "dsgd": Case("dsgd-ppo", LASTING, options=PLAIN, wrong=("mixed gradients", "no clip", *EVERY_END)),
     "dsgd-model": Case("dsgd-ppo", LEAVING, graphs=PERIODIC, options=MODEL | {"minibatches": 2},
                        wrong=("mixed gradients", "own reward", "no mask")),
@@ -91,6 +93,8 @@ CASES = {
     "dinno-kept": Case("dinno-ppo", LASTING, options={"rho": 0.2, "moments": "kept"}, wrong=("no dual", "no penalty")),
     "dinno-model": Case("dinno-ppo", LEAVING, graphs="ring", agents=4, options=MODEL | PLAIN | {
         "rho": 0.5, "rho_growth": 1.05, "minibatches": 2}, wrong=("no dual", "no penalty", "no growth", "no mask")),
+    "dinno-masked": Case("dinno-ppo", LASTING | {"masks": True}, options={"rho": 0.2}, wrong=("forgotten masks",)),
+    "dsgt-masked": Case("dsgt-ppo", LEAVING | {"masks": True}, options=PLAIN, wrong=("forgotten masks", "no mask")),
     "dinno-alone": Case("dinno-ppo", LASTING, agents=1, graphs="complete", wrong=EVERY_END),
     "matrpo": Case("matrpo", LASTING, options=TRUST, wrong=(
         "no dual", "whole dual", "no penalty", "plain gradient", "own component only", "onwards", *EVERY_END)),
@@ -110,6 +114,8 @@ CASES = {
                         wrong=("plain gradient", "own component only", "no decay")),
     "matrpo-without-edges": Case("matrpo", LEAVING, graphs="disconnected", options=TRUST,
                                  wrong=("absent acted", "no mask")),
+    "matrpo-masked": Case("matrpo", MASKED | LEAVING, options=TRUST | {"entropy": 0.1, "conjugate_gradients": 200},
+                          wrong=("forgotten masks", "absent acted", "no penalty")),
     "matrpo-alone": Case("matrpo", BOX | LEAVING, agents=1, graphs="complete", options=TRUST,
                          wrong=("plain gradient", *EVERY_END)),
 }
