@@ -56,6 +56,14 @@ def allowed_actions(environment: BatchedEnvironment) -> np.ndarray | None:
     return np.concatenate(masks, axis=1)
 
 
+def drawn_evenly(environment: BatchedEnvironment, rng: np.random.Generator) -> np.ndarray:
+    """A joint action for `step`: of every agent one of those it may take now, each as likely."""
+    joint, allowed = joint_space(environment.actions), allowed_actions(environment)
+    own = [space.random(rng, environment.games, None if allowed is None else allowed[:, joint.columns(agent)])
+           for agent, space in enumerate(joint.spaces)]
+    return joint.stack(own, range(environment.agents))
+
+
 def has_masks(environment: BatchedEnvironment) -> bool:
     """Whether it tells which actions agents may take."""
     return getattr(environment, "action_masks", None) is not None

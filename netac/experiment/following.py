@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs import BatchedEnvironment
+from netac.envs._batched import drawn_evenly
 from netac.results.tables import Row
 from netac.sampling.protocol import RUNNING
 from netac.topology.connectivity import joined
@@ -23,7 +24,6 @@ from netac.topology.edges import EdgeGraph, edges_of, of_pairs
 from netac.topology.sequence import PERIODIC_CACHE
 from netac.utils.distances import near
 from netac.utils.errors import InputError, RunError, quietly, raised
-from netac.utils.spaces import joint_space
 from netac.utils.streams import Purpose, generator
 
 
@@ -70,8 +70,7 @@ class Rehearsal:
 
     def _step(self) -> None:
         game: Any = self._game
-        own = [space.random(self._rng, 1) for space in game.actions]
-        done = game.step(joint_space(game.actions).stack(own, range(game.agents))).done
+        done = game.step(drawn_evenly(game, self._rng)).done
         if done.any():
             game.restart(done)
         self._t, self._at = self._t + 1, where(game)

@@ -22,7 +22,7 @@ from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import allowed_actions, state_shape
+from netac.envs._batched import drawn_evenly, state_shape
 from netac.experiment.budget import fits
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.make_env import Environment, GamesSource, closed
@@ -32,7 +32,6 @@ from netac.sampling.encoding import Encoding
 from netac.sampling.game import GameSampler
 from netac.sampling.protocol import Features
 from netac.utils.errors import InputError
-from netac.utils.spaces import joint_space
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -213,14 +212,10 @@ def _rewards_differ(ground: GamesSource) -> bool:
     if not fits(ground.probe):
         return False
     games, rng = ground.make(), np.random.default_rng(0)
-    joint = joint_space(games.actions)
     games.begin(0, 0)
     differ, tries = False, TRIES if games.agents > 1 else 0
     while tries and not differ:
-        allowed = allowed_actions(games)
-        masks = [None if allowed is None else allowed[:, joint.columns(agent)] for agent in range(games.agents)]
-        step = games.step(joint.stack([space.random(rng, games.games, mask)
-                                       for space, mask in zip(joint.spaces, masks, strict=True)], range(games.agents)))
+        step = games.step(drawn_evenly(games, rng))
         differ = bool((step.r != step.r[:1]).any())
         if step.done.any():
             games.restart(step.done)
