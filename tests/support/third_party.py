@@ -185,8 +185,6 @@ PLAYED = (
            state=False),
     Played("lbforaging", "gymnasium:make", 2, {"id": "lbforaging:Foraging-5x5-2p-1f-coop-v3", **UNCHECKED},
            {"max_episode_steps": 5}, state=False, together=False, needs="no seeds: games do not repeat"),
-    Played("highway-env", "gymnasium:make", 2, {"id": "highway_env:intersection-multi-agent-v2", **UNCHECKED},
-           {"max_episode_steps": 5}, state=False),
     _robot("HalfCheetah", "2x3", 2),
     _robot("Hopper", "3x1", 3),
     _robot("Walker2d", "2x3", 2),
