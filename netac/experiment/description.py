@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from netac.agents.parameters import Layout
-from netac.envs._sight import Shapes, Sight
 from netac.utils.errors import InputError
+from netac.utils.sight import Shapes, Sight
 from netac.utils.spaces import ActionSpace
 
 ENTRY = "agents"

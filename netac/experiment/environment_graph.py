@@ -12,7 +12,6 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from netac import topology
-from netac.envs._sight import Scope, places
 from netac.envs._spatial import DiscountedTable, reward_weights
 from netac.experiment.following import Rehearsal
 from netac.experiment.make_env import Environment, GamesSource, as_games, make_environment
@@ -21,6 +20,7 @@ from netac.topology.edges import Graph, links, of_pairs
 from netac.topology.parts import Neighbours
 from netac.utils.distances import near
 from netac.utils.errors import InputError, raised
+from netac.utils.sight import Scope, places
 
 MOST_WEIGHTED = 2_000           # agents whose rewards are weighted: N^2 numbers
 VALID = ("an undirected networkx graph on the agents 0, ..., N - 1 or on their names, a dictionary from each to its "

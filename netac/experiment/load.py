@@ -19,13 +19,13 @@ import numpy as np
 
 from netac.agents.normalisation import ObservationNormaliser
 from netac.comm import checkpoints
-from netac.envs._sight import Sight
 from netac.experiment import config
 from netac.experiment import trust as trusting
 from netac.experiment.build import prepare
 from netac.experiment.description import Description, Interface, columns_of
 from netac.results.records import CHECKPOINTS, EXPERIMENT, RunRecord, load_run
 from netac.utils.errors import InputError, short
+from netac.utils.sight import Sight
 
 
 @dataclass(frozen=True)

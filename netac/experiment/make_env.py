@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from netac.envs import BatchedEnvironment, TabularEnvironment, check, check_batched, check_number
-from netac.envs._sight import Sight, as_seen
+from netac.envs._seeing import as_seen
 from netac.envs._spatial import DiscountedGames
 from netac.envs._tabular_games import TabularGames
 from netac.experiment.budget import refuse_games
@@ -20,6 +20,7 @@ from netac.experiment.schema import UserEnvironment
 from netac.utils import plugins
 from netac.utils.errors import InputError, quietly, raised
 from netac.utils.plugins import BuiltIn, Factory
+from netac.utils.sight import Sight
 
 KINDS = ("a netac.envs.TabularEnvironment, a netac.envs.BatchedEnvironment (its factory takes `games`), a PettingZoo "
          "ParallelEnv or AECEnv, or an environment of gymnasium whose agents act in lists")

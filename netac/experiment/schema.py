@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from pydantic import Field, InstanceOf
 
-from netac.envs._sight import Scope
 from netac.experiment.network_table import Conditions
 from netac.utils.errors import InputError
 from netac.utils.options import Options
 from netac.utils.plugins import BuiltIn, Factory
+from netac.utils.sight import Scope
 
 ALGORITHMS = ("netac.algorithms.decentralized", "netac.algorithms.centralized")
 ENVIRONMENTS = "netac.envs"

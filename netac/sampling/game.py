@@ -18,13 +18,13 @@ from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.shared_memory import Host
 from netac.envs._batched import BatchedEnvironment, has_masks, state_shape
-from netac.envs._sight import Sight
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed, Told
 from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
 from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
+from netac.utils.sight import Sight
 from netac.utils.streams import Purpose, Stream, student_t4
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs.arena import Arena
 
-from netac.envs._sight import EMPTY, SeeingGames, Sight, as_seen, places
+from netac.envs._seeing import SeeingGames, as_seen
 from netac.topology.edges import links
+from netac.utils.sight import EMPTY, Sight, places
 
 
 def of(graph: nx.Graph) -> tuple[tuple[int, ...], ...]:
@@ -18,7 +19,7 @@ def of(graph: nx.Graph) -> tuple[tuple[int, ...], ...]:
 
 
 def looped(obs: list[np.ndarray], graph: nx.Graph, agent: int) -> np.ndarray:
-    """(E, *shape) from the observations of all, by the words of netac.envs._sight."""
+    """(E, *shape) from the observations of all, by the words of netac.utils.sight."""
     longest = max(own.shape[-1] for own in obs)
     before = max(sum(j < i for j in graph[i]) for i in graph)
     behind = max(sum(j > i for j in graph[i]) for i in graph)

@@ -169,7 +169,8 @@ def test_the_table_of_a_users_network_is_written_as_it_always_was(tmp_path):
     text = (tmp_path / "run" / "experiment.toml").read_text()
     start = text.index("[policy]")
     assert [line.split(" =")[0] for line in text[start:text.index("[critic]")].splitlines() if line] == [
-        "[policy]", "shared", "entropy", "initial", "log_std", "deviations", "folder", "factory", "[policy.kwargs]"]
+        "[policy]", "shared", "sees", "entropy", "initial", "log_std", "deviations", "folder", "factory",
+        "[policy.kwargs]"]
 
 
 # --- other algorithms ---

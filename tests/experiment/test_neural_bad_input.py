@@ -111,7 +111,7 @@ BAD = {
         GAMES | {"algorithm": "dnac"} | shared(entropy=0.1), "policy.entropy", ["entropy", "found 0.1", "0"]),
     "no sum over vectors": (GAMES | {"env": arena(actions="box"),
                                      "algorithm": {"name": "dac", "critic": "action_value"}},
-                            "algorithm.critic", ["action vectors", '"state_value"']),
+                            "algorithm.critic", ["vectors", '"state_value"']),
     "exact sampling":
         (GAMES | {"algorithm": {"name": "cac", "sampling": "iid"}}, "algorithm.sampling", ["found 'iid'", '"double"']),
     "exact sampling with networks": (

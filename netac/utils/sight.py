@@ -18,8 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from netac.envs._batched import BatchedEnvironment, global_state, state_shape
-
 Scope = Literal["own", "neighbours", "state"]
 Shapes = tuple[tuple[int, ...], ...]
 EMPTY = -1
@@ -46,8 +44,8 @@ class Sight:
     places: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
-    def of(cls, games: BatchedEnvironment) -> Sight:
-        """Everyone sees their own."""
+    def of(cls, games: Any) -> Sight:
+        """Of a `netac.envs.BatchedEnvironment` of which everyone sees their own."""
         return cls(tuple(map(tuple, games.observations)), games.state_shape)
 
     @property
@@ -120,35 +118,3 @@ def places(hearer: np.ndarray, heard: np.ndarray, agents: int) -> tuple[tuple[in
     before, behind = max(map(len, lower)), max(map(len, higher))
     return tuple((EMPTY,) * (before - len(low)) + (*low, *high) + (EMPTY,) * (behind - len(high))
                  for low, high in zip(lower, higher, strict=True))
-
-
-class SeeingGames:
-    """Games that show agents more than their own observations; all else is the games' own (`BatchedEnvironment`).
-
-    Args:
-        games: whose observations they are.
-        sight: what is seen of them.
-    """
-
-    def __init__(self, games: BatchedEnvironment, sight: Sight):
-        self._games, self._sight = games, sight
-        self.observations: Shapes = sight.shapes(sight.widest)
-        self.state_shape: tuple[int, ...] | None = state_shape(games)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._games, name)
-
-    def state(self) -> np.ndarray:
-        """As the games have it; where they have none, all agents' own observations."""
-        return global_state(self._games)
-
-    def observe(self, agents: range) -> list[np.ndarray]:
-        """What is shown to `agents`."""
-        if self._sight.widest == "state":
-            return [self._games.state()] * len(agents)
-        return self._sight.wide(self._games.observe(range(len(self._sight.own))), agents)
-
-
-def as_seen(games: BatchedEnvironment, sight: Sight) -> BatchedEnvironment:
-    """The games, showing as much as their agents see."""
-    return games if sight.widest == "own" else SeeingGames(games, sight)
