@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netac.experiment.measures import measured_by
 from netac.results.tables import Cell, Row
 from netac.sampling.protocol import Sampler
 
@@ -87,7 +88,7 @@ class RunAverages:
         self.rewards = Average(iterations, window)
         self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
-        self._measured = {name: Average(iterations) for name in getattr(sampler.environment, "measures", ())}
+        self._measured = {name: Average(iterations) for name in measured_by(sampler.environment)}
         self.trace = 0
 
     def add(self, t: int) -> None:

@@ -74,13 +74,15 @@ class Sight:
             features[..., :own.shape[-1]] = own
         return [self._beside(obs[agent], all_features, self.places[agent]) for agent in agents]
 
-    def _beside(self, own: np.ndarray, all_features: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
-        lead, length, at = own.shape[:-1], own.shape[-1], len(places)
-        shown = np.empty((*lead, length + at * (self._longest + 1)), np.float32)
+    @staticmethod
+    def _beside(own: np.ndarray, all_features: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+        lead, length, longest = own.shape[:-1], own.shape[-1], all_features.shape[-1]
+        filled = length + len(places) * longest                      # where it begins to say which places are filled
+        shown = np.empty((*lead, filled + len(places)), np.float32)
         shown[..., :length] = own
         for k, neighbour in enumerate(places):
-            shown[..., length + k * self._longest:length + (k + 1) * self._longest] = all_features[neighbour]
-        shown[..., length + at * self._longest:] = np.array(places) != EMPTY
+            shown[..., length + k * longest:length + (k + 1) * longest] = all_features[neighbour]
+        shown[..., filled:] = np.array(places) != EMPTY
         return shown
 
     def part(self, shown: list[np.ndarray], scope: Scope, agents: Sequence[int]) -> list[np.ndarray]:
