@@ -44,7 +44,8 @@ def refuse_misfits(setting: Setting, kept: Mapping[str, np.ndarray], folder: Pat
     alike = kept["parameters"].shape[1] == setting.layout.total
     description = Description.read(kept, folder)
     if setting.plays_games and description is not None and description.interface is not None:
-        alike &= description.interface == Interface.of(setting.model)
+        learned, found = description.interface, Interface.of(setting.model)
+        alike &= (learned.observations, learned.actions) == (found.observations, found.actions)
     if not alike:
         raise InputError("agents that were trained in other games do not fit these", file="--set", key="env",
                          found="agents that see or do something else",

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import netac
 from netac import cli
+from netac.experiment.description import Interface
 from netac.utils.errors import InputError
 
 PLATOON = {"agents": 3, "iterations": 1, "envs": 2, "env": {"name": "platoon", "scenario": "slowdown"},
@@ -56,6 +57,17 @@ def test_the_command_says_what_was_changed(runs):
     assert "env.training = False, env.scenario = catchup" in done.output
     written = json.loads((runs / "platoon" / "evaluation.json").read_text())
     assert written["set"] == {"env.training": False, "env.scenario": "catchup"}
+
+
+def test_a_folder_of_an_older_netac_is_played(tmp_path, monkeypatch):
+    """Which does not say what its agents see besides their own."""
+    whole = Interface.as_table
+    monkeypatch.setattr(Interface, "as_table", lambda self: {
+        key: value for key, value in (whole(self) or {}).items() if key != "sight"})
+    netac.run(PLATOON, out=tmp_path / "run")
+    monkeypatch.undo()
+    for changed in ({}, {"env.training": False}):
+        assert len(netac.evaluate(tmp_path / "run", 2, set=changed).lengths) == 2
 
 
 @pytest.mark.parametrize(("run", "changed", "key", "says"), [
