@@ -15,11 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.third_party import PLAYED, PROGRAMS, Played
+from support.third_party import PLAYED, Played
 
 import netac
-from netac.experiment.make_env import make_environment
-from netac.utils.plugins import Factory
 
 ROLLOUT, LEAST, MOST = 100, 0.8, 64       # steps of an iteration; CPU seconds to measure; iterations
 
@@ -28,8 +26,7 @@ def main(words: list[str]) -> None:
     """The rows."""
     for case in PLAYED:
         if not words or any(word in case.package + case.name for word in words):
-            factory = Factory(factory=case.factory, kwargs=dict(case.kwargs), folder=PROGRAMS)
-            env = make_environment(factory, case.agents, 1).make()
+            env = case.make()
             *cells, needs = case.cells(env)
             env.close()
             print("|", " | ".join([*cells, f"{speed(case):,}", needs]), "|", file=sys.stderr, flush=True)
@@ -49,10 +46,9 @@ def speed(case: Played) -> int:
 def seconds(case: Played, iterations: int) -> float:
     """CPU seconds of MAPPO (IPPO where that does not run), one game, two layers of 64 and one pass over the samples."""
     trainer = "mappo" if "mappo" in case.algorithms else "ippo"
-    env = {"factory": case.factory, "kwargs": dict(case.kwargs), "folder": PROGRAMS}
     before = os.times()
-    netac.run({"agents": case.agents, "iterations": iterations, "log_every": 1000, "env": env,
-               "policy": {"name": "mlp", "hidden": [64, 64]},
+    netac.run({"agents": case.agents, "iterations": iterations, "log_every": 1000,
+               "env": case.table(case.kwargs), "policy": {"name": "mlp", "hidden": [64, 64]},
                "algorithm": {"name": trainer, "rollout": ROLLOUT, "epochs": 1, "critic_epochs": 1}})
     return sum(os.times()[:4]) - sum(before[:4])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def soccer(**kwargs: Any) -> Any:
     from dm_control.locomotion import soccer as dm_soccer
     from shimmy import DmControlMultiAgentCompatibilityV0
     return DmControlMultiAgentCompatibilityV0(dm_soccer.load(**kwargs))
+
+
+def waterworld(**kwargs: Any) -> Any:
+    """Waterworld, which PettingZoo had until 1.25: that release lies in a folder of its own, PREFIX/older."""
+    from pettingzoo import sisl
+    if (older := f"{sys.prefix}/older/pettingzoo/sisl") not in sisl.__path__:
+        sisl.__path__.append(older)
+    return import_module("pettingzoo.sisl.waterworld.waterworld").parallel_env(**kwargs)
 
 
 def traffic(net: str, **kwargs: Any) -> Any:

@@ -1,26 +1,33 @@
-"""Environments of other packages: what `pytest -m third_party` plays, and what docs/environments.md says of it."""
+"""Environments of other packages: what the tests play, and what docs/environments.md says of it."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from netac.envs import BatchedEnvironment
+from netac.experiment.config import read
+from netac.experiment.make_env import make_environment
 from support.launching import ROOT
 
 PROGRAMS = str(Path(__file__).parents[1] / "programs")
 PAGE = ROOT / "docs" / "environments.md"
 REQUIREMENTS = ROOT / "tests" / "third_party.txt"
 
+OLDER = f"{sys.prefix}/older"                    # releases that netac does not take, each package alone
+
 SAMPLES = {"iac": {}, "cac": {}, "dac": {}, "mdac": {"batch": 3}}
 ROLLOUT = {"rollout": 6, "epochs": 1, "critic_epochs": 1}
-OPTIONS = SAMPLES | dict.fromkeys(("mappo", "ippo", "happo", "coma"), ROLLOUT) | {
+OPTIONS = SAMPLES | dict.fromkeys(("cppo", "mappo", "ippo", "happo", "coma"), ROLLOUT) | {
     "maddpg": {"rollout": 6, "updates": 1, "batch": 8, "warmup": 8, "buffer": 64}}
 ALL = tuple(OPTIONS)
+LITTLE = ("cac", "cppo", "happo")                # a decentralized algorithm of each kind, and a central trainer
+MOST = ("iac", "cac", "cppo", "mappo", "ippo", "happo")      # where the others take long
 TURNS = "agents act in turn, told by masks"
 UNCHECKED = {"disable_env_checker": True}        # gymnasium's check does not know of rewards in lists
 STATE = {"critic": {"sees": "state"}}
@@ -32,13 +39,15 @@ class Played:
 
     Attributes:
         package: the one it comes from, as PyPI calls it.
-        factory: as in an experiment file.
+        factory: as in an experiment file; without a colon, the name of one that netac ships.
         agents: how many it has.
         kwargs: its arguments.
         soon: arguments that make its episodes end within a few steps.
         algorithms: those that were run.
-        state: it has a global state: CAC and MDAC run with critics of it, too.
+        always: every run of the tests trains in it with those of `LITTLE`.
+        state: it has a global state: CAC, MDAC and cppo run with critics of it, too.
         together: two processes can make it at the same time and see the same games.
+        release: of the package, where it is another one than that beside netac; it lies in `OLDER`.
         steps: about as many are needed for an episode to end.
         needs: what the page says of it.
     """
@@ -49,8 +58,10 @@ class Played:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     soon: Mapping[str, Any] = field(default_factory=dict)
     algorithms: tuple[str, ...] = ALL
+    always: bool = False
     state: bool = True
     together: bool = True
+    release: str = ""
     steps: int = 6
     needs: str = ""
 
@@ -60,24 +71,45 @@ class Played:
         return shown(self.factory, self.kwargs)
 
     @property
+    def packed(self) -> str:
+        """Its package and the release, as the page shows them."""
+        return f"{self.package} {self.release or versions()[self.package]}"
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it is one of netac's own, played by another package."""
+        return ":" not in self.factory
+
+    @property
     def variants(self) -> list[tuple[str, dict[str, Any]]]:
         """Each algorithm, and what it is run with besides its options."""
-        mixing = [name for name in ("cac", "mdac") if name in self.algorithms and self.state]
+        mixing = [name for name in ("cac", "mdac", "cppo") if name in self.algorithms and self.state]
         return [(name, {}) for name in self.algorithms] + [(name, STATE) for name in mixing]
 
     def experiment(self, algorithm: str, **tables: Any) -> dict[str, Any]:
         """A short experiment in which episodes end."""
         iterations = {"mdac": 3 + self.steps // 3}.get(algorithm, 2 * self.steps if algorithm in SAMPLES else 4)
         options = OPTIONS[algorithm] if algorithm in SAMPLES else OPTIONS[algorithm] | {"rollout": self.steps}
-        env = {"factory": self.factory, "kwargs": {**self.kwargs, **self.soon}, "folder": PROGRAMS}
-        return {"agents": self.agents, "iterations": iterations, "envs": 2, "log_every": 1, "env": env,
+        return {"agents": self.agents, "iterations": iterations, "envs": 2, "log_every": 1,
+                "env": self.table({**self.kwargs, **self.soon}),
                 "policy": {"name": "mlp", "hidden": [8]}, "algorithm": {"name": algorithm, "gamma": 0.9, **options},
                 **tables}
+
+    def table(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The table [env] with these arguments."""
+        if self.shipped:
+            return {"name": self.factory, **kwargs}
+        return {"factory": self.factory, "kwargs": dict(kwargs), "folder": PROGRAMS}
+
+    def make(self) -> BatchedEnvironment:
+        """One game, as the page describes it."""
+        env = read({"agents": self.agents, "iterations": 1, "env": self.table(self.kwargs)}).experiment("iac").env
+        return make_environment(env, self.agents, 1).make()
 
     def cells(self, env: BatchedEnvironment) -> tuple[str, ...]:
         """The page's row but for the speed: what was played, and what agents see and do."""
         algorithms = "all" if self.algorithms == ALL else ", ".join(self.algorithms)
-        return (f"{self.package} {versions()[self.package]}", self.name, str(self.agents), sizes(env.observations),
+        return (self.packed, self.name, str(self.agents), sizes(env.observations),
                 ", ".join(unlike(space.n_actions or f"real: {space.size}" for space in env.actions)),
                 sizes([env.state_shape]) if self.state else "none", algorithms, self.needs)
 
@@ -159,39 +191,41 @@ def _momaland(module: str, agents: int, weights: list[float], **options: Any) ->
 PLAYED = (
     _mpe("simple_v3", 1),
     _mpe("simple_spread_v3", 3),
-    _mpe("simple_tag_v3", 4),
+    _mpe("simple_tag_v3", 4, always=True),
     _mpe("simple_adversary_v3", 3),
     _mpe("simple_crypto_v3", 3),
     _mpe("simple_push_v3", 2),
-    _mpe("simple_reference_v3", 2),
+    _mpe("simple_reference_v3", 2, always=True),
     _mpe("simple_speaker_listener_v4", 2),
-    _mpe("simple_world_comm_v3", 6),
+    _mpe("simple_world_comm_v3", 6, always=True),
     _mpe("collect_treasure_v1", 8),
     _mpe("simple_formation_v1", 4),
     _mpe("simple_line_v1", 4),
     _zoo("sisl.pursuit_v5:parallel_env", 8),
-    _zoo("sisl.multiwalker_v9:parallel_env", 3, needs="box2d"),
-    _zoo("butterfly.knights_archers_zombies_v11:parallel_env", 4),
+    _zoo("sisl.multiwalker_v9:parallel_env", 3, always=True, needs="box2d"),
+    Played("pettingzoo", "wrapped:waterworld", 2, soon={"max_cycles": 5}, state=False, release="1.25.0",
+           needs="pymunk 6"),
+    _zoo("butterfly.knights_archers_zombies_v11:parallel_env", 4, always=True),
     _zoo("butterfly.knights_archers_zombies_v11:env", 4),
-    _zoo("butterfly.pistonball_v6:parallel_env", 2, {"n_pistons": 2}, algorithms=("iac", "ippo", "mappo"),
+    _zoo("butterfly.pistonball_v6:parallel_env", 2, {"n_pistons": 2}, algorithms=MOST, always=True,
          needs="pymunk; images of 457 x 120"),
-    _zoo("butterfly.cooperative_pong_v6:parallel_env", 2, algorithms=("iac", "ippo", "mappo"),
-         needs="images of 280 x 480"),
+    _zoo("butterfly.cooperative_pong_v6:parallel_env", 2, algorithms=MOST, needs="images of 280 x 480"),
     _zoo("classic.rps_v2:parallel_env", 2, state=False),
     _zoo("classic.rps_v2:env", 2, state=False),
-    Played("pettingzoo", "pettingzoo.classic.tictactoe_v3:env", 2, state=False, steps=10, needs=TURNS),
+    Played("pettingzoo", "pettingzoo.classic.tictactoe_v3:env", 2, always=True, state=False, steps=10,
+           needs=TURNS),
     Played("pettingzoo", "pettingzoo.classic.connect_four_v3:env", 2, state=False, steps=43, needs=TURNS),
     Played("rware", "gymnasium:make", 2, {"id": "rware:rware-tiny-2ag-easy-v2", **UNCHECKED}, {"max_steps": 5},
-           state=False),
+           always=True, state=False),
     Played("lbforaging", "gymnasium:make", 2, {"id": "lbforaging:Foraging-5x5-2p-1f-coop-v3", **UNCHECKED},
-           {"max_episode_steps": 5}, state=False, together=False, needs="no seeds: games do not repeat"),
+           {"max_episode_steps": 5}, always=True, state=False, together=False, needs="no seeds: games do not repeat"),
     _robot("HalfCheetah", "2x3", 2),
     _robot("Hopper", "3x1", 3),
     _robot("Walker2d", "2x3", 2),
     _robot("Swimmer", "2x1", 2),
-    _robot("Ant", "4x2", 4),
+    _robot("Ant", "4x2", 4, always=True),
     _robot("Humanoid", "9|8", 2),
-    _robot("ManySegmentSwimmer", "5x1", 5, together=False,
+    _robot("ManySegmentSwimmer", "5x1", 5, always=True, together=False,
            needs="one process: it writes files into its package"),
     _magent("battle_v4", 12, {"map_size": 16}),
     _magent("combined_arms_v6", 12, {"map_size": 16}),
@@ -215,8 +249,10 @@ PLAYED = (
     Played("pymapf", "wrapped:mapf", 6, {"scenario": "random_obstacles"}, {"max_steps": 5}),
     Played("mosaic_multigrid", "wrapped:mosaic", 4, {"name": "SoccerGame4HIndAgObsEnv16x11N2"}, {"max_steps": 5}),
     Played("dm-control", "wrapped:soccer", 2, {"team_size": 1}, {"time_limit": 0.1}, state=False, needs="shimmy"),
-    Played("sumo-rl", "wrapped:traffic", 4, {"net": "2x2grid"}, {"num_seconds": 30},
-           algorithms=("iac", "ippo", "mappo"), state=False, needs="eclipse-sumo"),
+    Played("sumo-rl", "wrapped:traffic", 4, {"net": "2x2grid"}, {"num_seconds": 30}, algorithms=MOST,
+           state=False, needs="eclipse-sumo"),
+    Played("libsumo", "traffic", 4, {"network": "2x2grid"}, {"seconds": 30}, always=True,
+           needs="of netac: `env.name`; `sumo-rl`"),
 )
 
 REFUSED = (
