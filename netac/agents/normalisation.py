@@ -101,14 +101,18 @@ class RewardNormaliser:
         Returns:
             (n, E) double, a new array.
         """
-        scaled = np.empty(r.shape)
-        for agent, row in enumerate(self.rows):
-            count, mean, squares, returns = row[:1], row[1:2], row[2:3], row[3:]
-            if learn:
-                took_part = np.ones(r.shape[1], dtype=bool) if active is None else np.asarray(active[agent], dtype=bool)
-                returns[took_part] = self._gamma * returns[took_part] + r[agent, took_part]
-                _merge(count, mean, squares, returns[took_part, None])
-                returns[done] = 0.0
-            divisor = np.sqrt(squares[0] / count[0] + EPSILON) if squares[0] > 0 else 1.0
-            scaled[agent] = np.clip(r[agent] / divisor, -LIMIT, LIMIT)
-        return scaled
+        count, mean, squares, returns = np.split(self.rows, (1, 2, 3), axis=1)
+        if learn:
+            took_part = np.ones(r.shape, dtype=bool) if active is None else np.asarray(active, dtype=bool)
+            np.copyto(returns, self._gamma * returns + r, where=took_part)
+            samples = took_part.sum(axis=1, keepdims=True)
+            after = np.maximum(count + samples, 1.0)
+            centre = returns.sum(axis=1, keepdims=True, where=took_part) / np.maximum(samples, 1)
+            shift = np.where(samples, centre - mean, 0.0)
+            mean += shift * (samples / after)
+            squares += ((returns - centre) ** 2).sum(axis=1, keepdims=True, where=took_part) + shift**2 * (
+                count * samples / after)
+            count += samples
+            returns[:, done] = 0.0
+        divisor = np.where(squares > 0, np.sqrt(squares / np.maximum(count, 1.0) + EPSILON), 1.0)
+        return np.clip(r / divisor, -LIMIT, LIMIT)

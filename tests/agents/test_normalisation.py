@@ -141,3 +141,17 @@ def test_rows_are_the_whole_state():
     for a, b in zip(whole.apply(seen[0][0]), restored.apply(seen[0][0]), strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(sums.apply(r[2], done), again.apply(r[2], done))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_rewards_of_an_agent_are_normalised_to_the_same_bits_whoever_is_with_it(masked):
+    rng = np.random.default_rng(0)
+    r, done, active = rng.normal(size=(60, 9, 64)), rng.random((60, 64)) < 0.05, rng.random((60, 9, 64)) < 0.7
+    blocks = [slice(0, 1), slice(1, 4), slice(4, 9)]
+    whole, parts = RewardNormaliser(9, 64, 0.98), [RewardNormaliser(b.stop - b.start, 64, 0.98) for b in blocks]
+    for t in range(60):
+        found = whole.apply(r[t], done[t], active[t] if masked else None)
+        own = [part.apply(r[t][b], done[t], active[t][b] if masked else None)
+               for part, b in zip(parts, blocks, strict=True)]
+        assert np.array_equal(found, np.concatenate(own))
+    assert np.array_equal(whole.rows, np.concatenate([part.rows for part in parts]))
