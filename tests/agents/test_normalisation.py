@@ -1,6 +1,7 @@
 """Running normalisation against statistics of all samples at once."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
