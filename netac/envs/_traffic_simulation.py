@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -94,14 +95,18 @@ class Simulation:
         self._errors = libsumo.TraCIException, libsumo.FatalTraCIError
         self.scenario, self._more, self._running, self.steps = scenario, [*more], False, 0
         signals = scenario.signals
-        self._into, self._out = _Sides([signal.lanes for signal in signals]), _Sides(
-            [signal.leaving for signal in signals])
-        self._lanes = [*dict.fromkeys([*self._into.lanes, *self._out.lanes * (scenario.reward == "pressure")])]
+        into, out = [signal.lanes for signal in signals], [signal.leaving for signal in signals]
+        lanes = [*dict.fromkeys(chain(*into, *out))]
+        self._before_signals = len({*chain(*into)})                                      # of the lanes, the first ones
+        self._lanes = lanes if scenario.reward == "pressure" else lanes[:self._before_signals]
+        self._into, self._out = _Sides(into, lanes), _Sides(out, lanes)
         self._room = np.maximum(np.array([length for signal in signals for length in signal.lengths]) / SPACE, 1.0)
         sizes = [len(signal.lanes) for signal in signals]
-        self._first = np.cumsum([0, *(signal.seen for signal in signals)])       # where each one's numbers begin
-        lights = [first + len(signal.greens) + 1 for first, signal in zip(self._first, signals, strict=False)]
-        self._densities = np.concatenate([np.arange(at, at + n) for at, n in zip(lights, sizes, strict=True)])
+        self._seen = sum(signal.seen for signal in signals)
+        self._phases = np.cumsum([0, *(signal.seen for signal in signals)])[:-1]         # where each one begins
+        self._changes = self._phases + [len(signal.greens) for signal in signals]
+        lanes_of = [np.arange(at + 1, at + 1 + n) for at, n in zip(self._changes, sizes, strict=True)]
+        self._densities = np.concatenate(lanes_of)
         self._queued = self._densities + np.repeat(sizes, sizes)
 
     def begin(self, seed: int) -> None:
@@ -118,7 +123,7 @@ class Simulation:
                 self._sumo.start(["sumo", *options])
         except self._errors as error:
             raise ChildProcessError(f"cannot load its files{_words(error)}") from error
-        self._running, self.steps = True, 0
+        self._running, self.steps, self._now = True, 0, self.scenario.begin
         self._before: dict[str, tuple[int, float]] = {}     # vehicle -> the signal it is at; seconds it stood elsewhere
         self._waited, self._queues = np.zeros(len(self.scenario.signals)), 0
         self._lights = self.scenario.lights()
@@ -147,8 +152,7 @@ class Simulation:
             if self.scenario.control == "agents":
                 self._let(actions)
             else:
-                for _ in range(self.scenario.delta_time):
-                    self._sumo.simulationStep()
+                self._simulate(self.scenario.delta_time)
                 self._follow()
             self.steps += 1
             waited = self._waited
@@ -167,11 +171,19 @@ class Simulation:
         """Seconds in which the agents control the signals."""
         for light, action in zip(self._lights, actions, strict=True):
             light.choose(action)
-        for _ in range(self.scenario.delta_time):
+        left = self.scenario.delta_time
+        while left:
             self._show()
-            self._sumo.simulationStep()
+            seconds = min([left, *(light.left for light in self._lights if light.is_yellow)])
+            self._simulate(seconds)
             for light in self._lights:
-                light.tick()
+                light.tick(seconds)
+            left -= seconds
+
+    def _simulate(self, seconds: int) -> None:
+        """Let so many seconds pass."""
+        self._now += seconds
+        self._sumo.simulationStep(self._now)
 
     def _show(self) -> None:
         """Set the signals that have changed."""
@@ -186,19 +198,20 @@ class Simulation:
             light.follow(state, self.scenario.delta_time)
 
     def _look(self) -> None:
-        """Count the vehicles on all lanes that matter."""
+        """Count the vehicles on all lanes that matter, and those that stand before a signal."""
         there, stand = self._sumo.lane.getLastStepVehicleNumber, self._sumo.lane.getLastStepHaltingNumber
-        self._there = {lane: there(lane) for lane in self._lanes}
-        self._stand = {lane: number and stand(lane) for lane, number in self._there.items()}
+        numbers = [there(lane) for lane in self._lanes]
+        before = [*zip(self._lanes, numbers, strict=True)][:self._before_signals]
+        self._there, self._stand = np.array(numbers), np.array([number and stand(lane) for lane, number in before])
         if self.scenario.reward == "diff-waiting-time":
-            self._waited = self._waiting()
+            self._waited = self._waiting({lane for lane, number in before if number})
 
-    def _waiting(self) -> np.ndarray:
-        """(N,) seconds for which the vehicles that are now before each signal have stood there."""
+    def _waiting(self, occupied: set[str]) -> np.ndarray:
+        """(N,) seconds for which the vehicles that are now before each signal, on lanes of these, have stood there."""
         vehicles, stood = self._sumo.lane.getLastStepVehicleIDs, self._sumo.vehicle.getAccumulatedWaitingTime
         waited, before = np.zeros(len(self.scenario.signals)), dict[str, tuple[int, float]]()
         for k, signal in enumerate(self.scenario.signals):
-            for vehicle in (each for lane in signal.lanes for each in vehicles(lane)):
+            for vehicle in (each for lane in signal.lanes if lane in occupied for each in vehicles(lane)):
                 seconds = stood(vehicle)
                 place, elsewhere = self._before.get(vehicle, (k, 0.0))
                 before[vehicle] = k, elsewhere if place == k else seconds
@@ -208,10 +221,9 @@ class Simulation:
 
     def observations(self) -> np.ndarray:
         """What all agents see, one after another, single precision."""
-        seen = np.empty(self._first[-1], dtype=SINGLE)
-        for first, light in zip(self._first, self._lights, strict=False):
-            phase = light.seen()
-            seen[first:first + len(phase)] = phase
+        seen = np.zeros(self._seen, dtype=SINGLE)
+        seen[self._phases + [light.phase for light in self._lights]] = 1.0
+        seen[self._changes] = [light.may_change for light in self._lights]
         seen[self._densities] = np.minimum(self._into.of(self._there) / self._room, 1.0)
         seen[self._queued] = np.minimum(self._into.of(self._stand) / self._room, 1.0)
         return seen
@@ -243,21 +255,23 @@ def _words(error: Exception) -> str:
 
 
 class _Sides:
-    """Lanes of all signals, one signal's after another's.
+    """Lanes of all signals, one signal's after another's; one may belong to several signals.
 
-    Attributes:
-        lanes: their names; one may belong to several signals.
+    Args:
+        sides: the lanes' names, signal by signal.
+        lanes: those that are counted, each once.
     """
 
-    def __init__(self, sides: Sequence[Sequence[str]]):
-        self.lanes = [lane for side in sides for lane in side]
+    def __init__(self, sides: Sequence[Sequence[str]], lanes: Sequence[str]):
+        places = {lane: place for place, lane in enumerate(lanes)}
+        self._places = np.array([places[lane] for side in sides for lane in side], dtype=int)
         self._owner, self._signals = np.repeat(np.arange(len(sides)), list(map(len, sides))), len(sides)
 
-    def of(self, numbers: dict[str, int]) -> np.ndarray:
+    def of(self, numbers: np.ndarray) -> np.ndarray:
         """What is counted on each lane."""
-        return np.array([numbers[lane] for lane in self.lanes], dtype=float)
+        return numbers[self._places]
 
-    def sums(self, numbers: dict[str, int]) -> np.ndarray:
+    def sums(self, numbers: np.ndarray) -> np.ndarray:
         """(N,) sums over the lanes of each signal."""
         return np.bincount(self._owner, self.of(numbers), self._signals)
 

@@ -33,6 +33,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -191,7 +192,8 @@ class Traffic:
         self.scenario = scenario
         self._children: list[Child] = []
         self._shown = np.zeros((games, *self.state_shape), dtype=SINGLE)
-        self._ends = np.cumsum([signal.seen for signal in signals])[:-1]
+        ends = np.cumsum([0, *(signal.seen for signal in signals)]).tolist()
+        self._parts = [slice(*each) for each in pairwise(ends)]      # of the state
         self._played = np.zeros((games, scenario.steps, self.agents), dtype=ACTION)      # actions of this episode
         self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
         self._measured = np.zeros((len(MEASURES), games))
@@ -236,8 +238,7 @@ class Traffic:
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, greens + 1 + 2 lanes) each."""
-        parts = np.split(self._shown, self._ends, axis=1)
-        return [parts[agent].copy() for agent in agents]
+        return [self._shown[:, self._parts[agent]].copy() for agent in agents]
 
     def state(self) -> np.ndarray:
         """What all agents see, side by side, (E, all)."""

@@ -118,7 +118,7 @@ def test_a_light_second_by_second(data, phases, yellow, shortest, every):
         light.choose(choice)
         for _ in range(every):
             shown.append(light.state)
-            light.tick()
+            light.tick(1)
     wanted, on, since, coming, left = [], 0, 0, 0, 0
     for choice in choices:
         if left == 0 and since >= shortest and choice != on:
@@ -145,7 +145,6 @@ def test_a_light_that_somebody_else_sets():
                               ("rrG", 1, True)):
         light.follow(state, 5)
         assert (light.phase, light.may_change) == (phase, may)
-        assert light.seen().tolist() == [phase == 0, phase == 1, may]
 
 
 PHASE = '<phase duration="9" state="{}"/>'
