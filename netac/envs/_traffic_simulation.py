@@ -97,17 +97,15 @@ class Simulation:
         signals = scenario.signals
         into, out = [signal.lanes for signal in signals], [signal.leaving for signal in signals]
         lanes = [*dict.fromkeys(chain(*into, *out))]
-        self._before_signals = len({*chain(*into)})                                      # of the lanes, the first ones
-        self._lanes = lanes if scenario.reward == "pressure" else lanes[:self._before_signals]
+        self._lanes = lanes if scenario.reward == "pressure" else lanes[:len({*chain(*into)})]
         self._into, self._out = _Sides(into, lanes), _Sides(out, lanes)
         self._room = np.maximum(np.array([length for signal in signals for length in signal.lengths]) / SPACE, 1.0)
         sizes = [len(signal.lanes) for signal in signals]
         self._seen = sum(signal.seen for signal in signals)
         self._phases = np.cumsum([0, *(signal.seen for signal in signals)])[:-1]         # where each one begins
         self._changes = self._phases + [len(signal.greens) for signal in signals]
-        lanes_of = [np.arange(at + 1, at + 1 + n) for at, n in zip(self._changes, sizes, strict=True)]
-        self._densities = np.concatenate(lanes_of)
-        self._queued = self._densities + np.repeat(sizes, sizes)
+        densities = np.concatenate([at + 1 + np.arange(n) for at, n in zip(self._changes, sizes, strict=True)])
+        self._counted = np.array([densities, densities + np.repeat(sizes, sizes)])
 
     def begin(self, seed: int) -> None:
         """Begin an episode.
@@ -159,12 +157,12 @@ class Simulation:
             self._look()
         except self._errors as error:
             raise ChildProcessError(f"failed{_words(error)}") from error
-        standing = self._into.sums(self._stand)
+        there, standing = self._counts[0], self._into.sums(self._counts[1])
         self._queues += int(standing.sum())
         if self.scenario.reward == "queue":
             return -standing
         if self.scenario.reward == "pressure":
-            return self._out.sums(self._there) - self._into.sums(self._there)
+            return self._out.sums(there) - self._into.sums(there)
         return (waited - self._waited) / STANDING
 
     def _let(self, actions: Sequence[int]) -> None:
@@ -198,13 +196,12 @@ class Simulation:
             light.follow(state, self.scenario.delta_time)
 
     def _look(self) -> None:
-        """Count the vehicles on all lanes that matter, and those that stand before a signal."""
+        """Count the vehicles, and those that stand, on all lanes that matter: (2, lanes)."""
         there, stand = self._sumo.lane.getLastStepVehicleNumber, self._sumo.lane.getLastStepHaltingNumber
-        numbers = [there(lane) for lane in self._lanes]
-        before = [*zip(self._lanes, numbers, strict=True)][:self._before_signals]
-        self._there, self._stand = np.array(numbers), np.array([number and stand(lane) for lane, number in before])
+        found = {lane: there(lane) for lane in self._lanes}
+        self._counts = np.array([[*found.values()], [number and stand(lane) for lane, number in found.items()]])
         if self.scenario.reward == "diff-waiting-time":
-            self._waited = self._waiting({lane for lane, number in before if number})
+            self._waited = self._waiting({lane for lane, number in found.items() if number})
 
     def _waiting(self, occupied: set[str]) -> np.ndarray:
         """(N,) seconds for which the vehicles that are now before each signal, on lanes of these, have stood there."""
@@ -224,8 +221,7 @@ class Simulation:
         seen = np.zeros(self._seen, dtype=SINGLE)
         seen[self._phases + [light.phase for light in self._lights]] = 1.0
         seen[self._changes] = [light.may_change for light in self._lights]
-        seen[self._densities] = np.minimum(self._into.of(self._there) / self._room, 1.0)
-        seen[self._queued] = np.minimum(self._into.of(self._stand) / self._room, 1.0)
+        seen[self._counted] = np.minimum(self._counts[:, self._into.places] / self._room, 1.0)
         return seen
 
     def measures(self) -> np.ndarray:
@@ -260,20 +256,19 @@ class _Sides:
     Args:
         sides: the lanes' names, signal by signal.
         lanes: those that are counted, each once.
+
+    Attributes:
+        places: of the sides' lanes among those.
     """
 
     def __init__(self, sides: Sequence[Sequence[str]], lanes: Sequence[str]):
-        places = {lane: place for place, lane in enumerate(lanes)}
-        self._places = np.array([places[lane] for side in sides for lane in side], dtype=int)
+        place = {lane: k for k, lane in enumerate(lanes)}
+        self.places = np.array([place[lane] for side in sides for lane in side], dtype=int)
         self._owner, self._signals = np.repeat(np.arange(len(sides)), list(map(len, sides))), len(sides)
-
-    def of(self, numbers: np.ndarray) -> np.ndarray:
-        """What is counted on each lane."""
-        return numbers[self._places]
 
     def sums(self, numbers: np.ndarray) -> np.ndarray:
         """(N,) sums over the lanes of each signal."""
-        return np.bincount(self._owner, self.of(numbers), self._signals)
+        return np.bincount(self._owner, numbers[self.places], self._signals)
 
 
 class _Answers:
