@@ -227,12 +227,9 @@ class Traffic:
         Raises:
             RunError: a simulation has failed.
         """
-        self._send(games, messages)
-        return [self._receive(e) for e in games]
-
-    def _send(self, games: Sequence[int] | np.ndarray, messages: list[bytes]) -> None:
         for e, message in zip(games, messages, strict=True):
             self._children[e].send(message)
+        return [self._receive(e) for e in games]
 
     def _receive(self, game: int) -> bytes:
         try:
@@ -254,15 +251,16 @@ class Traffic:
         Raises:
             RunError: a simulation has failed.
         """
-        games = range(self.games)
         chosen = np.ascontiguousarray(actions.T, dtype=ACTION)
-        self._send(games, [STEP + own.tobytes() for own in chosen])
-        self._played[games, self._steps] = chosen            # while they work
-        r = np.empty((self.agents, self.games))
-        for e in games:
-            r[:, e] = self._read(e, self._receive(e))
+        for child, own in zip(self._children, chosen, strict=True):
+            child.send(STEP + own.tobytes())
+        self._played[range(self.games), self._steps] = chosen                            # while they work
+        shape = self.agents, self.games
+        step = Step(np.empty(shape), np.zeros(shape, dtype=bool), self._steps + 1 >= self.scenario.steps)
+        for e in range(self.games):
+            step.r[:, e] = self._read(e, self._receive(e))
         self._steps += 1
-        return Step(r, np.zeros(r.shape, dtype=bool), self._steps >= self.scenario.steps)
+        return step
 
     def _read(self, game: int, answer: bytes) -> np.ndarray:
         """Take up what a step has given; the rewards (N,)."""
