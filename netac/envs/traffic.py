@@ -54,7 +54,7 @@ REPLICATED = False
 EXTRA = 'pip install "netac[traffic]"'
 CHILD = "netac.envs._traffic_simulation"
 NBYTES = 130 << 20                 # of a process with SUMO and a network of some crossings
-MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=2000"}     # SUMO is about 10% faster
+MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=2000"}     # keeps memory, large pages
 NETWORKS = {                       # of sumo-rl: network, routes, and the second at which an episode begins
     "grid4x4": ("RESCO/grid4x4/grid4x4", "RESCO/grid4x4/grid4x4_1", 0),
     "arterial4x4": ("RESCO/arterial4x4/arterial4x4", "RESCO/arterial4x4/arterial4x4_1", 0),
