@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -13,13 +12,15 @@ from benchmarks.timing import Row, compare, race
 from netac.envs import traffic
 
 PROCESSES = 1
-NETWORK, SIGNALS, GAMES, SECONDS, BLOCKS = "grid4x4", 16, 2, 1800, 5
+NETWORK, SIGNALS, GAMES, SECONDS, BLOCKS = "grid4x4", 16, 2, 1800, 7
 LEAST = 1.5
 ALONE = """
 import sys, time
 import libsumo
 *options, seconds = sys.argv[1:]
 libsumo.start(["sumo", *options])
+print("begun", flush=True)
+sys.stdin.readline()
 started = time.perf_counter()
 for _ in range(int(seconds)):
     libsumo.simulationStep()
@@ -28,14 +29,17 @@ print(time.perf_counter() - started)
 
 
 def measure(comm) -> list[Row]:
-    """One row: seconds of traffic a second, from the empty network on, with the file's own programme of the signals.
+    """Two rows: seconds of traffic a second, from the empty network on, with the file's own programme of the signals.
 
     What agents choose changes how many vehicles there are, and so what a step takes: both have the same programme here.
-    Starting SUMO does not count on either side.
+    Both have the same options, among them the device that netac's measures of trips need.  Starting SUMO does not count
+    on either side.  The second row is what two cores allow at most: as many of SUMO alone side by side, which share
+    caches and memory but neither wait for each other after every action, as games that are learnt from do, nor count
+    vehicles.
     """
     settings = traffic.Settings(network=NETWORK, seconds=SECONDS, control="fixed-time")
     games = traffic.make(settings, SIGNALS, GAMES)
-    options, actions = games.scenario.options(1), np.zeros((SIGNALS, GAMES), dtype=int)
+    actions = np.zeros((SIGNALS, GAMES), dtype=int)
 
     def netac() -> float:
         games.begin(0, 0)
@@ -45,13 +49,22 @@ def measure(comm) -> list[Row]:
             games.observe(range(SIGNALS))
         return (time.perf_counter() - started) / (SECONDS * GAMES)
 
-    def sumo() -> float:
-        done = subprocess.run([sys.executable, "-c", ALONE, *options, str(SECONDS)], text=True, check=True,
-                              stdout=subprocess.PIPE, env=os.environ)
-        return float(done.stdout) / SECONDS
+    def sumo(processes: int = 1) -> float:
+        argvs = [[sys.executable, "-c", ALONE, *games.scenario.options(1 + k), str(SECONDS)] for k in range(processes)]
+        alone = [subprocess.Popen(argv, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for argv in argvs]
+        for each in alone:
+            each.stdout.readline()
+        for each in alone:
+            each.stdin.write("\n")
+            each.stdin.flush()
+        seconds = [float(each.communicate()[0]) for each in alone]
+        return max(seconds) / (SECONDS * processes)
 
-    what = (f"traffic, {NETWORK}, {GAMES} games: seconds of traffic a second / SUMO alone stepped through "
-            "libsumo, one process")
-    found = compare(what, race(netac, sumo, BLOCKS), lambda seconds: f"{1 / seconds:,.0f} steps/s", LEAST, inverse=True)
+    def row(what: str, side, limit: float | None) -> Row:
+        timings = race(side, sumo, BLOCKS)
+        return compare(f"traffic, {NETWORK}, {what}: seconds of traffic a second / SUMO alone stepped through libsumo, "
+                       "one process", timings, lambda seconds: f"{1 / seconds:,.0f} steps/s", limit, inverse=True)
+
+    found = [row(f"{GAMES} games", netac, LEAST), row(f"{GAMES} of SUMO alone at once", lambda: sumo(GAMES), None)]
     games.close()
-    return [found]
+    return found

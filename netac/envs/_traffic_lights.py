@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from netac.envs._traffic_roads import GREEN, RED
 
 
@@ -16,7 +14,7 @@ def between(old: str, new: str) -> str:
 
 
 class Light:
-    """The state of one signal, second by second; the first green phase at first.
+    """The state of one signal as seconds pass; the first green phase at first.
 
     Args:
         greens: states of its green phases.
@@ -39,6 +37,11 @@ class Light:
         """Whether another phase would be heeded now."""
         return not self.is_yellow and self.seconds >= self._shortest
 
+    @property
+    def left(self) -> int:
+        """Seconds until the yellow that is on ends."""
+        return self._yellow - self.seconds
+
     def choose(self, phase: int) -> None:
         """Ask for a green phase: nothing happens if it is on, or may not end yet."""
         if phase == self.phase or not self.may_change:
@@ -48,10 +51,10 @@ class Light:
         self.is_yellow = self._yellow > 0 and "y" in changing
         self.state = changing if self.is_yellow else self._greens[phase]
 
-    def tick(self) -> None:
-        """A second has passed."""
-        self.seconds += 1
-        if self.is_yellow and self.seconds >= self._yellow:
+    def tick(self, seconds: int) -> None:
+        """So many seconds have passed, of a yellow no more than are `left`."""
+        self.seconds += seconds
+        if self.is_yellow and self.left == 0:
             self.is_yellow, self.seconds, self.state = False, 0, self._greens[self.phase]
 
     def follow(self, state: str, seconds: int) -> None:
@@ -65,9 +68,3 @@ class Light:
         self.state, self.seconds, self.is_yellow = state, 0, state not in self._greens
         if not self.is_yellow:
             self.phase = self._greens.index(state)
-
-    def seen(self) -> np.ndarray:
-        """The green phase, one-hot, and whether another one would be heeded now: (greens + 1,)."""
-        numbers = np.zeros(len(self._greens) + 1)
-        numbers[self.phase], numbers[-1] = 1.0, self.may_change
-        return numbers

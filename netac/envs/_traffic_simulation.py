@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -94,15 +95,17 @@ class Simulation:
         self._errors = libsumo.TraCIException, libsumo.FatalTraCIError
         self.scenario, self._more, self._running, self.steps = scenario, [*more], False, 0
         signals = scenario.signals
-        self._into, self._out = _Sides([signal.lanes for signal in signals]), _Sides(
-            [signal.leaving for signal in signals])
-        self._lanes = [*dict.fromkeys([*self._into.lanes, *self._out.lanes * (scenario.reward == "pressure")])]
+        into, out = [signal.lanes for signal in signals], [signal.leaving for signal in signals]
+        lanes = [*dict.fromkeys(chain(*into, *out))]
+        self._lanes = lanes if scenario.reward == "pressure" else lanes[:len({*chain(*into)})]
+        self._into, self._out = _Sides(into, lanes), _Sides(out, lanes)
         self._room = np.maximum(np.array([length for signal in signals for length in signal.lengths]) / SPACE, 1.0)
         sizes = [len(signal.lanes) for signal in signals]
-        self._first = np.cumsum([0, *(signal.seen for signal in signals)])       # where each one's numbers begin
-        lights = [first + len(signal.greens) + 1 for first, signal in zip(self._first, signals, strict=False)]
-        self._densities = np.concatenate([np.arange(at, at + n) for at, n in zip(lights, sizes, strict=True)])
-        self._queued = self._densities + np.repeat(sizes, sizes)
+        self._seen = sum(signal.seen for signal in signals)
+        self._phases = np.cumsum([0, *(signal.seen for signal in signals)])[:-1]         # where each one begins
+        self._changes = self._phases + [len(signal.greens) for signal in signals]
+        densities = np.concatenate([at + 1 + np.arange(n) for at, n in zip(self._changes, sizes, strict=True)])
+        self._counted = np.array([densities, densities + np.repeat(sizes, sizes)])
 
     def begin(self, seed: int) -> None:
         """Begin an episode.
@@ -118,7 +121,7 @@ class Simulation:
                 self._sumo.start(["sumo", *options])
         except self._errors as error:
             raise ChildProcessError(f"cannot load its files{_words(error)}") from error
-        self._running, self.steps = True, 0
+        self._running, self.steps, self._now = True, 0, self.scenario.begin
         self._before: dict[str, tuple[int, float]] = {}     # vehicle -> the signal it is at; seconds it stood elsewhere
         self._waited, self._queues = np.zeros(len(self.scenario.signals)), 0
         self._lights = self.scenario.lights()
@@ -147,31 +150,38 @@ class Simulation:
             if self.scenario.control == "agents":
                 self._let(actions)
             else:
-                for _ in range(self.scenario.delta_time):
-                    self._sumo.simulationStep()
+                self._simulate(self.scenario.delta_time)
                 self._follow()
             self.steps += 1
             waited = self._waited
             self._look()
         except self._errors as error:
             raise ChildProcessError(f"failed{_words(error)}") from error
-        standing = self._into.sums(self._stand)
+        there, standing = self._counts[0], self._into.sums(self._counts[1])
         self._queues += int(standing.sum())
         if self.scenario.reward == "queue":
             return -standing
         if self.scenario.reward == "pressure":
-            return self._out.sums(self._there) - self._into.sums(self._there)
+            return self._out.sums(there) - self._into.sums(there)
         return (waited - self._waited) / STANDING
 
     def _let(self, actions: Sequence[int]) -> None:
         """Seconds in which the agents control the signals."""
         for light, action in zip(self._lights, actions, strict=True):
             light.choose(action)
-        for _ in range(self.scenario.delta_time):
+        left = self.scenario.delta_time
+        while left:
             self._show()
-            self._sumo.simulationStep()
+            seconds = min([left, *(light.left for light in self._lights if light.is_yellow)])
+            self._simulate(seconds)
             for light in self._lights:
-                light.tick()
+                light.tick(seconds)
+            left -= seconds
+
+    def _simulate(self, seconds: int) -> None:
+        """Let so many seconds pass."""
+        self._now += seconds
+        self._sumo.simulationStep(self._now)
 
     def _show(self) -> None:
         """Set the signals that have changed."""
@@ -186,19 +196,19 @@ class Simulation:
             light.follow(state, self.scenario.delta_time)
 
     def _look(self) -> None:
-        """Count the vehicles on all lanes that matter."""
+        """Count the vehicles, and those that stand, on all lanes that matter: (2, lanes)."""
         there, stand = self._sumo.lane.getLastStepVehicleNumber, self._sumo.lane.getLastStepHaltingNumber
-        self._there = {lane: there(lane) for lane in self._lanes}
-        self._stand = {lane: number and stand(lane) for lane, number in self._there.items()}
+        found = {lane: there(lane) for lane in self._lanes}
+        self._counts = np.array([[*found.values()], [number and stand(lane) for lane, number in found.items()]])
         if self.scenario.reward == "diff-waiting-time":
-            self._waited = self._waiting()
+            self._waited = self._waiting({lane for lane, number in found.items() if number})
 
-    def _waiting(self) -> np.ndarray:
-        """(N,) seconds for which the vehicles that are now before each signal have stood there."""
+    def _waiting(self, occupied: set[str]) -> np.ndarray:
+        """(N,) seconds for which the vehicles that are now before each signal, on lanes of these, have stood there."""
         vehicles, stood = self._sumo.lane.getLastStepVehicleIDs, self._sumo.vehicle.getAccumulatedWaitingTime
         waited, before = np.zeros(len(self.scenario.signals)), dict[str, tuple[int, float]]()
         for k, signal in enumerate(self.scenario.signals):
-            for vehicle in (each for lane in signal.lanes for each in vehicles(lane)):
+            for vehicle in (each for lane in signal.lanes if lane in occupied for each in vehicles(lane)):
                 seconds = stood(vehicle)
                 place, elsewhere = self._before.get(vehicle, (k, 0.0))
                 before[vehicle] = k, elsewhere if place == k else seconds
@@ -208,12 +218,10 @@ class Simulation:
 
     def observations(self) -> np.ndarray:
         """What all agents see, one after another, single precision."""
-        seen = np.empty(self._first[-1], dtype=SINGLE)
-        for first, light in zip(self._first, self._lights, strict=False):
-            phase = light.seen()
-            seen[first:first + len(phase)] = phase
-        seen[self._densities] = np.minimum(self._into.of(self._there) / self._room, 1.0)
-        seen[self._queued] = np.minimum(self._into.of(self._stand) / self._room, 1.0)
+        seen = np.zeros(self._seen, dtype=SINGLE)
+        seen[self._phases + [light.phase for light in self._lights]] = 1.0
+        seen[self._changes] = [light.may_change for light in self._lights]
+        seen[self._counted] = np.minimum(self._counts[:, self._into.places] / self._room, 1.0)
         return seen
 
     def measures(self) -> np.ndarray:
@@ -243,23 +251,24 @@ def _words(error: Exception) -> str:
 
 
 class _Sides:
-    """Lanes of all signals, one signal's after another's.
+    """Lanes of all signals, one signal's after another's; one may belong to several signals.
+
+    Args:
+        sides: the lanes' names, signal by signal.
+        lanes: those that are counted, each once.
 
     Attributes:
-        lanes: their names; one may belong to several signals.
+        places: of the sides' lanes among those.
     """
 
-    def __init__(self, sides: Sequence[Sequence[str]]):
-        self.lanes = [lane for side in sides for lane in side]
+    def __init__(self, sides: Sequence[Sequence[str]], lanes: Sequence[str]):
+        place = {lane: k for k, lane in enumerate(lanes)}
+        self.places = np.array([place[lane] for side in sides for lane in side], dtype=int)
         self._owner, self._signals = np.repeat(np.arange(len(sides)), list(map(len, sides))), len(sides)
 
-    def of(self, numbers: dict[str, int]) -> np.ndarray:
-        """What is counted on each lane."""
-        return np.array([numbers[lane] for lane in self.lanes], dtype=float)
-
-    def sums(self, numbers: dict[str, int]) -> np.ndarray:
+    def sums(self, numbers: np.ndarray) -> np.ndarray:
         """(N,) sums over the lanes of each signal."""
-        return np.bincount(self._owner, self.of(numbers), self._signals)
+        return np.bincount(self._owner, numbers[self.places], self._signals)
 
 
 class _Answers:

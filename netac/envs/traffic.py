@@ -33,6 +33,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -53,6 +54,7 @@ REPLICATED = False
 EXTRA = 'pip install "netac[traffic]"'
 CHILD = "netac.envs._traffic_simulation"
 NBYTES = 130 << 20                 # of a process with SUMO and a network of some crossings
+MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.tcache_count=2000"}     # keeps memory, large pages
 NETWORKS = {                       # of sumo-rl: network, routes, and the second at which an episode begins
     "grid4x4": ("RESCO/grid4x4/grid4x4", "RESCO/grid4x4/grid4x4_1", 0),
     "arterial4x4": ("RESCO/arterial4x4/arterial4x4", "RESCO/arterial4x4/arterial4x4_1", 0),
@@ -148,7 +150,7 @@ def _try(scenario: Scenario, changed: tuple[int, ...]) -> None:
     Raises:
         InputError: it does not, in its own words.
     """
-    child = Child(CHILD, "SUMO")
+    child = Child(CHILD, "SUMO", MEMORY)
     try:
         for message in (scenario.message(), BEGIN + SEED.pack(0)):
             child.send(message)
@@ -191,7 +193,8 @@ class Traffic:
         self.scenario = scenario
         self._children: list[Child] = []
         self._shown = np.zeros((games, *self.state_shape), dtype=SINGLE)
-        self._ends = np.cumsum([signal.seen for signal in signals])[:-1]
+        ends = np.cumsum([0, *(signal.seen for signal in signals)]).tolist()
+        self._parts = [slice(*each) for each in pairwise(ends)]      # of the state
         self._played = np.zeros((games, scenario.steps, self.agents), dtype=ACTION)      # actions of this episode
         self._steps, self._episodes = np.zeros(games, dtype=np.int64), np.zeros(games, dtype=np.int64)
         self._measured = np.zeros((len(MEASURES), games))
@@ -201,7 +204,7 @@ class Traffic:
         """Begin all games anew, with episode 0 of the run's seed and of chain `chain`."""
         self._seed, self._chain = seed, chain
         if not self._children:
-            self._children = [Child(CHILD, f"SUMO (game {game})") for game in range(self.games)]
+            self._children = [Child(CHILD, f"SUMO (game {game})", MEMORY) for game in range(self.games)]
             everybody = range(self.games)
             self._ask(everybody, [self.scenario.message()] * self.games)
         self._episodes[:] = 0
@@ -226,18 +229,17 @@ class Traffic:
         """
         for e, message in zip(games, messages, strict=True):
             self._children[e].send(message)
-        answers = []
-        for e in games:
-            try:
-                answers.append(self._children[e].receive())
-            except ChildError as error:
-                raise RunError(f"{error} (episode {self._episodes[e]}, step {self._steps[e]})") from None
-        return answers
+        return [self._receive(e) for e in games]
+
+    def _receive(self, game: int) -> bytes:
+        try:
+            return self._children[game].receive()
+        except ChildError as error:
+            raise RunError(f"{error} (episode {self._episodes[game]}, step {self._steps[game]})") from None
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, greens + 1 + 2 lanes) each."""
-        parts = np.split(self._shown, self._ends, axis=1)
-        return [parts[agent].copy() for agent in agents]
+        return [self._shown[:, self._parts[agent]].copy() for agent in agents]
 
     def state(self) -> np.ndarray:
         """What all agents see, side by side, (E, all)."""
@@ -249,15 +251,16 @@ class Traffic:
         Raises:
             RunError: a simulation has failed.
         """
-        games = range(self.games)
         chosen = np.ascontiguousarray(actions.T, dtype=ACTION)
-        answers = self._ask(games, [STEP + own.tobytes() for own in chosen])
-        self._played[games, self._steps] = chosen
+        for child, own in zip(self._children, chosen, strict=True):
+            child.send(STEP + own.tobytes())
+        self._played[range(self.games), self._steps] = chosen                            # while they work
+        shape = self.agents, self.games
+        step = Step(np.empty(shape), np.zeros(shape, dtype=bool), self._steps + 1 >= self.scenario.steps)
+        for e in range(self.games):
+            step.r[:, e] = self._read(e, self._receive(e))
         self._steps += 1
-        r = np.empty((self.agents, self.games))
-        for e, answer in enumerate(answers):
-            r[:, e] = self._read(e, answer)
-        return Step(r, np.zeros(r.shape, dtype=bool), self._steps >= self.scenario.steps)
+        return step
 
     def _read(self, game: int, answer: bytes) -> np.ndarray:
         """Take up what a step has given; the rewards (N,)."""

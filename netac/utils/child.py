@@ -12,8 +12,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from netac.utils import libc
@@ -30,13 +31,14 @@ class Child:
 
     Args:
         what: what messages call it, e.g. "SUMO (game 3)".
+        variables: of its environment, where they are not set yet.
     """
 
-    def __init__(self, module: str, what: str):
+    def __init__(self, module: str, what: str, variables: Mapping[str, str] = MappingProxyType({})):
         self._what, self._printed = what, tempfile.TemporaryFile()                      # noqa: SIM115
         path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen([sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=self._printed, env={**os.environ, "PYTHONPATH": path})
+                                         stderr=self._printed, env={**variables, **os.environ, "PYTHONPATH": path})
 
     def send(self, message: bytes) -> None:
         """Ask for an answer, which `receive` gives."""

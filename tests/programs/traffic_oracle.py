@@ -34,7 +34,11 @@ class Watch:
         self._step = libsumo.simulationStep
         libsumo.simulationStep = self._stepped
 
-    def _stepped(self):
+    def _stepped(self, until):
+        while libsumo.simulation.getTime() < until:
+            self._second()
+
+    def _second(self):
         self._step()
         for signal in self._signals:
             self.states[signal.name].append(libsumo.trafficlight.getRedYellowGreenState(signal.name))
