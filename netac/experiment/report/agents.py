@@ -29,15 +29,15 @@ CLOSE = 1e-4                        # relative error within which a mean is that
 def on_graphs(exhibits: Sequence[Exhibit], trust: bool) -> tuple[list[dict[str, Any]], Topologies]:
     """For each setup its first run on its graph, as the page draws it; what it is drawn on."""
     setups = [(exhibit, setup) for exhibit in exhibits for setup in exhibit.setups]
-    topologies = Topologies(trust, len(setups))
+    topologies = Topologies.of([setup.first for _, setup in setups], trust)
     with doing("computing the graphs of the runs"):
-        return [_on_graph(exhibit, setup, topologies, MOST_NUMBERS // len(setups))
-                for exhibit, setup in setups], topologies
+        return [_on_graph(setup.label if len(exhibits) == 1 else f"{exhibit.title}: {setup.label}", setup, topologies,
+                          MOST_NUMBERS // len(setups)) for exhibit, setup in setups], topologies
 
 
-def _on_graph(exhibit: Exhibit, setup: Setup, topologies: Topologies, numbers: int) -> dict[str, Any]:
+def _on_graph(label: str, setup: Setup, topologies: Topologies, numbers: int) -> dict[str, Any]:
+    """The first run of a setup on its graph; `numbers` is how many it may tell of single agents' diagnostics."""
     record, place, edges, why = setup.first, None, np.zeros(1, int), ""
-    label = setup.label if len(exhibit.setups) > 1 else f"{exhibit.title}: {setup.label}"
     try:
         key, loaded = topologies.load(record)
         topologies.certify(key, loaded, label)
@@ -58,7 +58,7 @@ def _on_graph(exhibit: Exhibit, setup: Setup, topologies: Topologies, numbers: i
                                       for view in topologies.drawn[place]["views"]]
     _share_message_size(views)
     pool = Pool()
-    return {"label": label, "exhibit": exhibit.title, "seed": setup.seeds[0], "topology": place, "why": why,
+    return {"label": label, "seed": setup.seeds[0], "topology": place, "why": why,
             "conditions": sorted(map(str, network)) if isinstance(network := record.experiment.get("network"),
                                                                   Mapping) else [],
             "views": views, "colours": list(_colours(record, views, edges, pool, numbers)), "pool": pool.rows}

@@ -22,10 +22,10 @@ from netac.topology.edges import rows_of
 from netac.utils.errors import InputError, RunError
 
 MOST_AGENTS, MOST_LINKS = 300, 4_000     # whose graphs are computed here, and that are drawn
-MOST_CERTIFICATES = 40
+MOST_CERTIFICATES = 20
 STRETCHES = (40, 10, 4)                  # of a run; fewer where each takes much to tell
 SINGLE = 24                              # iterations that are shown one by one
-LOOKS = 2_000                            # graphs that are computed for one run; of the others as many as are looked at
+LOOKS, ALL_LOOKS = 2_000, 8_000          # graphs that are computed of one topology, and of all together
 NUMBERS, OF_ONE = 1_500_000, 60_000      # counts that the page holds of all topologies, and of one
 
 
@@ -64,7 +64,7 @@ class Topologies:
 
     Attributes:
         trust: whether the user says that code of the folders may be run.
-        different: how many topologies there are at most.
+        different: how many topologies there are.
         drawn: what the page draws: agents, pairs, stretches.
         certified: (certificate, its setups' labels) by topology.
     """
@@ -75,6 +75,12 @@ class Topologies:
     certified: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
     _loaded: dict[str, topology.Topology] = field(default_factory=dict)
     _places: dict[tuple[str, bytes], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, records: Sequence[RunRecord], trust: bool) -> Topologies:
+        """Of these runs."""
+        specs = {repr([record.experiment.get("topology"), record.experiment.get("agents")]) for record in records}
+        return cls(trust, max(1, len(specs)))
 
     def load(self, record: RunRecord) -> tuple[str, topology.Topology]:
         """The topology of a run, and a key that those of other runs with the same one have, too.
@@ -103,13 +109,14 @@ class Topologies:
         """The place in `drawn` of a topology in these stretches; None where there is too much to draw."""
         known = key, edges.tobytes()
         if known not in self._places:
-            found = [counted(loaded, edges)]
-            if loaded.period != 1:
-                found.append(counted(loaded, np.arange(min(iterations, loaded.period or SINGLE, SINGLE) + 1)))
-            if max(len(each.hearer) for each in found) > MOST_LINKS:
+            singles = np.arange(min(iterations, loaded.period or SINGLE, SINGLE) + 1)
+            found = [counted(loaded, each, max(len(edges), min(LOOKS, ALL_LOOKS // self.different)))
+                     for each in (edges, singles)[:1 if loaded.period == 1 else 2]]
+            drawable = [each for each in found if each is not None]
+            if len(drawable) < len(found):
                 return None
-            drawn = as_drawn(loaded, found)
-            if sum(map(len, drawn["pool"])) > min(OF_ONE, NUMBERS // max(self.different, 1)):
+            drawn = as_drawn(loaded, drawable)
+            if sum(map(len, drawn["pool"])) > min(OF_ONE, NUMBERS // self.different):
                 return None
             self._places[known] = len(self.drawn)
             self.drawn.append(drawn)
@@ -135,47 +142,49 @@ def certificate(loaded: topology.Topology) -> dict[str, Any]:
             "note": found.note}
 
 
-def counted(loaded: topology.Topology, edges: np.ndarray) -> Counted:
-    """How often each link carries weight in the stretches between these iterations.
+def counted(loaded: topology.Topology, edges: np.ndarray, looks: int = LOOKS) -> Counted | None:
+    """How often each link carries weight in the stretches between these iterations; None where there are too many.
+
+    Args:
+        edges: (F + 1) iterations.
+        looks: how many graphs may be computed.
 
     Raises:
         RunError: the topology's function fails.
     """
-    times, weight, looked_at = _looks(loaded.period, edges)
-    codes = []
+    times, weight, looked_at = _looks(loaded.period, edges, looks)
+    codes, every = [], np.empty(0, np.int64)
     for t in times:
         W = loaded.matrix(t, checked=False)
         rows = rows_of(W)
         off = rows != W.indices
         codes.append(rows[off].astype(np.int64) * loaded.agents + W.indices[off])
-    every = np.unique(np.concatenate([np.empty(0, np.int64), *codes]))
-    present = np.zeros((len(times), len(every)))
-    for k, own in enumerate(codes):
-        present[k, np.searchsorted(every, own)] = 1.0
+        every = np.union1d(every, codes[-1])
+        if len(every) > MOST_LINKS:
+            return None
+    messages = np.zeros((len(edges) - 1, len(every)))
+    for own, share in zip(codes, weight.T, strict=True):
+        messages[:, np.searchsorted(every, own)] += share[:, None]
     hearer, heard = np.divmod(every, loaded.agents)
-    return Counted(edges, hearer, heard, weight @ present, looked_at)
+    return Counted(edges, hearer, heard, messages, looked_at)
 
 
-def _looks(period: int | None, edges: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
+def _looks(period: int | None, edges: np.ndarray, most: int) -> tuple[list[int], np.ndarray, np.ndarray]:
     """The iterations whose graphs are computed, how often each counts in each of F stretches, (F, looks), and how many
     of a stretch's own there are, (F,)."""
     lengths = np.diff(edges)
-    if period is not None and period <= LOOKS:
+    if period is not None and period <= most:
         phases = np.arange(period)
-        before = (edges[:, None] - 1 - phases) // period
-        weight = np.diff(before, axis=0).astype(float)
+        weight = np.diff((edges[:, None] - 1 - phases) // period, axis=0).astype(float)
         used = weight.any(axis=0)
         return phases[used].tolist(), weight[:, used], lengths
-    share = max(1, LOOKS // len(lengths))
-    times, places = [], []
-    for k, (start, length) in enumerate(zip(edges, lengths, strict=False)):
-        own = start + np.unique(np.linspace(0, length - 1, min(share, length)).astype(int))
-        times += own.tolist()
-        places += [k] * len(own)
-    looked_at = np.bincount(places, minlength=len(lengths))
-    weight = np.zeros((len(lengths), len(times)))
-    weight[places, np.arange(len(times))] = (lengths / looked_at)[places]
-    return times, weight, looked_at
+    own = [start + np.unique(np.linspace(0, length - 1, min(max(1, most // len(lengths)), length)).astype(int))
+           for start, length in zip(edges, lengths, strict=False)]
+    looked_at = np.array([len(times) for times in own])
+    places = np.repeat(np.arange(len(lengths)), looked_at)
+    weight = np.zeros((len(lengths), len(places)))
+    weight[places, np.arange(len(places))] = (lengths / looked_at)[places]
+    return np.concatenate(own).tolist(), weight, looked_at
 
 
 def stretches(iterations: np.ndarray, most: int) -> np.ndarray:

@@ -60,14 +60,14 @@
       });
       const coarse = matchMedia("(pointer: coarse)").matches;
       Plotly.react(picture, traces, {
-        margin: { l: 64, r: 12, t: 12, b: 52 }, hovermode: "x unified", dragmode: coarse ? false : "zoom",
+        margin: { l: 64, r: 12, t: coarse ? 12 : 34, b: 52 }, hovermode: "x unified", dragmode: coarse ? false : "zoom",
         font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: "#1d2228" },
         hoverlabel: { namelength: -1 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff",
         xaxis: { title: { text: plain(axis.label) }, gridcolor: "#e4e4e4", rangemode: "tozero", zeroline: false,
           type: byteLog(axis) ? "log" : "linear", exponentformat: "power" },
         yaxis: { title: { text: plain(column.label) }, gridcolor: "#e4e4e4", zeroline: false, automargin: true,
           type: logarithmic.checked ? "log" : "linear", exponentformat: "power" },
-      }, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+      }, { responsive: true, displaylogo: false, displayModeBar: coarse ? false : "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
       const rows = lines.map((line) => {
         const at = each.pool[line.x[axis.name]], y = each.pool[line.y], last = y.length - 1;
         const bounds = line.low === undefined ? "" : ` [${told(each.pool[line.low][last])}, ${told(each.pool[line.high][last])}]`;
@@ -216,8 +216,7 @@
     paint.value = 0;
     rewind();
   };
-  const several = new Set(data.runs.map((run) => run.exhibit)).size > 1;
-  const which = choice(controls, "Run", data.runs.map((run) => `${several ? `${run.exhibit}: ` : ""}${run.label}, seed ${run.seed}`), chosen);
+  const which = choice(controls, "Run", data.runs.map((run) => `${run.label}, seed ${run.seed}`), chosen);
   const mode = choice(controls, "Time", [], rewind);
   const paint = choice(controls, "Agents by", [], () => drawGraph());
   const slide = make(controls, "label", { class: "slider" }, "When "), slider = make(slide, "input", { type: "range", min: 0, value: 0, id: "when" });
@@ -229,6 +228,14 @@
     chosen();
   } else viewer.hidden = true;
 
-  addEventListener("beforeprint", () => pictures.forEach((picture) => Plotly.relayout(picture, { width: PRINTED, height: 340, autosize: false })));
-  addEventListener("afterprint", () => pictures.forEach((picture) => Plotly.relayout(picture, { width: null, height: null, autosize: true })));
+  const opened = new Set();                              // tables that stand open on paper alone
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll(".alternative:not([open])").forEach((each) => { each.open = true; opened.add(each); });
+    pictures.forEach((picture) => Plotly.relayout(picture, { width: PRINTED, height: 340, autosize: false }));
+  });
+  addEventListener("afterprint", () => {
+    opened.forEach((each) => { each.open = false; });
+    opened.clear();
+    pictures.forEach((picture) => Plotly.relayout(picture, { width: null, height: null, autosize: true }));
+  });
 })();

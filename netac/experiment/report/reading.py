@@ -104,8 +104,8 @@ def _comparison(folder: Path) -> Exhibit:
     notes = [] if table else [f"{TABLE} is not there: the comparison has not come to its end."]
     if unfinished:
         notes.append(f"{len(unfinished)} of {len(unfinished) + len(places)} runs have not finished and are left out.")
-    about = f" on {_env(records[0])}, {records[0].summary.get('agents', '?')} agents" if records else ""
-    return Exhibit(f"Comparison {folder}{about}", _setups(records), tuple(table), tuple(run_table), tuple(notes))
+    about = f": {_env(records[0])}, {records[0].summary.get('agents', '?')} agents" if records else ""
+    return Exhibit(f"Comparison in {folder}{about}", _setups(records), tuple(table), tuple(run_table), tuple(notes))
 
 
 def _setups(records: Sequence[RunRecord]) -> tuple[Setup, ...]:

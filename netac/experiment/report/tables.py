@@ -37,8 +37,8 @@ class Cells:
 
     @property
     def is_number(self) -> bool:
-        """Whether it shows a number."""
-        return _is_number(self.exact[0] if self.exact else self.text)
+        """Whether it shows a number of a file."""
+        return bool(self.exact) and _is_number(self.exact[0])
 
 
 @dataclass(frozen=True)
