@@ -116,6 +116,31 @@ def test_of_long_runs_over_graphs_without_a_period_a_part_is_counted_and_said():
     assert 0.3 < found.messages.sum() / (12 * 100) < 0.7
 
 
+def test_single_runs_are_shown_by_environment(folders, tmp_path):
+    evil = hostile(folders["single"], tmp_path / "evil")
+    assert [exhibit.title for exhibit in read_folders([evil, folders["single"], evil])] == [
+        f"Runs on {EVIL}", "Runs on coordination"]
+
+
+@PACKAGES
+def test_a_comparison_of_which_all_failed_has_a_page(tmp_path):
+    (tmp_path / "failed").mkdir()
+    compare_results([SeedResult("cac", seed, "failed", error="it fell over") for seed in (0, 1)]).write(
+        tmp_path / "failed")
+    write_report([tmp_path / "failed"], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert "Comparison in" in text and "it fell over" in text and "0 finished runs" in text
+
+
+def test_a_run_that_logged_nothing_is_no_failure(folders, tmp_path):
+    shutil.copytree(folders["single"], tmp_path / "run")
+    head = (tmp_path / "run" / METRICS).read_text().partition("\n")[0]
+    (tmp_path / "run" / METRICS).write_text(f"{head}\n")
+    (run,), _ = on_graphs(exhibits := read_folders([tmp_path / "run"]), trust=False)
+    assert run["why"] == "The run has logged no iterations." and charts(exhibits)[0]["columns"] == []
+    assert tables.traffic(exhibits[0]).rows
+
+
 def test_too_many_links_are_not_counted():
     assert counted(topology.load("complete", 80), np.array([0, 1])) is None
 
@@ -204,16 +229,17 @@ def test_numbers_as_they_are_read(text, expected):
     (["missing"], "is not a folder"), (["empty"], "is not the folder of a run"), (["stopped"], "has not finished"),
     (["single", "--out", "page.pdf"], "should be a .html file"),
     (["single", "--out", "nowhere/a.html"], "does not exist"),
-    (["single", "damaged"], "line 3"), ([], "FOLDER"), (["nothing"], "holds no finished runs")])
+    (["single", "damaged"], "line 3"), (["other"], "env_steps: has columns missing"), ([], "FOLDER"), (["nothing"], "holds no finished runs")])
 @PACKAGES
 def test_bad_input_is_told_and_nothing_is_written(folders, tmp_path, monkeypatch, arguments, named):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "nothing" / RUNS).mkdir(parents=True)
-    for name in ("single", "stopped", "damaged"):
+    for name in ("single", "stopped", "damaged", "other"):
         shutil.copytree(folders["single"], tmp_path / name)
     (tmp_path / "stopped" / SUMMARY).unlink()
     (tmp_path / "damaged" / METRICS).write_text("iteration,reward\n0,1\n1,what\n")
+    (tmp_path / "other" / METRICS).write_text("iteration,reward\n0,1\n1,2\n")
     before = sorted(tmp_path.rglob("*"))
     found = CliRunner().invoke(cli.cli, ["report", *arguments])
     if arguments:
@@ -325,6 +351,17 @@ def test_the_page_opens_without_errors_and_nothing_in_it_acts(browser):
     assert browser.execute_script("return window.pwned === undefined && document.querySelectorAll('img').length === 0")
     assert all(browser.execute_script("return [...document.querySelectorAll('[role=img]')].map(each => "
                                       "each.getAttribute('aria-label') || '')"))
+
+
+def test_names_of_columns_and_lines_are_drawn_as_they_are(browser):
+    """Plotly reads some HTML in its texts."""
+    names = browser.execute_script("return [...document.querySelector('#curves-2 select').options].map(each => each.text)")
+    assert EVIL in names
+    choose(browser, "#curves-2 .controls select", str(names.index(EVIL)))
+    title = browser.execute_script("return document.querySelector('#curves-2 .ytitle').textContent")
+    assert title == EVIL.replace("&amp;", "&") or title == EVIL
+    assert browser.execute_script("return window.pwned === undefined && "
+                                  "document.querySelectorAll('.picture a[href], .picture img').length === 0")
 
 
 def test_lines_and_intervals_are_switched_on_and_off(browser):

@@ -51,7 +51,7 @@ def _on_graph(label: str, setup: Setup, topologies: Topologies, numbers: int) ->
                 if place is not None:
                     break
             else:
-                why = "There are too many links to be drawn."
+                why = "There are too many links to be drawn." if len(edges) > 1 else "The run has logged no iterations."
     except (InputError, RunError) as error:
         why = why_not(error)
     views = [] if place is None else [_traffic(record, view, topologies.drawn[place]["pool"])

@@ -18,14 +18,14 @@ from netac import topology
 from netac.experiment import trust as trusting
 from netac.experiment.report.lines import Pool
 from netac.results.records import EXPERIMENT, RunRecord
-from netac.topology.edges import rows_of
+from netac.topology.edges import links, rows_of
 from netac.utils.errors import InputError, RunError
 
 MOST_AGENTS, MOST_LINKS = 300, 4_000     # whose graphs are computed here, and that are drawn
 MOST_CERTIFICATES = 20
 STRETCHES = (40, 10, 4)                  # of a run; fewer where each takes much to tell
 SINGLE = 24                              # iterations that are shown one by one
-LOOKS, ALL_LOOKS = 2_000, 8_000          # graphs that are computed of one topology, and of all together
+LOOKS, ALL_LOOKS = 2_000, 5_000          # graphs that are computed of one topology, and of all together
 NUMBERS, OF_ONE = 1_500_000, 60_000      # counts that the page holds of all topologies, and of one
 
 
@@ -155,10 +155,7 @@ def counted(loaded: topology.Topology, edges: np.ndarray, looks: int = LOOKS) ->
     times, weight, looked_at = _looks(loaded.period, edges, looks)
     codes, every = [], np.empty(0, np.int64)
     for t in times:
-        W = loaded.matrix(t, checked=False)
-        rows = rows_of(W)
-        off = rows != W.indices
-        codes.append(rows[off].astype(np.int64) * loaded.agents + W.indices[off])
+        codes.append(_links(loaded, t))
         every = np.union1d(every, codes[-1])
         if len(every) > MOST_LINKS:
             return None
@@ -167,6 +164,18 @@ def counted(loaded: topology.Topology, edges: np.ndarray, looks: int = LOOKS) ->
         messages[:, np.searchsorted(every, own)] += share[:, None]
     hearer, heard = np.divmod(every, loaded.agents)
     return Counted(edges, hearer, heard, messages, looked_at)
+
+
+def _links(loaded: topology.Topology, t: int) -> np.ndarray:
+    """The links of iteration t, hearer N + heard, sorted: those that carry weight, or may, where finding the weights is
+    a problem of its own."""
+    if loaded.weights == "fastest":
+        hearer, heard = links(loaded.as_given(t))
+        return np.sort(hearer * loaded.agents + heard)
+    W = loaded.matrix(t, checked=False)
+    rows = rows_of(W)
+    off = rows != W.indices
+    return rows[off].astype(np.int64) * loaded.agents + W.indices[off]
 
 
 def _looks(period: int | None, edges: np.ndarray, most: int) -> tuple[list[int], np.ndarray, np.ndarray]:
@@ -220,7 +229,6 @@ def _environments(record: RunRecord, radius: float | None) -> Any:
 
 def why_not(error: InputError | RunError) -> str:
     """Why graphs are not shown, in the words of the error."""
-    code = isinstance(error, InputError) and (error.valid or "").startswith("--trust")
-    return f"{error}" if not code else (
-        f"{error.problem}: {error.found}. netac report --trust runs it, once you know what it does")
-
+    if isinstance(error, InputError) and (error.valid or "").startswith("--trust"):
+        return f"{error.problem}: {error.found}. netac report --trust runs it, once you know what it does."
+    return str(error)

@@ -103,9 +103,12 @@ def _lines_of(setup: Setup, column: str, place: int, pool: Pool, points: int, al
     for part in stackable(having, column) if having else ():
         curve = thin(stack_curves(part, column), points)
         values = curve[column]
-        estimate, low, high = iqm_interval(values) if len(values) > 1 else (values[0], None, None)
-        bounds = {} if low is None else {"low": pool.add(low), "high": pool.add(high)}
-        yield {"setup": place, "x": _axes(curve, pool, alone), "y": pool.add(estimate), "seeds": len(values), **bounds}
+        line: dict[str, Any] = {"setup": place, "x": _axes(curve, pool, alone), "seeds": len(values)}
+        if len(values) > 1:
+            line |= zip(("y", "low", "high"), map(pool.add, iqm_interval(values)), strict=True)
+        else:
+            line["y"] = pool.add(values[0])
+        yield line
 
 
 def _axes(curve: Curve, pool: Pool, alone: bool) -> dict[str, int]:

@@ -88,16 +88,18 @@
     const bands = tick(controls, each.what === "Diagnostics" ? "least to most" : "intervals", banded, draw);
     bands.disabled = !banded;
     const logarithmic = tick(controls, "logarithmic", each.columns[0].log, draw);
-    const boxes = each.setups.map((setup) => {
+    const drawn = new Set(each.columns.flatMap((column) => column.lines.map((line) => line.setup)));
+    const boxes = each.setups.map((setup, k) => {
       const seeds = each.what === "Diagnostics" ? "" : ` (${setup.seeds} seed${setup.seeds === 1 ? "" : "s"})`;
       const box = tick(legend, `${setup.label}${seeds}`, true, draw);
       const dash = { solid: "none", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" }[setup.dash];
       const sample = make(box.parentNode, "svg", { viewBox: "0 0 40 10", "aria-hidden": "true" });
       make(sample, "line", { x1: 0, y1: 5, x2: 40, y2: 5, stroke: setup.colour, "stroke-width": 3.5, "stroke-dasharray": dash });
       box.after(sample);
+      box.parentNode.hidden = !drawn.has(k);
       return box;
     });
-    if (boxes.length > 3) {
+    if (drawn.size > 3) {
       for (const [label, wanted] of [["all", true], ["none", false]]) {
         make(legend, "button", { type: "button" }, label).addEventListener("click", () => {
           boxes.forEach((box) => { box.checked = wanted; });

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from netac.results.comparison import RUN_TABLE, RUNS, TABLE
-from netac.results.records import EXPERIMENT, SUMMARY, RunRecord, load_run
+from netac.results.records import EXPERIMENT, METRICS, SUMMARY, RunRecord, load_run
 from netac.results.tables import read_rows
 from netac.utils.errors import InputError
 from netac.utils.progress import doing
@@ -45,7 +46,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A comparison, or all single runs together.
+    """A comparison, or all single runs in one environment.
 
     Attributes:
         title: what it is.
@@ -68,22 +69,21 @@ class Exhibit:
 
 
 def read_folders(folders: Sequence[Path]) -> list[Exhibit]:
-    """Comparisons in the order of their folders, then the single runs; a folder that is given twice counts once.
+    """Comparisons in the order of their folders, then the single runs, an exhibit for each environment; a folder that is
+    given twice counts once.
 
     Raises:
         InputError: a folder is neither that of a comparison nor of a finished run, or a file in it is damaged.
     """
-    given = {folder.resolve(): folder for folder in reversed(folders)}
-    folders = list(reversed(given.values()))
+    folders = list({os.path.realpath(folder): folder for folder in folders}.values())
     compared = [folder for folder in folders if is_comparison(folder)]
     with doing(f"reading {len(folders):,} folders"):
         exhibits = [_comparison(folder) for folder in compared]
-        known = {record.folder.resolve() for exhibit in exhibits for record in exhibit.records}
-        singles = [load_run(folder) for folder in folders if folder not in compared and folder.resolve() not in known]
-    if singles:
-        names = ", ".join(dict.fromkeys(_env(record) for record in singles))
-        exhibits.append(Exhibit(f"Runs on {names}", _setups(singles)))
-    return exhibits
+        known = {os.path.realpath(record.folder) for exhibit in exhibits for record in exhibit.records}
+        singles = [_run(folder) for folder in folders
+                   if folder not in compared and os.path.realpath(folder) not in known]
+    return exhibits + [Exhibit(f"Runs on {env}", _setups([record for record in singles if _env(record) == env]))
+                       for env in dict.fromkeys(map(_env, singles))]
 
 
 def is_comparison(folder: Path) -> bool:
@@ -98,7 +98,7 @@ def _comparison(folder: Path) -> Exhibit:
     if not places and not table:
         raise InputError("holds no finished runs of a comparison", file=folder,
                          valid="a folder that netac compare has written, or the folder of a finished run")
-    records = [load_run(place) for place in places]
+    records = [_run(place) for place in places]
     order = list(dict.fromkeys(row.get("algorithm", "") for row in table))
     records.sort(key=lambda record: order.index(name) if (name := _algorithm(record)) in order else len(order))
     notes = [] if table else [f"{TABLE} is not there: the comparison has not come to its end."]
@@ -106,6 +106,15 @@ def _comparison(folder: Path) -> Exhibit:
         notes.append(f"{len(unfinished)} of {len(unfinished) + len(places)} runs have not finished and are left out.")
     about = f": {_env(records[0])}, {records[0].summary.get('agents', '?')} agents" if records else ""
     return Exhibit(f"Comparison in {folder}{about}", _setups(records), tuple(table), tuple(run_table), tuple(notes))
+
+
+def _run(folder: Path) -> RunRecord:
+    """A run with what curves are drawn from."""
+    record = load_run(folder)
+    if "env_steps" not in record.metrics:
+        raise InputError("has columns missing", file=folder / METRICS, key="env_steps", found=", ".join(record.metrics),
+                         valid="a CSV file written by netac run")
+    return record
 
 
 def _setups(records: Sequence[RunRecord]) -> tuple[Setup, ...]:
