@@ -229,7 +229,8 @@ def test_numbers_as_they_are_read(text, expected):
     (["missing"], "is not a folder"), (["empty"], "is not the folder of a run"), (["stopped"], "has not finished"),
     (["single", "--out", "page.pdf"], "should be a .html file"),
     (["single", "--out", "nowhere/a.html"], "does not exist"),
-    (["single", "damaged"], "line 3"), (["other"], "env_steps: has columns missing"), ([], "FOLDER"), (["nothing"], "holds no finished runs")])
+    (["single", "damaged"], "line 3"), (["other"], "env_steps: has columns missing"),
+    ([], "FOLDER"), (["nothing"], "holds no finished runs")])
 @PACKAGES
 def test_bad_input_is_told_and_nothing_is_written(folders, tmp_path, monkeypatch, arguments, named):
     monkeypatch.chdir(tmp_path)
@@ -355,7 +356,8 @@ def test_the_page_opens_without_errors_and_nothing_in_it_acts(browser):
 
 def test_names_of_columns_and_lines_are_drawn_as_they_are(browser):
     """Plotly reads some HTML in its texts."""
-    names = browser.execute_script("return [...document.querySelector('#curves-2 select').options].map(each => each.text)")
+    names = browser.execute_script(
+        "return [...document.querySelector('#curves-2 select').options].map(each => each.text)")
     assert EVIL in names
     choose(browser, "#curves-2 .controls select", str(names.index(EVIL)))
     title = browser.execute_script("return document.querySelector('#curves-2 .ytitle').textContent")

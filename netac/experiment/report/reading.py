@@ -69,7 +69,7 @@ class Exhibit:
 
 
 def read_folders(folders: Sequence[Path]) -> list[Exhibit]:
-    """Comparisons in the order of their folders, then the single runs, an exhibit for each environment; a folder that is
+    """Comparisons in the order of their folders, then single runs, an exhibit for each environment; a folder that is
     given twice counts once.
 
     Raises:
