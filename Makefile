@@ -25,13 +25,15 @@ help: ## this list (the default)
 
 algorithms := cac,dac,mdac,iac
 
-demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MDAC and IAC compared over 10 seeds
+demo: $(env)/.installed-run ## CAC with one process per agent, then CAC, DAC, MDAC and IAC over 10 seeds; a page of both
 	rm -rf demo
 	$(activate) ./run_mpi.sh -n 5 examples/coordination.toml --out demo/run
 	$(activate) $(bin)/netac compare examples/coordination.toml --algorithms $(algorithms) --seeds 10 --out demo/comparison
+	$(activate) $(bin)/netac report demo/run demo/comparison --out demo/report.html
 	@echo "The run with one process per agent: demo/run"
 	@echo "The table of the comparison:        demo/comparison/comparison.csv"
 	@echo "The picture of the comparison:      demo/comparison/comparison.png"
+	@echo "The page of both, for a browser:    demo/report.html"
 
 pytest := $(activate) $(bin)/python -m pytest
 
@@ -60,12 +62,12 @@ clean: ## remove the demo's results, the site and all caches (the virtual enviro
 	find netac tests benchmarks examples graphs -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true
 
 $(env)/.installed-run: $(requirements) | $(bin)/python
-	$(install) ".[mpi]"
+	$(install) ".[mpi,report]"
 	$(compiled)
 	@touch $@
 
 $(env)/.installed-all: $(requirements) | $(bin)/python
-	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,traffic,tensorboard]"
+	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,traffic,tensorboard,report]"
 	$(compiled)
 	@touch $(env)/.installed-run $@
 

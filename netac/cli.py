@@ -283,6 +283,23 @@ def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> N
     click.echo(f"written: {out}")
 
 
+@cli.command("report")
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True,
+              help="Page to write.")
+@click.option("--trust", is_flag=True,
+              help="Run topologies' code that the folders name, although this machine has not run it before.")
+def report_command(folders: tuple[Path, ...], out: Path, trust: bool) -> None:
+    """Write one page of finished runs and comparisons: tables, curves, the graph over time, certificates, traffic.
+
+    The page holds all it shows: it opens in a browser from the file system, without a network.
+    """
+    from netac.experiment.report.writing import write_report
+    with telling():
+        write_report(folders, out, trust)
+    click.echo(f"written: {out}")
+
+
 @cli.command("theory")
 @click.argument("name")
 @click.option("--quick", is_flag=True, help="The quick form, of seconds; the full one takes minutes.")

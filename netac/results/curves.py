@@ -56,6 +56,15 @@ def stack_curves(curves: Sequence[Curve], column: str) -> dict[str, np.ndarray]:
     return stacked
 
 
+def stackable(curves: Sequence[Curve], column: str) -> list[Sequence[Curve]]:
+    """The runs together where they share iterations, one by one where they do not."""
+    try:
+        stack_curves(curves, column)
+    except ValueError:
+        return [[curve] for curve in curves]
+    return [curves]
+
+
 def interval_means(samples: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Means over (edges[k], edges[k + 1]] of a quantity whose values[..., j] is its mean since samples[j - 1].
 

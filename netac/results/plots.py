@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.results.comparison import evaluation_curve
-from netac.results.curves import AXES, Curve, stack_curves, thin
+from netac.results.curves import AXES, Curve, stack_curves, stackable, thin
 from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
 from netac.results.records import EXPERIMENT, RunRecord
 from netac.utils.errors import InputError, did_you_mean
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EVALUATION = "evaluation"    # a column that no metrics have
-_LOGARITHMIC = ("grad_norm_sq", "critic_error", "consensus_error")  # and their parts, e.g. consensus_error_omega
+LOGARITHMIC = ("grad_norm_sq", "critic_error", "consensus_error")  # and their parts, e.g. consensus_error_omega
 
 
 def plot_runs(records: Sequence[RunRecord], file: str | Path, columns: Sequence[str] | None = None) -> None:
@@ -46,7 +46,7 @@ def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None
     """The figure of `plot_runs`."""
     groups = _grouped(records)
     present = list(dict.fromkeys(name for record in records
-                                 for name in (*record.metrics, EVALUATION) if _has(record, name)))
+                                 for name in (*record.metrics, EVALUATION) if has_column(record, name)))
     columns = [name for name in LABELS if name in present] if columns is None else list(columns)
     for name in columns:
         if name not in present or name in AXES:
@@ -61,13 +61,13 @@ def draw_runs(records: Sequence[RunRecord], columns: Sequence[str] | None = None
     figure, (axes,) = panels([len(columns)], [None])
     for (label, runs), (dash, colour) in zip(groups.items(), _line_styles(groups.values()), strict=False):
         for panel, column in zip(axes, columns, strict=True):
-            having = [_curves(record, column) for record in runs if _has(record, column)]
-            for k, part in enumerate(_stackable(having, column)):
+            having = [table_with(record, column) for record in runs if has_column(record, column)]
+            for k, part in enumerate(stackable(having, column)):
                 curve = thin(stack_curves(part, column))
                 draw_band(panel, curve["iteration"], curve[column], colour, label if k == 0 else None, dash,
-                          positive=column.startswith(_LOGARITHMIC))
+                          positive=column.startswith(LOGARITHMIC))
     for panel, column in zip(axes, columns, strict=True):
-        if column.startswith(_LOGARITHMIC):
+        if column.startswith(LOGARITHMIC):
             _logarithmic(panel)
         finish(panel, "iteration", column)
     handles, labels = max((panel.get_legend_handles_labels() for panel in axes), key=lambda pair: len(pair[1]))
@@ -92,11 +92,12 @@ def _line_styles(groups: Iterable[Sequence[RunRecord]]) -> Iterable[tuple[str, s
     return itertools.cycle(itertools.product(("-", "--", ":", "-."), PALETTE))
 
 
-def _has(record: RunRecord, column: str) -> bool:
-    return bool(np.isfinite(_curves(record, column).get(column, np.nan)).any())
+def has_column(record: RunRecord, column: str) -> bool:
+    """Whether a run has a number in this column of its metrics, or evaluations."""
+    return bool(np.isfinite(table_with(record, column).get(column, np.nan)).any())
 
 
-def _curves(record: RunRecord, column: str) -> Curve:
+def table_with(record: RunRecord, column: str) -> Curve:
     """The table that has the column: of metrics, or of evaluations."""
     return evaluation_curve(record) if column == EVALUATION else record.metrics
 
@@ -127,12 +128,3 @@ def _algorithm(record: RunRecord) -> str:
 
 def _env(record: RunRecord) -> str:
     return as_label(str(record.summary.get("env", "?")))
-
-
-def _stackable(curves: Sequence[Curve], column: str) -> list[Sequence[Curve]]:
-    """The runs together where they share iterations, one by one where they do not."""
-    try:
-        stack_curves(curves, column)
-    except ValueError:
-        return [[curve] for curve in curves]
-    return [curves]

@@ -95,7 +95,7 @@ def test_the_commands_in_the_text_of_a_page_can_be_understood(page):
 def test_the_demo_is_what_the_readme_says_it_runs():
     (demo,) = [block for block in blocks("README.md") if block.commands and block.commands[0][0] == "make demo"]
     makefile = (ROOT / "Makefile").read_text().replace("$(algorithms)", "cac,dac,mdac,iac").replace("$(bin)/", "")
-    assert len(demo.run_as) == 2
+    assert len(demo.run_as) == 3
     for command in demo.run_as:
         assert f"\t$(activate) {command}\n" in makefile
 
