@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netac.results import heat_map
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, NETWORK, SECONDS, thin
-from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
+from netac.results.looks import labels_of, styles_of
+from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 5           # algorithms whose names fit into a panel
+HEAT = "final"    # the panel of final rewards by two numbers that vary
+MANY = 12         # cells beyond which shares of efficient runs are left to the table, and bands are not drawn
+LETTERS, MARK, LINE = 13.5, 5, 0.2      # of a legend: letters in an inch, those of a line's mark, inches of a line
 UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
 
 
@@ -47,7 +52,10 @@ def draw_comparisons(shown: Sequence[Shown]) -> Figure:
     names = [_panel_names(each) for each in shown]
     figure, axes = panels([len(present) for present in names], [each.title for each in shown])
     for each, present, own in zip(shown, names, axes, strict=True):
-        _draw(dict(zip(present, own, strict=True)), each)
+        places = dict(zip(present, own, strict=True))
+        if HEAT in places:
+            heat_map.draw(places.pop(HEAT), each)
+        _draw(places, each)
     return figure
 
 
@@ -60,14 +68,15 @@ def _panel_names(shown: Shown) -> list[str]:
     found += [SECONDS] if all(SECONDS in curve for curve in curves) else []
     found += [NETWORK] if any(NETWORK in curve for curve in curves) else []
     found += ["evaluation"] if shown.evaluations else []
-    return found + (["efficient"] if shown.efficient else [])
+    found += ["efficient"] if shown.efficient and len(shown.curves) <= MANY else []
+    return found + ([HEAT] if heat_map.fits(shown) else [])
 
 
 def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
-    looks = styles(shown.curves)
-    drawn = [float(curve["env_steps"][-1]) for curve in shown.curves.values()]
+    looks = styles_of(shown)
+    drawn, names = [float(curve["env_steps"][-1]) for curve in shown.curves.values()], labels_of(shown)
     for name, curve in shown.curves.items():
-        label = f"{as_label(name.upper())} ({counted(len(curve['reward']), 'seed')})"
+        label = f"{as_label(names[name])} ({counted(len(curve['reward']), 'seed')})"
         for axis, panel in axes.items():
             if axis not in (*AXES, BYTES, SECONDS, NETWORK) or axis not in curve:
                 continue
@@ -88,13 +97,19 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     if "evaluation" in axes:
         finish(axes["evaluation"], "joint samples drawn", "evaluation")
     if "efficient" in axes:
-        _draw_rates(axes["efficient"], shown.efficient, looks)
+        _draw_rates(axes["efficient"], {names[name]: runs for name, runs in shown.efficient.items()},
+                    {names[name]: look for name, look in looks.items()})
     first = next(iter(axes.values()))
     figure = first.get_figure()
     if len(looks) <= FEW or figure is None:
         first.legend(loc="best")
     else:
-        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5 if len(axes) > 2 else 4)
+        handles, labels = first.get_legend_handles_labels()
+        whole = first.get_figure(root=True)
+        assert whole is not None
+        across = max(1, min(5, int(whole.get_figwidth() * LETTERS / (max(map(len, labels)) + MARK))))
+        whole.set_figheight(whole.get_figheight() + LINE * -(-len(labels) // across))
+        figure.legend(handles, labels, loc="outside lower center", ncols=across)
 
 
 def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping[str, tuple[str, str]]) -> None:
@@ -107,7 +122,7 @@ def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping
     look: dict[str, Any] = {"color": colours, "hatch": ["" if dash == "-" else "///" for dash in dashes],
                             "edgecolor": "white", "linewidth": 0}
     line: dict[str, Any] = {"fmt": "none", "color": "#222222", "linewidth": 1.1, "capsize": 4}
-    told = [f"{as_label(name.upper())}{' ' if lying else chr(10)}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
+    told = [f"{as_label(name)}{' ' if lying else chr(10)}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
             for name in names]
     if lying:
         panel.barh(places, lengths, 0.62, **look)
