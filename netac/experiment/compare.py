@@ -21,9 +21,12 @@ from netac.comm.launch.notices import MARK, Hearing, new_mark
 from netac.experiment import config, study
 from netac.experiment.jobs import Job, begin, mpi, side_by_side, title_of
 from netac.experiment.run import run
+from netac.results import pairs
 from netac.results.comparison import Comparison, SeedResult, Shown, compare_results
 from netac.results.records import load_run
+from netac.results.tables import Cell, csv_text
 from netac.utils.errors import InputError, NetacError
+from netac.utils.files import atomic_write
 from netac.utils.progress import Progress
 from netac.utils.workers import Workers
 
@@ -38,10 +41,12 @@ class ComparisonResult(Comparison):
     Attributes:
         shown: what its picture shows.
         folder: where it was written, None if nowhere.
+        pairs: one mapping for every two cells: the columns of `comparison_pairs.csv`.
     """
 
     shown: Shown
     folder: Path | None
+    pairs: tuple[dict[str, Cell], ...] = ()
 
     @property
     def curves(self) -> dict[str, dict]:
@@ -96,7 +101,7 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     results.sort(key=lambda result: order[result.key])
     table = compare_results(results)
     found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo)),
-                             Path(out) if out else None)
+                             Path(out) if out else None, tuple(pairs.pairs(results)))
     if out is not None:
         launch.agree(comm, lambda: _write(found, Path(out)))
     return found
@@ -181,6 +186,11 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
 
 def _write(found: ComparisonResult, folder: Path) -> None:
     found.write(folder)
+    if found.pairs:
+        atomic_write(folder / pairs.TABLE, csv_text(tuple(found.pairs[0]), found.pairs))
     if found.curves:
         from netac.results.comparison_plots import plot_comparisons
         plot_comparisons([found.shown], folder / "comparison.png")
+        if found.pairs:
+            from netac.results.profiles import PICTURE, plot_profiles
+            plot_profiles(found.shown, found.pairs, folder / PICTURE)

@@ -129,7 +129,7 @@ class Shown:
     @classmethod
     def of(cls, results: Sequence[SeedResult], title: str | None = None) -> Shown:
         """Of the runs that succeeded, stacked for each cell."""
-        succeeded, keys = _groups(result for result in results if result.status == "ok"), keys_of(results)
+        succeeded, keys = groups(result for result in results if result.status == "ok"), keys_of(results)
         known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
         evaluated = [(name, [result.evaluations for result in group if result.evaluations])
                      for name, group in succeeded]
@@ -204,11 +204,11 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     succeeded = [result for result in results if result.status == "ok"]
     samples = min((_samples_drawn(result.curve) for result in succeeded), default=0)
     has_rate = any(result.efficient is not None for result in succeeded)
-    rows = [_cell_row(group, samples, has_rate) for _, group in _groups(results)]
+    rows = [_cell_row(group, samples, has_rate) for _, group in groups(results)]
     if any(result.evaluations for result in succeeded):
         rows = [row | _interval_cells("evaluation", _estimate(
             [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
-                rows, _groups(results), strict=True)]
+                rows, groups(results), strict=True)]
     runs = [_run_row(result, samples, has_rate) for result in results]
     return Comparison(tuple(rows), tuple(runs))
 
@@ -259,11 +259,12 @@ def keys_of(results: Sequence[SeedResult]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([ALGORITHM, *(key for result in results for key in result.cell)]))
 
 
-def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
-    groups: dict[str, list[SeedResult]] = {}
+def groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
+    """The results of each cell, by its name, in the order of their first ones."""
+    found: dict[str, list[SeedResult]] = {}
     for result in results:
-        groups.setdefault(result.name, []).append(result)
-    return list(groups.items())
+        found.setdefault(result.name, []).append(result)
+    return list(found.items())
 
 
 def _samples_drawn(curve: Curve) -> int:

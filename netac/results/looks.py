@@ -35,7 +35,7 @@ def labels_of(shown: Shown) -> dict[str, str]:
 def styles_of(shown: Shown) -> dict[str, tuple[str, str]]:
     """A colour and a dash for each cell.
 
-    Where several keys vary, the last one that has at most four values tells the dash, and the others the colour; else no
+    Where several keys vary, the last one that has at most four values tells the dash, the others the colour; else no
     two colours are alike as long as there are some.
     """
     places, cells = varying(shown), {name: shown.cells.get(name, (name,)) for name in shown.curves}

@@ -1,0 +1,247 @@
+"""Studies: what varies, the cells that it makes, budgets, and comparisons of them."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import netac
+from netac.experiment import config, study
+from netac.experiment.dry_run import foretell
+from netac.experiment.expense import Budget, rehearse
+from netac.results.cells import STUDY, read_study
+from netac.results.comparison import load_comparison
+from netac.results.comparison_plots import draw_comparisons
+from netac.utils.errors import InputError
+
+GAME = {"agents": 4, "iterations": 20, "env": "coordination", "topology": "ring", "log_every": 5,
+        "algorithm": {"name": "cac", "actor_step": 0.05}}
+GOSSIP = """\
+import networkx as nx
+
+def graph(t, n):
+    return nx.path_graph(n)
+"""
+SEED_AND_SECONDS = ("wall_seconds",)
+
+
+def cells(**more) -> list[tuple[str | None, dict]]:
+    return [(cell.algorithm, cell.values) for cell in study.plan(config.read(GAME), **more).cells]
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open() as handle:
+        return [{key: value for key, value in row.items() if key not in SEED_AND_SECONDS}
+                for row in csv.DictReader(handle)]
+
+
+# --- what varies ---
+
+
+@pytest.mark.parametrize(("text", "key", "values"), [
+    ("topology=ring,complete,graphs/gossip.py", "topology", ["ring", "complete", "graphs/gossip.py"]),
+    ("algorithm.actor_step=0.02,5e-2", "algorithm.actor_step", [0.02, 0.05]),
+    ("agents= 4, 8", "agents", [4, 8]),
+    ('topology={name="periodic-complete",period=5},ring', "topology",
+     [{"name": "periodic-complete", "period": 5}, "ring"]),
+    ("policy.hidden=[8, 8],[]", "policy.hidden", [[8, 8], []]),
+    ('env="a,b",c', "env", ["a,b", "c"]),
+    ("normalise.rewards=true,false", "normalise.rewards", [True, False]),
+])
+def test_values_are_toml_or_text(text, key, values):
+    assert study.parse_vary(text) == (key, values)
+
+
+@given(st.lists(st.one_of(st.integers(-9, 9), st.booleans(), st.lists(st.integers(0, 9), max_size=3),
+                          st.text("abc[]{}(),='", max_size=6).map(lambda text: json.dumps(text))), min_size=1))
+def test_what_is_written_as_toml_is_read_again(values):
+    told = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    assert study.parse_vary("key=" + ",".join(told))[1] == [
+        json.loads(value) if isinstance(value, str) else value for value in values]
+
+
+def test_every_combination_is_a_cell_algorithms_first_and_tables_before_what_is_in_them():
+    found = cells(algorithms=["cac", "iac"], vary={"topology.weights": ["metropolis", "lazy-metropolis"],
+                                                  "topology": ["ring", "star"]})
+    assert found == [(name, {"topology": graph, "topology.weights": rule}) for name, graph, rule in itertools.product(
+        ["cac", "iac"], ["ring", "star"], ["metropolis", "lazy-metropolis"])]
+
+
+def test_a_file_says_the_same(tmp_path):
+    file = tmp_path / "game.toml"
+    file.write_text('agents = 4\niterations = 5\nenv = "coordination"\nalgorithm = "cac"\n'
+                    '[study]\nseeds = 3\n[study.vary]\nalgorithm.name = ["cac", "iac"]\n'
+                    'topology = ["ring", { name = "star" }]\n')
+    source = config.read(file)
+    found = [(cell.algorithm, cell.told) for cell in study.plan(source).cells]
+    assert found == [(name, {"topology": graph}) for name in ("cac", "iac") for graph in ("ring", "{name=star}")]
+    assert [cell.algorithm for cell in study.plan(source, ["dac"]).cells] == ["dac", "dac"]     # said: comes first
+    assert study.table_of(source).seeds == 3
+    assert netac.run(file).summary["algorithm"] == "cac"
+
+
+def test_cells_may_be_listed_and_take_part_in_every_combination():
+    listed = [{"agents": 4, "algorithm": {"name": "cac"}}, {"agents": 8, "algorithm": "iac"}]
+    assert cells(cells=listed) == [("cac", {"agents": 4}), ("iac", {"agents": 8})]
+    assert cells(cells=listed, vary={"topology": ["ring", "star"]}) == [
+        ("cac", {"agents": 4, "topology": "ring"}), ("cac", {"agents": 4, "topology": "star"}),
+        ("iac", {"agents": 8, "topology": "ring"}), ("iac", {"agents": 8, "topology": "star"})]
+
+
+@given(st.lists(st.tuples(st.text(max_size=100), st.text(max_size=100)), min_size=2, max_size=5, unique=True))
+def test_folders_of_unlike_cells_are_unlike_and_can_be_made(values):
+    names = [study.Cell("cac", {"topology": a, "b": b}).folder("cac") for a, b in values]
+    assert len(set(names)) == len({(a, b) for a, b in values})
+    assert all(len(name.encode()) < 255 and "/" not in name and "\0" not in name and not name.startswith(".")
+               for name in names)
+
+
+# --- comparisons ---
+
+
+def test_a_study_over_topologies_and_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gossip.py").write_text(GOSSIP)
+    vary = {"topology": ["ring", "gossip.py"], "agents": [3, 4]}
+    found = netac.compare(GAME, ["cac", "iac"], 2, vary=vary, jobs=1, out="out")
+    assert [(row["algorithm"], row["topology"], row["agents"]) for row in found.rows] == [
+        (name, graph, number) for name in ("cac", "iac") for graph in ("ring", "gossip.py") for number in ("3", "4")]
+    assert [row["algorithm"] for row in rows(tmp_path / "out" / "comparison.csv")] == ["cac"] * 4 + ["iac"] * 4
+    direct = netac.run(GAME, set={"topology": "gossip.py", "agents": 3, "algorithm.name": "iac", "seed": 1}).summary
+    said, = [row for row in found.runs if (row["algorithm"], row["topology"], row["agents"], row["seed"]) == (
+        "iac", "gossip.py", "3", 1)]
+    assert said["final_reward"] == direct["final_reward"] and said["bytes_per_agent"] == direct["bytes_per_agent"]
+
+    shown = load_comparison("out")                     # drawn again from the folder alone
+    assert list(shown.curves) == list(found.curves) == [", ".join((row["algorithm"], row["topology"], row["agents"]))
+                                                        for row in found.rows]
+    assert shown.keys == ("algorithm", "topology", "agents")
+
+
+def test_interrupted_or_begun_anew_it_comes_to_the_same(tmp_path):
+    arguments = {"vary": {"algorithm.actor_step": [0.02, 0.05]}, "jobs": 1, "seeds": 2}
+    netac.compare(GAME, out=tmp_path / "whole", **arguments)
+    netac.compare(GAME, out=tmp_path / "part", vary={"algorithm.actor_step": [0.05]}, jobs=1, seeds=1)
+    netac.compare(GAME, out=tmp_path / "part", **arguments)
+    for name in ("comparison.csv", "comparison_runs.csv"):
+        assert rows(tmp_path / "part" / name) == rows(tmp_path / "whole" / name)
+
+
+def test_what_varies_tells_lines_apart(tmp_path):
+    two = netac.compare(GAME, ["cac", "iac"], 1, vary={"topology": ["ring", "complete"]}, jobs=1)
+    lines = {line.get_label(): (line.get_color(), line.get_linestyle())
+             for line in draw_comparisons([two.shown]).axes[0].lines}
+    assert list(lines) == [f"{name}, {graph} (1 seed)" for name in ("CAC", "IAC") for graph in ("ring", "complete")]
+    cac, cac_complete, iac, iac_complete = lines.values()
+    assert cac[0] == cac_complete[0] != iac[0] == iac_complete[0]                  # colours: algorithms
+    assert cac[1] == iac[1] != cac_complete[1] == iac_complete[1]                  # dashes: topologies
+
+
+def test_two_numbers_make_a_map(tmp_path):
+    steps = {"algorithm.actor_step": [0.05, 0.02], "algorithm.critic_step": [0.1, 0.2]}
+    found = netac.compare(GAME, None, 1, vary=steps, jobs=1)
+    panel = draw_comparisons([found.shown]).axes[-2]
+    assert panel.get_xlabel() == "algorithm.actor_step" and panel.get_ylabel() == "algorithm.critic_step"
+    wanted = {(row["algorithm.actor_step"], row["algorithm.critic_step"]): row["final_reward"] for row in found.rows}
+    drawn = panel.images[0].get_array()
+    for (i, up), (j, across) in itertools.product(enumerate(("0.1", "0.2")), enumerate(("0.02", "0.05"))):
+        assert drawn[i, j] == wanted[across, up]
+    one = netac.compare(GAME, ["cac", "iac"], 1, vary={"algorithm.actor_step": [0.05, 0.02]}, jobs=1)
+    assert not any(axes.images for axes in draw_comparisons([one.shown]).axes)
+
+
+# --- budgets ---
+
+
+@pytest.mark.parametrize("algorithm", ["cac", "dac", "mdac", "iac", "dnac"])
+def test_a_budget_of_samples_is_spent_by_the_fewest_iterations(algorithm):
+    found = netac.compare(GAME, [algorithm], 1, budget="samples=101", jobs=1)
+    drawn, iterations = found.runs[0]["env_steps"], read_iterations(found)
+    assert 101 <= drawn < 101 + drawn / iterations
+
+
+def read_iterations(found) -> int:
+    return int(max(found.curves[next(iter(found.curves))]["iteration"]))
+
+
+def test_budgets_of_bytes_and_simulated_seconds_are_spent(tmp_path):
+    found = netac.compare(GAME, ["cac", "dac"], 1, budget="bytes=30_000", jobs=1, out=tmp_path / "a")
+    assert all(30_000 <= row["bytes_per_agent"] <= 32_000 for row in found.runs)
+    known = read_study(tmp_path / "a")
+    assert known.budget == "bytes=30_000" and len({cell.iterations for cell in known.cells.values()}) == 2
+    clocked = GAME | {"network": {"clock": {"latency": 0.01}}}
+    found = netac.compare(clocked, ["cac"], 1, budget="simulated_seconds=0.5", jobs=1)
+    seconds = found.curves["cac"]["network_seconds"][-1]
+    assert 0.5 <= seconds <= 0.6
+
+
+def test_iterations_that_seconds_buy_are_measured_once(tmp_path, monkeypatch):
+    arguments = {"budget": "seconds=0.05", "jobs": 1, "out": tmp_path / "out"}
+    netac.compare(GAME, ["cac"], 1, **arguments)
+    monkeypatch.setattr("netac.experiment.expense.rehearse", lambda *_: pytest.fail("measured again"))
+    netac.compare(GAME, ["cac"], 1, **arguments)
+
+
+def test_a_rehearsal_counts_what_a_run_does():
+    costs, summary = rehearse(GAME), netac.run(GAME).summary
+    assert costs["samples"] == summary["env_steps"] / 20
+    assert costs["bytes"] == pytest.approx(summary["bytes_per_agent"] / 20, rel=1e-12)
+    assert costs["seconds"] > 0 and "simulated_seconds" not in costs
+
+
+def test_what_is_foretold_is_what_is_run(tmp_path):
+    arguments = {"vary": {"topology": ["ring", "star"]}, "seeds": 2, "jobs": 1}
+    before = foretell(GAME, out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists() and before.seconds > 0
+    assert [(row["cell"], row["runs left"]) for row in before.rows] == [("cac, topology=ring", 2),
+                                                                        ("cac, topology=star", 2)]
+    found = netac.compare(GAME, out=tmp_path / "out", **arguments)
+    assert [row["samples"] for row in before.rows] == [row["env_steps"] for row in found.rows]
+    assert [row["runs left"] for row in foretell(GAME, out=tmp_path / "out", **arguments).rows] == [0, 0]
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({}, "a comparison needs something that varies"),
+    ({"vary": {"seed": [1, 2]}}, "every cell has the same seeds"),
+    ({"vary": {"topology": []}}, "has no values"),
+    ({"vary": {"topology": ["ring", "ring"]}}, "is named twice"),
+    ({"vary": {"topology": "ring"}}, "should be a list of values"),
+    ({"algorithms": ["cac"], "vary": {"algorithm.name": ["iac"]}}, "is there twice"),
+    ({"vary": {"topolgy": ["ring"]}}, "unknown key"),
+    ({"vary": {"algorithm.actor_stp": [0.1]}}, "unknown key"),
+    ({"vary": {"topology": ["ring", "rign"]}}, "in the cell topology=rign"),
+    ({"vary": {"agents": [4, 0]}}, "in the cell agents=0"),
+    ({"vary": {"agents": [4], "agents.x": [1]}}, "is not a table"),
+    ({"cells": [{"agents": 4}, {"agents": 4}]}, "is there twice"),
+    ({"cells": [{"agents": 4}], "vary": {"agents": [3]}}, "varies, and is in the cells, too"),
+    ({"algorithms": ["cac"], "budget": "smaples=3"}, "cannot be understood"),
+    ({"algorithms": ["cac"], "budget": "samples=-3"}, "cannot be understood"),
+    ({"algorithms": ["cac"], "budget": "simulated_seconds=3"}, "its network has no clock"),
+    ({"cells": [{"agents": 1}], "budget": "bytes=3"}, "its agents send nothing"),
+    ({"algorithms": ["cac"], "seeds": 0}, "at least one seed"),
+])
+def test_what_cannot_be_made_is_told_before_anything_runs(tmp_path, arguments, says):
+    with pytest.raises(InputError, match=says) as caught:
+        netac.compare(GAME, out=tmp_path / "out", jobs=1, **arguments)
+    assert str(caught.value).count("\n") == 0 and not (tmp_path / "out").exists()
+
+
+def test_a_damaged_study_is_named(tmp_path):
+    netac.compare(GAME, ["iac"], 1, jobs=1, out=tmp_path / "out")
+    (tmp_path / "out" / STUDY).write_text('{"keys": [], "budget": null, "cells": [{"folder": 3}]}')
+    with pytest.raises(InputError, match="is damaged"):
+        load_comparison(tmp_path / "out")
+
+
+def test_budgets_read_as_they_are_written():
+    assert Budget.parse("simulated-seconds=1e3") == Budget("simulated_seconds", 1000.0)
+    assert str(Budget.parse("samples=100_000")) == "samples=100000"
