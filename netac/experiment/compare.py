@@ -58,7 +58,8 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
             seeds: int | None = None, *, vary: Mapping[str, Sequence[Any]] | None = None,
             cells: Sequence[Mapping[str, Any]] = (), budget: str | None = None, jobs: int | None = None,
             processes: int = 1, set: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None,
-            out: str | Path | None = None, progress: bool = False) -> ComparisonResult:
+            out: str | Path | None = None, metric: str = "reward", only: int | None = None, collect: bool = False,
+            progress: bool = False) -> ComparisonResult:
     """Run every cell of a study with the same seeds, beginning with the experiment's own, and put the results side by
     side.
 
@@ -80,6 +81,9 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
         processes: MPI processes of each run (launched with mpirun where it is more than one).
         set, overrides: either of them: overrides {"agents": 10}.
         out: where runs, tables and picture go; finished runs found there are taken as they are.  None: nowhere.
+        metric: the column of metrics.csv that the curves show.
+        only: of all runs, seed by seed and cell by cell, perform this one alone, counted from 0, and write no tables.
+        collect: perform none: put together those in `out` that have finished.
         progress: show progress on a terminal.
 
     Raises:
@@ -91,7 +95,13 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
         folder = launch.agree(comm, lambda: Path(out or temporary))
         todo = launch.agree(comm, lambda: begin(source, study.plan(source, algorithms, vary, cells), seeds, folder,
                                                 processes, budget, progress))
-        work = map(_perform, todo) if comm is not None else _in_parallel(todo, side_by_side(todo, jobs, processes))
+        if only is not None:
+            todo = [_chosen(todo, only)]
+        work: Iterator[SeedResult]
+        if collect or comm is not None:
+            work = map(_collected if collect else _perform, todo)
+        else:
+            work = _in_parallel(todo, side_by_side(todo, jobs, processes))
         with Progress(len(todo), progress, "runs") as bar:
             results = []
             for result in work:
@@ -100,11 +110,30 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
     order = {job.key: k for k, job in enumerate(todo)}
     results.sort(key=lambda result: order[result.key])
     table = compare_results(results)
-    found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo)),
+    found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo), metric),
                              Path(out) if out else None, tuple(pairs.pairs(results)))
-    if out is not None:
+    if out is not None and only is None:
         launch.agree(comm, lambda: _write(found, Path(out)))
     return found
+
+
+def _chosen(todo: Sequence[Job], only: int) -> Job:
+    """One of the runs.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    if not 0 <= only < len(todo):
+        raise InputError("there is no such run", key="--only", found=only, valid=f"0 to {len(todo) - 1}")
+    return todo[only]
+
+
+def _collected(job: Job) -> SeedResult:
+    """What a run has come to, if it has finished."""
+    try:
+        return SeedResult.from_record(load_run(job.folder), job.cell)
+    except InputError as error:
+        return SeedResult(job.algorithm, job.seed, "failed", error=str(error), cell=job.cell)
 
 
 def _perform(job: Job) -> SeedResult:

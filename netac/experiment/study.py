@@ -30,7 +30,7 @@ LONGEST = 80                     # characters of a cell's folder
 OPENING, CLOSING, QUOTES = "[{(", "]})", "\"'"
 
 
-class Table(Options):
+class StudyTable(Options):
     """The table [study]."""
 
     seeds: int | None = Field(None, ge=1, le=10**6, description="runs of each cell, >= 1")
@@ -138,7 +138,7 @@ def plan(source: config.Source, algorithms: Sequence[str] | None = None,
     return Study(tuple(dict.fromkeys(key for cell in found for key in cell.values)), tuple(found))
 
 
-def table_of(source: config.Source) -> Table:
+def table_of(source: config.Source) -> StudyTable:
     """The table [study] of the file, or what stands for none.
 
     Raises:
@@ -146,7 +146,7 @@ def table_of(source: config.Source) -> Table:
     """
     given = source.tables.get(config.STUDY, {})
     try:
-        return checked(Table, as_table(given, config.STUDY), config.STUDY)
+        return checked(StudyTable, as_table(given, config.STUDY), config.STUDY)
     except InputError as error:
         raise source.located(error) from None
 

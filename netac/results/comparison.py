@@ -108,7 +108,7 @@ class Shown:
 
     Attributes:
         curves: for each cell "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and
-            "reward", shape (seeds, points).
+            `metric`, shape (seeds, points).
         efficient: for each cell, which of its runs were efficient, shape (runs,); empty where the environment cannot
             tell.
         evaluations: for each cell "env_steps" (points,) and "evaluation" (seeds, points); empty where there were none.
@@ -116,6 +116,7 @@ class Shown:
         cells: for each cell its algorithm and the values of what varies besides, as tables show them.
         keys: "algorithm" and what varies besides.
         final: for each cell the final rewards of its runs, (runs,).
+        metric: the column of metrics.csv that `curves` show.
     """
 
     curves: dict[str, dict[str, np.ndarray]]
@@ -125,27 +126,36 @@ class Shown:
     cells: dict[str, tuple[str, ...]] = field(default_factory=dict)
     keys: tuple[str, ...] = (ALGORITHM,)
     final: dict[str, np.ndarray] = field(default_factory=dict)
+    metric: str = "reward"
 
     @classmethod
-    def of(cls, results: Sequence[SeedResult], title: str | None = None) -> Shown:
-        """Of the runs that succeeded, stacked for each cell."""
+    def of(cls, results: Sequence[SeedResult], title: str | None = None, metric: str = "reward") -> Shown:
+        """Of the runs that succeeded, stacked for each cell.
+
+        Raises:
+            InputError: they have no such metric, or cannot be put together.
+        """
         succeeded, keys = groups(result for result in results if result.status == "ok"), keys_of(results)
         known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
         evaluated = [(name, [result.evaluations for result in group if result.evaluations])
                      for name, group in succeeded]
+        if lacking := [name for name, group in succeeded if any(metric not in result.curve for result in group)]:
+            there = set.intersection(*(set(result.curve) for _, group in succeeded for result in group))
+            raise InputError("is no column of metrics.csv in every run", key="--metric", found=metric,
+                             valid=f"{', '.join(sorted(there - {'iteration'}))}; {lacking[0]} has no other")
         try:
-            return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
+            return cls({name: stack_curves([result.curve for result in group], metric) for name, group in succeeded},
                        {name: np.array([result.efficient for result in group]) for name, group in known if group},
                        {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title,
                        {name: (group[0].algorithm, *(group[0].cell.get(key, "") for key in keys[1:]))
                         for name, group in succeeded}, keys,
-                       {name: np.array([result.final_reward for result in group]) for name, group in succeeded})
+                       {name: np.array([result.final_reward for result in group]) for name, group in succeeded}, metric)
         except ValueError as error:
             raise InputError(f"the runs cannot be put together: {error}", key="metrics.csv",
                              valid="runs of one comparison, with rewards and iterations that they share") from error
 
 
-def load_comparison(folder: str | Path) -> Shown:
+def load_comparison(folder: str | Path, metric: str = "reward") -> Shown:
     """What the picture shows of a comparison, from its folder: of the runs in it that have finished.
 
     Raises:
@@ -162,7 +172,7 @@ def load_comparison(folder: str | Path) -> Shown:
     order = [called(cell.algorithm, cell.values) for cell in study.cells.values()] or _algorithms(folder / TABLE)
     results.sort(key=lambda result: order.index(result.name) if result.name in order else len(order))
     summary = records[0].summary
-    return Shown.of(results, f"{summary.get('env', '?')}, {summary.get('agents', '?')} agents")
+    return Shown.of(results, f"{summary.get('env', '?')}, {summary.get('agents', '?')} agents", metric)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from netac.results import heat_map
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, NETWORK, SECONDS, thin
 from netac.results.looks import labels_of, styles_of
-from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels
+from netac.results.panels import as_label, counted, draw_band, finish, label_of, panels
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
 
@@ -76,24 +76,24 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
     looks = styles_of(shown)
     drawn, names = [float(curve["env_steps"][-1]) for curve in shown.curves.values()], labels_of(shown)
     for name, curve in shown.curves.items():
-        label = f"{as_label(names[name])} ({counted(len(curve['reward']), 'seed')})"
+        label = f"{as_label(names[name])} ({counted(len(curve[shown.metric]), 'seed')})"
         for axis, panel in axes.items():
             if axis not in (*AXES, BYTES, SECONDS, NETWORK) or axis not in curve:
                 continue
             part = np.ones(len(curve["env_steps"]), dtype=bool)
             if axis in ("env_steps", BYTES):
                 part = curve[BYTES] > 0 if axis == BYTES else curve["env_steps"] <= min(drawn)
-            line = thin({key: curve[key][..., part] for key in (*AXES, axis, "reward")})
-            draw_band(panel, line[axis], line["reward"], looks[name][0], label, looks[name][1])
+            line = thin({key: curve[key][..., part] for key in (*AXES, axis, shown.metric)})
+            draw_band(panel, line[axis], line[shown.metric], looks[name][0], label, looks[name][1])
     for name, curve in shown.evaluations.items():
         draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1])
     samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
     words = {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training",
              NETWORK: "simulated seconds of the network"}
     for axis in words.keys() & axes.keys():
-        finish(axes[axis], words[axis], "reward", whole=axis in AXES)
+        finish(axes[axis], words[axis], shown.metric, whole=axis in AXES)
     if BYTES in axes:
-        axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=LABELS["reward"])
+        axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=label_of(shown.metric))
     if "evaluation" in axes:
         finish(axes["evaluation"], "joint samples drawn", "evaluation")
     if "efficient" in axes:

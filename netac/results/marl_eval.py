@@ -39,7 +39,7 @@ def exported(shown: Shown) -> dict[str, Any]:
     Raises:
         InputError: as `write`.
     """
-    runs = {name: len(curve["reward"]) for name, curve in shown.curves.items()}
+    runs = {name: len(curve[shown.metric]) for name, curve in shown.curves.items()}
     if len(set(runs.values())) != 1:
         raise InputError("marl-eval wants as many runs of every cell", key="--export", found=runs,
                          valid="a comparison without failed runs")
@@ -55,9 +55,9 @@ def exported(shown: Shown) -> dict[str, Any]:
         edges = np.linspace(0.0, drawn, STEPS + 1)
         algorithms = {}
         for name, curve in shown.curves.items():
-            means = interval_means(curve["env_steps"], curve["reward"], edges)
-            last = interval_means(curve["env_steps"], curve["reward"], np.array([0.9 * drawn, drawn]))[:, 0]
-            algorithms[_plain(name)] = {f"run_{k}": _run(edges[1:], row, end, "reward")
+            means = interval_means(curve["env_steps"], curve[shown.metric], edges)
+            last = interval_means(curve["env_steps"], curve[shown.metric], np.array([0.9 * drawn, drawn]))[:, 0]
+            algorithms[_plain(name)] = {f"run_{k}": _run(edges[1:], row, end, shown.metric)
                                         for k, (row, end) in enumerate(zip(means, last, strict=True))}
     environment, _, agents = (shown.title or "game").partition(", ")
     return {_plain(environment): {_plain(agents or environment): algorithms}}

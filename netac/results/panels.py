@@ -67,7 +67,7 @@ def finish(panel: Axes, x_label: str, column: str, whole: bool = True) -> None:
     """Names of the axes, x from 0 on; `whole`: numbers along x are."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    panel.set(xlabel=x_label, ylabel=LABELS.get(column, as_label(column.replace("_", " "))))
+    panel.set(xlabel=x_label, ylabel=label_of(column))
     panel.set_xlim(left=0)
     if not whole:
         return
@@ -83,6 +83,11 @@ def styles(algorithms: Iterable[str]) -> dict[str, tuple[str, str]]:
     free = itertools.chain(((colour, "-") for colour in first),
                            ((colour, dash) for dash in itertools.cycle(("--", ":", "-.")) for colour in PALETTE))
     return {name: (known[name], "-") if name in known else next(free) for name in names}
+
+
+def label_of(column: str) -> str:
+    """What an axis is called that shows a column of metrics.csv."""
+    return LABELS.get(column, as_label(column.replace("_", " ")))
 
 
 def as_label(text: str) -> str:

@@ -83,7 +83,7 @@ def _draw_pairs(panel: Axes, labels: Sequence[tuple[str, str]], pairs: Sequence[
                    color="white" if abs(values[one, other] - 0.5) > 0.35 else "black")
     names = [as_label(label) for _, label in labels]
     panel.set(xticks=range(len(names)), yticks=range(len(names)), yticklabels=names,
-              title="probability that a run of the row ends above one of the column")
+              title="probability: the row ends above the column")
     panel.set_xticklabels(names, rotation=35, ha="right")
     panel.grid(False)
     panel.figure.colorbar(image, ax=panel)

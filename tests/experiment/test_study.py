@@ -5,19 +5,29 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from support.launching import environment
 
 import netac
+from netac import cli
 from netac.experiment import config, study
 from netac.experiment.dry_run import foretell
 from netac.experiment.expense import Budget, rehearse
+from netac.results import marl_eval
 from netac.results.cells import STUDY, read_study
 from netac.results.comparison import load_comparison
 from netac.results.comparison_plots import draw_comparisons
+from netac.results.profiles import draw_profiles, share_above
+from netac.results.statistics import iqm_interval
 from netac.utils.errors import InputError
 
 GAME = {"agents": 4, "iterations": 20, "env": "coordination", "topology": "ring", "log_every": 5,
@@ -204,6 +214,97 @@ def test_what_is_foretold_is_what_is_run(tmp_path):
     found = netac.compare(GAME, out=tmp_path / "out", **arguments)
     assert [row["samples"] for row in before.rows] == [row["env_steps"] for row in found.rows]
     assert [row["runs left"] for row in foretell(GAME, out=tmp_path / "out", **arguments).rows] == [0, 0]
+
+
+# --- in parts, pairs, and for other tools ---
+
+
+def test_runs_may_be_performed_one_by_one_and_collected(tmp_path):
+    arguments = {"vary": {"topology": ["ring", "star"]}, "seeds": 2, "jobs": 1}
+    whole = netac.compare(GAME, **arguments)
+    for only in (3, 0, 1):
+        netac.compare(GAME, out=tmp_path / "out", only=only, **arguments)
+    assert not (tmp_path / "out" / "comparison.csv").exists()
+    part = netac.compare(GAME, out=tmp_path / "out", collect=True, **arguments)
+    lacking, = [row for row in part.runs if row["status"] != "ok"]
+    assert (lacking["topology"], lacking["seed"]) == ("ring", 1) and "missing" in lacking["error"]
+    netac.compare(GAME, out=tmp_path / "out", only=2, **arguments)
+    found = netac.compare(GAME, out=tmp_path / "out", collect=True, **arguments)
+    assert [row["final_reward"] for row in found.runs] == [row["final_reward"] for row in whole.runs]
+    with pytest.raises(InputError, match="there is no such run"):
+        netac.compare(GAME, out=tmp_path / "out", only=4, **arguments)
+
+
+def test_slurm_is_asked_for_every_run(tmp_path, monkeypatch):
+    """The script's own last line does what a task does; sbatch is played by a shell."""
+    monkeypatch.chdir(tmp_path)
+    Path("a game.toml").write_text('agents = 3\niterations = 4\nenv = "coordination"\nalgorithm = "cac"\n')
+    said = CliRunner().invoke(cli.cli, ["compare", "a game.toml", "--vary", "topology=ring,star", "--seeds", "1",
+                                        "--out", "my out", "--set", "log_every=2", "--slurm"], catch_exceptions=False)
+    script = Path("my out") / "slurm.sh"
+    assert said.exit_code == 0 and str(script) in said.output and "#SBATCH --array=0-1\n" in script.read_text()
+    for task in ("0", "1"):
+        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=100, env=environment(
+            SLURM_ARRAY_TASK_ID=task, VIRTUAL_ENV="x", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}"))
+        assert done.returncode == 0, done.stderr
+    assert len(list(Path("my out").glob("runs/*/seed-000/summary.json"))) == 2
+
+
+def test_pairs_hold_cells_against_each_other():
+    found = netac.compare(GAME, ["cac", "iac"], 4, vary={"topology": ["ring", "complete"]}, jobs=1)
+    assert [(row["cell"], row["other"]) for row in found.pairs] == list(itertools.combinations(found.curves, 2))
+    rewards = {name: [row["final_reward"] for row in found.runs if (row["algorithm"], row["topology"]) == tuple(
+        name.split(", "))] for name in found.curves}
+    for row in found.pairs:
+        own, others = rewards[row["cell"]], rewards[row["other"]]
+        wins = [(a > b) + 0.5 * (a == b) for a in own for b in others]
+        assert row["probability"] == pytest.approx(sum(wins) / 16, abs=1e-12)
+        assert row["probability_low"] <= row["probability"] <= row["probability_high"]
+        assert row["seeds_in_common"] == 4
+        assert row["difference"] == iqm_interval(np.subtract(own, others)).estimate
+    square = draw_profiles(found.shown, found.pairs).axes[1].images[0].get_array()
+    assert np.allclose((square + square.T)[~np.eye(4, dtype=bool)], 1.0)
+
+
+def test_profiles_are_shares_of_runs():
+    values = np.array([1.0, 2.0, 2.0, 5.0])
+    estimate, low, high = share_above(values, np.array([0.0, 1.0, 2.0, 4.9, 5.0]))
+    assert estimate.tolist() == [1.0, 0.75, 0.25, 0.25, 0.0]
+    assert (low <= estimate).all() and (estimate <= high).all() and high[-1] == 0.0 and low[0] == 1.0
+
+
+def test_another_metric_may_be_shown():
+    found = netac.compare(GAME, ["cac"], 2, jobs=1, metric="consensus_error")
+    direct = [netac.run(GAME, set={"seed": seed}).metrics["consensus_error"] for seed in (0, 1)]
+    assert np.array_equal(found.curves["cac"]["consensus_error"], direct)
+    assert draw_comparisons([found.shown]).axes[0].get_ylabel() == "consensus error"
+    with pytest.raises(InputError, match="--metric: is no column"):
+        netac.compare(GAME, ["cac"], 1, jobs=1, metric="loss")
+
+
+def test_marl_eval_gets_every_run(tmp_path):
+    long = GAME | {"iterations": 200}
+    found = netac.compare(long, ["cac", "iac"], 3, vary={"agents": [4]}, jobs=1, out=tmp_path / "out")
+    told = json.loads(marl_eval.write(found.shown, tmp_path).read_text())["coordination"]["4 agents"]
+    assert list(told) == ["cac 4", "iac 4"] and all(list(runs) == ["run_0", "run_1", "run_2"] for runs in told.values())
+    steps = told["cac 4"]["run_1"]
+    assert [steps[f"step_{k}"]["step_count"] for k in range(20)] == list(range(10, 201, 10))
+    mean = np.mean([steps[f"step_{k}"]["reward"] for k in range(20)])
+    assert mean == pytest.approx(netac.run(long, set={"seed": 1, "log_every": 200}).metrics["reward"][-1])
+    assert steps["absolute_metrics"]["reward"] == pytest.approx(
+        np.mean([steps[f"step_{k}"]["reward"] for k in (18, 19)]))
+
+
+@pytest.mark.third_party
+def test_marl_evals_own_tools_read_it(tmp_path):
+    process = pytest.importorskip("marl_eval.utils.data_processing_utils")
+    found = netac.compare(GAME | {"iterations": 200}, ["cac", "iac"], 3, jobs=1)
+    told = json.loads(marl_eval.write(found.shown, tmp_path).read_text())
+    data = process.data_process_pipeline(raw_data=told, metrics_to_normalize=["reward"])
+    matrix, _ = process.create_matrices_for_rliable(
+        data_dictionary=data, environment_name="coordination", metrics_to_normalize=["reward"])
+    rewards = matrix["mean_norm_reward"]
+    assert {name: values.shape for name, values in rewards.items()} == {"cac": (3, 1), "iac": (3, 1)}
 
 
 # --- bad input ---
