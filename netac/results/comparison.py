@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,21 @@ class Shown:
         except ValueError as error:
             raise InputError(f"the runs cannot be put together: {error}", key="metrics.csv",
                              valid="runs of one comparison, with rewards and iterations that they share") from error
+
+
+    def best(self, number: int) -> Shown:
+        """The same with at most `number` cells, those with the largest interquartile means of final rewards."""
+        if len(self.curves) <= number or not self.final:
+            return self
+        reached = {name: np.nan_to_num(iqm(values), nan=-np.inf) for name, values in self.final.items()}
+        kept = sorted(sorted(reached, key=lambda name: -reached[name])[:number], key=list(reached).index)
+
+        def some(table: dict[str, Any]) -> dict[str, Any]:
+            return {name: table[name] for name in kept if name in table}
+
+        title = ", ".join(filter(None, [self.title, f"the best {number} of {len(self.curves):,} cells"]))
+        return replace(self, title=title, curves=some(self.curves), efficient=some(self.efficient),
+                       evaluations=some(self.evaluations), cells=some(self.cells), final=some(self.final))
 
 
 def load_comparison(folder: str | Path, metric: str = "reward") -> Shown:

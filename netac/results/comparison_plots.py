@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FEW = 5           # algorithms whose names fit into a panel
 HEAT = "final"    # the panel of final rewards by two numbers that vary
 MANY = 12         # cells beyond which shares of efficient runs are left to the table, and bands are not drawn
+MOST = 24         # cells whose lines are drawn: those that end best
 LETTERS, MARK, LINE = 13.5, 5, 0.2      # of a legend: letters in an inch, those of a line's mark, inches of a line
 UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
 
@@ -49,13 +50,13 @@ def plot_comparisons(shown: Sequence[Shown], file: str | Path) -> None:
 
 def draw_comparisons(shown: Sequence[Shown]) -> Figure:
     """The figure of `plot_comparisons`."""
-    names = [_panel_names(each) for each in shown]
-    figure, axes = panels([len(present) for present in names], [each.title for each in shown])
-    for each, present, own in zip(shown, names, axes, strict=True):
+    names, lines = [_panel_names(each) for each in shown], [each.best(MOST) for each in shown]
+    figure, axes = panels([len(present) for present in names], [each.title for each in lines])
+    for each, some, present, own in zip(shown, lines, names, axes, strict=True):
         places = dict(zip(present, own, strict=True))
         if HEAT in places:
             heat_map.draw(places.pop(HEAT), each)
-        _draw(places, each)
+        _draw(places, some)
     return figure
 
 
@@ -73,7 +74,7 @@ def _panel_names(shown: Shown) -> list[str]:
 
 
 def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
-    looks = styles_of(shown)
+    looks, few = styles_of(shown), len(shown.curves) <= MANY
     drawn, names = [float(curve["env_steps"][-1]) for curve in shown.curves.values()], labels_of(shown)
     for name, curve in shown.curves.items():
         label = f"{as_label(names[name])} ({counted(len(curve[shown.metric]), 'seed')})"
@@ -84,9 +85,10 @@ def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
             if axis in ("env_steps", BYTES):
                 part = curve[BYTES] > 0 if axis == BYTES else curve["env_steps"] <= min(drawn)
             line = thin({key: curve[key][..., part] for key in (*AXES, axis, shown.metric)})
-            draw_band(panel, line[axis], line[shown.metric], looks[name][0], label, looks[name][1])
+            draw_band(panel, line[axis], line[shown.metric], looks[name][0], label, looks[name][1], band=few)
     for name, curve in shown.evaluations.items():
-        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1])
+        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1],
+                  band=few)
     samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
     words = {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training",
              NETWORK: "simulated seconds of the network"}

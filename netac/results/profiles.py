@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PICTURE = "comparison_profiles.png"
 MANY = 12         # cells of which every pair can be shown
+MOST = 24         # cells whose lines are drawn: those that end best
 POINTS, RESAMPLES = 101, 2000
 
 
@@ -38,6 +39,7 @@ def plot_profiles(shown: Shown, pairs: Sequence[Mapping[str, Cell]], file: str |
 def draw_profiles(shown: Shown, pairs: Sequence[Mapping[str, Cell]]) -> Figure:
     """The figure: performance profiles with 95 % bootstrap bands (Agarwal et al., 2021), and for at most 12 cells the
     probability that a run of a row's cell ends above one of a column's."""
+    shown = shown.best(MOST)
     labels = labels_of(shown)
     square = bool(pairs) and len(labels) <= MANY
     figure, ((first, *second),) = panels([1 + square], [shown.title])

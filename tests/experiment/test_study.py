@@ -164,6 +164,16 @@ def test_two_numbers_make_a_map(tmp_path):
     assert not any(axes.images for axes in draw_comparisons([one.shown]).axes)
 
 
+def test_of_many_cells_the_best_are_drawn(tmp_path):
+    steps = [0.001 * k for k in range(1, 31)]
+    found = netac.compare(GAME | {"iterations": 10}, None, 1, vary={"algorithm.actor_step": steps}, jobs=1)
+    figure = draw_comparisons([found.shown])
+    best = sorted((row["final_reward"] for row in found.rows), reverse=True)[:24]
+    kept = [found.shown.final[name][0] for name in found.shown.best(24).curves]
+    assert len(figure.axes[0].lines) == 24 and sorted(kept, reverse=True) == best
+    assert "the best 24 of 30 cells" in figure.get_suptitle()
+
+
 # --- budgets ---
 
 
