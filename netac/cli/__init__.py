@@ -11,6 +11,7 @@ import click
 
 from netac.cli.compare import compare_command
 from netac.cli.options import SET, overrides
+from netac.cli.watch import watch_command
 from netac.comm.launch import TRACEBACK
 from netac.utils import garbage
 from netac.utils.errors import InputError
@@ -104,6 +105,7 @@ def _text(value: object) -> str:
 
 
 cli.add_command(compare_command)
+cli.add_command(watch_command)
 
 
 @cli.command("graph")
