@@ -1,4 +1,4 @@
-"""Algorithms side by side over seeds: every run in a folder of its own, so that an interrupted comparison goes on."""
+"""Cells of a study side by side over seeds: every run in a folder of its own, so that an interrupted one goes on."""
 
 from __future__ import annotations
 
@@ -16,33 +16,22 @@ from netac.comm import launch
 from netac.comm.launch.addresses import lay_out_alike
 from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.explain import failure
-from netac.comm.launch.family import Mpi, own_mpi
 from netac.comm.launch.guard import guarded
 from netac.comm.launch.notices import MARK, Hearing, new_mark
-from netac.comm.placement import Placement
-from netac.experiment import config
-from netac.experiment.run import checked_setting, run
-from netac.results.comparison import RUNS, Comparison, SeedResult, Shown, compare_results
+from netac.experiment import config, study
+from netac.experiment.jobs import Job, begin, mpi, side_by_side, title_of
+from netac.experiment.run import run
+from netac.results import pairs
+from netac.results.comparison import Comparison, SeedResult, Shown, compare_results
 from netac.results.records import load_run
-from netac.utils import memory
+from netac.results.tables import Cell, csv_text
 from netac.utils.errors import InputError, NetacError
-from netac.utils.files import make_run_folder
-from netac.utils.progress import Progress, doing, note, telling
-from netac.utils.workers import Workers, cores
+from netac.utils.files import atomic_write
+from netac.utils.progress import Progress
+from netac.utils.workers import Workers
 
+SEEDS = 10               # of each cell, if nothing is said
 MOST_RUNS = 100_000      # of a comparison, whose results are held together
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a comparison."""
-
-    algorithm: str
-    seed: int
-    experiment: dict[str, Any]
-    folder: Path
-    processes: int = 1
-    nbytes: int = 0        # of memory, about
 
 
 @dataclass(frozen=True)
@@ -52,10 +41,12 @@ class ComparisonResult(Comparison):
     Attributes:
         shown: what its picture shows.
         folder: where it was written, None if nowhere.
+        pairs: one mapping for every two cells: the columns of `comparison_pairs.csv`.
     """
 
     shown: Shown
     folder: Path | None
+    pairs: tuple[dict[str, Cell], ...] = ()
 
     @property
     def curves(self) -> dict[str, dict]:
@@ -63,103 +54,86 @@ class ComparisonResult(Comparison):
         return self.shown.curves
 
 
-def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str], seeds: int = 10, *,
-            jobs: int | None = None, processes: int = 1, set: Mapping[str, Any] | None = None,
-            overrides: Mapping[str, Any] | None = None, out: str | Path | None = None,
+def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str] | None = None,
+            seeds: int | None = None, *, vary: Mapping[str, Sequence[Any]] | None = None,
+            cells: Sequence[Mapping[str, Any]] = (), budget: str | None = None, jobs: int | None = None,
+            processes: int = 1, set: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None,
+            out: str | Path | None = None, metric: str = "reward", only: int | None = None, collect: bool = False,
             progress: bool = False) -> ComparisonResult:
-    """Run every algorithm with `seeds` seeds, beginning with the experiment's own, and put the results side by side.
+    """Run every cell of a study with the same seeds, beginning with the experiment's own, and put the results side by
+    side.
+
+    A cell is an algorithm, or any combination of values of any keys: see `netac.experiment.study`.  What is varied here
+    comes before what the file's table [study] says of the same key.
 
     Under mpirun the runs follow one another, each on all processes; one that fails ends the launch.  In a script of
     your own, call this under `if __name__ == "__main__":`, as worker processes import the script.
 
     Args:
         experiment: an experiment file, or its tables.
-        algorithms: names, in the order they are to be shown.
-        seeds: how many seeds each.
+        algorithms: names, in the order they are to be shown; short for `vary` of "algorithm".
+        seeds: how many seeds each; by default as the file says, or 10.
+        vary: values by key, e.g. {"topology": ["ring", "complete"], "algorithm.actor_step": [0.02, 0.05]}.
+        cells: keys with one value each, in place of every combination, or with every combination of what varies.
+        budget: what every run may spend, in place of a number of iterations: "samples=100000", or bytes, seconds,
+            simulated_seconds.
         jobs: runs at a time; by default one per core.
         processes: MPI processes of each run (launched with mpirun where it is more than one).
         set, overrides: either of them: overrides {"agents": 10}.
         out: where runs, tables and picture go; finished runs found there are taken as they are.  None: nowhere.
+        metric: the column of metrics.csv that the curves show.
+        only: of all runs, seed by seed and cell by cell, perform this one alone, counted from 0, and write no tables.
+        collect: perform none: put together those in `out` that have finished.
         progress: show progress on a terminal.
 
     Raises:
-        InputError: the experiment is not valid for one of the algorithms, or `out` cannot be used.
+        InputError: a cell's experiment is not valid, or `out` cannot be used; before anything runs.
     """
     source = config.read(experiment, config.one_of(set, overrides))
     comm = launch.communicator()
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
-        todo = launch.agree(comm, lambda: plan(source, algorithms, seeds, folder, processes, progress))
-        work = map(_perform, todo) if comm is not None else _in_parallel(todo, _side_by_side(todo, jobs, processes))
+        todo = launch.agree(comm, lambda: begin(source, study.plan(source, algorithms, vary, cells), seeds, folder,
+                                                processes, budget, progress))
+        if only is not None:
+            todo = [_chosen(todo, only)]
+        work: Iterator[SeedResult]
+        if collect or comm is not None:
+            work = map(_collected if collect else _perform, todo)
+        else:
+            work = _in_parallel(todo, side_by_side(todo, jobs, processes))
         with Progress(len(todo), progress, "runs") as bar:
             results = []
             for result in work:
                 results.append(result)
                 bar.show(len(results))
-    order = {(job.algorithm, job.seed): k for k, job in enumerate(todo)}
-    results.sort(key=lambda result: order[result.algorithm, result.seed])
+    order = {job.key: k for k, job in enumerate(todo)}
+    results.sort(key=lambda result: order[result.key])
     table = compare_results(results)
-    env, agents = _names(source, algorithms)
-    found = ComparisonResult(table.rows, table.runs, Shown.of(results, f"{env}, {agents} agents"),
-                             Path(out) if out else None)
-    if out is not None:
+    found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo), metric),
+                             Path(out) if out else None, tuple(pairs.pairs(results)))
+    if out is not None and only is None:
         launch.agree(comm, lambda: _write(found, Path(out)))
     return found
 
 
-def plan(source: config.Source, algorithms: Sequence[str], seeds: int, folder: Path, processes: int = 1,
-         tell: bool = False) -> list[Job]:
-    """All runs of a comparison, every experiment checked before the first one starts.
-
-    Args:
-        tell: tell what there is to know of the experiments, on standard error.
+def _chosen(todo: Sequence[Job], only: int) -> Job:
+    """One of the runs.
 
     Raises:
-        InputError: as `compare`.
+        InputError: there are not so many.
     """
-    if not algorithms or seeds < 1:
-        raise InputError("a comparison needs at least one algorithm and one seed", key="--algorithms, --seeds")
-    twice = [name for name in algorithms if list(algorithms).count(name) > 1]
-    if twice:
-        raise InputError("is named twice", key="--algorithms", found=twice[0])
-    if len(algorithms) * seeds > MOST_RUNS:
-        raise InputError("would be too many runs", key="--seeds", found=seeds, valid=(
-            f"at most {MOST_RUNS // len(algorithms):,} of each algorithm, {MOST_RUNS:,} runs in all"))
-    found, notes = [], dict[str, list[str]]()
-    for name in algorithms:
-        with telling(tell):
-            setting = checked_setting(source, algorithm=name, compared=algorithms, processes=processes)
-        first = setting.experiment
-        for text in setting.notes:
-            notes.setdefault(text, []).append(name)
-        found += [Job(name, seed, first.tables() | {"seed": seed}, folder / RUNS / name / f"seed-{seed:03d}", processes,
-                      sum(setting.sizes.values()))
-                  for seed in range(first.seed, first.seed + seeds)]
-    if processes > 1:
-        Placement(first.agents, processes)
-        _mpi()
-    for text, names in notes.items() if tell else ():
-        note(text if len(names) == len(algorithms) else f"{', '.join(names)}: {text}")
-    make_run_folder(folder)
-    with telling(tell), doing(f"making the folders of {len(found):,} runs"):
-        for job in found:
-            make_run_folder(job.folder)
-    return sorted(found, key=lambda job: job.seed)
+    if not 0 <= only < len(todo):
+        raise InputError("there is no such run", key="--only", found=only, valid=f"0 to {len(todo) - 1}")
+    return todo[only]
 
 
-def _side_by_side(todo: Sequence[Job], jobs: int | None, processes: int) -> int:
-    """How many runs at a time: `jobs`, or by default one per core, but no more than fit into memory together.
-
-    Raises:
-        InputError: so many jobs would not fit.
-    """
-    each = max(1, *(job.nbytes for job in todo))
-    fit = max(1, memory.room().total // each)
-    if jobs is None:
-        return max(1, min(cores() // processes, fit, len(todo)))
-    number = min(jobs, len(todo))
-    memory.refuse({f"{number:,} runs at a time": number * each}, "--jobs", jobs, lambda: fit)
-    return number
+def _collected(job: Job) -> SeedResult:
+    """What a run has come to, if it has finished."""
+    try:
+        return SeedResult.from_record(load_run(job.folder), job.cell)
+    except InputError as error:
+        return SeedResult(job.algorithm, job.seed, "failed", error=str(error), cell=job.cell)
 
 
 def _perform(job: Job) -> SeedResult:
@@ -169,22 +143,22 @@ def _perform(job: Job) -> SeedResult:
             _launch(job)
         else:
             run(job.experiment, out=job.folder, resume=True)
-        return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder)))
+        return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder), job.cell))
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        return SeedResult(job.algorithm, job.seed, "failed", error=str(error))
+        return SeedResult(job.algorithm, job.seed, "failed", error=str(error), cell=job.cell)
 
 
 def _launch(job: Job) -> None:
     """One run under mpirun."""
     import tomli_w
-    mpi = _mpi()
+    by = mpi()
     with TemporaryDirectory() as temporary:
         file, mark = Path(temporary) / "experiment.toml", new_mark()
         file.write_text(tomli_w.dumps(job.experiment))
         lay_out_alike(job.processes, count_cores())
-        argv, environment = command(mpi, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
+        argv, environment = command(by, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
                                     variables={MARK: mark})
         launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, process_group=0)
@@ -195,19 +169,7 @@ def _launch(job: Job) -> None:
     status = launched.returncode
     if status or not hearing.done:
         raise NetacError(failure(told.decode(errors="replace"), printed.decode(errors="replace"),
-                                 128 - status if status < 0 else status, mpi.title, hearing.placement, hearing.said))
-
-
-def _mpi() -> Mpi:
-    """The MPI with which runs are launched.
-
-    Raises:
-        InputError: there is none.
-    """
-    mpi = own_mpi()
-    if mpi is None:
-        raise InputError("there is no mpirun", key="--processes", valid='pip install "netac[mpi]", or --processes 1')
-    return mpi
+                                 128 - status if status < 0 else status, by.title, hearing.placement, hearing.said))
 
 
 def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
@@ -243,7 +205,7 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
                 except BrokenProcessPool:
                     broken = True
                     if job.folder in suspects:
-                        yield SeedResult(job.algorithm, job.seed, "failed", error="its process died")
+                        yield SeedResult(job.algorithm, job.seed, "failed", error="its process died", cell=job.cell)
                     else:
                         suspects.add(job.folder)
                         pending.append(job)
@@ -253,11 +215,11 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
 
 def _write(found: ComparisonResult, folder: Path) -> None:
     found.write(folder)
+    if found.pairs:
+        atomic_write(folder / pairs.TABLE, csv_text(tuple(found.pairs[0]), found.pairs))
     if found.curves:
         from netac.results.comparison_plots import plot_comparisons
         plot_comparisons([found.shown], folder / "comparison.png")
-
-
-def _names(source: config.Source, algorithms: Sequence[str]) -> tuple[str, int]:
-    experiment = source.experiment(algorithms[0], algorithms)
-    return experiment.env.called, experiment.agents
+        if found.pairs:
+            from netac.results.profiles import PICTURE, plot_profiles
+            plot_profiles(found.shown, found.pairs, folder / PICTURE)

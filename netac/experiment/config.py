@@ -24,6 +24,7 @@ from netac.utils.files import load_toml
 from netac.utils.options import checked, spelled_out
 from netac.utils.plugins import BuiltIn, Factory
 
+STUDY = "study"        # a table of the file that is `netac compare`'s
 CHOICES = {"topology": ("name", "path"),                                  # what the other keys of a table depend on
            **dict.fromkeys(("env", *PARTS), ("name", "factory"))}
 
@@ -86,7 +87,7 @@ class Source:
 
     def _keys(self, algorithm: str | None, compared: Sequence[str]) -> dict[str, Any]:
         """The file with the overrides put over it, [algorithm] as what the algorithm finds there."""
-        keys = {key: value for key, value in self.tables.items() if key != "algorithm"}
+        keys = {key: value for key, value in self.tables.items() if key not in ("algorithm", STUDY)}
         if "network" in keys:
             keys["network"] = network_table.spelled_out(keys["network"])
         for key, value in self.overrides.items():
@@ -156,13 +157,23 @@ def read(experiment: str | Path | Mapping[str, Any], overrides: Mapping[str, Any
     Raises:
         InputError: no such file, not TOML, or an override that cannot be placed.
     """
-    nested: dict[str, Any] = {}
-    for key, value in (overrides or {}).items():
-        _put(nested, key, value)
+    placed = nested(overrides or {})
     if isinstance(experiment, Mapping):
-        return Source(None, deepcopy(dict(experiment)), nested)
+        return Source(None, deepcopy(dict(experiment)), placed)
     path = Path(experiment)
-    return Source(path, load_toml(path), nested)
+    return Source(path, load_toml(path), placed)
+
+
+def nested(overrides: Mapping[str, Any], over: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Overrides {"a.b": value} as tables in tables, put over others.
+
+    Raises:
+        InputError: one cannot be placed.
+    """
+    found: dict[str, Any] = deepcopy(dict(over or {}))
+    for key, value in overrides.items():
+        _put(found, key, value)
+    return found
 
 
 def parse_set(text: str) -> tuple[str, Any]:

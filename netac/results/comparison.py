@@ -1,15 +1,17 @@
-"""Algorithms held side by side over seeds: `comparison.csv`, `comparison_runs.csv` and the table on the screen."""
+"""Cells of a study side by side over seeds: `comparison.csv`, `comparison_runs.csv` and the table on the screen."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netac.results.cells import RUNS, called, read_study
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
 from netac.results.records import METRICS, SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
@@ -20,16 +22,16 @@ from netac.utils.files import atomic_write
 if TYPE_CHECKING:
     from rich.table import Table
 
+ALGORITHM = "algorithm"
 TABLE, RUN_TABLE = "comparison.csv", "comparison_runs.csv"
-RUNS = "runs"                 # the folder of its runs: RUNS/ALGORITHM/seed-000
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _COSTS = ("env_steps", "bytes_per_agent", "wall_seconds")
-_RUN_COLUMNS = ("algorithm", "seed", "status", "final_reward", *_COSTS, "efficient", "reward_at_samples", "error")
+_RUN_COLUMNS = ("seed", "status", "final_reward", *_COSTS, "efficient", "reward_at_samples", "error")
 
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What one algorithm reached with one seed.
+    """What one cell reached with one seed.
 
     Attributes:
         algorithm: its name.
@@ -45,6 +47,7 @@ class SeedResult:
             where it had the machine to itself.
         evaluations: `iteration`, `env_steps` and `evaluation`, the mean return of the episodes of each evaluation;
             empty without any.
+        cell: what varies besides the algorithm, as tables show it, by key.
     """
 
     algorithm: str
@@ -58,9 +61,10 @@ class SeedResult:
     error: str | None = None
     curve: Curve = field(default_factory=dict, repr=False, compare=False)
     evaluations: Curve = field(default_factory=dict, repr=False, compare=False)
+    cell: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_record(cls, record: RunRecord) -> SeedResult:
+    def from_record(cls, record: RunRecord, cell: Mapping[str, str] | None = None) -> SeedResult:
         """The result of a finished run, from its folder; a null in its summary is NaN, a missing key an InputError."""
         summary, needed = record.summary, ("final_reward", *_COSTS)
         if missing := {"algorithm", "seed", *needed} - set(summary):
@@ -72,7 +76,17 @@ class SeedResult:
         curve = ({name: column for name, column in record.metrics.items() if name != SECONDS} if shared
                  else record.metrics)
         return cls(algorithm=summary["algorithm"], seed=summary["seed"], efficient=summary.get("efficient"),
-                   curve=curve, evaluations=evaluation_curve(record), **numbers)
+                   curve=curve, evaluations=evaluation_curve(record), cell=cell or {}, **numbers)
+
+    @property
+    def name(self) -> str:
+        """Its cell's."""
+        return called(self.algorithm, self.cell)
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], int]:
+        """What no other result of the comparison has."""
+        return self.algorithm, tuple(self.cell.values()), self.seed
 
     @property
     def evaluation(self) -> float:
@@ -90,40 +104,73 @@ def evaluation_curve(record: RunRecord) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a picture shows of a comparison.
+    """What a picture shows of a comparison, by the names of its cells.
 
     Attributes:
-        curves: for each algorithm "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and
-            "reward", shape (seeds, points).
-        efficient: for each algorithm, which of its runs were efficient, shape (runs,); empty where the environment
-            cannot tell.
-        evaluations: for each algorithm "env_steps" (points,) and "evaluation" (seeds, points); empty where there were
-            none.
+        curves: for each cell "iteration", "env_steps" and possibly "bytes" and "seconds", shape (points,), and
+            `metric`, shape (seeds, points).
+        efficient: for each cell, which of its runs were efficient, shape (runs,); empty where the environment cannot
+            tell.
+        evaluations: for each cell "env_steps" (points,) and "evaluation" (seeds, points); empty where there were none.
         title: above the panels.
+        cells: for each cell its algorithm and the values of what varies besides, as tables show them.
+        keys: "algorithm" and what varies besides.
+        final: for each cell the final rewards of its runs, (runs,).
+        metric: the column of metrics.csv that `curves` show.
     """
 
     curves: dict[str, dict[str, np.ndarray]]
     efficient: dict[str, np.ndarray] = field(default_factory=dict)
     evaluations: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     title: str | None = None
+    cells: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    keys: tuple[str, ...] = (ALGORITHM,)
+    final: dict[str, np.ndarray] = field(default_factory=dict)
+    metric: str = "reward"
 
     @classmethod
-    def of(cls, results: Sequence[SeedResult], title: str | None = None) -> Shown:
-        """Of the runs that succeeded, stacked for each algorithm."""
-        succeeded = _groups(result for result in results if result.status == "ok")
+    def of(cls, results: Sequence[SeedResult], title: str | None = None, metric: str = "reward") -> Shown:
+        """Of the runs that succeeded, stacked for each cell.
+
+        Raises:
+            InputError: they have no such metric, or cannot be put together.
+        """
+        succeeded, keys = groups(result for result in results if result.status == "ok"), keys_of(results)
         known = [(name, [result for result in group if result.efficient is not None]) for name, group in succeeded]
         evaluated = [(name, [result.evaluations for result in group if result.evaluations])
                      for name, group in succeeded]
+        if lacking := [name for name, group in succeeded if any(metric not in result.curve for result in group)]:
+            there = set.intersection(*(set(result.curve) for _, group in succeeded for result in group))
+            raise InputError("is no column of metrics.csv in every run", key="--metric", found=metric,
+                             valid=f"{', '.join(sorted(there - {'iteration'}))}; {lacking[0]} has no other")
         try:
-            return cls({name: stack_curves([result.curve for result in group], "reward") for name, group in succeeded},
+            return cls({name: stack_curves([result.curve for result in group], metric) for name, group in succeeded},
                        {name: np.array([result.efficient for result in group]) for name, group in known if group},
-                       {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title)
+                       {name: stack_curves(tables, "evaluation") for name, tables in evaluated if tables}, title,
+                       {name: (group[0].algorithm, *(group[0].cell.get(key, "") for key in keys[1:]))
+                        for name, group in succeeded}, keys,
+                       {name: np.array([result.final_reward for result in group]) for name, group in succeeded}, metric)
         except ValueError as error:
             raise InputError(f"the runs cannot be put together: {error}", key="metrics.csv",
                              valid="runs of one comparison, with rewards and iterations that they share") from error
 
 
-def load_comparison(folder: str | Path) -> Shown:
+    def best(self, number: int) -> Shown:
+        """The same with at most `number` cells, those with the largest interquartile means of final rewards."""
+        if len(self.curves) <= number or not self.final:
+            return self
+        reached = {name: np.nan_to_num(iqm(values), nan=-np.inf) for name, values in self.final.items()}
+        kept = sorted(sorted(reached, key=lambda name: -reached[name])[:number], key=list(reached).index)
+
+        def some(table: dict[str, Any]) -> dict[str, Any]:
+            return {name: table[name] for name in kept if name in table}
+
+        title = ", ".join(filter(None, [self.title, f"the best {number} of {len(self.curves):,} cells"]))
+        return replace(self, title=title, curves=some(self.curves), efficient=some(self.efficient),
+                       evaluations=some(self.evaluations), cells=some(self.cells), final=some(self.final))
+
+
+def load_comparison(folder: str | Path, metric: str = "reward") -> Shown:
     """What the picture shows of a comparison, from its folder: of the runs in it that have finished.
 
     Raises:
@@ -134,27 +181,29 @@ def load_comparison(folder: str | Path) -> Shown:
     if not runs:
         raise InputError("holds no finished runs of a comparison", file=folder,
                          valid="a folder that netac compare has written")
-    records = [load_run(run) for run in runs]
-    order = _algorithms(folder / TABLE)
-    results = [SeedResult.from_record(record) for record in records]
-    results.sort(key=lambda result: order.index(result.algorithm) if result.algorithm in order else len(order))
-    return Shown.of(results, f"{records[0].summary.get('env', '?')}, {records[0].summary.get('agents', '?')} agents")
+    records, study = [load_run(run) for run in runs], read_study(folder)
+    results = [SeedResult.from_record(record, study.cells[name].values if (
+        name := record.folder.parent.name) in study.cells else None) for record in records]
+    order = [called(cell.algorithm, cell.values) for cell in study.cells.values()] or _algorithms(folder / TABLE)
+    results.sort(key=lambda result: order.index(result.name) if result.name in order else len(order))
+    summary = records[0].summary
+    return Shown.of(results, f"{summary.get('env', '?')}, {summary.get('agents', '?')} agents", metric)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A comparison of algorithms over seeds.
+    """A comparison of cells over seeds.
 
     Attributes:
-        rows: one mapping per algorithm: the columns of `comparison.csv`.
-        runs: one mapping per algorithm and seed: the columns of `comparison_runs.csv`.
+        rows: one mapping per cell: the columns of `comparison.csv`.
+        runs: one mapping per cell and seed: the columns of `comparison_runs.csv`.
     """
 
     rows: tuple[dict[str, Cell], ...]
     runs: tuple[dict[str, Cell], ...]
 
     def column(self, name: str) -> np.ndarray:
-        """One column of `rows`, shape (algorithms,); NaN for a number that is not known."""
+        """One column of `rows`, shape (cells,); NaN for a number that is not known."""
         return np.array([math.nan if row[name] is None else row[name] for row in self.rows])
 
     def write(self, folder: str | Path) -> None:
@@ -164,7 +213,7 @@ class Comparison:
 
 
 def compare_results(results: Sequence[SeedResult]) -> Comparison:
-    """Put the results of several algorithms and seeds side by side, algorithms in the order of their first result.
+    """Put the results of several cells and seeds side by side, cells in the order of their first result.
 
     Numbers are interquartile means over the seeds that succeeded, `_low` and `_high` the bounds of 95 % intervals:
     bootstrap for rewards, Wilson for `efficient_rate`.  `evaluation` is the return of the last evaluation's episodes.
@@ -180,11 +229,11 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     succeeded = [result for result in results if result.status == "ok"]
     samples = min((_samples_drawn(result.curve) for result in succeeded), default=0)
     has_rate = any(result.efficient is not None for result in succeeded)
-    rows = [_algorithm_row(algorithm, group, samples, has_rate) for algorithm, group in _groups(results)]
+    rows = [_cell_row(group, samples, has_rate) for _, group in groups(results)]
     if any(result.evaluations for result in succeeded):
         rows = [row | _interval_cells("evaluation", _estimate(
             [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
-                rows, _groups(results), strict=True)]
+                rows, groups(results), strict=True)]
     runs = [_run_row(result, samples, has_rate) for result in results]
     return Comparison(tuple(rows), tuple(runs))
 
@@ -197,7 +246,9 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
 
     first = comparison.rows[0]
     samples = first["samples_compared"]
-    columns = {"algorithm": lambda row: str(row["algorithm"]),
+    names = [name for name in list(first)[:list(first).index("seeds")]
+             if len({row[name] for row in comparison.rows}) > 1] or [ALGORITHM]
+    columns = {name.rpartition(".")[2]: partial(_named, name) for name in names} | {
                "seeds": lambda row: f"{row['seeds']}/{row['seeds'] + row['failed']}",
                "final\nreward": lambda row: _with_interval(row, "final_reward")}
     if "efficient_rate" in first:
@@ -211,8 +262,9 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
     columns["wall\ntime"] = lambda row: _rounded(row["wall_seconds"], unit="s")
     table = Table(title=title, caption="seeds that succeeded; interquartile means [95 % interval]",
                   box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for name in columns:
-        table.add_column(name, justify="left" if name == "algorithm" else "right", overflow="fold")
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="left" if k < len(names) else "right", overflow="fold",
+                         no_wrap=k >= len(names))
     for row in comparison.rows:
         table.add_row(*(escape(text(row)) for text in columns.values()))
     return table
@@ -223,11 +275,21 @@ def _algorithms(table: Path) -> list[str]:
     return [next(iter(row.values())) for row in read_rows(table)] if table.exists() else []
 
 
-def _groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
-    groups: dict[str, list[SeedResult]] = {}
+def _named(name: str, row: Mapping[str, Any]) -> str:
+    return str(row[name])
+
+
+def keys_of(results: Sequence[SeedResult]) -> tuple[str, ...]:
+    """"algorithm", and what varies besides in some of the results."""
+    return tuple(dict.fromkeys([ALGORITHM, *(key for result in results for key in result.cell)]))
+
+
+def groups(results: Iterable[SeedResult]) -> list[tuple[str, list[SeedResult]]]:
+    """The results of each cell, by its name, in the order of their first ones."""
+    found: dict[str, list[SeedResult]] = {}
     for result in results:
-        groups.setdefault(result.algorithm, []).append(result)
-    return list(groups.items())
+        found.setdefault(result.name, []).append(result)
+    return list(found.items())
 
 
 def _samples_drawn(curve: Curve) -> int:
@@ -240,9 +302,10 @@ def _reward_at(result: SeedResult, samples: int) -> float:
     return reward_at(result.curve, samples) if samples and result.status == "ok" else math.nan
 
 
-def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, has_rate: bool) -> dict[str, Cell]:
+def _cell_row(group: Sequence[SeedResult], samples: int, has_rate: bool) -> dict[str, Cell]:
     succeeded = [result for result in group if result.status == "ok"]
-    row: dict[str, Cell] = {"algorithm": algorithm, "seeds": len(succeeded), "failed": len(group) - len(succeeded)}
+    row: dict[str, Cell] = {ALGORITHM: group[0].algorithm, **group[0].cell,
+                            "seeds": len(succeeded), "failed": len(group) - len(succeeded)}
     row |= _interval_cells("final_reward", _estimate([result.final_reward for result in succeeded]))
     for name in _COSTS:
         row[name] = _known(iqm(np.array([getattr(result, name) for result in succeeded])) if succeeded else math.nan)
@@ -256,7 +319,8 @@ def _algorithm_row(algorithm: str, group: Sequence[SeedResult], samples: int, ha
 def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell]:
     values = {name: getattr(result, name, None) for name in _RUN_COLUMNS}
     values["reward_at_samples"] = _reward_at(result, samples)
-    return {name: _known(values[name]) for name in _RUN_COLUMNS if has_rate or name != "efficient"}
+    return {ALGORITHM: result.algorithm, **result.cell} | {
+        name: _known(values[name]) for name in _RUN_COLUMNS if has_rate or name != "efficient"}
 
 
 def _estimate(values: Sequence[float]) -> Interval:

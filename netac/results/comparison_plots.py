@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from netac.results import heat_map
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, NETWORK, SECONDS, thin
-from netac.results.panels import LABELS, as_label, counted, draw_band, finish, panels, styles
+from netac.results.looks import labels_of, styles_of
+from netac.results.panels import as_label, counted, draw_band, finish, label_of, panels
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEW = 5           # algorithms whose names fit into a panel
+HEAT = "final"    # the panel of final rewards by two numbers that vary
+MANY = 12         # cells beyond which shares of efficient runs are left to the table, and bands are not drawn
+MOST = 24         # cells whose lines are drawn: those that end best
+LETTERS, MARK, LINE = 13.5, 5, 0.2      # of a legend: letters in an inch, those of a line's mark, inches of a line
 UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
 
 
@@ -44,10 +50,13 @@ def plot_comparisons(shown: Sequence[Shown], file: str | Path) -> None:
 
 def draw_comparisons(shown: Sequence[Shown]) -> Figure:
     """The figure of `plot_comparisons`."""
-    names = [_panel_names(each) for each in shown]
-    figure, axes = panels([len(present) for present in names], [each.title for each in shown])
-    for each, present, own in zip(shown, names, axes, strict=True):
-        _draw(dict(zip(present, own, strict=True)), each)
+    names, lines = [_panel_names(each) for each in shown], [each.best(MOST) for each in shown]
+    figure, axes = panels([len(present) for present in names], [each.title for each in lines])
+    for each, some, present, own in zip(shown, lines, names, axes, strict=True):
+        places = dict(zip(present, own, strict=True))
+        if HEAT in places:
+            heat_map.draw(places.pop(HEAT), each)
+        _draw(places, some)
     return figure
 
 
@@ -60,41 +69,49 @@ def _panel_names(shown: Shown) -> list[str]:
     found += [SECONDS] if all(SECONDS in curve for curve in curves) else []
     found += [NETWORK] if any(NETWORK in curve for curve in curves) else []
     found += ["evaluation"] if shown.evaluations else []
-    return found + (["efficient"] if shown.efficient else [])
+    found += ["efficient"] if shown.efficient and len(shown.curves) <= MANY else []
+    return found + ([HEAT] if heat_map.fits(shown) else [])
 
 
 def _draw(axes: Mapping[str, Axes], shown: Shown) -> None:
-    looks = styles(shown.curves)
-    drawn = [float(curve["env_steps"][-1]) for curve in shown.curves.values()]
+    looks, few = styles_of(shown), len(shown.curves) <= MANY
+    drawn, names = [float(curve["env_steps"][-1]) for curve in shown.curves.values()], labels_of(shown)
     for name, curve in shown.curves.items():
-        label = f"{as_label(name.upper())} ({counted(len(curve['reward']), 'seed')})"
+        label = f"{as_label(names[name])} ({counted(len(curve[shown.metric]), 'seed')})"
         for axis, panel in axes.items():
             if axis not in (*AXES, BYTES, SECONDS, NETWORK) or axis not in curve:
                 continue
             part = np.ones(len(curve["env_steps"]), dtype=bool)
             if axis in ("env_steps", BYTES):
                 part = curve[BYTES] > 0 if axis == BYTES else curve["env_steps"] <= min(drawn)
-            line = thin({key: curve[key][..., part] for key in (*AXES, axis, "reward")})
-            draw_band(panel, line[axis], line["reward"], looks[name][0], label, looks[name][1])
+            line = thin({key: curve[key][..., part] for key in (*AXES, axis, shown.metric)})
+            draw_band(panel, line[axis], line[shown.metric], looks[name][0], label, looks[name][1], band=few)
     for name, curve in shown.evaluations.items():
-        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1])
+        draw_band(axes["evaluation"], curve["env_steps"], curve["evaluation"], looks[name][0], None, looks[name][1],
+                  band=few)
     samples = "joint samples drawn" + (" (as far as all did)" if min(drawn) < max(drawn) else "")
     words = {"iteration": "iteration", "env_steps": samples, SECONDS: "seconds of training",
              NETWORK: "simulated seconds of the network"}
     for axis in words.keys() & axes.keys():
-        finish(axes[axis], words[axis], "reward", whole=axis in AXES)
+        finish(axes[axis], words[axis], shown.metric, whole=axis in AXES)
     if BYTES in axes:
-        axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=LABELS["reward"])
+        axes[BYTES].set(xscale="log", xlabel="bytes sent per agent", ylabel=label_of(shown.metric))
     if "evaluation" in axes:
         finish(axes["evaluation"], "joint samples drawn", "evaluation")
     if "efficient" in axes:
-        _draw_rates(axes["efficient"], shown.efficient, looks)
+        _draw_rates(axes["efficient"], {names[name]: runs for name, runs in shown.efficient.items()},
+                    {names[name]: look for name, look in looks.items()})
     first = next(iter(axes.values()))
     figure = first.get_figure()
     if len(looks) <= FEW or figure is None:
         first.legend(loc="best")
     else:
-        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=5 if len(axes) > 2 else 4)
+        handles, labels = first.get_legend_handles_labels()
+        whole = first.get_figure(root=True)
+        assert whole is not None
+        across = max(1, min(5, int(whole.get_figwidth() * LETTERS / (max(map(len, labels)) + MARK))))
+        whole.set_figheight(whole.get_figheight() + LINE * -(-len(labels) // across))
+        figure.legend(handles, labels, loc="outside lower center", ncols=across)
 
 
 def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping[str, tuple[str, str]]) -> None:
@@ -107,7 +124,7 @@ def _draw_rates(panel: Axes, efficient: Mapping[str, np.ndarray], looks: Mapping
     look: dict[str, Any] = {"color": colours, "hatch": ["" if dash == "-" else "///" for dash in dashes],
                             "edgecolor": "white", "linewidth": 0}
     line: dict[str, Any] = {"fmt": "none", "color": "#222222", "linewidth": 1.1, "capsize": 4}
-    told = [f"{as_label(name.upper())}{' ' if lying else chr(10)}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
+    told = [f"{as_label(name)}{' ' if lying else chr(10)}{int(np.sum(efficient[name]))}/{len(efficient[name])}"
             for name in names]
     if lying:
         panel.barh(places, lengths, 0.62, **look)

@@ -50,8 +50,8 @@ def panels(counts: Sequence[int], titles: Sequence[str | None]) -> tuple[Figure,
 
 
 def draw_band(panel: Axes, x: np.ndarray, values: np.ndarray, colour: str, label: str | None, dash: str = "-",
-              positive: bool = False) -> None:
-    """The interquartile mean over seeds of values, shape (seeds, points), and its 95 % interval.
+              positive: bool = False, band: bool = True) -> None:
+    """The interquartile mean over seeds of values, shape (seeds, points), and with `band` its 95 % interval.
 
     With `positive` points of value 0 are left out, as long as others remain: a logarithmic axis has no place for them.
     """
@@ -59,7 +59,7 @@ def draw_band(panel: Axes, x: np.ndarray, values: np.ndarray, colour: str, label
     if positive and (shown := estimate > 0).any():
         x, estimate, low, high = x[shown], estimate[shown], low[shown], high[shown]
     panel.plot(x, estimate, dash, color=colour, linewidth=1.6, label=label, marker="o" if len(x) == 1 else None)
-    if len(values) > 1:
+    if band and len(values) > 1:
         panel.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
@@ -67,7 +67,7 @@ def finish(panel: Axes, x_label: str, column: str, whole: bool = True) -> None:
     """Names of the axes, x from 0 on; `whole`: numbers along x are."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    panel.set(xlabel=x_label, ylabel=LABELS.get(column, as_label(column.replace("_", " "))))
+    panel.set(xlabel=x_label, ylabel=label_of(column))
     panel.set_xlim(left=0)
     if not whole:
         return
@@ -83,6 +83,11 @@ def styles(algorithms: Iterable[str]) -> dict[str, tuple[str, str]]:
     free = itertools.chain(((colour, "-") for colour in first),
                            ((colour, dash) for dash in itertools.cycle(("--", ":", "-.")) for colour in PALETTE))
     return {name: (known[name], "-") if name in known else next(free) for name in names}
+
+
+def label_of(column: str) -> str:
+    """What an axis is called that shows a column of metrics.csv."""
+    return LABELS.get(column, as_label(column.replace("_", " ")))
 
 
 def as_label(text: str) -> str:

@@ -182,7 +182,7 @@ def shortened(command: str, folder: Path) -> list[str]:
     more = ["--set", "iterations=1"]
     if words[1] == "compare":
         table = tomllib.loads((folder / words[2]).read_text())["algorithm"]
-        names = words[words.index("--algorithms") + 1].split(",")
+        names = words[words.index("--algorithms") + 1].split(",") if "--algorithms" in words else []
         own = [name for name in names if "iterations" in table.get(name, ())]
         more += [word for name in own for word in ("--set", f"algorithm.{name}.iterations=1")]
         more += ["--seeds", "1", "--jobs", "1"]

@@ -9,19 +9,13 @@ from pathlib import Path
 
 import click
 
+from netac.cli.compare import compare_command
+from netac.cli.options import SET, overrides
+from netac.cli.watch import watch_command
 from netac.comm.launch import TRACEBACK
 from netac.utils import garbage
 from netac.utils.errors import InputError
 from netac.utils.progress import doing, note, telling
-
-SET = click.option("--set", "sets", multiple=True, metavar="KEY=VALUE",
-                   help="Override a key of the file, e.g. --set algorithm.name=dac --set topology=graphs/gossip.py. "
-                        "May be given several times; every key can be set.")
-
-
-def _overrides(sets: tuple[str, ...]) -> dict:
-    from netac.experiment.config import parse_set
-    return dict(parse_set(text) for text in sets)
 
 
 def _print_table(title: str, rows: list[tuple[str, str]]) -> None:
@@ -84,7 +78,7 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
     with garbage.loading():
         from netac.experiment import config, run, run_folder
         comm = launch.communicator()
-    source = launch.agree(comm, lambda: config.read(file, _overrides(sets)))
+    source = launch.agree(comm, lambda: config.read(file, overrides(sets)))
     named = out is not None
     out = launch.agree(comm, lambda: out or run_folder.default_folder(source, resume))
     unused = config.ignored_options(source) if comm is None or comm.rank == 0 else []
@@ -110,40 +104,8 @@ def _text(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-@cli.command("compare")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--algorithms", required=True, metavar="NAME,NAME,...", help="What to compare, e.g. cac,dac,mdac,iac.")
-@click.option("--seeds", type=click.IntRange(1), default=10, show_default=True, help="Runs of each algorithm.")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time; by default one per core.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
-              help="MPI processes of each run, launched with mpirun.")
-@SET
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Where runs, tables and picture go; finished runs found there are kept.  [runs/FILE-comparison]")
-def compare_command(file: Path, algorithms: str, seeds: int, jobs: int | None, processes: int, sets: tuple[str, ...],
-                    out: Path | None) -> None:
-    """Compare algorithms over seeds: prints a table, writes comparison.csv, comparison_runs.csv and comparison.png.
-
-    Numbers are interquartile means with 95 % intervals. An interrupted comparison goes on where it was; runs that
-    failed are reported (exit status 1) and tried again next time. Under mpirun the runs follow one another on all
-    processes, and one that fails ends the launch.
-    """
-    from netac.comm import launch
-    from netac.experiment.compare import compare
-    from netac.results.comparison import format_table
-    out = out or Path("runs") / f"{file.stem}-comparison"
-    names = [name.strip() for name in algorithms.split(",") if name.strip()]
-    found = compare(file, names, seeds, jobs=jobs, processes=processes, set=_overrides(sets), out=out, progress=True)
-    comm = launch.communicator()
-    if comm is None or comm.rank == 0:
-        from rich.console import Console
-        Console().print(format_table(found))
-        click.echo(f"written: {out / 'comparison.csv'}, {out / 'comparison_runs.csv'}, {out / 'comparison.png'}")
-        failed = [row for row in found.runs if row["status"] != "ok"]
-        for row in failed:
-            click.echo(f"netac: {row['algorithm']}, seed {row['seed']} failed: {row['error']}", err=True)
-        if failed:
-            raise SystemExit(1)
+cli.add_command(compare_command)
+cli.add_command(watch_command)
 
 
 @cli.command("graph")
@@ -163,7 +125,7 @@ def graph_command(spec: str, agents: int | None, steps: int | None, plot: Path |
     from netac import topology
     from netac.experiment import config, environment_graph
     from netac.utils.options import spelled_out
-    folder, allowed, push_sum, options, experiment, asked = None, False, False, _overrides(sets), None, None
+    folder, allowed, push_sum, options, experiment, asked = None, False, False, overrides(sets), None, None
     table: str | dict = spec
     if spec.endswith(".toml"):
         source = config.read(spec, options)
@@ -234,7 +196,7 @@ def evaluate_command(run_dir: Path, episodes: int, steps: int, greedy: bool, whi
     from netac.comm import launch
     from netac.experiment.evaluate import evaluate
     from netac.utils.files import atomic_write, refuse_link
-    comm, written, changed = launch.communicator(), run_dir / "evaluation.json", _overrides(sets)
+    comm, written, changed = launch.communicator(), run_dir / "evaluation.json", overrides(sets)
     launch.agree(comm, lambda: refuse_link(written))
     if render is not None:
         from netac.results import animation
