@@ -230,7 +230,8 @@ def plot_command(folders: tuple[Path, ...], out: Path, columns: str | None) -> N
 
     Of folders that netac compare has written it draws the comparisons, below each other.
     """
-    from netac.results.comparison import RUNS, load_comparison
+    from netac.results.cells import RUNS
+    from netac.results.comparison import load_comparison
     from netac.results.comparison_plots import plot_comparisons
     from netac.results.plots import plot_runs
     from netac.results.records import load_run

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netac.results.comparison import RUN_TABLE, RUNS, TABLE
+from netac.results.cells import RUNS
+from netac.results.comparison import RUN_TABLE, TABLE
 from netac.results.records import EXPERIMENT, METRICS, SUMMARY, RunRecord, load_run
 from netac.results.tables import read_rows
 from netac.utils.errors import InputError
