@@ -6,6 +6,7 @@ A row of `MUTATIONS` names a group of claims, what is done wrong in its place, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from netac.algorithms.policy_gradient.surrogates import clipped
+from netac.envs.finite_mdp import random_mdp
 from netac.exact import subset_advantage
 from netac.theory import (
     Claim,
@@ -58,7 +60,9 @@ GROUPS: dict[str, Callable[[], Sequence[Claim]]] = {
     "ratios": lambda: _trust_trained.ratio_claims(_trust_trained.ratio_rows(QUICK)),
     "trained growth": lambda: _trust_trained.growth_claims(_trust_trained.growth_rows(QUICK)),
     "versus": lambda: _trust_trained.versus_claims(_trust_trained.versus_rows(QUICK)),
-    "policy-iteration": lambda: policy_iteration.experiment(QUICK).claims,
+    "policy-iteration": lambda: policy_iteration.experiment(replace(QUICK, game=random_mdp(
+        0, 2, 2, 2, "folded-normal", 0.1))).claims,
+    "discounts": lambda: [policy_iteration.discount_claim(policy_iteration.discount_rows(QUICK))],
     "advantage-decomposition": lambda: advantage_decomposition.experiment(QUICK).claims,
     "parameter-sharing": lambda: parameter_sharing.experiment(QUICK).claims,
     "sharing, trained": lambda: parameter_sharing.trained_claims(parameter_sharing.trained_rows(QUICK)),
@@ -187,6 +191,8 @@ MUTATIONS = [
     Mutation("policy-iteration", _algorithm_1, "visitation_distribution", scaled(_rho, 2.0),
              ("the return is at least",)),
     Mutation("policy-iteration", _algorithm_1, "penalised", farther, ("line 7 is maximised",)),
+    Mutation("discounts", _algorithm_1, "penalised", lambda g, p, rho, C, eta: penalised(g, p, rho, 1.0, eta),
+             ("the larger gamma is",)),
     Mutation("policy-iteration", policy_iteration, "within_balls",
              lambda mdp, pi, order, radius, eta, in_turn: _within(mdp, pi, order, radius, eta, not in_turn),
              ("trust-region updates that each agent", "the same updates in turn")),
@@ -217,9 +223,9 @@ MUTATIONS = [
 
 @pytest.fixture(autouse=True)
 def smaller(monkeypatch):
-    """One game and few updates for policy iteration, small ones for the decomposition, fewer trainings."""
-    monkeypatch.setattr(policy_iteration, "QUICK", ((2, 2, 2, 0.1),))
+    """Few updates for policy iteration, small games for the decomposition, fewer trainings."""
     monkeypatch.setattr(policy_iteration, "REACHED", (40, 0))
+    monkeypatch.setattr(policy_iteration, "DISCOUNTS", ((0.1, 0.5), ()))
     monkeypatch.setattr(policy_iteration, "BALLS", 2)
     monkeypatch.setattr(advantage_decomposition, "QUICK", advantage_decomposition.QUICK[:4])
     monkeypatch.setattr(parameter_sharing, "TRAINED", (2, 4))
