@@ -207,7 +207,8 @@ MUTATIONS = [
 
     Mutation("parameter-sharing", parameter_sharing, "returns", lambda payoff, p: 0.5 * _returns(payoff, p),
              ("J*_share / J* = 2 / 2^n", "agents with parameters of their own")),
-    Mutation("sharing, trained", parameter_sharing, "TRAINERS", {"mappo": {}, "happo": {}},
+    Mutation("sharing, trained", parameter_sharing, "TRAINERS",
+             {"mappo": {"parameters": "separate"}, "happo": {}},
              ("MAPPO with shared parameters gets no more",)),
     Mutation("sharing, trained", parameter_sharing, "softmax", lambda logits, axis: np.full(logits.shape, [0.9, 0.1]),
              ("and not much less", "HAPPO learns")),
