@@ -29,15 +29,7 @@ from netac.theory._trust_bounds import (
     tv_by_gains,
     visits,
 )
-from netac.theory._trust_games import (
-    agreement,
-    majority,
-    random_dec_mdp,
-    random_policies,
-    rare,
-    slow_belief,
-    team_game,
-)
+from netac.theory._trust_games import agreement, majority, random_dec_mdp, random_policies, rare, slow_belief, team_game
 from netac.theory._trust_updates import (
     Climb,
     Training,
