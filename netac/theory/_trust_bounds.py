@@ -48,6 +48,41 @@ def chi_square_bound(epsilon: float, agents: int) -> float:
     return 0.5 * float(np.sqrt(np.expm1(agents * np.log1p(epsilon**2))))
 
 
+def pair_penalty(alphas: np.ndarray) -> float:
+    """4 sum_{j<k} alpha_j alpha_k, above `missed`, of the agents' largest total variations (N,)."""
+    return CONSTANT * float(alphas.sum() ** 2 - (alphas**2).sum()) / 2.0
+
+
+def chi_squares(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """(N, S) chi-square divergences of the agents' policies, E_old[(ratio - 1)^2]; old > 0 wherever new > 0."""
+    return (np.square(new - old) / np.where(old > 0, old, 1.0)).sum(axis=-1)
+
+
+def missed(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """(S,) L1 norm of what the agents' own changes miss of the joint policy's change.
+
+    That is new - old of the joint policy less the sum over agents of the same with one agent's policy changed.
+    """
+    before = joint_policy(old)
+    left = joint_policy(new) - before
+    for k in range(len(old)):
+        left -= joint_policy(np.concatenate([old[:k], new[k:k + 1], old[k + 1:]])) - before
+    return np.abs(left).sum(axis=-1)
+
+
+def missed_bound(chi: np.ndarray) -> np.ndarray:
+    """sqrt(prod_k (1 + chi_k) - 1 - sum_k chi_k) of chi-squares (N, ...), above `missed`.
+
+    With x_k the ratio of agent k less 1, `missed` is E_old |prod_k (1 + x_k) - 1 - sum_k x_k|, which is the sum of all
+    products of two or more of the x_k.  These have mean 0 and are uncorrelated, so its second moment is the sum of the
+    products of two or more of the chi_k.  If all ratios are within 1 +- epsilon, chi_k <= epsilon^2.
+    """
+    several, single = np.zeros(chi.shape[1:]), np.zeros(chi.shape[1:])
+    for one in chi:
+        several, single = several * (1.0 + one) + single * one, single + one
+    return np.sqrt(several)
+
+
 # --- the transition of local states (section 4.2, Proposition 1, appendix A.3.1) ---
 
 def visits(game: DecMDP, pi: np.ndarray) -> np.ndarray:
@@ -94,6 +129,7 @@ class Improvement:
             of s^k and a^k converge to (Proposition 4), Theorem 2's sum of surrogates.
         sequential: the same with the advantages of Theorem 2's proof (footnote 2), of agent j given that the agents
             before it have been updated.
+        missed: largest `missed_bound` over the states.
         largest: of |A|, over joint actions, over `local` and over `sequential` advantages.
     """
 
@@ -104,6 +140,7 @@ class Improvement:
     joint: float
     local: float
     sequential: float
+    missed: float
     largest: tuple[float, float, float]
 
     def penalty(self, largest: float) -> float:
@@ -113,8 +150,12 @@ class Improvement:
     @property
     def crossing(self) -> float:
         """4 epsilon sum_{j<k} alpha_j alpha_k: what the agents' surrogates miss of the joint one, at most."""
-        pairs = (self.alphas.sum() ** 2 - (self.alphas**2).sum()) / 2.0
-        return CONSTANT * self.largest[0] * pairs
+        return self.largest[0] * pair_penalty(self.alphas)
+
+    @property
+    def crossing_by_ratios(self) -> float:
+        """max |A| `missed`, the same by the ratios in place of the total variations."""
+        return self.largest[0] * self.missed
 
     @property
     def theorem_1(self) -> float:
@@ -137,6 +178,11 @@ class Improvement:
         return _share(self.local - self.gain, self.local - self.lowest)
 
     @property
+    def corrected_by_ratios(self) -> float:
+        """The same with `crossing_by_ratios`; at most 1."""
+        return _share(self.local - self.gain, self.penalty(self.largest[0]) + self.crossing_by_ratios)
+
+    @property
     def lowest(self) -> float:
         """J(new) - J(old) is at least this, by the corrected bound."""
         return self.local - self.penalty(self.largest[0]) - self.crossing
@@ -154,17 +200,22 @@ def improvement(game: DecMDP, old: np.ndarray, new: np.ndarray) -> Improvement:
         (sum(value for value, _ in found), max(largest for _, largest in found)) for found in (own, after))
     return Improvement(objective(mdp, new) - objective(mdp, old), float(joint_tv(old, new).max()),
                        tv(old, new).max(axis=1), mdp.gamma, joint, local, sequential,
+                       float(missed_bound(chi_squares(old, new)).max()),
                        (float(np.abs(A).max()), largest_local, largest_sequential))
+
+
+def local_mean(game: DecMDP, agent: int, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(L, ...) mean of `values` (S, ...) over the states of each s^k, weighted by `weights` (S,); 0 for no states."""
+    own = game.local[agent]
+    mass, total = np.bincount(own, weights, game.seen), np.zeros((game.seen, *values.shape[1:]))
+    np.add.at(total, own, (weights * values.T).T)
+    return (total.T / np.where(mass > 0, mass, 1.0)).T
 
 
 def _surrogate(game: DecMDP, agent: int, d: np.ndarray, new: np.ndarray, A: np.ndarray) -> tuple[float, float]:
     """E[new_k(a|s^k) A_k(s^k, a)] and max |A_k|, with A_k (L, A) the mean of A (S, A) over states of equal s^k."""
-    own = game.local[agent]
-    mass = np.bincount(own, d, game.seen)[:, None]
-    total = np.zeros((game.seen, A.shape[1]))
-    np.add.at(total, own, d[:, None] * A)
-    mean = total / np.where(mass > 0, mass, 1.0)
-    return float((d[:, None] * new[agent] * mean[own]).sum()), float(np.abs(mean).max())
+    mean = local_mean(game, agent, d, A)
+    return float((d[:, None] * new[agent] * mean[game.local[agent]]).sum()), float(np.abs(mean).max())
 
 
 def _share(loss: float, bound: float) -> float:

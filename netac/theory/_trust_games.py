@@ -119,6 +119,46 @@ def majority(agents: int, gamma: float, step: float) -> tuple[DecMDP, np.ndarray
     return observed(mdp), old, old + step * np.array([-1.0, 1.0])
 
 
+def rare(gamma: float, share: float = 1e-3) -> tuple[DecMDP, np.ndarray, np.ndarray]:
+    """One agent with a neutral action and two rare ones, in a game that makes Theorem 1 as tight as can be.
+
+    The neutral action stays in the first state, the rare ones lead to the left or to the right, for good; on the right
+    they bring 1 and -1, on the left -1 and 1.  The update moves a mass of `share` x (1 - gamma) from the first rare
+    action to the second, so that few steps of a discounted life are affected by it.
+    """
+    P = np.zeros((3, 3, 3))
+    P[[0, 0, 0], [0, 1, 2], [0, 1, 2]] = P[1, :, 1] = P[2, :, 2] = 1.0
+    reward = np.array([[0.0, 0.0, 0.0], [0.0, -1.0, 1.0], [0.0, 1.0, -1.0]])
+    alpha = share * (1.0 - gamma)
+    least = share * alpha                               # what is left of an action that is not played
+    old, new = (np.tile([1.0 - alpha - 2.0 * least, *odds], (1, 3, 1))
+                for odds in ((alpha + least, least), (least, alpha + least)))
+    return observed(FiniteMDP(P, _for_all(reward, 1), np.eye(3)[0], gamma)), old, new
+
+
+def aliased() -> tuple[DecMDP, np.ndarray]:
+    """A random Dec-MDP of two agents with 3 local states, gamma = 0.6, and local policies (N, L, A)."""
+    rng = np.random.default_rng(0)
+    game = random_dec_mdp(2, 3, 2, 0.6, rng)
+    return game, random_policies(game, rng)
+
+
+def through_noise() -> tuple[DecMDP, np.ndarray]:
+    """Two agents may pay to keep something slow in its good state, which agent 2 sees, and agent 1 through noise.
+
+    s^2 is 1 (good) or 0; it stays with probability 0.9, and is likelier to be 1 by 0.04 for every agent that plays 1.
+    s^1 is s^2 with probability 0.7.  The reward is s^2 less 0.05 for every agent that plays 1; gamma = 0.9.  Policies
+    (N, L, A): uniform.
+    """
+    _, good, *both = np.indices((2, 2, 2, 2))           # s^1, s^2, a^1, a^2
+    paying = sum(both)
+    up = 0.1 + 0.8 * good + 0.04 * paying
+    seen = np.where(np.eye(2, dtype=bool), 0.7, 0.3)    # s^1 of s^2
+    P = np.stack([1.0 - up, up], axis=-1)[..., None, :] * seen
+    game = factored(P.reshape(4, 4, 4), (good - 0.05 * paying).reshape(4, 4), np.full(4, 0.25), 0.9, 2, 2)
+    return game, np.full((2, 2, 2), 0.5)
+
+
 def team_game(agents: int, states: int, gamma: float, rng: np.random.Generator) -> DecMDP:
     """A random game of agents with actions 0, 1 and one reward for all, between 0 and 1.
 

@@ -1,4 +1,4 @@
-"""The picture of the trust-region experiment: a panel for each of its tables, two for the last."""
+"""The picture of the trust-region experiment: a panel for most of its tables, two for the last."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ Rows = Sequence[Row]
 
 
 def draw(tables: Mapping[str, Rows], updates: Sequence[Improvement]) -> Figure:
-    """The picture of the random updates and all other tables, or with a user's game of its updates alone."""
+    """The picture of the random updates and other tables, or with a user's game of its updates alone."""
     from matplotlib.figure import Figure
 
     if len(tables) == 1:
         figure = Figure(figsize=(5.6, 4.2), layout="constrained")
         _updates(figure.add_subplot(), updates)
         return figure
-    figure = Figure(figsize=(14.5, 7.6), layout="constrained")
-    first, *others = figure.subplots(2, 4).ravel()
+    figure = Figure(figsize=(17.5, 7.6), layout="constrained")
+    first, *others = figure.subplots(2, 5).ravel()
     _updates(first, updates)
     panels: list[tuple[str, Callable[[Axes, Rows], None]]] = [
-        ("majority", _majority), ("agreement", _agreement), ("growth", _growth),
-        ("trained_growth", _trained_growth), ("ratios", _ratios), ("versus", _gains), ("versus", _joint_tvs)]
+        ("majority", _majority), ("agreement", _agreement), ("growth", _growth), ("crossing", _crossing),
+        ("noise", _noise), ("trained_growth", _trained_growth), ("ratios", _ratios), ("versus", _gains),
+        ("versus", _joint_tvs)]
     for panel, (name, plot) in zip(others, panels, strict=True):
         plot(panel, tables[name])
     return figure
@@ -84,6 +85,28 @@ def _growth(panel: Axes, rows: Rows) -> None:
     _agents_axis(panel, agents)
     panel.set(ylabel="joint TV", ylim=(0.01, 30), title="Ratios at the ends of the range")
     panel.legend(ncols=2, fontsize=8, loc="upper left")
+
+
+def _crossing(panel: Axes, rows: Rows) -> None:
+    agents = _column(rows, "agents")
+    for name, colour, label in (("alpha / sqrt(N)", GREEN, r"\sqrt{N}"), ("alpha / N", BLUE, "N")):
+        for kind, style in (("by TVs", "s:"), ("by ratios", "^--"), ("exact", "o-")):
+            panel.loglog(agents, _column(rows, f"{name}, {kind}"), style, color=colour, markersize=4,
+                         label=rf"$\alpha/{label}$, {kind}")
+    _agents_axis(panel, agents)
+    panel.set(ylabel="further penalty / max |A|", ylim=(1e-3, 300), title="What agents' own surrogates miss")
+    panel.legend(ncols=2, fontsize=8, loc="upper left")
+
+
+def _noise(panel: Axes, rows: Rows) -> None:
+    at = np.arange(len(rows))
+    panel.plot(at, _column(rows, "A of paying"), "o-", color=RED, label="critic of the local state")
+    panel.plot(at, _column(rows, "E[A | s^1, paying]"), "--", color=BLUE, label="central critic")
+    panel.axhline(0.0, color=GREY, linewidth=0.8)
+    panel.set_xticks(at, labels=[f"{row['lambda']:g}" for row in rows])
+    panel.set(xlabel=r"$\lambda$ of TD and GAE", ylabel="advantage of paying",
+              title="Slow state through noise: Prop. 4 fails")
+    panel.legend(fontsize=8, loc="lower right")
 
 
 def _trained_growth(panel: Axes, rows: Rows) -> None:

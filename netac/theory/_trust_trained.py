@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise, product
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from netac.theory._lab import Lab
 from netac.theory._trust_exact import PAPER, exponent
 from netac.theory._trust_updates import Climb, Training, against, train
 
+T = TypeVar("T")
 CLIPS = (0.1, 0.3, 0.5, float("inf"))           # Figure 1a; inf: no clipping
 AT = (5, 10, 20, 50, 100)                       # epochs that tables show
+EARLY = f"fixed, {AT[2]} epochs"                # the joint TV at the fixed clip range when clipping begins to act
 FIVE = 5                                        # agents of Figure 1a
 ALPHA = 0.4                                     # of clip ranges
 RANGES = {"fixed": lambda n: ALPHA / 2.0, "alpha / N": lambda n: ALPHA / n,
@@ -24,49 +26,34 @@ EPSILONS = (0.1, 0.3, 0.5)                      # appendix A.6
 FIRST = 5                                       # iterations in which policies move most
 
 
-class Trained(NamedTuple):
-    """Rows of the three tables."""
-
-    ratios: list[Row]
-    """For every clip range and every one of `AT`."""
-    growth: list[Row]
-    """For every number of agents."""
-    versus: list[Row]
-    """For every number of agents and clip range."""
+def ratio_rows(lab: Lab) -> list[Row]:
+    """For every clip range and every one of `AT`, one update of five agents."""
+    found = _each(lab, train, [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT)
+                                for k in range(lab.choose(4, 20))] for epsilon in CLIPS], "updates")
+    return [_ratio_row(epsilon, epochs, ours) for epsilon, ours in zip(CLIPS, found, strict=True) for epochs in AT]
 
 
-def trained(lab: Lab) -> Trained:
-    """All trainings; those of a row have the same games and first policies."""
-    ranges_of = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
-    versus_of, versus_seeds = lab.choose((2, 8), (2, 4, 8, 12, 16)), lab.choose(6, 16)
-    seeds = lab.choose(4, 20)
-    clips = [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT) for k in range(seeds)]
-             for epsilon in CLIPS]
-    scaled = [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT) for k in range(seeds)]
-              for n, rule in product(ranges_of, RANGES.values())]
-    both = [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(12, 30), epochs=40, samples=64, step=0.1)
-             for k in range(versus_seeds)] for n, epsilon in product(versus_of, EPSILONS)]
-    # The largest games first: they take longest.
-    fought = _grouped(lab.each(against, [one for group in both[::-1] for one in group], "trainings"),
-                      versus_seeds)[::-1]
-    moved = _grouped(lab.each(train, [one for group in clips + scaled for one in group], "updates"), seeds)
-    growth = []
-    for row, n in enumerate(ranges_of):
-        ours = moved[len(clips) + row * len(RANGES):][:len(RANGES)]
-        growth.append(_growth_row(n, dict(zip(RANGES, ours, strict=True))))
-    return Trained(
-        [_ratio_row(epsilon, epochs, found) for epsilon, found in zip(CLIPS, moved, strict=False) for epochs in AT],
-        growth,
-        [_versus_row(n, epsilon, found)
-         for (n, epsilon), found in zip(product(versus_of, EPSILONS), fought, strict=True)])
+def growth_rows(lab: Lab) -> list[Row]:
+    """For every number of agents, one update; those of a row have the same games and first policies."""
+    sizes = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
+    found = _each(lab, train, [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT)
+                                for k in range(lab.choose(4, 20))]
+                               for n, rule in product(sizes, RANGES.values())], "updates")
+    return [_growth_row(n, dict(zip(RANGES, found[k * len(RANGES):][:len(RANGES)], strict=True)))
+            for k, n in enumerate(sizes)]
 
 
-def trained_claims(found: Trained) -> list[Claim]:
-    """Figure 1 and appendix A.6."""
-    return [*_ratio_claims(found.ratios), *_growth_claims(found.growth), *_versus_claims(found.versus)]
+def versus_rows(lab: Lab) -> list[Row]:
+    """For every number of agents and clip range, trainings of both kinds in the same games."""
+    cases = list(product(lab.choose((2, 8), (2, 4, 8, 12, 16)), EPSILONS))
+    found = _each(lab, against, [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(10, 30), epochs=40,
+                                           samples=64, step=0.1) for k in range(lab.choose(4, 16))]
+                                 for n, epsilon in reversed(cases)], "trainings")     # the longest ones first
+    return [_versus_row(*case, ours) for case, ours in zip(cases, reversed(found), strict=True)]
 
 
-def _ratio_claims(rows: Sequence[Row]) -> list[Claim]:
+def ratio_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Figure 1a, on the rows of `ratio_rows`."""
     source = f"{PAPER}, section 7, Figure 1a"
     width = {(row["clip range"], row["epochs"]): row["mean highest"] - row["mean lowest"] for row in rows}
     highest = {(row["clip range"], row["epochs"]): row["highest"] for row in rows}
@@ -77,51 +64,51 @@ def _ratio_claims(rows: Sequence[Row]) -> list[Claim]:
               max(highest[0.3, epochs] for epochs in AT), ">=", 1.6),
         Claim("the range of ratios grows with the epochs", source,
               f"least, over clip ranges, width at {AT[-1]} epochs / width at {AT[0]}",
-              min(width[clip, AT[-1]] / width[clip, AT[0]] for clip in CLIPS), ">=", 1.0),
+              min(width[clip, AT[-1]] / width[clip, AT[0]] for clip in CLIPS), ">=", 1.3),
         Claim("the range of ratios grows the slower, the smaller the clip range is", source,
               f"least widening at {AT[-1]} epochs by the next larger clip range",
-              min(width[b, AT[-1]] - width[a, AT[-1]] for a, b in pairwise(CLIPS)), ">=", 0.0)]
+              min(width[b, AT[-1]] - width[a, AT[-1]] for a, b in pairwise(CLIPS)), ">=", 0.2)]
 
 
-def _growth_claims(rows: Sequence[Row]) -> list[Claim]:
-    first, last = rows[0], rows[-1]
+def growth_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Figures 1c and 1d, on the rows of `growth_rows`."""
     return [
         Claim("the sum of the agents' TVs, the paper's estimate of the joint TV, grows almost in proportion to their "
               "number", f"{PAPER}, section 7, Figure 1c", "exponent of N", exponent(rows, "sum, fixed"), ">=", 0.6),
         Claim("the joint TV that it estimates grows more slowly", "netac", "exponent of N of the exact joint TV",
-              exponent(rows, "fixed"), "<=", 0.6),
-        Claim("the number of epochs matters less than the number of agents", f"{PAPER}, section 7, Figure 1d",
-              f"growth of the sum of TVs from {AT[1]} to {AT[-1]} epochs / "
-              f"from {first['agents']} to {last['agents']} agents",
-              last["sum, fixed"] / last[f"sum, {AT[1]} epochs"] * first["sum, fixed"] / last["sum, fixed"], "<=", 1.0),
-        Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha",
-              f"{PAPER}, section 5", "largest mean joint TV / alpha", max(row["alpha / N"] for row in rows) / ALPHA,
-              "<=", 1.0)]
+              exponent(rows, "fixed"), "<=", 0.5),
+        Claim("once clipping acts, the number of epochs has little impact on the joint TV",
+              f"{PAPER}, section 7, Figure 1d", f"largest joint TV at {AT[-1]} epochs / at {AT[2]}, over N",
+              max(row["fixed"] / row[EARLY] for row in rows), "<=", 1.4),
+        Claim("a clip range of alpha / N keeps the joint TV of trained agents below alpha, in fact below "
+              "alpha / sqrt(N)", f"{PAPER}, section 5", "largest mean joint TV x sqrt(N) / alpha",
+              max(row["alpha / N"] * np.sqrt(row["agents"]) for row in rows) / ALPHA, "<=", 1.0)]
 
 
-def _versus_claims(rows: Sequence[Row]) -> list[Claim]:
+def versus_claims(rows: Sequence[Row]) -> list[Claim]:
+    """Appendix A.6, on the rows of `versus_rows`."""
     source, most = f"{PAPER}, appendix A.6", max(row["agents"] for row in rows)
     gap = {(row["agents"], row["clip range"]): row for row in rows}
     few = min(row["agents"] for row in rows)
     return [
         Claim("at 0.1 clipping the joint ratio learns better than clipping every agent's, with many agents", source,
               f"mean score over training, joint - independent, {most} agents: lower end of the 95 % interval",
-              gap[most, 0.1]["gain low"], ">=", 0.0),
+              gap[most, 0.1]["gain low"], ">=", 0.05),
         Claim("at 0.5 clipping the joint ratio learns better, too", source,
               f"mean score, joint - independent, {most} agents: lower end of the 95 % interval",
-              gap[most, 0.5]["gain low"], ">=", 0.0),
+              gap[most, 0.5]["gain low"], ">=", 0.05),
         Claim("independent clipping suffers more from the number of agents", source,
               f"gain with {most} agents - gain with {few}, mean over clip ranges",
-              float(np.mean([gap[most, clip]["gain"] - gap[few, clip]["gain"] for clip in EPSILONS])), ">=", 0.0),
+              float(np.mean([gap[most, clip]["gain"] - gap[few, clip]["gain"] for clip in EPSILONS])), ">=", 0.03),
         Claim("at 0.5 independent clipping moves the joint policy further in an iteration", source,
               f"mean joint TV, independent / joint, {most} agents",
-              gap[most, 0.5]["independent TV"] / gap[most, 0.5]["joint TV"], ">=", 1.0),
+              gap[most, 0.5]["independent TV"] / gap[most, 0.5]["joint TV"], ">=", 1.5),
         Claim("clipping the joint ratio at 0.1 does not keep the joint TV within 0.1", "netac",
               f"mean joint TV of the first {FIRST} iterations, {most} agents", gap[most, 0.1]["joint TV, first"],
-              ">=", 0.1),
+              ">=", 0.2),
         Claim("clipping every agent's ratio at 0.1 moves the joint policy less at first", "netac",
               f"mean joint TV of the first {FIRST} iterations, independent / joint, {most} agents",
-              gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 1.0)]
+              gap[most, 0.1]["independent TV, first"] / gap[most, 0.1]["joint TV, first"], "<=", 0.7)]
 
 
 def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> Row:
@@ -134,8 +121,8 @@ def _ratio_row(epsilon: float, epochs: int, found: Sequence[Climb]) -> Row:
 
 def _growth_row(agents: int, found: dict[str, Sequence[Climb]]) -> Row:
     exact = {name: float(np.mean([one.joint_tv[-1] for one in ours])) for name, ours in found.items()}
-    return {"agents": agents, **exact, "sum, fixed": float(np.mean([one.sum_of_tvs[-1] for one in found["fixed"]])),
-            f"sum, {AT[1]} epochs": float(np.mean([one.sum_of_tvs[1] for one in found["fixed"]]))}
+    return {"agents": agents, **exact, EARLY: float(np.mean([one.joint_tv[2] for one in found["fixed"]])),
+            "sum, fixed": float(np.mean([one.sum_of_tvs[-1] for one in found["fixed"]]))}
 
 
 def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]]) -> Row:
@@ -153,5 +140,9 @@ def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]
             "independent TV, first": early[0], "joint TV, first": early[1]}
 
 
-def _grouped(found: Sequence, size: int) -> list:
+def _each(lab: Lab, function: Callable[[Training], T], groups: Sequence[Sequence[Training]],
+          what: str) -> list[list[T]]:
+    """`function` of every training, grouped as they are; groups are alike in size."""
+    found = lab.each(function, [one for group in groups for one in group], what)
+    size = len(groups[0])
     return [found[first:first + size] for first in range(0, len(found), size)]

@@ -51,13 +51,15 @@ def experiment(lab: Lab) -> Finding:
         Claim("agents that take their best actions in turn never lose", "paper 001, section 3.1",
               "least joint advantage over states and orders, relative to the largest |Q|",
               min(row["in_turn"] for row in rows), ">=", 0.0, 1e-12),
-        Claim("agents that each take an action of positive advantage never lose",
-              "paper 004, slide IGM Condition Can Fail", "joint advantage of their best actions where r = a_1 a_2",
-              alone, "<=", -1.0, refuted=True),
-        Claim("taken in turn, they win there, too", "paper 001, section 3.1",
-              "joint advantage of their best actions in turn", in_turn, ">=", 1.0),
-        Claim("the advantage is the sum of the agents' advantages, nothing being given", "value decomposition (VDN)",
-              "sum less joint advantage where r = a_1 a_2", own - alone, ">=", 1.0, refuted=True))
+        Claim("advantage-based IGM can fail: the agents' own best actions need not be the best joint action",
+              "paper 004, slide IGM Condition Can Fail", "joint advantage of own best actions where r = a_1 a_2",
+              alone, "<=", -99.0, 1e-9),
+        Claim("taken in turn, they are the best joint action there", "paper 001, section 3.1",
+              "joint advantage of best actions in turn where r = a_1 a_2; the largest is 101", in_turn, ">=", 101.0,
+              1e-9),
+        Claim("the advantage is the sum of the agents' advantages, nothing being given",
+              "assumed in value decomposition (VDN)", "sum less joint advantage where r = a_1 a_2", own - alone, ">=",
+              1.0, refuted=True))
     return Finding(claims, (Table("games", TITLE, rows),), partial(_draw, rows))
 
 

@@ -46,16 +46,28 @@ def experiment(lab: Lab) -> Finding:
     tables = [Table("sharing", "The best return with one policy for all, and with one each", rows)]
     learned: list[Row] = []
     if not lab.quick and find_spec("torch"):
-        items = [(name, n, lab.seed + run) for n in TRAINED for run in range(SEEDS) for name in TRAINERS]
-        learned = _learned_rows(items, lab.each(learn, items))
-        claims += [
-            Claim("MAPPO with shared parameters gets no more", SOURCE,
-                  f"largest return over {SEEDS} runs and n / (2 / 2^n)",
-                  max(row["mappo_shared_most"] / row["proposition"] for row in learned), "<=", 1.0, 1e-6),
-            Claim("HAPPO learns to reach J* = 1", "paper 001, appendix F", f"least return over {SEEDS} runs and n",
-                  min(row["happo_least"] for row in learned), ">=", 0.97)]
+        learned = trained_rows(lab)
+        claims += trained_claims(learned)
         tables.append(Table("trained", "What trainers learn from samples", learned))
     return Finding(claims, tables, partial(_draw, rows, learned))
+
+
+def trained_rows(lab: Lab) -> list[Row]:
+    """For every n in `TRAINED`: the largest and the least return of `SEEDS` trainings."""
+    items = [(name, n, lab.seed + run) for n in TRAINED for run in range(SEEDS) for name in TRAINERS]
+    return _learned_rows(items, lab.each(learn, items))
+
+
+def trained_claims(learned: list[Row]) -> list[Claim]:
+    """Claims on the rows of `trained_rows`."""
+    return [
+        Claim("MAPPO with shared parameters gets no more", SOURCE,
+              f"largest return over {SEEDS} runs and n / (2 / 2^n)",
+              max(row["mappo_shared_most"] / row["proposition"] for row in learned), "<=", 1.0, 1e-6),
+        Claim("and not much less", "netac", f"least return over {SEEDS} runs and n / (2 / 2^n)",
+              min(row["mappo_shared_least"] / row["proposition"] for row in learned), ">=", 0.85),
+        Claim("HAPPO learns to reach J* = 1", "netac", f"least return over {SEEDS} runs and n",
+              min(row["happo_least"] for row in learned), ">=", 0.97)]
 
 
 def learn(item: tuple[str, int, int]) -> float:
