@@ -172,7 +172,7 @@ def exact_claims(lab: Lab) -> list[Claim]:
 
 def rise(mdp: FiniteMDP, pi: np.ndarray, estimate: Estimate, rng: np.random.Generator) -> float:
     """|(variance at b + h - variance at b) / E[h^2 |score|^2] - 1| for a random h_i(s, a_-i)."""
-    agents, joint = mdp.agents, with_own_last(np.arange(mdp.joint_actions)[None], 0, mdp.agents).size
+    agents, joint = mdp.agents, mdp.joint_actions
     h = np.zeros((mdp.states, joint, agents))
     for i in range(agents):
         place = with_own_last(np.arange(joint)[None], i, agents)[0]

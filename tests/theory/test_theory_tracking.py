@@ -157,7 +157,7 @@ CODE = [
      "the mean of all agents' with weights K"),
     ("biases", tracking, "resolvent", lambda W, pull: resolvent(W, 2.0 * pull), "is at most zeta kappa"),
     ("biases", tracking, "resolvent", lambda W, pull: resolvent(W @ W, pull), "along the graph's slowest mode"),
-    ("returns", tracking, "own_share", lambda W, zeta: 0.5 * own_share(W, zeta), "none does where no weight is"),
+    ("returns", tracking, "own_share", lambda W, zeta: 0.5 * own_share(W, zeta), "none does where all are 5 % below"),
     ("returns", tracking, "field_return", lambda W, h, zeta, time: field_return(W, h, zeta / 4.0, time),
      "runs end where the mean field does"),
     ("steps", _commons, "growth", lambda W, zeta, tracks: growth(W, 1.1 * zeta, tracks), "are stable up to 1 + w"),
