@@ -39,8 +39,11 @@ ACTOR, CRITIC = 0.05, 0.1           # step sizes of the runs
 STEP = 20.0                         # of the mean field; so much is STEP / ACTOR iterations of a run
 
 
-class Features(NamedTuple):
-    """Names, and features of states phi (S, K) and of states and joint actions psi (S, J, L)."""
+class CriticFeatures(NamedTuple):
+    """Names, and features of states phi (S, K) and of states and joint actions psi (S, J, L).
+
+    Where `reward` is "exact", psi is one-hot.
+    """
 
     value: str
     reward: str
@@ -48,7 +51,7 @@ class Features(NamedTuple):
     psi: np.ndarray
 
 
-class Errors(NamedTuple):
+class CriticErrors(NamedTuple):
     """What coarse features do at one policy."""
 
     value: float
@@ -82,7 +85,7 @@ def reward_features(kind: str, states: int, agents: int, actions: int) -> np.nda
     return np.einsum("st,jl->sjtl", np.eye(states), rows).reshape(states, joint, -1)
 
 
-def mean_direction(mdp: FiniteMDP, pi: np.ndarray, features: Features) -> np.ndarray:
+def mean_direction(mdp: FiniteMDP, pi: np.ndarray, features: CriticFeatures) -> np.ndarray:
     """(N, S, A) CAC's mean step with double sampling and critics at their fixed points, in logits."""
     chain = induced_chain(mdp, pi)
     V = features.phi @ td_fixed_point(mdp, pi, features.phi)
@@ -90,7 +93,7 @@ def mean_direction(mdp: FiniteMDP, pi: np.ndarray, features: Features) -> np.nda
     return _scored(visitation_distribution(chain.transition, mdp.xi, mdp.gamma), chain.joint, delta, mdp)
 
 
-def errors(mdp: FiniteMDP, pi: np.ndarray, features: Features) -> Errors:
+def errors(mdp: FiniteMDP, pi: np.ndarray, features: CriticFeatures) -> CriticErrors:
     """All exact."""
     chain = induced_chain(mdp, pi)
     mu, d = stationary_distribution(chain.transition), visitation_distribution(chain.transition, mdp.xi, mdp.gamma)
@@ -99,8 +102,8 @@ def errors(mdp: FiniteMDP, pi: np.ndarray, features: Features) -> Errors:
     X = e_R + mdp.gamma * mdp.expect_next(e_V)
     covariances = np.eye(mdp.actions) * pi[..., None] - pi[..., None] * pi[..., None, :]
     bound = float(np.linalg.eigvalsh(covariances).max() * d.max() * (d @ (chain.joint * X**2).sum(axis=1)))
-    return Errors(float(mu @ e_V**2), float(mu @ (chain.joint * e_R**2).sum(axis=1)),
-                  mean_direction(mdp, pi, features), _scored(d, chain.joint, X, mdp), bound)
+    return CriticErrors(float(mu @ e_V**2), float(mu @ (chain.joint * e_R**2).sum(axis=1)),
+                        mean_direction(mdp, pi, features), _scored(d, chain.joint, X, mdp), bound)
 
 
 def projection_error(mdp: FiniteMDP, pi: np.ndarray, phi: np.ndarray) -> float:
@@ -135,7 +138,7 @@ def steered(rng: np.random.Generator, agents: int, states: int, gamma: float = 0
     return FiniteMDP(P, np.repeat(reward[..., None], agents, axis=2), np.full(states, 1.0 / states), gamma)
 
 
-def climbed(item: tuple[FiniteMDP, Features, int]) -> np.ndarray:
+def climbed(item: tuple[FiniteMDP, CriticFeatures, int]) -> np.ndarray:
     """(N, S, A) tabular policies after so many mean steps of CAC with double sampling from uniform ones.
 
     Args:
@@ -148,7 +151,7 @@ def climbed(item: tuple[FiniteMDP, Features, int]) -> np.ndarray:
     return softmax(logits, axis=-1)
 
 
-def trained(item: tuple[FiniteMDP, Features, int, int]) -> float:
+def trained(item: tuple[FiniteMDP, CriticFeatures, int, int]) -> float:
     """J of the last policies of a run of netac's CAC on a complete graph, with double sampling from running chains.
 
     Args:
@@ -167,9 +170,9 @@ def trained(item: tuple[FiniteMDP, Features, int, int]) -> float:
         return objective(mdp, policies(parts))
 
 
-def _reward_model(mdp: FiniteMDP, pi: np.ndarray, features: Features) -> np.ndarray:
-    """(S, J) psi'lambda*; the exact features, one-hot, are the identity, and need no large matrix."""
-    if features.psi.shape[2] == mdp.states * mdp.joint_actions:
+def _reward_model(mdp: FiniteMDP, pi: np.ndarray, features: CriticFeatures) -> np.ndarray:
+    """(S, J) psi'lambda*; the exact features, one-hot, need no large least squares."""
+    if features.reward == "exact":
         return reward_fixed_point(mdp, pi).reshape(mdp.states, -1)
     return features.psi @ reward_fixed_point(mdp, pi, features.psi)
 

@@ -25,7 +25,7 @@ from netac.topology import load
 CRITIC = 0.1
 
 
-class Run(NamedTuple):
+class CommonsRun(NamedTuple):
     """One run of netac's CAC on a commons.
 
     Attributes:
@@ -46,7 +46,7 @@ class Run(NamedTuple):
     alpha: float = 0.0
 
 
-class Seen(NamedTuple):
+class CommonsRecord(NamedTuple):
     """What a run did in its second half."""
 
     weights: np.ndarray
@@ -166,7 +166,7 @@ def largest_step(W: np.ndarray, tracking: bool) -> float:
     return low
 
 
-def seen(run: Run) -> Seen:
+def seen(run: CommonsRun) -> CommonsRecord:
     """Of netac's CAC from samples."""
     mdp = commons(run.agents, run.taking)
     right = true_weights(run.agents, run.taking).mean(axis=0)
@@ -184,4 +184,4 @@ def seen(run: Run) -> Seen:
             weights.append(lam.copy())
             square.append(np.square(lam - right).sum(axis=1).mean())
             J.append(objective(mdp, policies(parts)) if run.alpha else 0.0)
-    return Seen(np.mean(weights, axis=0), float(np.mean(square)), float(np.mean(J)))
+    return CommonsRecord(np.mean(weights, axis=0), float(np.mean(square)), float(np.mean(J)))

@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
     """(T, S, J) of that s'."""
 
 
-class Moments(NamedTuple):
+class EstimateMoments(NamedTuple):
     """Exact moments of a one-sample estimate; variances are traces of covariances, summed over agents."""
 
     mean: np.ndarray
@@ -112,7 +112,7 @@ def own_baseline(which: Baseline, Q: np.ndarray, pi: np.ndarray, agent: int) -> 
     return _joint_last(np.broadcast_to(np.asarray(baseline(which, own, q))[..., None], q.shape), agent)
 
 
-def moments(mdp: FiniteMDP, pi: np.ndarray, estimate: Estimate) -> Moments:
+def moments(mdp: FiniteMDP, pi: np.ndarray, estimate: Estimate) -> EstimateMoments:
     """Exact, by the law of total variance: given s, given s and a_-i, given s and a."""
     agents, d = mdp.agents, visits(mdp, pi)
     joint, norms = joint_policy(pi), logit_score_norms(pi)
@@ -130,13 +130,13 @@ def moments(mdp: FiniteMDP, pi: np.ndarray, estimate: Estimate) -> Moments:
                        (weight * ((w * q**2 * norms[i][:, None]).sum(axis=-1) - size)).sum(),
                        (weight * (w * later * norms[i][:, None]).sum(axis=-1)).sum())
     total = (d[:, None] * joint * estimate.chance * np.square(_summed(pi, estimate.X)).sum(axis=-1)).sum() / agents**2
-    return Moments(mean, dict(zip(PARTS, map(float, parts.sum(axis=1)), strict=True)), parts.sum(axis=0),
-                   float(total - np.square(mean.mean(axis=0)).sum()))
+    return EstimateMoments(mean, dict(zip(PARTS, map(float, parts.sum(axis=1)), strict=True)), parts.sum(axis=0),
+                           float(total - np.square(mean.mean(axis=0)).sum()))
 
 
 def sampled_variance(mdp: FiniteMDP, pi: np.ndarray, estimate: Estimate, samples: int,
                      rng: np.random.Generator) -> float:
-    """What `Moments.variance` is the expectation of, from samples."""
+    """What `EstimateMoments.variance` is the expectation of, from samples."""
     states = rng.choice(mdp.states, samples, p=visits(mdp, pi))
     actions = (np.cumsum(pi, axis=-1)[:, states, :-1] <= rng.random((mdp.agents, samples, 1))).sum(axis=-1)
     joint = np.ravel_multi_index(tuple(actions), (mdp.actions,) * mdp.agents)

@@ -21,7 +21,7 @@ from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._coarse import (
     ACTOR,
     STEP,
-    Features,
+    CriticFeatures,
     aggregated,
     climbed,
     errors,
@@ -59,15 +59,15 @@ def experiment(lab: Lab) -> Finding:
     return Finding(claims, tables, partial(draw, points, rows, runs))
 
 
-def features() -> list[Features]:
+def features() -> list[CriticFeatures]:
     """Of the games `steered`; the first are exact."""
     choices = [*((K, "exact") for K in GROUPS), *((STATES, kind) for kind in KINDS[1:]), (GROUPS[1], "own actions")]
     return [coarse(K, kind) for K, kind in choices]
 
 
-def coarse(groups: int, kind: str) -> Features:
+def coarse(groups: int, kind: str) -> CriticFeatures:
     """So many features of states, and a kind of those of the reward."""
-    return Features(f"K = {groups}", kind, aggregated(STATES, groups),
+    return CriticFeatures(f"K = {groups}", kind, aggregated(STATES, groups),
                     reward_features(kind, STATES, AGENTS, 2))
 
 
@@ -120,7 +120,8 @@ def gradient_claims(lab: Lab) -> list[Claim]:
             identity.append(np.abs(each.direction - gradient - each.bias).max() / np.abs(gradient).max())
             shares.append(np.square(each.direction - gradient).sum() / each.bound)
     one = crowd(6, 0.0, rng, states=1)
-    flat = errors(one, alike(6, np.array([0.5])), Features("exact", "state", np.ones((1, 1)), np.ones((1, 64, 1))))
+    state_alone = CriticFeatures("K = 1", "state", np.ones((1, 1)), np.ones((1, 64, 1)))
+    flat = errors(one, alike(6, np.array([0.5])), state_alone)
     reached = float(np.square(flat.bias).sum() / flat.bound)
     return [
         Claim("CAC's mean direction is grad J and E_d[(e_R(s, a) + gamma e_V(s')) grad log pi]: errors of V count by "
@@ -142,7 +143,7 @@ def feature_rows(lab: Lab, games: Sequence[FiniteMDP]) -> tuple[list[Row], np.nd
     return rows, gains
 
 
-def _feature_row(lab: Lab, chosen: Features, games: Sequence[FiniteMDP], ends: Sequence[np.ndarray]) -> Row:
+def _feature_row(lab: Lab, chosen: CriticFeatures, games: Sequence[FiniteMDP], ends: Sequence[np.ndarray]) -> Row:
     """Means over games: eps_app and bias at random policies, and the gradient where the mean direction led."""
     found: list[tuple[float, float, float]] = []
     for k, mdp in enumerate(games):

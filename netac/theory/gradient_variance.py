@@ -49,7 +49,7 @@ RARE = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 FEW, MANY = 4, 8                    # agents: where fits begin; in the tables of one size
 
 
-class Noise(NamedTuple):
+class GradientNoise(NamedTuple):
     """What one estimate is like in one game, all in units of |grad J|^2."""
 
     needed: float
@@ -105,7 +105,7 @@ def drawn(item: Crowd) -> tuple[FiniteMDP, np.ndarray]:
     return mdp, alike(item.agents, ones)
 
 
-def measured(item: Crowd) -> dict[str, Noise]:
+def measured(item: Crowd) -> dict[str, GradientNoise]:
     """All estimates in one game."""
     mdp, pi = drawn(item)
     gradient = softmax_gradient(mdp, pi)
@@ -113,9 +113,9 @@ def measured(item: Crowd) -> dict[str, Noise]:
     found = {}
     for name, estimate in estimates(mdp, pi).items():
         seen = moments(mdp, pi, estimate)
-        found[name] = Noise(seen.variance / size, seen.shared / mean,
-                            float(np.sqrt(np.square(seen.mean - gradient).sum() / size)),
-                            {part: value / float(size) for part, value in seen.parts.items()})
+        found[name] = GradientNoise(seen.variance / size, seen.shared / mean,
+                                    float(np.sqrt(np.square(seen.mean - gradient).sum() / size)),
+                                    {part: value / float(size) for part, value in seen.parts.items()})
     return found
 
 
@@ -209,7 +209,7 @@ def growth_claims(growth: Sequence[Row], shared: Sequence[Row], added: Sequence[
               "|exponent of N - 1|", abs(exponent(added, "added") - 1.0), "<=", 0.3)]
 
 
-def sharp_claims(sharp: Sequence[Row], found: Sequence[dict[str, Noise]]) -> list[Claim]:
+def sharp_claims(sharp: Sequence[Row], found: Sequence[dict[str, GradientNoise]]) -> list[Claim]:
     """The counterfactual baseline against the optimal one."""
     own = max(each["optimal"].parts["own"] / each["counterfactual"].parts["own"] for each in found)
     return [
@@ -223,7 +223,7 @@ def sharp_claims(sharp: Sequence[Row], found: Sequence[dict[str, Noise]]) -> lis
               abs(sharp[0]["counterfactual"] / sharp[0]["optimal"] - 1.0), "<=", 0.0, 1e-9)]
 
 
-def coupling_claims(rows: Sequence[Row], apart: Sequence[dict[str, Noise]]) -> list[Claim]:
+def coupling_claims(rows: Sequence[Row], apart: Sequence[dict[str, GradientNoise]]) -> list[Claim]:
     """Own rewards against averaged ones."""
     last = rows[-1]
     return [
@@ -252,15 +252,15 @@ def _shares(part: np.ndarray, bound: np.ndarray) -> np.ndarray:
     return part / np.where(bound > 0, bound, 1.0)
 
 
-def _needed_row(key: Row, found: Sequence[dict[str, Noise]], names: Sequence[str] = ()) -> Row:
+def _needed_row(key: Row, found: Sequence[dict[str, GradientNoise]], names: Sequence[str] = ()) -> Row:
     return key | {name: _geometric([each[name].needed for each in found]) for name in names or found[0]}
 
 
-def _shared_row(agents: int, found: Sequence[dict[str, Noise]]) -> Row:
+def _shared_row(agents: int, found: Sequence[dict[str, GradientNoise]]) -> Row:
     return {"agents": agents, **{name: _geometric([each[name].shared for each in found]) for name in found[0]}}
 
 
-def _part_rows(found: Sequence[dict[str, Noise]]) -> list[Row]:
+def _part_rows(found: Sequence[dict[str, GradientNoise]]) -> list[Row]:
     return [{"estimate": name, **{part: float(np.mean([each[name].parts[part] for each in found]))
                                   for part in found[0][name].parts}} for name in found[0]]
 
@@ -272,7 +272,7 @@ def _excess_row(agents: int, lab: Lab, games: int) -> Row:
     return {"agents": agents, "added": agents**2 * _geometric(added), "bound": agents**2 * _geometric(bounds)}
 
 
-def _coupled_row(coupling: float, found: Sequence[dict[str, Noise]]) -> Row:
+def _coupled_row(coupling: float, found: Sequence[dict[str, GradientNoise]]) -> Row:
     """How many samples make the own reward's bias as bad as what the averaged one's variance is more."""
     own, averaged = (_geometric([each[name].needed for each in found]) for name in ("own TD", "averaged TD"))
     bias = float(np.sqrt(np.mean([each["own TD"].bias**2 for each in found])))

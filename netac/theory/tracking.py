@@ -18,8 +18,8 @@ import numpy as np
 
 from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._commons import (
-    Run,
-    Seen,
+    CommonsRecord,
+    CommonsRun,
     critical_share,
     field_return,
     gap,
@@ -51,7 +51,7 @@ def experiment(lab: Lab) -> Finding:
     T, names = lab.choose(5_000, 10_000), lab.choose(WATCHED[1::2], WATCHED)
     fixed = [(name, 1.0, zeta) for name in names for zeta in lab.choose(STEPS[1:], STEPS)]
     moved = [*fixed, *(("lazy ring", h, STEPS[1]) for h in TAKING if h != 1.0 and not lab.quick)]
-    runs = [Run(AGENTS, GRAPHS[name], h, float(zeta), tracking, T, lab.seed, alpha)
+    runs = [CommonsRun(AGENTS, GRAPHS[name], h, float(zeta), tracking, T, lab.seed, alpha)
             for cases, alpha in ((fixed, 0.0), (moved, ALPHA)) for name, h, zeta in cases for tracking in (False, True)]
     done = lab.each(seen, runs)
     still, learning = done[:2 * len(fixed)], done[2 * len(fixed):]
@@ -73,7 +73,7 @@ def experiment(lab: Lab) -> Finding:
 
 # --- reward models of policies that stand still ---
 
-def bias_row(name: str, h: float, zeta: float, without: Seen, tracked: Seen) -> Row:
+def bias_row(name: str, h: float, zeta: float, without: CommonsRecord, tracked: CommonsRecord) -> Row:
     """Root mean squares over agents, in units of the heterogeneity |c_i - mean c| / kappa of what they should learn."""
     W = mixing(GRAPHS[name], AGENTS)
     predicted = resting_weights(W, h, zeta, np.zeros(AGENTS))
@@ -89,7 +89,7 @@ def _apart(weights: np.ndarray) -> float:
     return float(np.sqrt(np.square(weights - weights.mean(axis=0)).sum(axis=1).mean()))
 
 
-def bias_claims(lab: Lab, rows: Sequence[Row], found: Sequence[Seen]) -> list[Claim]:
+def bias_claims(lab: Lab, rows: Sequence[Row], found: Sequence[CommonsRecord]) -> list[Claim]:
     """What the models of agents that do not learn are like."""
     right = true_weights(AGENTS, 1.0).mean(axis=0)
     shares, slowest = [], []
@@ -131,7 +131,7 @@ def _at_a_time(row: Row) -> float:
 
 # --- runs that learn ---
 
-def return_row(name: str, h: float, zeta: float, T: int, without: Seen, tracked: Seen) -> Row:
+def return_row(name: str, h: float, zeta: float, T: int, without: CommonsRecord, tracked: CommonsRecord) -> Row:
     """The own weight against the critical one, and J of the mean field and of runs."""
     W = mixing(GRAPHS[name], AGENTS)
     return {"graph": name, "h": h, "zeta": zeta, "largest own weight": float(own_share(W, zeta).max()),

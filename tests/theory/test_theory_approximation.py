@@ -11,7 +11,7 @@ import pytest
 from netac.exact import objective, softmax_gradient, stationary_distribution, transition, value_function
 from netac.theory import Lab, _coarse, approximation
 from netac.theory._coarse import (
-    Features,
+    CriticFeatures,
     aggregated,
     climbed,
     errors,
@@ -50,7 +50,7 @@ def test_features_are_one_hot():
 def test_the_mean_direction_is_that_of_all_samples(game, groups, kind):
     """Fixed points by long iteration of lines 7 and 8 in expectation, the direction summed sample by sample."""
     mdp, pi = game
-    f = Features("", "", aggregated(4, groups), reward_features(kind, 4, 2, 2))
+    f = CriticFeatures("", "", aggregated(4, groups), reward_features(kind, 4, 2, 2))
     chain = transition(mdp, pi)
     mu = stationary_distribution(chain)
     joint = np.array([[pi[0, s, a] * pi[1, s, b] for a in range(2) for b in range(2)] for s in range(4)])
@@ -73,7 +73,7 @@ def test_the_mean_direction_is_that_of_all_samples(game, groups, kind):
 
 def test_exact_features_have_the_gradient(game):
     mdp, pi = game
-    exact = Features("", "", np.eye(4), reward_features("exact", 4, 2, 2))
+    exact = CriticFeatures("", "", np.eye(4), reward_features("exact", 4, 2, 2))
     np.testing.assert_allclose(mean_direction(mdp, pi, exact), softmax_gradient(mdp, pi), atol=1e-12)
     assert objective(mdp, climbed((mdp, exact, 30))) > objective(mdp, climbed((mdp, exact, 3)))
 

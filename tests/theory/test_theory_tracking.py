@@ -10,8 +10,8 @@ import pytest
 
 from netac.theory import Claim, Lab, _commons, tracking
 from netac.theory._commons import (
-    Run,
-    Seen,
+    CommonsRecord,
+    CommonsRun,
     commons,
     critical_share,
     features,
@@ -100,23 +100,23 @@ def test_growth_is_that_of_cacs_lines(tracks):
 
 ZETA = 0.4
 CASES = ("lazy ring", "complete")
-Get = Callable[[Run], Seen]
+Get = Callable[[CommonsRun], CommonsRecord]
 
 
 @pytest.fixture(scope="module")
 def get() -> Get:
     """What a run gives; each is made once."""
-    known: dict[str, Seen] = {}
+    known: dict[str, CommonsRecord] = {}
 
-    def found(run: Run) -> Seen:
+    def found(run: CommonsRun) -> CommonsRecord:
         if str(run) not in known:
             known[str(run)] = seen(run)
         return known[str(run)]
     return found
 
 
-def both(get: Get, name: str, T: int, alpha: float) -> list[Seen]:
-    return [get(Run(N, tracking.GRAPHS[name], 1.0, ZETA, tracks, T, 0, alpha)) for tracks in (False, True)]
+def both(get: Get, name: str, T: int, alpha: float) -> list[CommonsRecord]:
+    return [get(CommonsRun(N, tracking.GRAPHS[name], 1.0, ZETA, tracks, T, 0, alpha)) for tracks in (False, True)]
 
 
 def of_biases(get: Get) -> list[Claim]:
@@ -186,7 +186,7 @@ def test_a_mistake_makes_a_claim_fail(get, monkeypatch, part, module, name, wron
 
 
 def test_features_of_a_wrong_scale_make_a_claim_fail(get, monkeypatch):
-    wrong = Run(N, "complete", 1.0, ZETA, False, 500, 0)
+    wrong = CommonsRun(N, "complete", 1.0, ZETA, False, 500, 0)
     monkeypatch.setattr(_commons, "features", lambda agents: 0.9 * features(agents))
     one = seen(wrong)
     claims = PARTS["biases"](lambda run: one if run.topology == "complete" else get(run))
