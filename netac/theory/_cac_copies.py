@@ -24,7 +24,7 @@ class Copies:
     Attributes:
         games: of one size each.
         game: (C,) which of them.
-        seeds: (C,).
+        seeds: C of them.
         mixed, own: (C,) bool, whether logits have a table that is mixed, and one of the agent's own.
         steps: (C, 3) actor, critic and reward step.
         W: (N, N) weights of iteration t, or (C, N, N).
@@ -102,7 +102,7 @@ def run(copies: Copies, times: Sequence[int]) -> Iterator[Copied]:
         yield x
 
 
-def _streams(seed: int, agents: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _streams(seed: int, agents: int, count: int) -> tuple[np.ndarray, ...]:
     """Of a run's running chain: uniforms of the first state and the moves (T + 1,), of actions and noise (T, N)."""
     return (Stream(seed, Purpose.ENVIRONMENT, 0, 1, range(1)).take(count + 1)[:, 0].copy(),
             *(Stream(seed, purpose, 0, agents, range(agents)).take(count).copy()

@@ -166,7 +166,8 @@ def learned(lab: Lab, worlds: Sequence[World]) -> Cells:
              zip(items, lab.each(partial(learn, seed=1000 * lab.seed), items, "worlds"), strict=True)}
     cells: Cells = {}
     for world in worlds:
-        for (i, unlike), (j, form), (k, samples) in product(*map(enumerate, (world.unlike, FORMS, world.looks))):
+        for i, j, k in product(range(len(world.unlike)), range(len(FORMS)), range(len(world.looks))):
+            unlike, form, samples = world.unlike[i], FORMS[j], world.looks[k]
             game = world.game(unlike)
             J = {step: found[world.name, step][k, i, j] for step in world.steps}
             step = max(J, key=lambda step: J[step].mean())
@@ -181,9 +182,9 @@ def learn(item: tuple[World, float], seed: int) -> np.ndarray:
     games = [world.game(unlike) for unlike in world.unlike]
     N, runs = games[0].agents, list(product(range(len(games)), range(len(FORMS)), range(world.seeds)))
     game, form, seeds = np.array(runs).T
-    copies = Copies(games, game, seed + seeds, form != FORMS.index("personal"), form != FORMS.index("shared"),
-                    np.tile([step, *CRITICS.values()], (len(runs), 1)), lambda t: np.full((N, N), 1.0 / N),
-                    _tasks.features(games[0]), world.noise)
+    copies = Copies(games, game, [seed + int(k) for k in seeds], form != FORMS.index("personal"),
+                    form != FORMS.index("shared"), np.tile([step, *CRITICS.values()], (len(runs), 1)),
+                    lambda t: np.full((N, N), 1.0 / N), _tasks.features(games[0]), world.noise)
     J = [[objective(games[k], x.policies(c)) for c, k in enumerate(game)] for x in run(copies, world.looks)]
     return np.array(J).reshape(len(world.looks), len(games), len(FORMS), world.seeds)
 
@@ -223,7 +224,7 @@ def gain(cells: Cells, world: World, samples: int, unlike: float) -> np.ndarray:
     return cells[world.name, samples, unlike, "shared"].J - cells[world.name, samples, unlike, "personal"].J
 
 
-def crossing(unlike: Sequence[float], gains: Sequence[float]) -> float:
+def crossing(unlike: Sequence[float] | np.ndarray, gains: Sequence[float]) -> float:
     """Where a gain that falls with the knob first becomes negative, between two values linearly; NaN: nowhere."""
     for k in range(1, len(gains)):
         if gains[k - 1] >= 0 > gains[k]:
