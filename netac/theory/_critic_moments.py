@@ -22,7 +22,7 @@ from netac.exact import stationary_distribution
 
 
 @dataclass(frozen=True, eq=False)
-class Critics:
+class StandingCritics:
     """What moves critics while policies stand still.
 
     Attributes:
@@ -99,7 +99,8 @@ class Critics:
         return (values[None] ** np.asarray(times)[:, None] @ parts).real
 
 
-def mean_of_agents(critics: Critics, reward: np.ndarray, variance: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_of_agents(critics: StandingCritics, reward: np.ndarray,
+                   variance: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """rho's mean and mean square (S, S') for the agents' mean, from those of the mean reward.
 
     Args:

@@ -32,7 +32,7 @@ from netac.exact import induced_chain, objective
 from netac.theory import _tasks
 from netac.theory._cac_copies import Copied, Copies, run
 from netac.theory._claims import Claim, Finding, Row, Table
-from netac.theory._critic_moments import Critics, mean_of_agents
+from netac.theory._critic_moments import StandingCritics, mean_of_agents
 from netac.theory._lab import Lab
 from netac.theory.consensus_rates import WINDOW, multiplied, worst_start
 from netac.topology import Topology
@@ -93,7 +93,7 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Measured:
+class OfGraph:
     """What came of a graph, means over the seeds.
 
     Attributes:
@@ -117,7 +117,7 @@ def experiment(lab: Lab) -> Finding:
     found, seeds, iterations = graphs(lab.quick), lab.choose(6, 8), lab.choose(1_500, 2_500)
     [still, learned] = lab.each(partial(measure, found=[each.topology for each in found], seeds=seeds,
                                         iterations=iterations, seed=1000 * lab.seed), (False, True), "halves")
-    everything = [Measured(graph, mean, distance, J, policy, apart(graph)) for graph, mean, distance, J, policy in
+    everything = [OfGraph(graph, mean, distance, J, policy, apart(graph)) for graph, mean, distance, J, policy in
                   zip(found, *still, *learned, strict=True)]
     rounds = sorted((row for each in everything if (row := rounds_row(each))), key=lambda row: row["bytes"])
     shown = (Table("graphs", f"All graphs by their gaps, {AGENTS} agents, {iterations:,} samples: policies that stand "
@@ -192,10 +192,10 @@ def run_means(looks: Iterator[Copied], fixed: np.ndarray) -> Iterator[np.ndarray
                         np.square(x.omega - mean[:, None]).sum(axis=2).mean(axis=1)])
 
 
-def critics() -> Critics:
+def critics() -> StandingCritics:
     """V's recursion under uniform policies."""
     pi = np.full((AGENTS, GAME.states, GAME.actions), 1.0 / GAME.actions)
-    return Critics(induced_chain(GAME, pi).transition, np.eye(GAME.states), GAME.gamma, CRITIC)
+    return StandingCritics(induced_chain(GAME, pi).transition, np.eye(GAME.states), GAME.gamma, CRITIC)
 
 
 def rewards() -> tuple[np.ndarray, np.ndarray]:
@@ -228,7 +228,7 @@ def apart(graph: Graph, rounds: int = 1) -> float | None:
     return total / AGENTS
 
 
-def rounds_row(each: Measured) -> Row | None:
+def rounds_row(each: OfGraph) -> Row | None:
     """Rounds to 1 + `EXCESS` times the distance of exact averages, and bytes; None where it is not predicted."""
     if each.predicted is None:
         return None
@@ -266,7 +266,7 @@ def traffic(seed: int) -> tuple[float, float]:
             float(abs(found.metrics["bytes_consensus"][-1] / sent - 1.0)))
 
 
-def _claims(found: Sequence[Measured], rounds: Sequence[Row], off: tuple[float, float], quick: bool) -> list[Claim]:
+def _claims(found: Sequence[OfGraph], rounds: Sequence[Row], off: tuple[float, float], quick: bool) -> list[Claim]:
     by_label = {each.graph.label.split()[0]: each for each in reversed(found)}
     connected = [each for each in found if each.graph.gap > NORMAL]
     exact = [each for each in found if each.predicted is not None]
@@ -304,14 +304,14 @@ def _claims(found: Sequence[Measured], rounds: Sequence[Row], off: tuple[float, 
               1.2, refuted=True)]
 
 
-def _row(each: Measured) -> Row:
+def _row(each: OfGraph) -> Row:
     return {"graph": each.graph.label, "period": each.graph.topology.period, "gap": each.graph.gap,
             "messages": each.graph.messages, "mean_V": each.mean, "apart": each.apart,
             "apart_predicted": each.predicted, "J": each.J, "policies_apart": each.policy}
 
 
-def draw(found: Sequence[Measured], rounds: Sequence[Row]) -> Figure:
-    """Critics, policies' disagreement and J against the gap, and bytes to equal error."""
+def draw(found: Sequence[OfGraph], rounds: Sequence[Row]) -> Figure:
+    """Critics and J against the gap, and bytes to equal error."""
     from matplotlib.figure import Figure
 
     from netac.utils.pictures import PALETTE

@@ -27,7 +27,7 @@ from netac import topology
 from netac.exact import FiniteMDP
 from netac.theory._cac_copies import Copies, run
 from netac.theory._claims import Claim, Finding, Row, Table
-from netac.theory._critic_moments import Critics, mean_of_agents
+from netac.theory._critic_moments import StandingCritics, mean_of_agents
 from netac.theory._lab import Lab
 from netac.theory._walk import save_game
 
@@ -93,9 +93,9 @@ def experiment(lab: Lab) -> Finding:
     return Finding(_claims(found, times, off(lab.seed), lab.quick), shown, partial(draw, found, times))
 
 
-def critics(gamma: float, step: float = STEP) -> Critics:
+def critics(gamma: float, step: float = STEP) -> StandingCritics:
     """V's recursion, or with gamma = 0 that of R."""
-    return Critics(P, np.eye(len(P)), gamma, step)
+    return StandingCritics(P, np.eye(len(P)), gamma, step)
 
 
 def game(agents: int) -> FiniteMDP:
@@ -139,12 +139,12 @@ def predicted(team: Team) -> np.ndarray:
     return np.array([V, R, V + apart(critics(GAMMA), team, variance)])
 
 
-def of_mean(critic: Critics, agents: int, variance: float) -> float:
+def of_mean(critic: StandingCritics, agents: int, variance: float) -> float:
     """E ||mean omega - omega*||^2 in the long run, with noise of that variance of each agent's own."""
     return critic.in_the_long_run(_recursion(critic, agents, variance))
 
 
-def apart(critic: Critics, team: Team, variance: float) -> float:
+def apart(critic: StandingCritics, team: Team, variance: float) -> float:
     """E mean_i ||omega_i - mean omega||^2 in the long run: what the other eigenvectors of W make of the noise."""
     eigenvalues = np.sort(np.linalg.eigvalsh(topology.load(team.graph, team.agents).matrix(0).toarray()))[:-1]
     zero = np.zeros_like(critic.P)
@@ -153,7 +153,7 @@ def apart(critic: Critics, team: Team, variance: float) -> float:
                for value, count in zip(values, times, strict=True)) / team.agents
 
 
-def _recursion(critic: Critics, agents: int, variance: float) -> np.ndarray:
+def _recursion(critic: StandingCritics, agents: int, variance: float) -> np.ndarray:
     reward = np.tile(REWARD[:, None], (1, len(P)))
     return critic.recursion(1.0, *mean_of_agents(critic, reward, variance / agents))
 

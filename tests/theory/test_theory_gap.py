@@ -15,13 +15,13 @@ from netac.theory import _critic_moments
 from netac.theory import spectral_gap as gap
 from netac.theory import speed_up_with_agents as speed_up
 from netac.theory._cac_copies import Copies
-from netac.theory._critic_moments import Critics, mean_of_agents
+from netac.theory._critic_moments import StandingCritics, mean_of_agents
 
 P = np.array([[0.3, 0.7], [0.6, 0.4]])
 FIRST = np.array([0.25, 0.75])
 
 
-def enumerated(W, rewards, noise, critic: Critics, T: int, running: bool):
+def enumerated(W, rewards, noise, critic: StandingCritics, T: int, running: bool):
     """E of the mean's squared error and of the agents' mean squared distance from it after T updates from 0, summed
     over all courses of the chain and of noise +-`noise` of each agent, by CAC's lines 4, 6 and 7 in loops."""
     n, fixed, found = len(W), critic.fixed_point(rewards.mean(axis=2)), np.zeros(2)
@@ -54,7 +54,7 @@ def enumerated(W, rewards, noise, critic: Critics, T: int, running: bool):
 def test_second_moments_are_those_of_all_courses(W, running):
     W, n, T, noise = np.array(W), len(W), 3, 0.8
     rewards = np.random.default_rng(n).normal(size=(2, 2, n))
-    critic = Critics(P, np.eye(2), 0.6, 0.3, running)
+    critic = StandingCritics(P, np.eye(2), 0.6, 0.3, running)
     mean, square = mean_of_agents(critic, rewards.mean(axis=2), noise**2 / n)
     fixed = critic.fixed_point(rewards.mean(axis=2))
     of_mean = critic.course(critic.recursion(1.0, mean, square), critic.start(-fixed, FIRST), np.array([T]))[0]
@@ -70,7 +70,7 @@ def test_second_moments_are_those_of_all_courses(W, running):
 def test_complex_eigenvalues_of_a_directed_ring():
     W = 0.6 * np.eye(3) + 0.4 * np.roll(np.eye(3), 1, axis=1)
     rewards = np.random.default_rng(3).normal(size=(2, 2, 3))
-    critic = Critics(P, np.eye(2), 0.6, 0.3)
+    critic = StandingCritics(P, np.eye(2), 0.6, 0.3)
     apart = 0.0
     for k in (1, 2):
         v = np.exp(2j * np.pi * k * np.arange(3) / 3) / np.sqrt(3.0)
@@ -141,7 +141,7 @@ def test_noise_that_all_share_makes_claims_fail(monkeypatch, evaluated):
 
 
 def test_a_prediction_without_the_shared_transitions_makes_claims_fail(monkeypatch, evaluated):
-    monkeypatch.setattr(_critic_moments.Critics, "difference", lambda self, omega: np.zeros_like(self.P))
+    monkeypatch.setattr(_critic_moments.StandingCritics, "difference", lambda self, omega: np.zeros_like(self.P))
     found = [replace(each, predicted=speed_up.predicted(each.team)) for each in evaluated[0]]
     assert any("exact second moments" in says for says in failed(found, evaluated[1]))
 
@@ -205,7 +205,7 @@ def measured():
     found = gap.graphs(True)
     topologies = [each.topology for each in found]
     still, learned = (gap.measure(way, topologies, 6, 1500, 0) for way in (False, True))
-    everything = [gap.Measured(graph, *still[:, k], *learned[:, k], gap.apart(graph)) for k, graph in enumerate(found)]
+    everything = [gap.OfGraph(graph, *still[:, k], *learned[:, k], gap.apart(graph)) for k, graph in enumerate(found)]
     rounds = sorted((row for each in everything if (row := gap.rounds_row(each))), key=lambda row: row["bytes"])
     return everything, rounds
 
