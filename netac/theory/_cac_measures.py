@@ -76,7 +76,8 @@ def after_exchange(parts: Parts) -> float:
         scores[:, s, a] = in_parameters(parts, logits)[:, :shared]
     own = np.indices((mdp.actions,) * mdp.agents).reshape(mdp.agents, -1)           # (N, J)
     scores = np.stack([each[:, actions] for each, actions in zip(scores, own, strict=True)])
-    products = np.einsum("sjt,isjt,ksjt->sjik", mdp.P, residual, residual) * np.einsum("isjd,ksjd->sjik", scores, scores)
+    products = np.einsum("isjd,ksjd->sjik", scores, scores)                         # of the agents' directions
+    products *= np.einsum("sjt,isjt,ksjt->sjik", mdp.P, residual, residual)
     apart = np.trace(products, axis1=2, axis2=3) - products.sum(axis=(2, 3)) / mdp.agents
     return alpha**2 * float(np.einsum("s,sj,sj->", seen_by_actor(parts), chain.joint, apart))
 

@@ -1,8 +1,8 @@
 """Zeng et al.'s Proposition 1 as two terms, exactly: CAC's critics while policies stand still.
 
-With independent samples of mu_theta the errors e = omega - omega* and lambda - lambda* of all agents together follow a
-linear recursion with random coefficients, e' = M e + b, so that their mean and their second moments follow a linear
-recursion, too.  The average of E||e||^2 over the iterations t < T is then
+With independent samples of mu_theta the errors of all agents together, omega minus the fixed point of TD(0) and lambda
+minus the best model, follow a linear recursion with random coefficients, e' = M e + b, so that their mean and their
+second moments follow a linear recursion, too.  The average of E||e||^2 over the iterations t < T is then
 
     floor       its stationary value, of order beta, because samples differ
     transient   what is left of the start, (1/T) (I - M)^-1 (I - M^T) (start - stationary), of order 1 / (beta T)

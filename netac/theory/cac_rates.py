@@ -127,8 +127,8 @@ def experiment(lab: Lab) -> Finding:
     terms = {T: two_terms(known, T, STEPS) for T in (*lengths, *FORECAST)} if known.small else {}
     found = {variant.name: _found(variant, lengths, runs, terms) for variant in variants}
     shown = [Table("slopes", "Slopes of log error against log T, with 95 % intervals", _slope_rows(found)),
-             Table("averages", "Errors averaged over a run's iterations, mean of the seeds and its standard error; what "
-                               "the critics' two terms make, and what one exchange leaves of disagreement",
+             Table("averages", "Errors averaged over a run's iterations, mean of the seeds and its standard error; the "
+                               "critics' two terms, and the disagreement that one exchange leaves, both computed",
                    [row for each in found.values() for row in _average_rows(each)])]
     forecast = _forecast_rows({T: terms[T] for T in FORECAST} if terms else {})
     if forecast:
@@ -139,8 +139,8 @@ def experiment(lab: Lab) -> Finding:
         floors, places = floor_rows(known), place_rows(known)
         claims += [*term_claims(found, floors, forecast), *exchange_claims(found), *grid_claims(grid),
                    *probe_claims(rests, ways), *([] if lab.quick else gradient_claims(found, floor))]
-        shown += [Table("grid", "Proposition 1 over sigma_1 and sigma_2: two exact terms for policies that stand still, "
-                                "and critics that begin right and follow the actor", grid),
+        shown += [Table("grid", "Proposition 1 over sigma_1 and sigma_2: two exact terms for policies that stand "
+                                "still, and critics that begin right and follow the actor", grid),
                   Table("floors", "The stationary error of omega over beta, exact", floors),
                   Table("fixed_points", "Uniform policies: where TD(0) comes to rest, and the minimiser of (7a)",
                         places),

@@ -121,7 +121,7 @@ class Course:
 
 
 def experiment(lab: Lab) -> Finding:
-    """Six agents, five states, 30,000 samples, eight seeds, two to choose steps (quick: 20,000, three, one step each)."""
+    """Six agents, 30,000 samples, eight seeds and two to choose steps by (quick: 20,000, three seeds, one step)."""
     mdp = lab.game or random_mdp(GAME, 6, 5, 2, "folded-normal")
     start, best = refuse(mdp)
     level, seeds = start + 0.5 * (best - start), lab.choose(3, 8)
