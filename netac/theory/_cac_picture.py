@@ -35,11 +35,12 @@ def draw(found: Mapping[str, Any], floor: float, forecast: Sequence[Row], grid: 
         for name, each in found.items():
             panel.errorbar(each.T, each.means(quantity), 1.96 * each.errors(quantity), fmt="o", ms=3.5, lw=1.2,
                            color=colours[name], label=name)
-    each = next(iter(found.values()))
+    each = max(found.values(), key=lambda one: (one.variant.topology == "complete", one.variant.sampling == "markov",
+                                                len(one.T)))
     if each.terms:
         critic.plot(each.T, [terms.total for terms in each.terms], "-", color=GREY, lw=1, label="transient + floor")
     consensus.plot(each.T, each.means("exchange"), "-", color=GREY, lw=1,
-                   label=r"$\alpha^2\,E\,\|Qg\|^2$, complete graph")
+                   label=rf"$\alpha^2\,E\,\|Qg\|^2$, {each.variant.name}")
     if floor > 0:
         gradient.axhline(floor, color=GREY, lw=1, ls=":", label=r"$\epsilon_{sp}$, computed")
     for panel, title in ((critic, "critics: distance to the TD fixed point"),
@@ -78,10 +79,15 @@ def _pursuit(panel: Axes, rows: Sequence[Row]) -> None:
             course = [row for row in rows if (row["sigma_1"], row["sigma_2"]) == pair]
             panel.loglog([row["T"] for row in course], [row["over_floor"] for row in course], "o-", color=colour, ms=4,
                          lw=1.2, label=label if k == 0 else None)
-            panel.annotate("{:g}, {:g}".format(*pair), (course[-1]["T"], course[-1]["over_floor"]), fontsize=7,
-                           xytext=(5, -2), textcoords="offset points")
+            if sign < 0:
+                panel.annotate("{:g}, {:g}".format(*pair), (course[-1]["T"], course[-1]["over_floor"]), fontsize=8,
+                               xytext=(5, -2), textcoords="offset points")
     panel.axhline(1.0, color=GREY, lw=1, ls=":")
+    T = sorted({row["T"] for row in rows})
     panel.set(xlabel="iterations T", ylabel="error / floor", title="critics that begin right and follow the actor")
+    panel.set_xticks(T, [f"{each:,}" for each in T])
+    panel.minorticks_off()
+    panel.set_yticks([1, 2, 4], ["1", "2", "4"])
     panel.margins(x=0.25)
     panel.legend(fontsize=8)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
 
+from netac.algorithms.decentralized import cac, mdac
 from netac.envs.finite_mdp import random_mdp
-from netac.theory import mini_batch
+from netac.theory import Lab, mini_batch
 from netac.theory._walk import save_game
 from netac.utils.errors import InputError
 
@@ -89,3 +92,67 @@ def test_a_run_ends_where_both_levels_are_reached(tmp_path):
 def test_games_that_do_not_fit_are_refused(change, problem):
     with pytest.raises(InputError, match=problem):
         mini_batch.refuse(change(random_mdp(0, 2, 3, 2, "folded-normal")))
+
+
+# --- mutations: what is wrong is seen ---
+
+requirements, team_reward, progress = cac.requirements, mdac.team_reward, mini_batch.progress
+
+
+@pytest.fixture(scope="module")
+def courses(tmp_path_factory):
+    """A function: the courses of some ways in the experiment's game, run until the gradient is a quarter."""
+    mdp, lab = random_mdp(mini_batch.GAME, 6, 5, 2, "folded-normal"), Lab(quick=True)
+
+    def of(names: Sequence[str]) -> dict[str, mini_batch.Course]:
+        tables, features = setup(mdp, tmp_path_factory.mktemp("game"))
+        do = partial(mini_batch.run, tables=tables, features=features, samples=12_000, level=0.0, first_seed=0)
+        steps = {name: (mini_batch.WAYS[name].step,) for name in names}
+        return {each.way: each for each in mini_batch._courses(lab, do, steps, range(3))}
+    return of
+
+
+@pytest.fixture(scope="module")
+def right(courses):
+    return courses(tuple(mini_batch.WAYS))
+
+
+def failed(found: dict[str, mini_batch.Course]) -> set[str]:
+    return {claim.says for claim in mini_batch._claims(found, mini_batch.ratios_of(found), True) if not claim.passes}
+
+
+def one_by_one(t, b, sampler, network, settings):
+    """Every sample's reward by rounds of its own, each with the whole batch."""
+    for _ in range(b.r.shape[1]):
+        found = team_reward(t, b, sampler, network, settings)
+    return found
+
+
+def with_step(name: str, step: float) -> dict[str, mini_batch.Way]:
+    return mini_batch.WAYS | {name: replace(mini_batch.WAYS[name], step=step)}
+
+
+MUTATIONS = [
+    (mini_batch, "progress", lambda parts: (-progress(parts)[0], progress(parts)[1]), mini_batch.ALONE, "every way"),
+    (mdac, "team_reward", one_by_one, "mdac", "save rounds"),
+    (mdac, "team_reward", one_by_one, "mdac", "batches save bytes"),
+    (mini_batch, "WAYS", with_step("mdac", 80.0), "mdac", "MDAC needs no more"),
+    (mini_batch, "WAYS", with_step("dnac", 1000.0), "dnac", "DNAC needs more"),
+    (mini_batch, "WAYS", with_step(mini_batch.ALONE, 1.5), mini_batch.ALONE, "batches cost no samples"),
+    (cac, "requirements", lambda settings: replace(requirements(settings), mixed=("omega", "shared")), "cac",
+     "the reward model makes most"),
+    (mini_batch, "own_actions", lambda mdp: np.eye(mdp.states * mdp.joint_actions).reshape(
+        mdp.states, mdp.joint_actions, -1), mini_batch.SMALL, "own actions saves"),
+]
+
+
+@pytest.mark.long
+def test_the_quick_claims_pass(right):
+    assert failed(right) == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("module", "name", "wrong", "way", "claim"), MUTATIONS, ids=[claim for *_, claim in MUTATIONS])
+def test_a_wrong_message_model_or_step_makes_a_claim_fail(monkeypatch, courses, right, module, name, wrong, way, claim):
+    monkeypatch.setattr(module, name, wrong)
+    assert any(claim in says for says in failed(right | courses([way])))
