@@ -330,7 +330,7 @@ def run_claims(own_game) -> list[theory.Claim]:
     """Those of runs up to T = 1,000."""
     known, lengths = cac_rates.critics(None), {100: 4, 316: 4, 1000: 4}
     runs = {("single, chain", T, seed): _cac_measures.averages(
-        cac_rates._run(own_game, "markov", cac_rates.STEPS, T, seed), 30) for T, seeds in lengths.items()
+        cac_rates._run(own_game, "markov", cac_rates.STEPS, T, seed), 120) for T, seeds in lengths.items()
         for seed in range(seeds)}
     terms = {T: cac_rates.two_terms(known, T, cac_rates.STEPS) for T in (*lengths, *cac_rates.FORECAST)}
     each = {"single, chain": cac_rates._found(cac_rates.CHAIN, lengths, runs, terms)}
