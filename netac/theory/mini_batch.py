@@ -119,7 +119,7 @@ class Expense:
 
 
 @dataclass(frozen=True)
-class Course:
+class Trial:
     """The runs of one way with one actor step, one a seed."""
 
     way: str
@@ -147,9 +147,9 @@ def experiment(lab: Lab) -> Finding:
         np.savez(features, phi=np.eye(mdp.states), psi=own_actions(mdp))
         do = partial(run, tables=tables, features=str(features), samples=lab.choose(20_000, 30_000), level=level,
                      first_seed=10_000 * lab.seed)
-        found = {each.way: each for each in _courses(lab, do, {name: (way.step,) for name, way in WAYS.items()},
+        found = {each.way: each for each in _trials(lab, do, {name: (way.step,) for name, way in WAYS.items()},
                                                      range(lab.choose(3, 8)))}
-        others = _courses(lab, do, {name: (way.step, *way.others) for name, way in WAYS.items()},
+        others = _trials(lab, do, {name: (way.step, *way.others) for name, way in WAYS.items()},
                           range(OTHER, OTHER + 2)) if not lab.quick else []
     ratios = ratios_of(found)
     shown = [Table("cost", f"To J = {level:.4f} (start {start:.4f}, best {best:.4f}), and to a quarter of the first "
@@ -240,19 +240,19 @@ def ratio(costs: np.ndarray, others: np.ndarray) -> Interval:
     return Interval(float(np.exp(logs[0].mean() - logs[1].mean())), float(low), float(high))
 
 
-def ratios_of(found: dict[str, Course]) -> Ratios:
+def ratios_of(found: dict[str, Trial]) -> Ratios:
     """The ratios of `PAIRS_OF_WAYS`."""
     return {pair: {measure: {quantity: ratio(*(found[name].costs(measure, quantity) for name in pair))
                              for quantity in QUANTITIES} for measure in MEASURES} for pair in PAIRS_OF_WAYS}
 
 
-def _courses(lab: Lab, do: Any, steps: dict[str, tuple[float, ...]], seeds: range) -> list[Course]:
+def _trials(lab: Lab, do: Any, steps: dict[str, tuple[float, ...]], seeds: range) -> list[Trial]:
     pairs = [(name, step) for name, tried in steps.items() for step in tried]
     done = iter(lab.each(do, [(*pair, seed) for pair in pairs for seed in seeds]))
-    return [Course(*pair, [next(done) for _ in seeds]) for pair in pairs]
+    return [Trial(*pair, [next(done) for _ in seeds]) for pair in pairs]
 
 
-def _claims(found: dict[str, Course], ratios: Ratios, quick: bool) -> list[Claim]:
+def _claims(found: dict[str, Trial], ratios: Ratios, quick: bool) -> list[Claim]:
     """Bounds are half of the way, or less, from what was found to no effect; the quick form's seeds are few for J."""
     claims = [Claim("every way comes half of the way to the best joint policy", "this experiment",
                     "least share of seeds", min(each.share() for each in found.values()), ">=", 0.5 if quick else 0.8)]
@@ -294,7 +294,7 @@ def _claims(found: dict[str, Course], ratios: Ratios, quick: bool) -> list[Claim
     return claims
 
 
-def _cost_rows(each: Course) -> list[dict[str, Any]]:
+def _cost_rows(each: Trial) -> list[dict[str, Any]]:
     rows = []
     for measure in MEASURES:
         for quantity in QUANTITIES:
@@ -304,7 +304,7 @@ def _cost_rows(each: Course) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(found: dict[str, Course]) -> Figure:
+def draw(found: dict[str, Trial]) -> Figure:
     """What every way spent until the level and until the gradient, every seed a dot."""
     from matplotlib.figure import Figure
 

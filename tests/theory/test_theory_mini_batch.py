@@ -64,9 +64,9 @@ def test_costs_are_those_of_the_first_row_at_the_level():
     reached = {"J": np.array([False, True, False, True]), "gradient": np.array([False, False, True, True])}
     first = mini_batch.Expense(spent, reached)
     late = replace(first, reached=reached | {"J": np.zeros(4, bool)})
-    course = mini_batch.Course("cac", 0.1, [first, late])
-    assert course.costs("J", "rounds").tolist() == [1.0, 3.0] and course.share() == 0.5             # never: the last
-    assert course.costs("gradient", "samples").tolist() == [2.0, 2.0] and course.share("gradient") == 1.0
+    trial = mini_batch.Trial("cac", 0.1, [first, late])
+    assert trial.costs("J", "rounds").tolist() == [1.0, 3.0] and trial.share() == 0.5             # never: the last
+    assert trial.costs("gradient", "samples").tolist() == [2.0, 2.0] and trial.share("gradient") == 1.0
 
 
 def test_ratios_are_of_geometric_means():
@@ -100,24 +100,24 @@ requirements, team_reward, progress = cac.requirements, mdac.team_reward, mini_b
 
 
 @pytest.fixture(scope="module")
-def courses(tmp_path_factory):
-    """A function: the courses of some ways in the experiment's game, run until the gradient is a quarter."""
+def trials(tmp_path_factory):
+    """A function: the trials of some ways in the experiment's game, run until the gradient is a quarter."""
     mdp, lab = random_mdp(mini_batch.GAME, 6, 5, 2, "folded-normal"), Lab(quick=True)
 
-    def of(names: Sequence[str]) -> dict[str, mini_batch.Course]:
+    def of(names: Sequence[str]) -> dict[str, mini_batch.Trial]:
         tables, features = setup(mdp, tmp_path_factory.mktemp("game"))
         do = partial(mini_batch.run, tables=tables, features=features, samples=12_000, level=0.0, first_seed=0)
         steps = {name: (mini_batch.WAYS[name].step,) for name in names}
-        return {each.way: each for each in mini_batch._courses(lab, do, steps, range(3))}
+        return {each.way: each for each in mini_batch._trials(lab, do, steps, range(3))}
     return of
 
 
 @pytest.fixture(scope="module")
-def right(courses):
-    return courses(tuple(mini_batch.WAYS))
+def right(trials):
+    return trials(tuple(mini_batch.WAYS))
 
 
-def failed(found: dict[str, mini_batch.Course]) -> set[str]:
+def failed(found: dict[str, mini_batch.Trial]) -> set[str]:
     with np.errstate(all="ignore"):                                                         # J is there at once
         ratios = mini_batch.ratios_of(found)
     return {claim.says for claim in mini_batch._claims(found, ratios, True) if not claim.passes}
@@ -155,6 +155,6 @@ def test_the_quick_claims_pass(right):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("module", "name", "wrong", "way", "claim"), MUTATIONS, ids=[claim for *_, claim in MUTATIONS])
-def test_a_wrong_message_model_or_step_makes_a_claim_fail(monkeypatch, courses, right, module, name, wrong, way, claim):
+def test_a_wrong_message_model_or_step_makes_a_claim_fail(monkeypatch, trials, right, module, name, wrong, way, claim):
     monkeypatch.setattr(module, name, wrong)
-    assert any(claim in says for says in failed(right | courses([way])))
+    assert any(claim in says for says in failed(right | trials([way])))
