@@ -14,7 +14,12 @@ from netac.exact.distributions import (
     visitation_distribution,
 )
 from netac.exact.equilibrium import best_response, nash_gap
-from netac.exact.fixed_points import action_value_fixed_point, reward_fixed_point, td_fixed_point
+from netac.exact.fixed_points import (
+    action_value_fixed_point,
+    reward_fixed_point,
+    td_error_minimiser,
+    td_fixed_point,
+)
 from netac.exact.limits import refuse_large
 from netac.exact.mdp import FiniteMDP
 from netac.exact.subsets import subset_action_value, subset_advantage
@@ -50,6 +55,7 @@ __all__ = [
     "stationary_distribution",
     "subset_action_value",
     "subset_advantage",
+    "td_error_minimiser",
     "td_fixed_point",
     "transition",
     "value_function",

@@ -18,7 +18,10 @@ Setting = Literal["discounted", "average"]
 
 
 def td_fixed_point(mdp: FiniteMDP, pi: np.ndarray, phi: np.ndarray, setting: Setting = "discounted") -> np.ndarray:
-    """(K,) omega*, the fixed point of TD(0) for the team-mean reward, Zeng et al., equation 7a.
+    """(K,) the fixed point of TD(0) for the team-mean reward: E[delta phi(s)] = 0.
+
+    The critics of CAC, IAC, DAC and MDAC end here.  Zeng et al. write omega* as the minimiser of the squared TD error
+    (their equation 7a), which is another point wherever the next state is random: see `td_error_minimiser`.
 
     Args:
         pi: (N, S, A) local policies.
@@ -31,6 +34,29 @@ def td_fixed_point(mdp: FiniteMDP, pi: np.ndarray, phi: np.ndarray, setting: Set
     chain = induced_chain(mdp, pi)
     mu = stationary_distribution(chain.transition)
     return _td_solution(mu, phi, chain.transition @ phi, chain.reward, _discount(mdp, setting))
+
+
+def td_error_minimiser(mdp: FiniteMDP, pi: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """(K,) omega that minimises E[(r + gamma V(s') - V(s))^2], s' drawn from P: Zeng et al., equations 7a and 7b.
+
+    The square also counts the variance of V(s'), so that this point prefers values that are alike in all s' that may
+    follow: even one-hot features do not give the value function, unless transitions are deterministic.  No algorithm
+    here ends at it.
+
+    Args:
+        pi: (N, S, A) local policies.
+        phi: (S, K) features of the states.
+
+    Raises:
+        RunError: as `stationary_distribution`.
+    """
+    chain = induced_chain(mdp, pi)
+    mu = stationary_distribution(chain.transition)
+    change = mdp.gamma * phi - phi[:, None]                                             # (S, S', K)
+    moves = mu[:, None] * chain.transition
+    rewards = mu[:, None] * np.einsum("sj,sj,sjt->st", chain.joint, mdp.team_reward, mdp.P)
+    return np.linalg.lstsq(np.einsum("st,stk,stl->kl", moves, change, change),
+                           -np.einsum("st,stk->k", rewards, change), rcond=None)[0]
 
 
 def action_value_fixed_point(mdp: FiniteMDP, pi: np.ndarray, psi: np.ndarray,

@@ -74,7 +74,7 @@ def conditions(columns: Sequence[str], told: Mapping[str, np.ndarray]) -> dict[s
 
 
 def exact_measures(setting: Setting, flat: np.ndarray) -> dict[str, float]:
-    """J, ||grad J||^2 over all agents' policies, and mean_i ||omega_i - omega*||^2, from all agents' rows (N, D).
+    """J, ||grad J||^2 over all agents' policies, mean_i ||omega_i - TD's fixed point||^2, from all agents' rows (N, D).
 
     A quantity that does not exist (a fixed point of a chain with several recurrent classes) is left out.
     """

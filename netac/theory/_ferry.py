@@ -40,13 +40,18 @@ def ferry() -> FiniteMDP:
     return FiniteMDP(P, f[:, :, None] * np.array([0.5, 1.0, 1.5]), np.eye(STATES)[0], 0.8)
 
 
+def reward_features() -> np.ndarray:
+    """(S J, S (N + 1)) features one-hot in (s, c)."""
+    ones = np.rint(_shares() * AGENTS).astype(int)
+    return np.eye(STATES * (AGENTS + 1))[(np.arange(STATES)[:, None] * (AGENTS + 1) + ones).ravel()]
+
+
 def tables(folder: Path) -> dict[str, Any]:
     """The experiment file's tables for the game and its policies; writes their files into `folder`."""
-    ones = np.rint(_shares() * AGENTS).astype(int)
-    psi = np.eye(STATES * (AGENTS + 1))[np.arange(STATES)[:, None] * (AGENTS + 1) + ones]
     x = np.zeros((STATES, 2, 2))
     x[:2, 1, 0] = x[2:, 1, 1] = 1.0
-    np.savez(folder / "features.npz", phi=np.eye(STATES), psi=psi)
+    np.savez(folder / "features.npz", phi=np.eye(STATES),
+             psi=reward_features().reshape(STATES, 2**AGENTS, -1))
     np.savez(folder / "policy.npz", x=x)
     return {"env": {"name": "finite-mdp", "path": save_game(ferry(), folder / "game.npz"),
                     "features": str(folder / "features.npz")},

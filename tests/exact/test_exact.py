@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netac import exact
+from netac.theory._ferry import ferry
 from netac.utils.errors import InputError, RunError
 
 DATA = Path(__file__).parents[2] / "examples" / "data" / "networked_mdp_6x5.npz"
@@ -190,6 +191,36 @@ def test_no_expected_update_is_left_at_the_fixed_points(case, width):
             Q_update += mass * (reward + gamma * mdp.P[s, j] @ next_Q - psi[s, j] @ weights) * psi[s, j]
             R_update += mass * (reward + baseline - psi[s, j] @ lam) * psi[s, j]
         np.testing.assert_allclose([V_update, Q_update, R_update], 0, atol=1e-9)
+
+
+@several_times
+@given(cases, st.integers(1, 3))
+def test_the_minimiser_of_the_squared_td_error_is_no_worse_than_its_neighbours(case, width):
+    mdp, logits = case
+    pi, phi = softmax(logits), np.random.default_rng(width).normal(size=(mdp.states, width))
+    mu = exact.stationary_distribution(exact.transition(mdp, pi))
+    chances = mu[:, None, None] * exact.joint_policy(pi)[:, :, None] * mdp.P
+
+    def squared(omega: np.ndarray) -> float:                            # of each agent's own reward: equation 7b
+        V = phi @ omega
+        delta = mdp.r[:, :, None] + (mdp.gamma * V - V[:, None])[:, None, :, None]
+        return np.einsum("sjt,sjti->", chances, delta**2)
+
+    least = exact.td_error_minimiser(mdp, pi, phi)
+    for step in np.concatenate([np.eye(width), -np.eye(width)]):
+        assert squared(least) <= squared(least + 1e-3 * step) + 1e-12
+
+
+def test_td_rests_elsewhere_than_at_the_minimiser_unless_moves_are_certain():
+    mdp, pi = ferry(), np.full((3, 4, 2), 0.5)
+    fixed, least = exact.td_fixed_point(mdp, pi, np.eye(4)), exact.td_error_minimiser(mdp, pi, np.eye(4))
+    np.testing.assert_allclose(fixed, [3.337, 3.338, 2.919, 2.919], atol=5e-4)
+    np.testing.assert_allclose(least, [3.175, 3.243, 2.984, 2.984], atol=5e-4)
+    round_trip = exact.FiniteMDP(np.roll(np.eye(3), 1, axis=1)[:, None], np.random.default_rng(0).random((3, 1, 1)),
+                                 np.full(3, 1 / 3), 0.9)
+    always = np.ones((1, 3, 1))
+    np.testing.assert_allclose(exact.td_error_minimiser(round_trip, always, np.eye(3)),
+                               exact.value_function(round_trip, always), atol=1e-10)
 
 
 @several_times

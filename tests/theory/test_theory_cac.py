@@ -1,4 +1,4 @@
-"""cac-rates, consensus-rates and mini-batch: what they measure against brute force, and that their claims can fail."""
+"""cac-rates: what it measures against brute force, and that every claim of it can fail."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
 from scipy.special import softmax
 
 import netac
 from netac import theory
-from netac.comm.ledger import Ledger
-from netac.comm.network import Network
-from netac.comm.placement import Placement
+from netac.agents.critics import StateValue
+from netac.algorithms.decentralized import cac
 from netac.envs.finite_mdp import random_mdp
 from netac.exact import FiniteMDP, induced_chain, objective, stationary_distribution, visitation_distribution
-from netac.theory import _ferry, cac_rates, consensus_rates, mini_batch
+from netac.sampling import tabular
+from netac.sampling.chains import RestartingChain
+from netac.theory import Lab, _cac_measures, _ferry, _two_terms, cac_rates
 from netac.theory._fits import local_slopes, power_law
 from netac.theory._walk import in_parameters, looks, policies, save_game, walk
-from netac.topology import load
 from netac.utils.errors import InputError, RunError
 
 T = np.array([100, 316, 1000, 3162, 10_000])
@@ -151,8 +150,30 @@ def test_what_is_measured_is_what_the_theorem_speaks_of(somewhere):
         down[i, k] -= 1e-5
         g[i, k] = (value(up) - value(down)) / 2e-5
     gradient = 3 * g[:, 0].mean()**2 + (g[:, 1]**2).sum()
-    assert cac_rates.measured(somewhere) == pytest.approx([critic, consensus, gradient], rel=1e-6)
+    assert _cac_measures.measured(somewhere)[:3] == pytest.approx([critic, consensus, gradient], rel=1e-6)
     assert consensus > 0.01
+
+
+@pytest.mark.parametrize("sampling", ["markov", "iid"])
+def test_what_an_exchange_leaves_is_the_mean_over_samples(ferry, sampling):
+    """By loops over (s, a, s') and agents; the actor of "iid" sees the discounted visitation."""
+    tables = {**ferry, "iterations": 60, "algorithm": {**ferry["algorithm"], "sampling": sampling}}
+    *_, parts = walk(tables, [50])
+    x, mdp, pi = parts.agents.parameters, _ferry.ferry(), policies(parts)
+    chain = induced_chain(mdp, pi).transition
+    states = (stationary_distribution(chain) if sampling == "markov"
+              else visitation_distribution(chain, mdp.xi, mdp.gamma))
+    features, total = parts.setting.model.policy.features[0], 0.0
+    for s, j, t in np.ndindex(mdp.P.shape):
+        own = [(j >> (2 - i)) & 1 for i in range(3)]
+        g = []
+        for i in range(3):
+            psi = np.eye(16)[4 * s + sum(own)]
+            residual = psi @ x.lam[i] + mdp.gamma * x.omega[i][t] - x.omega[i][s]
+            g.append(residual * (features[s, own[i], 0] - sum(pi[i, s, a] * features[s, a, 0] for a in range(2))))
+        chance = states[s] * np.prod([pi[i, s, own[i]] for i in range(3)]) * mdp.P[s, j, t]
+        total += chance * sum((each - np.mean(g))**2 for each in g)
+    assert _cac_measures.after_exchange(parts) == pytest.approx(1.0**2 * total)             # alpha = 1
 
 
 def test_gradients_of_tabular_policies_come_in_stored_order(tmp_path):
@@ -186,7 +207,7 @@ def test_reward_features_of_the_ferry_are_exact(somewhere):
 
 
 def test_single_sampling_is_biased_on_the_ferry_and_not_where_both_distributions_agree(ferry, tmp_path):
-    assert cac_rates.single_sampling_limit(ferry) > 0.005
+    assert _cac_measures.single_sampling_limit(ferry) > 0.005
     mdp = _ferry.ferry()
     P = np.broadcast_to(mdp.P.mean(axis=1, keepdims=True), mdp.P.shape)     # actions move nothing: all have the same mu
     same = replace(mdp, P=P, xi=stationary_distribution(P[:, 0]))
@@ -194,7 +215,7 @@ def test_single_sampling_is_biased_on_the_ferry_and_not_where_both_distributions
     r = same.r.copy()
     r[2:] = 0.5
     env["path"] = save_game(replace(same, r=r), tmp_path / "plain.npz")
-    assert cac_rates.single_sampling_limit({**ferry, "env": env}) < 1e-15
+    assert _cac_measures.single_sampling_limit({**ferry, "env": env}) < 1e-15
 
 
 # --- cac-rates: games and claims ---------------------------------------------------------------------
@@ -221,132 +242,154 @@ def test_games_within_the_theorem_are_not():
     cac_rates.refuse(game(slow))
 
 
-def found(levels: np.ndarray, variant: cac_rates.Variant) -> cac_rates.Found:
-    """What runs with these averages of all three quantities would give."""
-    runs = [level * np.repeat(np.linspace(0.99, 1.01, 8)[:, None], 3, axis=1) for level in levels]
+def found(levels: np.ndarray, variant: cac_rates.Variant, exchange: float = 1.0) -> cac_rates.Found:
+    """What runs with these averages of all quantities would give."""
+    runs = [level * np.repeat(np.linspace(0.99, 1.01, 8)[:, None], 4, axis=1) * [1, 1, 1, exchange] for level in levels]
     return cac_rates.Found(variant, tuple(T), runs, {name: power_law(T, [each[:, 0] for each in runs], draws=50)
-                                                     for name in cac_rates.QUANTITIES})
+                                                     for name in cac_rates.RATES})
 
 
-@pytest.mark.parametrize("slope, holds", [(-0.45, True), (-0.4, True), (-0.25, False), (0.1, False)])
-def test_the_rate_claims_tell_slopes_apart(slope, holds):
+@pytest.mark.parametrize("slope, critic, consensus", [(-0.45, True, False), (-0.4, True, False), (-0.25, False, False),
+                                                      (-1.2, True, True), (-1.0, True, False), (0.1, False, False)])
+def test_the_rate_claims_tell_slopes_apart(slope, critic, consensus):
     each = found(3.0 * T**slope, cac_rates.SINGLE)
-    assert [claim.passes for claim in cac_rates._critic_claims({"single": each})] == [holds, holds]
+    assert [claim.passes for claim in cac_rates.rate_claims({"single": each})] == [critic, consensus]
+
+
+@pytest.mark.parametrize("exchange, holds", [(1.0, True), (0.8, False), (1.3, False)])
+def test_disagreement_that_is_not_one_exchanges_is_seen(exchange, holds):
+    each = found(3.0 * T**-1.2, cac_rates.SINGLE, exchange)
+    assert [claim.passes for claim in cac_rates.exchange_claims({"single": each})] == [holds]
 
 
 @pytest.mark.parametrize("biased, fair, verdicts", [
-    (0.01 + 3.0 * T**-0.5, 0.3 * T**-0.5, (True, True, False, True)),       # three times what double sampling allows
-    (0.01 + 0.3 * T**-0.5, 0.3 * T**-0.5, (True, True, True, True)),
-    (0.3 * T**-0.5, 0.3 * T**-0.5, (False, True, True, True)),              # no bias where one is foretold
-    (0.01 + 0.3 * T**-0.5, 0.01 + 0.3 * T**-0.5, (True, False, True, False))])     # double sampling biased, too
+    (0.01 + 3.0 * T**-0.5, 0.3 * T**-0.5, (True, False, True)),             # three times what double sampling allows
+    (0.01 + 0.3 * T**-0.5, 0.3 * T**-0.5, (True, True, True)),
+    (0.3 * T**-0.5, 0.3 * T**-0.5, (False, True, True)),                    # no bias where one is foretold
+    (0.01 + 0.3 * T**-0.5, 0.01 + 0.3 * T**-0.5, (True, True, False))])     # double sampling biased, too
 def test_the_bias_claims_tell_single_and_double_sampling_apart(biased, fair, verdicts):
     everything = {v.name: found(values, v) for v, values in (
         (cac_rates.SINGLE, biased), (cac_rates.DOUBLE, fair), (cac_rates.CHAIN, biased), (cac_rates.CHAINS, fair))}
-    claims = cac_rates._gradient_claims(everything, 0.01, quick=False)
-    assert tuple(claim.passes for claim in claims) == verdicts * 2
+    claims = cac_rates.gradient_claims(everything, 0.01)
+    assert tuple(claim.passes for claim in claims) == (*verdicts[:2], *verdicts)
+
+
+@pytest.mark.parametrize("pair, power", [((0.6, 0.4), -0.4), ((0.8, 0.5), -0.5), ((0.9, 0.2), -0.2), ((0.8, 0.7), -0.2),
+                                         ((0.5, 0.5), None), ((0.4, 0.6), None)])
+def test_exponents_are_the_largest_of_the_propositions(pair, power):
+    assert cac_rates.exponent(*pair) == (power if power is None else pytest.approx(power))
+
+
+# --- cac-rates: mutations ----------------------------------------------------------------------------
+
+averaged, step_size, gradient = _two_terms._averaged, cac.step_size, StateValue.gradient
+QUICK = Lab(quick=True)
+
+
+def failed(claims: list[theory.Claim]) -> set[str]:
+    return {claim.says for claim in claims if not claim.passes}
+
+
+def exact_claims() -> list[theory.Claim]:
+    """Those of the two terms alone."""
+    known = cac_rates.critics(None)
+    forecast = cac_rates._forecast_rows({T: cac_rates.two_terms(known, T, cac_rates.STEPS)
+                                         for T in cac_rates.FORECAST})
+    return cac_rates.term_claims({}, cac_rates.floor_rows(known), forecast)
+
+
+def with_power(power: float):
+    """Two terms with another power of T in the steps."""
+    return lambda *first, power=power: averaged(*first[:5], first[5]**power, *first[6:])
+
+
+EXACT = [
+    (lambda W, *more: averaged(np.eye(len(W)), *more), "stationary error"),                     # nobody mixes
+    (with_power(1.5), "as the transient does"),
+    (lambda W, f, change, residual, *more: averaged(W, f, change, 0.0 * residual, *more), "for good"),      # no noise
+    (with_power(0.8), "takes over near"),
+]
+
+
+def test_the_exact_claims_pass():
+    assert failed(exact_claims()) == set()
+
+
+@pytest.mark.parametrize(("wrong", "claim"), EXACT, ids=[claim for _, claim in EXACT])
+def test_wrong_terms_make_a_claim_fail(monkeypatch, wrong, claim):
+    monkeypatch.setattr(_two_terms, "_averaged", wrong)
+    assert any(claim in says for says in failed(exact_claims()))
+
+
+@pytest.fixture(scope="module")
+def own_game(tmp_path_factory):
+    return {**_ferry.tables(tmp_path_factory.mktemp("own")), "agents": 3, "topology": "complete"}
+
+
+def run_claims(own_game) -> list[theory.Claim]:
+    """Those of runs up to T = 1,000."""
+    known, lengths = cac_rates.critics(None), {100: 4, 316: 4, 1000: 4}
+    runs = {("single, chain", T, seed): _cac_measures.averages(
+        cac_rates._run(own_game, "markov", cac_rates.STEPS, T, seed), 120) for T, seeds in lengths.items()
+        for seed in range(seeds)}
+    terms = {T: cac_rates.two_terms(known, T, cac_rates.STEPS) for T in (*lengths, *cac_rates.FORECAST)}
+    each = {"single, chain": cac_rates._found(cac_rates.CHAIN, lengths, runs, terms)}
+    claims = cac_rates.term_claims(each, cac_rates.floor_rows(known),
+                                   cac_rates._forecast_rows({T: terms[T] for T in cac_rates.FORECAST}))
+    return [*cac_rates.rate_claims(each), *cac_rates.exchange_claims(each), *claims]
+
+
+def probe_claims(own_game) -> list[theory.Claim]:
+    return cac_rates.probe_claims(*cac_rates.probes(QUICK, own_game))
+
+
+def grid_claims(own_game) -> list[theory.Claim]:
+    return cac_rates.grid_claims(cac_rates.grid_rows(QUICK, own_game, cac_rates.critics(None)))
+
+
+def steps(actor, critic):
+    """A step size that is not what the experiment file says: functions of it and T, the actor's and the critics'."""
+    return lambda step, T, x: np.array((actor if step.sigma != 0.4 else critic)(step.at(T), T))
+
+
+def of_grid(actor: float):
+    return lambda step, T, x: np.array(step.at(T) * (actor if step.c in STEEP else 1.0))
+
+
+STEEP = {cac_rates.AT_100["actor_step"] * 100**sigma for sigma in cac_rates.SIGMAS}
+RUNS = [
+    (run_claims, cac, "step_size", steps(lambda a, T: a, lambda b, T: b / 2.0), "both known"),
+    (run_claims, cac, "step_size", steps(lambda a, T: a / 2.0, lambda b, T: b), "what one exchange leaves"),
+    (run_claims, cac, "step_size", steps(lambda a, T: 0.2, lambda b, T: b), "O(alpha^2)"),
+    (run_claims, cac, "step_size", steps(lambda a, T: a, lambda b, T: 10.0 / T), "O(T^-2/5)"),
+    (probe_claims, StateValue, "gradient", lambda self, omega, b, weights: gradient(self, omega, b, weights)
+     - 0.8 * weights * b.phi_next, "at the fixed point of TD(0)"),                              # residual gradients
+    (probe_claims, StateValue, "gradient", lambda self, omega, b, weights: gradient(self, omega, b, weights)
+     - 0.8 * weights * b.phi_next, "at the minimiser"),
+    (probe_claims, cac, "SECOND", 0, "double sampling"),                                        # the running chain's
+    (probe_claims, tabular, "Chain", lambda seed, index, initial: RestartingChain(seed, index, initial, 0.8),
+     "single sampling"),
+    (grid_claims, cac, "step_size", of_grid(20.0), "sigma_1 > sigma_2"),
+    (grid_claims, cac, "step_size", of_grid(0.0), "sigma_1 < sigma_2"),
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("claims", [run_claims, probe_claims, grid_claims])
+def test_the_claims_of_runs_pass(claims, own_game):
+    assert failed(claims(own_game)) == set()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("claims", "module", "name", "wrong", "claim"), RUNS, ids=[claim for *_, claim in RUNS])
+def test_a_wrong_step_gradient_or_chain_makes_a_claim_fail(monkeypatch, own_game, claims, module, name, wrong, claim):
+    monkeypatch.setattr(module, name, wrong)
+    assert any(claim in says for says in failed(claims(own_game)))
 
 
 @pytest.mark.long
 def test_the_rates_of_a_users_game():
     finding = theory.run("cac-rates", quick=True, jobs=1, game=game(np.array([[0.7, 0.3], [0.4, 0.6]])))
-    assert len(finding.claims) == 8 and not any("eps_sp" in claim.says for claim in finding.claims)
+    assert len(finding.claims) == 6 and not any("eps_sp" in claim.says for claim in finding.claims)
     assert all(row["slope"] <= cac_rates.BOUND for row in finding.tables[0].rows if row["error"] != "gradient")
-
-
-# --- consensus-rates ---------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("n", [8, 9, 16])
-def test_sigma_of_a_ring_is_the_textbooks(n):
-    each = consensus_rates.mixed(({"name": "ring", "weights": "metropolis"}, n), 0)
-    textbook = max(abs(1 / 3 + 2 / 3 * np.cos(2 * np.pi * k / n)) for k in range(1, n))
-    assert each.sigma == pytest.approx(textbook, abs=1e-12) and each.worst == pytest.approx(textbook, abs=1e-12)
-    assert each.bytes == (each.rounds * 2 * 64, each.rounds * 2 * 64)
-
-
-@pytest.mark.parametrize("spec", [
-    {"name": "star", "weights": "max-degree"}, {"name": "alternating"},
-    {"name": "gossip", "base": "ring", "probability": 0.5}, {"name": "one-peer-exponential"}])
-def test_the_course_of_mixing_is_that_of_dense_products(spec):
-    each, topology = consensus_rates.mixed((spec, 8), 5), load(spec, 8)
-    x = start = np.random.default_rng([5, 8]).normal(size=(8, consensus_rates.WIDTH))
-    for t, measured in enumerate(each.disagreement[1:]):
-        x = topology.matrix(t).toarray() @ x
-        apart = np.linalg.norm(x - x.mean(axis=0)) / np.linalg.norm(start - start.mean(axis=0))
-        assert measured == pytest.approx(apart, abs=1e-12)
-    assert measured <= 1e-6 < each.disagreement[-2]
-
-
-@pytest.mark.parametrize("n, left", [(2, 0.0), (8, 0.0), (3, 0.25), (6, np.sqrt(3) / 8)])
-def test_one_peer_exponential_is_exact_for_powers_of_two_only(n, left):
-    assert consensus_rates.exactness(n) == pytest.approx(left, abs=1e-14)
-
-
-def test_weights_by_degree_break_the_claims():
-    """Row-stochastic weights move the mean; their transpose lets disagreement grow; a wrong sigma is found out."""
-    fair = [consensus_rates.mixed((spec, 8), 0) for spec in ({"name": "star"}, {"name": "alternating"})]
-    left, powers = {2: 0.0, 3: 0.25}, [2]
-    assert all(claim.passes for claim in consensus_rates._claims(fair, left, powers))
-
-    def failing(each: consensus_rates.Mixed) -> list[str]:
-        return [claim.says for claim in consensus_rates._claims([each, *fair], left, powers) if not claim.passes]
-
-    W = consensus_rates.by_degree(8)
-    x = np.random.default_rng(0).normal(size=(8, 4))
-    _, drift = consensus_rates.mix(network(W), x)
-    assert failing(replace(fair[0], drift=drift)) == ["the agents' mean stays"]
-    course, _ = consensus_rates.mix(network(W.T), x, rounds=5)
-    assert "disagreement never grows" in failing(replace(fair[0], disagreement=course))
-    wrong = replace(fair[0], sigma=0.9 * fair[0].sigma)
-    assert [says.split(":")[0] for says in failing(wrong)] == ["static graphs",
-                                                               "nothing shrinks slower than sigma per period"]
-    assert failing(replace(fair[0], predicted=fair[0].rounds - 1)) == ["the certificate's rounds suffice"]
-    assert [says.split(":")[0] for says in failing(replace(fair[0], before=0.99e-6))] == ["no fewer would"]
-
-
-def network(W: np.ndarray) -> Network:
-    """Netac's exchange with one matrix for ever."""
-    matrix = csr_array(W)
-    return Network(lambda t: matrix, Placement(len(W)), Ledger(len(W)))
-
-
-# --- mini-batch --------------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("name, rounds",
-                         [("mdac", 50 + 10 + 5), ("dnac", 50 + 10 + 10 * (5 + 5)), ("cac", 1), ("dac", 1)])
-@pytest.mark.parametrize("agents", [2, 4])
-def test_rounds_samples_and_bytes_are_what_the_algorithm_says(name, rounds, agents, tmp_path):
-    mdp = random_mdp(0, agents, 2, 2, "folded-normal")
-    tables = {"agents": agents, "topology": "ring", "policy": {"shared": []},
-              "env": {"name": "finite-mdp", "path": save_game(mdp, tmp_path / "game.npz")}}
-    each = mini_batch.ALGORITHMS[name][1]
-    seen = mini_batch.course((name, 0.1, 0), tables, 2 * each, 0)
-    assert seen.spent["samples"].tolist() == [0, each, 2 * each]
-    assert seen.spent["rounds"][1] == rounds and seen.spent["rounds"][0] == 0
-    numbers = {"cac": 2 + 2 * 2**agents, "dac": 2 + 2 * 2**agents, "mdac": 60 * 2 + 5 * 100,
-               "dnac": 60 * 2 + 10 * 10 * 100}
-    assert seen.spent["kilobytes"][1] == pytest.approx(numbers[name] * 8 * min(2, agents - 1) / 1000)
-
-
-def test_costs_are_those_of_the_first_row_at_the_level():
-    spent = {name: np.arange(4.0) for name in mini_batch.QUANTITIES}
-    course = mini_batch.Expense(spent, np.array([0.1, 0.6, 0.4, 0.7]), np.array([1.0, 0.5, 0.2, 0.3]))
-    late = replace(course, J=np.zeros(4))
-    chosen = mini_batch.Chosen("cac", 0.1, [course, late])
-    assert course.until(course.J >= 0.5)["rounds"] == 1.0
-    assert chosen.cost(0.5)["samples"].estimate == 2.0 and chosen.reached(0.5) == 0.5      # 1 and, never, 3
-    assert chosen.gradient_cost()["samples"].estimate == 2.0
-
-
-@pytest.mark.parametrize("change, problem", [
-    (lambda mdp: replace(mdp, r=mdp.r * 4), "step sizes"), (lambda mdp: replace(mdp, r=mdp.r * 0), "nothing to learn"),
-    (lambda mdp: random_mdp(0, 1, 3, 2, "folded-normal"), "two agents"),
-    (lambda mdp: random_mdp(0, 11, 3, 2, "folded-normal"), "too large")])
-def test_games_that_do_not_fit_are_refused(change, problem):
-    with pytest.raises(InputError, match=problem):
-        mini_batch.refuse(change(random_mdp(0, 2, 3, 2, "folded-normal")))
-
-
-@pytest.mark.long
-def test_mini_batches_on_a_users_game():
-    finding = theory.run("mini-batch", quick=True, jobs=1, game=random_mdp(7, 3, 3, 2, "folded-normal"))
-    assert len(finding.claims) == 7 and all(np.isfinite(claim.measured) for claim in finding.claims)
+    assert [table.name for table in finding.tables] == ["slopes", "averages", "two_terms"]
