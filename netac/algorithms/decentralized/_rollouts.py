@@ -195,7 +195,7 @@ def evidence(k: int, b: Rollout, agents: RolloutAgents, network: Network) -> Evi
     if settings.reward == "model":
         told = agents.R(agents.parameters.lam, Transitions(seen=b.seen, joint=b.joint))
         A = critics.judge(b, told.reshape(-1, T, E)).advantages
-    return Evidence(b, judged, *own_advantages(A.reshape(len(A), T * E), b.active, settings.advantages))
+    return Evidence(b, judged, *own_advantages(A.reshape(len(A), T * E), b.active, settings.advantages, b.discounts))
 
 
 def fit_reward_models(k: int, e: Evidence, agents: RolloutAgents, zeta: np.ndarray) -> None:
