@@ -6,12 +6,13 @@ them observes of a state, and they have logits (N, O, A), one for every observat
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import softmax
 
 from netac.envs._batched import Step
-from netac.exact import FiniteMDP, action_value, induced_chain
-from netac.exact.values import agent_marginals
+from netac.exact import FiniteMDP
 from netac.utils.spaces import ActionSpace
 
 BONUS, PRICE, PAYOFF, GAMMA = 0.75, 3.0, 4.0, 0.5
@@ -42,28 +43,55 @@ def random_episodes(rng: np.random.Generator, states: int = 4, gamma: float = 0.
     return FiniteMDP(P, np.repeat(r[..., None], 2, axis=-1), np.append(np.full(states, 1.0 / states), 0.0), gamma)
 
 
-def policies(logits: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(N, S, A) local policies of logits (N, O, A)."""
-    return softmax(logits, axis=-1)[:, seen]
+class Played(NamedTuple):
+    """What policies of logits (..., N, O, A) do in a game, for each of some of them.
+
+    Attributes:
+        joint: (..., S, J) probabilities of joint actions.
+        transition: (..., S, S).
+        reward: (..., S) means.
+        xi: (S,) where it begins.
+    """
+
+    joint: np.ndarray
+    transition: np.ndarray
+    reward: np.ndarray
+    xi: np.ndarray
+
+    def visits(self, weight: float) -> np.ndarray:
+        """(..., S) sum over an episode's steps t of weight^t P(s_t = s), 0 of the end."""
+        onwards = np.swapaxes(self.transition[..., :-1, :-1], -1, -2)
+        found = np.linalg.solve(np.eye(onwards.shape[-1]) - weight * onwards, self.xi[:-1, None])[..., 0]
+        return np.concatenate([found, np.zeros((*found.shape[:-1], 1))], axis=-1)
+
+    def value(self, weight: float) -> np.ndarray:
+        """(...) the sum over an episode of weight^t r_t."""
+        return np.vecdot(self.visits(weight), self.reward)
 
 
-def visits(mdp: FiniteMDP, pi: np.ndarray, weight: float) -> np.ndarray:
-    """(S,) sum over an episode's steps t of weight^t P(s_t = s), 0 of the end."""
-    under_way = induced_chain(mdp, pi).transition[:-1, :-1]
-    return np.append(np.linalg.solve(np.eye(len(under_way)) - weight * under_way.T, mdp.xi[:-1]), 0.0)
+def play(mdp: FiniteMDP, logits: np.ndarray, seen: np.ndarray) -> Played:
+    """Softmax policies of logits (..., N, O, A)."""
+    pi = softmax(logits, axis=-1)[..., seen, :]
+    joint = pi[..., 0, :, :]
+    for agent in range(1, mdp.agents):
+        joint = (joint[..., None] * pi[..., agent, :, None, :]).reshape(*joint.shape[:-1], -1)
+    return Played(joint, np.einsum("...sj,sjt->...st", joint, mdp.P), np.vecdot(joint, mdp.team_reward), mdp.xi)
 
 
 def direction(mdp: FiniteMDP, logits: np.ndarray, seen: np.ndarray, weight: float) -> np.ndarray:
-    """(N, O, A) E[sum over t of weight^t A(s_t, a_t) grad log pi_i(a_t|s_t)], A being the advantage at `mdp.gamma`.
+    """(..., N, O, A) E[sum over t of weight^t A(s_t, a_t) grad log pi_i(a_t|s_t)], A the advantage at `mdp.gamma`.
 
     With weight = gamma it is the gradient of the return; with weight = 1 what learners follow that drop gamma^t.
     """
-    pi = policies(logits, seen)
-    Q, chances = action_value(mdp, pi), induced_chain(mdp, pi).joint
-    advantage = Q - (chances * Q).sum(axis=1, keepdims=True)
-    each = agent_marginals(visits(mdp, pi, weight)[:, None] * chances * advantage, mdp.agents, mdp.actions)
-    found = np.zeros_like(logits)
-    np.add.at(found, (slice(None), seen), each)
+    played = play(mdp, logits, seen)
+    V = np.linalg.solve(np.eye(mdp.states) - mdp.gamma * played.transition, played.reward[..., None])
+    advantage = mdp.team_reward + mdp.gamma * np.einsum("sjt,...t->...sj", mdp.P, V[..., 0]) - V
+    each = played.visits(weight)[..., None] * played.joint * advantage
+    found = np.zeros(logits.shape)
+    for agent in range(mdp.agents):
+        apart = each.reshape(*each.shape[:-1], mdp.actions**agent, mdp.actions, -1).sum(axis=(-3, -1))
+        for o in range(logits.shape[-2]):
+            found[..., agent, o, :] = apart[..., seen == o, :].sum(axis=-2)
     return found
 
 
