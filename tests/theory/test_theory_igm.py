@@ -151,7 +151,7 @@ def failing(rows: list) -> set[str]:
 def test_claims_of_the_igm_game_follow_their_numbers():
     assert igm_claims() == set()
     for kind, share, words in (("fixed", 0.1, "in every run"), ("uniform", 0.6, "minority"),
-                               ("epsilon", 0.7, "nevertheless")):
+                               ("epsilon", 0.5, "nevertheless")):
         wrong = igm_claims(**{kind: share})
         assert len(wrong) == 1 and words in wrong.pop()
 
@@ -164,9 +164,9 @@ def test_qplexs_form_by_hand(least):
     for (a, b), value in np.ndenumerate(total):
         if A[0, a] + A[1, b] < 0.0:
             lam = (value - 100.0) / (A[0, a] + A[1, b])
-            assert lam >= least * (1.0 - 1e-9)
+            assert lam >= 0.99 * least
         r = igm_failure.ACTIONS[a] * igm_failure.ACTIONS[b]
-        assert value == pytest.approx(100.0 - 2.0 * least if (a, b) == (0, 0) else r, abs=2e-13 + least * (r > 99.0))
+        assert value == pytest.approx(100.0 - 2.0 * least if (a, b) == (0, 0) else r, abs=1e-12)
 
 
 additive_fit, subset_advantage = igm_failure.additive_fit, igm_failure.subset_advantage
@@ -201,34 +201,32 @@ def test_a_wrong_move_or_fit_makes_a_claim_fail(monkeypatch, name, wrong, claim)
     assert any(claim in says for says in igm_claims())
 
 
-def trained() -> set[str]:
-    """Claims that fail, of values trained for 600 steps."""
-    return failing([igm_failure._row(mixing, data, *igm_failure._factorised((mixing, data, 8, 600, 0)))
-                    for mixing in ("vdn", "qmix") for data in igm_failure.DATA])
+def trained(*data: str) -> dict[tuple[str, str], dict]:
+    """Rows of values trained for as long as in the quick form, by values and data."""
+    return {(mixing, kind): igm_failure._row(mixing, kind, *igm_failure._factorised((mixing, kind, 4, 1500, 0)))
+            for mixing in ("vdn", "qmix") for kind in data}
 
 
-def test_claims_hold_of_short_trainings():
-    assert trained() == set()
+@pytest.fixture(scope="module")
+def learnt() -> dict[tuple[str, str], dict]:
+    return trained(*igm_failure.DATA)
 
 
-def of_kind(kind: str):
-    """Every batch is of one kind, whatever was asked for."""
-    return lambda data, *given: behaviour(kind, *given)
+@pytest.mark.long
+def test_claims_hold_of_short_trainings(learnt):
+    assert failing(list(learnt.values())) == set()
 
 
 behaviour = igm_failure.behaviour
-TRAINED = {
-    "data of their own for those of fixed policies": ("behaviour", of_kind("epsilon-greedy"), "in every run"),
-    "data of their own for uniform ones": ("behaviour", of_kind("epsilon-greedy"), "minority"),
-    "fixed policies for their own": ("behaviour", of_kind("fixed policies"), "nevertheless"),
-}
+MISTAKEN = [("fixed policies", "epsilon-greedy", "in every run"), ("uniform", "epsilon-greedy", "minority"),
+            ("epsilon-greedy", "fixed policies", "nevertheless")]
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_mistake_in_training_makes_a_claim_fail(monkeypatch, name):
-    attribute, wrong, claim = TRAINED[name]
-    monkeypatch.setattr(igm_failure, attribute, wrong)
-    assert any(claim in says for says in trained())
+@pytest.mark.long
+@pytest.mark.parametrize(("data", "drawn", "claim"), MISTAKEN)
+def test_batches_of_another_kind_make_a_claim_fail(monkeypatch, learnt, data, drawn, claim):
+    monkeypatch.setattr(igm_failure, "behaviour", lambda asked, *given: behaviour(drawn, *given))
+    assert any(claim in says for says in failing(list((learnt | trained(data)).values())))
 
 
 def test_the_igm_game_is_repeatable():
