@@ -95,7 +95,7 @@ def direction(mdp: FiniteMDP, logits: np.ndarray, seen: np.ndarray, weight: floa
     return found
 
 
-class Episodes:
+class Investments:
     """E plays of `investment` side by side; the interface is `netac.envs.BatchedEnvironment`.
 
     Args:

@@ -147,7 +147,7 @@ def learn(item: tuple[str, bool, int, int]) -> tuple[float, float]:
     decentralized = name in ("cppo", "iac")
     result = netac.run({
         "agents": 2, "iterations": iterations * (LONGER if name == "iac" else 1), "envs": 64, "seed": seed,
-        "env": {"factory": "netac.theory._episodes:Episodes"}, "policy": {"name": "mlp", "hidden": []} | (
+        "env": {"factory": "netac.theory._episodes:Investments"}, "policy": {"name": "mlp", "hidden": []} | (
             {"shared": []} if decentralized else {}),
         "critic": {"name": "mlp", "hidden": [16]} | ({"sees": "state"} if decentralized else {}),
         "algorithm": {"name": name, "gamma": GAMMA, "actor_step": 0.05, "critic_step": 0.05,

@@ -51,7 +51,7 @@ def step_of(name: str, discounted: bool) -> np.ndarray:
     options = {"gamma": GAMMA, "gae_lambda": 1.0, "epochs": 1, "rollout": STEPS, "advantages": "raw", "entropy": 0.0,
                "clip": None, "optimizer": "plain", "actor_step": 1e-2, "value_normalisation": False} | CASES[name]
     tables = {"agents": 2, "iterations": 1, "envs": GAMES, "topology": "disconnected", "allow_disconnected": True,
-              "env": {"factory": "netac.theory._episodes:Episodes"}, "policy": {"name": "mlp", "hidden": []},
+              "env": {"factory": "netac.theory._episodes:Investments"}, "policy": {"name": "mlp", "hidden": []},
               "critic": {"name": "mlp", "hidden": []}, "algorithm": options | {"discounted_gradient": discounted}}
     if name.startswith("cppo") or name == "dsgd-ppo":
         tables["policy"] |= {"shared": ["*"]} if name == "dsgd-ppo" else {"shared": []}

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from netac.envs._batched import check_batched
 from netac.exact import objective, value_function
 from netac.theory import Lab, _episodes, discounted_gradient
-from netac.theory._episodes import END, STEPS, Episodes, Played, direction, investment, play, random_episodes
+from netac.theory._episodes import END, STEPS, Investments, Played, direction, investment, play, random_episodes
 from netac.theory.discounted_gradient import BLIND, GAMMA, SEEING, WITH, WITHOUT
 
 QUICK = Lab(quick=True)
@@ -55,7 +55,7 @@ def test_values_are_those_of_the_exact_library():
 
 @pytest.mark.parametrize("seeing", [False, True])
 def test_the_game_that_is_played_is_the_one_that_is_solved(seeing):
-    games, mdp = Episodes(2, 64, seeing), investment()
+    games, mdp = Investments(2, 64, seeing), investment()
     check_batched(games, 2, 64, "investment")
     games.begin(0, 0)
     courses, paid = np.array(list(product(product(range(2), repeat=2), repeat=STEPS))), np.zeros(64)

@@ -201,8 +201,7 @@ def test_claims_hold_on_a_small_graph_too(claims):
 
 
 @pytest.mark.parametrize(("claims", "where", "wrong", "said"), [
-    (of_losses, (Losses, "moments"), lambda self, Y: self.mean @ Y @ self.mean, ["the mean square of random",
-                                                                                 "so does its factor"]),
+    (of_losses, (Losses, "moments"), lambda self, Y: self.mean @ Y @ self.mean, ["the mean square of random"]),
     (of_losses, (Losses, "drift"), property(lambda self: 0.02 * (np.eye(6) - 1.0 / 6)), ["that drift is tr"]),
     (of_losses, (Losses, "drift_bound"), lambda self, squares: 1e-3, ["and at most"]),
     (of_losses, (Losses, "mean"), property(lambda self: self.W), ["worst start", "the mean square of random"]),
@@ -260,7 +259,8 @@ def test_losses_reckoned_half_as_likely_fail(monkeypatch):
         return exactly(W, p / 2, both_ways)
 
     monkeypatch.setattr(_unreliable_runs.exact, "Losses", half)
-    assert any("at least 1 / (1 - p)" in says for says in failing(of_losses()))
+    failed = failing(of_losses())
+    assert all(any(said in says for says in failed) for said in ("at least 1 / (1 - p)", "so does its factor"))
 
 
 def test_the_worst_start_of_no_losses_fails(monkeypatch):
@@ -275,6 +275,7 @@ def test_a_slow_agent_that_is_not_slow_fails(monkeypatch):
     assert any("slows all" in says for says in failing(of_clocks()))
 
 
+@pytest.mark.long
 def test_weights_that_are_not_lazy_fail():
     """On the ring of 6, delays of 10: the claim holds of lazy weights, and fails where they are the same ones."""
     ring, lazy = ({"name": "ring"} | more for more in ({}, {"weights": "lazy-metropolis"}))
