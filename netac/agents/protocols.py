@@ -29,6 +29,9 @@ class Batch(Protocol):
     @property
     def sample_weight(self) -> np.ndarray | None: ...
 
+    def discounted(self, advantages: np.ndarray) -> np.ndarray:
+        """Advantages (n, M) as they weigh in the policies' gradient: times gamma^t, where that is asked for."""
+
     def parts(self, size: int) -> Iterator[Self]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
 

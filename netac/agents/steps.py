@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Layout, Parameters
@@ -68,6 +68,23 @@ class Common(Options):
         """The local optimizers of `agents` agents."""
         adam = (self.adam_beta1, self.adam_beta2, self.adam_epsilon) if self.optimizer == "adam" else None
         return Optimizer(layout, agents, adam, self.clip, self.actor_radius)
+
+
+class Discounting(Options):
+    """The option of algorithms whose policies learn from the steps of episodes."""
+
+    discounted_gradient: bool = Field(False, description=(
+        "whether step t of an episode weighs gamma^t in the policies' gradient, as in that of the discounted return; "
+        "else all steps weigh the same"))
+
+    @model_validator(mode="after")
+    def _has_episodes(self) -> Self:
+        sampling = getattr(self, "sampling", "markov")
+        if self.discounted_gradient and sampling != "markov":
+            raise ValueError(f'discounted_gradient = true counts the steps of episodes, which sampling = "{sampling}" '
+                             'does not follow: leave it out ("double" and "iid" show the actor the discounted '
+                             'visitation already), or use "markov"')
+        return self
 
 
 def step_size(step: float | TDependent, T: int, x: Parameters) -> np.ndarray:

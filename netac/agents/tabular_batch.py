@@ -43,6 +43,10 @@ class TabularBatch:
     psi_own: np.ndarray = LEFT_OUT
     sample_weight: ClassVar[np.ndarray | None] = None     # everyone takes part in all samples
 
+    def discounted(self, advantages: np.ndarray) -> np.ndarray:
+        """Advantages as they are: a chain that does not end has no episodes."""
+        return advantages
+
     def parts(self, size: int) -> Iterator[TabularBatch]:
         """Samples 0, ..., size - 1, then the next `size`, to the end; M is a multiple of `size`."""
         def cut(array: np.ndarray | None, axis: int) -> Iterable[Any]:

@@ -39,6 +39,7 @@ class Transitions:
         alternatives: (M, A_i, F) `joint` with the agent's own action replaced by each of its A_i, where the algorithm
             asks for them.
         sequences: how the samples follow each other, for policies with memory; None for the others.
+        discounts: (M,) gamma^t of step t of an episode, where the policies' gradient is discounted; else None.
         shares: (M,) how much of the team each sample stands for, where means are not those of agents by themselves;
             comes with `active`.
     """
@@ -58,6 +59,11 @@ class Transitions:
     sequences: Sequences | None = None
     shares: np.ndarray | None = None
     allowed: list[np.ndarray] | None = None
+    discounts: np.ndarray | None = None
+
+    def discounted(self, advantages: np.ndarray) -> np.ndarray:
+        """Advantages (n, M) as they weigh in the policies' gradient: times gamma^t, where that is asked for."""
+        return advantages if self.discounts is None else self.discounts * advantages
 
     @property
     def chunks(self) -> np.ndarray | None:

@@ -105,6 +105,7 @@ def make(experiment: Experiment, environment: TabularEnvironment, needs: Require
     """
     if environment.mdp is None:
         refuse_exact_sampling(settings)
+    refuse_endless_discounts(settings, endless=True)
     wanted = checked(Policy, {"name": "tabular"} | experiment.policy, "policy")
     if (wanted.name == "log-linear") != (wanted.features is not None):
         raise InputError("log-linear policies need features, tabular ones have none", key="policy.features",
@@ -121,6 +122,26 @@ def refuse_exact_sampling(settings: Any) -> None:
     if getattr(settings, "sampling", "") in EXACT_SAMPLING:
         raise InputError("exact distributions are known for tabular policies in finite MDPs only",
                          key="algorithm.sampling", found=settings.sampling, valid='"markov" or "double" here')
+
+
+def discounts(settings: Any) -> bool:
+    """Whether the steps of episodes are to weigh gamma^t in the policies' gradient."""
+    return getattr(settings, "discounted_gradient", False)
+
+
+def refuse_endless_discounts(settings: Any, endless: bool) -> None:
+    """Refuse to let step t weigh gamma^t where there is no end to t.
+
+    Args:
+        endless: whether episodes never end.
+
+    Raises:
+        InputError: the algorithm wants to, and they do not.
+    """
+    if discounts(settings) and endless:
+        instead = ' (sampling = "double" shows the discounted visitation)' if hasattr(settings, "sampling") else ""
+        raise InputError("gamma^t comes to nothing where episodes never end", key="algorithm.discounted_gradient",
+                         found=True, valid=f"false{instead}, or an environment whose episodes end")
 
 
 def make_policy(policy: Policy, env: TabularEnvironment) -> Tabular | LogLinear:

@@ -27,7 +27,7 @@ from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.experiment.environment_graph import ground_of
-from netac.experiment.linear_agents import refuse_exact_sampling
+from netac.experiment.linear_agents import discounts, refuse_endless_discounts, refuse_exact_sampling
 from netac.experiment.make_env import Environment, GamesSource
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy, Normalise
 from netac.sampling.encoding import Encoding
@@ -160,7 +160,7 @@ class Neural(PlayingAgents):
                            state=self.critic.sees == "state" != ground.sight.policy,
                            sight=ground.sight, own_first=self.critic.joint == "own-first",
                            normalise_observations=normalise.observations, normalise_rewards=normalise.rewards,
-                           learning=not play)
+                           learning=not play, discounted=not play and discounts(settings))
 
 
 def make(experiment: Experiment, environment: Environment, needs: Requirements, settings: Any,
@@ -179,6 +179,7 @@ def make(experiment: Experiment, environment: Environment, needs: Requirements, 
     refuse_exact_sampling(settings)
     ground = ground_of(environment, experiment)
     games, sight = ground.probe, ground.sight
+    refuse_endless_discounts(settings, ground.endless)
     seen = sight.shapes(sight.policy)
     policy = read_policy(experiment, seen[0])
     if entropy is not None:

@@ -25,6 +25,7 @@ from netac.comm.placement import Placement
 from netac.envs._batched import drawn_evenly, state_shape
 from netac.experiment.budget import fits
 from netac.experiment.environment_graph import ground_of
+from netac.experiment.linear_agents import discounts, refuse_endless_discounts
 from netac.experiment.make_env import Environment, GamesSource, closed
 from netac.experiment.neural_agents import NetworkTable, PlayingAgents, read_part, read_policy, value_name
 from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy
@@ -65,7 +66,8 @@ class CentrallyTrained(PlayingAgents):
                            replicated=ground.replicated, stagger=self.stagger, sight=ground.sight,
                            trainer=not play,
                            state=not play and self.needs.critics == "state",
-                           normalise_observations=self.normalise.observations, learning=not play)
+                           normalise_observations=self.normalise.observations, learning=not play,
+                           discounted=not play and discounts(settings))
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
     if settings.discount == 1.0 and ground.endless:
         raise InputError("the undiscounted return of episodes without an end is infinite", key="algorithm.gamma",
                          found=1.0, valid="a discount below 1 with this environment")
+    refuse_endless_discounts(settings, ground.endless)
     if experiment.normalise.rewards:
         instead = "; a trainer's critics normalise returns: algorithm.value_normalisation"
         raise InputError("is for decentralized algorithms", key="normalise.rewards", found=True,

@@ -52,6 +52,7 @@ class Advance(NamedTuple):
         again: (E,) games that begin anew.
         allowed, after_allowed: what the agents of this process may do in s and in s', (n) arrays (E, outputs_i) bool;
             None: all at any time.
+        discounts: (E,) gamma^t of games that are at step t of an episode, from 0 on; None where nobody asks for them.
     """
 
     view: View
@@ -65,3 +66,4 @@ class Advance(NamedTuple):
     again: np.ndarray
     allowed: list[np.ndarray] | None = None
     after_allowed: list[np.ndarray] | None = None
+    discounts: np.ndarray | None = None

@@ -51,15 +51,16 @@ class GameSampler:
         own_first: whether the joint action is shown to each agent with its own action first; else in agent order.
         normalise_observations, normalise_rewards: by running statistics, each agent's own.
         learning: whether these statistics are updated, and `rows` hold the policies' memories of games under way.
+        discounted: whether the steps of the running chain's episodes come with gamma^t.
     """
 
     def __init__(self, make: Callable[[], BatchedEnvironment], policy: Any, placement: Placement, ledger: Ledger,
                  seed: int, double: bool, gamma: float, features: Features, comm: MPI.Intracomm | None = None, *,
                  replicated: bool = True, stagger: int = 0, state: bool = False, sight: Sight | None = None,
                  trainer: bool = False, own_first: bool = False, normalise_observations: bool = False,
-                 normalise_rewards: bool = False, learning: bool = True):
+                 normalise_rewards: bool = False, learning: bool = True, discounted: bool = False):
         self.policy, self.placement, self.ledger = policy, placement, ledger
-        self._seed, self._gamma, self._features, self._comm = seed, gamma, features, comm
+        self._seed, self._gamma, self._features, self._comm, self._discounted = seed, gamma, features, comm, discounted
         self._replicated, self._with_state = replicated and not trainer, state
         self.trainer = trainer
         self._agents = placement.local
@@ -125,7 +126,8 @@ class GameSampler:
             obs=view.obs, next_obs=after.obs, seen=view.seen, next_seen=after.seen,
             own=step.own, pi=step.pi, allowed=step.allowed, joint=self.shown(encoded), r=step.r,
             active=None if step.active.all() else step.active.astype(float),
-            bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated)
+            bootstrap_mask=None if not outcome.terminated.any() else 1.0 - outcome.terminated,
+            discounts=step.discounts)
         if self._features.psi_own:
             batch.alternatives = self.shown(encoded, self._encode.alternatives)
         if self._features.psi_next:
@@ -151,6 +153,7 @@ class GameSampler:
         self._count(self.games)
         learn = running and self._observations is not None
         after = self._seen(outcome.view, running, not learn or outcome.valued.any(axis=0))
+        discounts = self._gamma**self.episodes.lengths if self._discounted and running else None
         source.steps += 1
         again = outcome.done | (self._cuts == source.steps) if self._staggered else outcome.done.copy()
         r = outcome.r if self._rewards is None else self._rewards.apply(
@@ -161,7 +164,7 @@ class GameSampler:
             self.episodes.add(outcome.team, outcome.done, outcome.measured)
             if self._staggered:
                 self.episodes.forget(again & ~outcome.done)
-        return Advance(view, own, pi, joint, active, r, outcome, after, again, allowed, self.allowed(after))
+        return Advance(view, own, pi, joint, active, r, outcome, after, again, allowed, self.allowed(after), discounts)
 
     def renew(self, step: Advance, source: GameFeed, running: bool = True) -> None:
         """Restart the games that ended or were cut short, and by chance those of the actor's own chain."""

@@ -51,6 +51,7 @@ class Rollout:
         told: (M, S) the joint actions as drawn and announced, see `netac.utils.spaces.ProductSpace`, NaN for agents
             that took no part; None where nobody asks for them.
         allowed: (n) arrays (M, outputs_i) bool, what was allowed of the actions that policies learn from; None: all.
+        discounts: (M,) gamma^t of step t of an episode, where the policies' gradient is discounted; else None.
     """
 
     obs: list[np.ndarray]
@@ -71,6 +72,7 @@ class Rollout:
     final_joint: list[np.ndarray] = field(default_factory=list)
     told: np.ndarray | None = None
     allowed: list[np.ndarray] | None = None
+    discounts: np.ndarray | None = None
 
     @property
     def mean_reward(self) -> float:
@@ -163,7 +165,7 @@ class Rollouts:
         active, done, present, ended = np.empty((n, T, E)), np.empty((T, E)), np.empty((N, T, E), dtype=bool), []
         r, everyone = np.empty((n, T, E)), np.empty((N * root, T, E))
         bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
-        memories, joint, foreseen, told = [], [], [], []
+        memories, joint, foreseen, told, discounts = [], [], [], [], []
         allowed: list[list[np.ndarray]] = [[] for _ in (theta if self._joint is None else [0])]
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
@@ -180,6 +182,8 @@ class Rollouts:
             if root:
                 assert step.outcome.everyone is not None, "process 0 steps the games"
                 everyone[:, t] = step.outcome.everyone.r
+            if step.discounts is not None:
+                discounts.append(step.discounts)
             for block, shown in zip(self._seen, self._apart(step.view) if self._seen else [], strict=True):
                 block[now] = shown
             if critics and self._encode is not None:
@@ -216,7 +220,8 @@ class Rollouts:
             final_joint=[np.concatenate(foreseen)] if foreseen else [],
             everyone_active=None if present.all() else present.reshape(N, T * E),
             told=np.concatenate(told) if told else None,
-            allowed=[np.concatenate(known) for known in allowed] * (n // len(allowed)) if allowed[0] else None)
+            allowed=[np.concatenate(known) for known in allowed] * (n // len(allowed)) if allowed[0] else None,
+            discounts=np.concatenate(discounts) if discounts else None)
 
     def _allowed(self, step: Advance) -> list[np.ndarray]:
         """What the policies that learn were allowed to do in a step: own actions or, where they are told, joint ones.

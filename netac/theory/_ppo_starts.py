@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -35,11 +37,19 @@ def ends(task: Task) -> np.ndarray:
     return np.array([method(task.mdp, start, task.size, task.iterations) for start in task.starts])
 
 
+def climb(mdp: FiniteMDP, logits: np.ndarray, size: float) -> Iterator[np.ndarray]:
+    """Policies (N, S, A) of agents that follow the exact gradient of J by their own softmax logits, all at once; from
+    the given ones on, for ever."""
+    while True:
+        pi = softmax(logits, axis=-1)
+        yield pi
+        logits = logits + size * objective_and_gradient(mdp, pi)[1]
+
+
 def independent(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int) -> float:
     """Every agent follows the exact gradient of J by its own softmax logits, all at once; `size` is the step's."""
-    for _ in range(iterations):
-        logits = logits + size * objective_and_gradient(mdp, softmax(logits, axis=-1))[1]
-    return objective(mdp, softmax(logits, axis=-1))
+    *_, last = islice(climb(mdp, logits, size), iterations + 1)
+    return objective(mdp, last)
 
 
 def in_turn(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int) -> float:
@@ -68,3 +78,41 @@ def sequential(mdp: FiniteMDP, logits: np.ndarray, size: float, iterations: int)
 
 
 METHODS = {"independent": independent, "in turn": in_turn, "sequential": sequential}
+
+
+class Leaving(NamedTuple):
+    """How long it takes to leave a pure joint policy, and to be near the optimum.
+
+    Attributes:
+        mdp: the game.
+        actions: one action of every agent, the same in all states.
+        chance: with which every agent plays another one at first, < 1/2.
+        size: of the steps; see the methods.
+        least: J that is near enough.
+        limit: of the iterations.
+    """
+
+    mdp: FiniteMDP
+    actions: tuple[int, ...]
+    chance: float
+    size: float
+    least: float
+    limit: int
+
+
+def leave(task: Leaving) -> tuple[float, float]:
+    """The iterations of independent policy gradient, and of sequential PPO with the step of a run of 500; nan: more
+    than the limit."""
+    mdp, alike = task.mdp, (task.mdp.agents, task.mdp.states, 1)
+    others = np.ones((mdp.agents, mdp.actions)) - np.eye(mdp.actions)[list(task.actions)]
+    logits = np.log(np.where(others > 0, task.chance / (mdp.actions - 1), 1.0 - task.chance))[:, None] * np.ones(alike)
+    inverse = task.size * inverse_step(mdp.gamma, mdp.actions, 500)
+    whole = one_agent(mdp)
+    return (_first(task, (objective(mdp, pi) for pi in climb(mdp, logits, task.size))),
+            _first(task, (objective(whole, joint(policies)[None])
+                          for policies in iterates(mdp, task.limit, inverse, conditional(logits)))))
+
+
+def _first(task: Leaving, J: Iterable[float]) -> float:
+    """The number of the first J that is near enough."""
+    return next((float(k) for k, found in enumerate(islice(J, task.limit)) if found >= task.least), np.nan)

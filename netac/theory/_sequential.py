@@ -161,6 +161,17 @@ def log_linear(mdp: FiniteMDP, phi: np.ndarray, estimate: Improve) -> Improve:
     return improve
 
 
+def mixture_errors(mdp: FiniteMDP, K: int, inverse: float) -> np.ndarray:
+    """(K,) J(pi*) - J of the uniform mixture of pi_0, ..., pi_{k-1}, for k = 1, ..., K, with the same 1 / beta_k.
+
+    Args:
+        inverse: 1 / beta_k, which does not depend on K.
+    """
+    whole = one_agent(mdp)
+    J = [objective(whole, joint(policies)[None]) for policies in iterates(mdp, K, inverse)]
+    return np.cumsum(optimal_objective(mdp) - np.array(J)) / np.arange(1, K + 1)
+
+
 class OnlineErrors(NamedTuple):
     """Errors of K iterations of the online algorithm, in terms of the normalised J.
 

@@ -122,16 +122,15 @@ def _claims(gains: Rows, rows: Rows) -> tuple[Claim, ...]:
     chosen = [row for row in rows if row["c"] == f"{CHOSEN:g} sqrt(n)"]
     return (
         Claim("from data of (nearly) the optimum, pessimism ends better than LSTD", SOURCE,
-              "least lower end of the 95 % intervals of the gain in J", min(row["low"] for row in covered), ">=", 0.0),
+              "least lower end of the 95 % intervals of the gain in J", min(row["low"] for row in covered), ">=", 0.02),
         Claim("from such data LSTD overestimates what it ends with", "paper 000, its motive for pessimism",
               "least lower end of the 95 % intervals of estimate less truth",
-              min(row["overestimate_low"] for row in naive if row["behaviour"] == "optimum"), ">=", 0.0),
+              min(row["overestimate_low"] for row in naive if row["behaviour"] == "optimum"), ">=", 0.02),
         Claim("pessimism does not, whatever the data", "paper 000, its motive for pessimism",
               "largest upper end of the 95 % intervals of estimate less truth",
               max(row["overestimate_high"] for row in chosen), "<=", 0.0),
-        Claim("pessimism is never worse, whatever the data", "not claimed by paper 000",
-              "least upper end of the intervals of the gain in J, data of arbitrary or uniform behaviour",
-              min(row["high"] for row in elsewhere), "<=", 0.0, refuted=True))
+        Claim("elsewhere it can cost: with data of arbitrary or uniform behaviour it is worse", "calculated here",
+              "least upper end of the intervals of the gain in J", min(row["high"] for row in elsewhere), "<=", -0.01))
 
 
 def _draw(gains: Rows, rows: Rows) -> Figure:

@@ -82,7 +82,8 @@ class Networked(Trainer):
             A, _, _ = self.judge(b)
             self.r = own
         masks = b.active.reshape(self.N, -1)
-        return np.stack([self.own(A[i].ravel(), masks[i]) for i in range(self.N)]), targets, values
+        own = np.stack([self.own(A[i].ravel(), masks[i]) for i in range(self.N)])
+        return self.weighted(own, b), targets, values
 
     def told(self, i, b):
         """What R_i sees: observations and the joint action, the agent's own first, zeros of those who took no part."""

@@ -187,6 +187,7 @@ class Sample:
     active: list
     terminated: list
     bars: list
+    age: int
 
 
 class Statistics:
@@ -214,7 +215,7 @@ class Chain:
         self._actions = [Stream(task.seed, ACTION, index, task.agents, i) for i in range(task.agents)]
         self._privacy = [Stream(task.seed, PRIVACY_NOISE, index, task.agents, i) for i in range(task.agents)]
         self._restarts = [Stream(task.seed, RESTART, index, None, e) for e in range(task.games)]
-        self._pending, self._steps = {}, 0
+        self._pending, self._steps, self._ages = {}, 0, np.zeros(task.games, dtype=int)
         self._size = max(space.size for space in task.actions)
         self._shown = self._look(range(task.games))
 
@@ -291,7 +292,8 @@ class Chain:
                 a[e], task.numbers(a[e], active[:, e]), task.numbers(following[e], goes_on) if with_next else None,
                 [r[i, e] for i in range(task.agents)],
                 [bool(active[i, e]) or task.wrong == "no mask" for i in range(task.agents)], terminated,
-                [own[e] for own in bars]))
+                [own[e] for own in bars], int(self._ages[e])))
+        self._ages = np.where(again & (task.wrong != "age of the run"), 0, self._ages + 1)
         self._shown = after, after_seen, going_on, after_bars
         if again.any():
             self.games.restart(again)

@@ -69,11 +69,16 @@ class Run:
         return self.mean(samples, i, lambda x: weight(x) * net.gradient(
             p, np.concatenate([x.seen[i], self.task.as_seen(x.told, i)]), np.ones(1)))
 
+    def discount(self, x):
+        """gamma^t of step t of an episode, where that is asked for."""
+        asked = self.task.options.get("discounted_gradient") and self.task.wrong != "undiscounted"
+        return self.task.gamma**x.age if asked else 1.0
+
     def policy_gradient(self, samples, i, weight):
         task, theta_i = self.task, self.theta[i]
         bonus = 0.0 if task.wrong == "no entropy" else task.entropy
-        return self.mean(samples, i, lambda x: weight(x) * task.score(i, theta_i, x.obs[i], x.a[i], x.bars[i])
-                         + bonus * task.entropy_gradient(i, theta_i, x.obs[i], x.bars[i]))
+        return self.mean(samples, i, lambda x: bonus * task.entropy_gradient(i, theta_i, x.obs[i], x.bars[i])
+                         + self.discount(x) * weight(x) * task.score(i, theta_i, x.obs[i], x.a[i], x.bars[i]))
 
     def direction(self, part, i, g):
         """What the local optimizer makes of a mean gradient; of theta's no longer than the radius."""
@@ -310,7 +315,7 @@ def dnac(task):
                 z = run.mix(t, z)
             for i in range(n):
                 advantage = _advantage(run, told, samples, i)
-                total = sum((z[i][k] - advantage(x)) * scores[i][k] for k, x in enumerate(samples))
+                total = sum(run.discount(x) * (z[i][k] - advantage(x)) * scores[i][k] for k, x in enumerate(samples))
                 took_part = sum(bool(x.active[i]) for x in samples)
                 parts = len(samples) if task.wrong == "diluted" else max(took_part, 1)
                 h[i] = h[i] - task.options["natural_step"] / parts * total

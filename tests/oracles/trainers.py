@@ -48,7 +48,7 @@ class Job:
 @dataclass
 class Play:
     """T joint steps of E games; lists have an entry per agent, arrays are (N, T, E) or (T, E); `next_` is of s', `bars`
-    of what is not allowed (`dense.barred`)."""
+    of what is not allowed (`dense.barred`), `ages` how many steps of the episode came before."""
 
     obs: list = field(default_factory=list)
     next_obs: list = field(default_factory=list)
@@ -62,6 +62,7 @@ class Play:
     done: np.ndarray | None = None
     foreseen: np.ndarray | None = None
     bars: list = field(default_factory=list)
+    ages: np.ndarray | None = None
 
 
 class Adam:
@@ -100,6 +101,7 @@ class Trainer:
         size = max(space.size for space in self.spaces)
         self.uniforms = lambda stream: stream.take(self.E * size).reshape(self.E, size)
         self.streams = [Stream(job.seed, ACTION, 0, self.N, i) for i in range(self.N)]
+        self.age = np.zeros(self.E, dtype=int)
 
     def drawn(self, k, *key):
         """A generator of its own."""
@@ -139,7 +141,9 @@ class Trainer:
 
     def play(self):
         """T steps of all games with the current policies; games that are over begin anew."""
-        games, agents, told = self.games, range(self.N), []
+        games, agents, told, ages = self.games, range(self.N), [], []
+        if self.wrong == "age of the rollout":
+            self.age[:] = 0
         for t in range(self.o["rollout"]):
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
             bars = barred(games)
@@ -147,13 +151,15 @@ class Trainer:
             step = games.step(self.packed(a))
             told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.done,
                          *games.observe(agents), games.state(), self.foreseen(t, active, step), *bars))
+            ages.append(self.age)
+            self.age = np.where(step.done & (self.wrong != "age of the run"), 0, self.age + 1)
             if step.done.any():
                 games.restart(step.done)
         columns = [np.stack(column) for column in zip(*told, strict=True)]
         N, rest = self.N, columns[2 * self.N:]
         by_agent = [np.moveaxis(rest[j], 0, 1) for j in (1, 2, 3, 4)]
         return Play(columns[:N], rest[6:6 + N], columns[N:2 * N], rest[0], rest[6 + N], *by_agent, rest[5],
-                    rest[7 + N], rest[8 + N:])
+                    rest[7 + N], rest[8 + N:], np.array(ages))
 
     def foreseen(self, t, active, step):
         """What else is drawn in s'."""
@@ -318,6 +324,12 @@ class Trainer:
             return A
         return (A - A[mask].mean()) / (A[mask].std() + SMALL)
 
+    def weighted(self, A, b):
+        """Times gamma^t in step t of an episode, where that is asked for."""
+        if not self.o["discounted_gradient"] or self.wrong == "undiscounted":
+            return A
+        return A * self.o["gamma"] ** b.ages.ravel()
+
     def learn(self, k, b, A, alpha):
         masks = b.active.reshape(self.N, -1)
         A = A.reshape(len(A), -1)
@@ -327,7 +339,7 @@ class Trainer:
             A = (A - A[among].mean()) / (A[among].std() + SMALL)
         if not own:
             A = np.repeat(A, self.N, axis=0)
-        A = np.stack([self.own(A[i], masks[i]) for i in range(self.N)])
+        A = self.weighted(np.stack([self.own(A[i], masks[i]) for i in range(self.N)]), b)
         (self.in_turn if self.job.algorithm in SEQUENTIAL else self.at_once)(k, b, A, masks, alpha)
 
     def in_turn(self, k, b, A, masks, alpha):

@@ -15,6 +15,7 @@ ROLLOUT = {"rollout": 4, "epochs": 2, "minibatches": 2, "reward_step": 0.02, "cr
 SWEEPS = {"rollout": 4, "reward_step": 0.02, "critic_epochs": 2, "critic_minibatches": 2, "sweeps": 2,
           "conjugate_gradients": 3, "delta": 0.02}
 BY_STEPS = {key: value for key, value in ROLLOUT.items() if key != "critic_epochs"}
+DISCOUNTED = {"discounted_gradient": True}
 TABLE = [[0, 3, "terminated"], [0, 4, "truncated"], [1, 4, "both"], [0, 2, "truncated"]]
 
 
@@ -40,7 +41,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "cac-staggered": (4, arena(late=True), "ring", "cac", {"sampling": "double"},
                       NORMAL | shared("*") | {"stagger": 7}),
     "cac-plain": (4, arena(), PERIODIC, "cac", {"optimizer": "plain", "clip": 0.5}, shared("dense1*")),
-    "cac-one-game": (4, arena(late=True), "ring", "cac", {}, {**shared("dense1*"), "envs": 1}),
+    "cac-one-game": (4, arena(late=True), "ring", "cac", DISCOUNTED, {**shared("dense1*"), "envs": 1}),
     "cac-alone": (1, arena(), "complete", "cac", {}, shared("*")),
     "cac-two": (2, arena(), "path", "cac", {}, shared()),
     "cac-normalised": (4, arena(), "ring", "cac", {"sampling": "double"}, NORMAL | shared("*", entropy=0.01)),
@@ -92,8 +93,8 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "matrpo": (4, arena(), PERIODIC, "matrpo", SWEEPS, shared("*")),
     "matrpo-leaving": (4, arena(falls=0.6), "ring", "matrpo", {**SWEEPS, "reward": "own", "rho": 0.3},
                        NORMAL | shared()),
-    "matrpo-mixed": (3, arena(actions="mixed", extra=1, late=True), "path", "matrpo", {**SWEEPS, "reward": "model"},
-                     STATE | shared()),
+    "matrpo-mixed": (3, arena(actions="mixed", extra=1, late=True), "path", "matrpo",
+                     {**SWEEPS, "reward": "model", **DISCOUNTED}, STATE | shared()),
     "matrpo-alone": (1, arena(actions="box"), "complete", "matrpo", SWEEPS, shared("*")),
     "matrpo-memory": (4, arena(late=True), "ring", "matrpo", {**SWEEPS, "chunk": 2, "conjugate_gradients": 2},
                       {"policy": {"name": "gru", "hidden": [5], "units": 4}}),
@@ -104,8 +105,8 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
                   {"policy": CNN | {"shared": ["conv*"]}, "critic": CNN} | MEANT),
     "root-matrpo": (4, arena(ROOT, actions="different", extra=2, late=True), "ring", "matrpo", SWEEPS,
                     STATE | shared()),
-    "root-cppo": (4, arena(ROOT, actions="different", extra=2), "ring", "cppo", {**ROLLOUT, "reward": "model"},
-                  STATE | shared()),
+    "root-cppo": (4, arena(ROOT, actions="different", extra=2), "ring", "cppo",
+                  {**ROLLOUT, "reward": "model", **DISCOUNTED}, STATE | shared()),
     "root-dinno-ppo": (4, arena(ROOT, late=True), "ring", "dinno-ppo", BY_STEPS, shared("*")),
     "restarting-cppo": (4, arena("arena:forgetful"), "ring", "cppo", ROLLOUT, NORMAL | shared("*")),
     "root-cac": (4, arena(ROOT), "ring", "cac", {}, NORMAL | shared("*")),
@@ -122,7 +123,7 @@ _CASES: dict[str, tuple[int, Any, Any, str, dict[str, Any], dict[str, Any]]] = {
     "matrpo-masked": (4, arena(actions="medley", masks=True), "ring", "matrpo", SWEEPS, STATE | shared()),
     "root-cppo-masked": (4, arena(ROOT, actions="medley", masks=True, told="info"), "ring", "cppo", ROLLOUT,
                          STATE | shared()),
-    "restarting-cac": (4, arena("arena:forgetful"), "ring", "cac", {}, NORMAL | shared("*")),
+    "restarting-cac": (4, arena("arena:forgetful"), "ring", "cac", DISCOUNTED, NORMAL | shared("*")),
     "restarting-root-cac": (4, arena("zoo:Timetable", table=TABLE), "ring", "cac", {"sampling": "double"},
                             STATE | shared("*")),
     "restarting-root-dac": (4, arena("zoo:Timetable", table=TABLE), "ring", "dac",

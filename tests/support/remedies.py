@@ -224,6 +224,13 @@ NETWORKS = {
 TRAINERS = {
     "unlike agents that share": Case(trained("mappo", parameters="shared"), {"env": ACTING}, '"separate"',
                                      {"algorithm.parameters": "separate"}),
+    "gamma^t without an end": Case(trained("happo"), {"env": "coordination", "algorithm.discounted_gradient": True},
+                                   "false", {"algorithm.discounted_gradient": False}),
+    "gamma^t without an end, or double": Case(
+        LINEAR, {"algorithm.discounted_gradient": True}, 'sampling = "double"',
+        {"algorithm.discounted_gradient": False, "algorithm.sampling": "double"}),
+    "gamma^t without an end, elsewhere": Case(GAMES, {"env": "coordination", "algorithm.discounted_gradient": True},
+                                              "episodes end", {"env": arena()}),
     "a return without an end": Case(trained("happo"), {"env": "coordination", "algorithm.gamma": 1.0}, "below 1",
                                     {"algorithm.gamma": 0.99}),
     "rewards normalised": Case(trained("happo"), {"normalise.rewards": True}, "false", {"normalise.rewards": False}),

@@ -19,7 +19,7 @@ OBSERVATIONS = {"normalise": {"observations": True}}
 _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
     "happo": (3, arena(**LASTING), "happo", {}, {}),
     "happo-five": (5, arena(late=True), "happo", {"minibatches": 2, **CRITICS, "clip_over_agents": True,
-                                                     "decay": "linear"}, {}),
+                                                     "decay": "linear", "discounted_gradient": True}, {}),
     "happo-gaussian": (3, arena(actions="box"), "happo", {"advantages": "agent", "order": "fixed"}, OBSERVATIONS),
     "happo-mixed": (3, arena(actions="mixed", extra=1), "happo", {"value_normalisation": False, "huber": 0.5}, {}),
     "happo-root": (3, arena(ROOT, late=True), "happo", {"minibatches": 4, **CRITICS}, {}),
@@ -69,7 +69,8 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "maddpg-seeing-neighbours": (3, arena(line=True, actions="box"), "maddpg", {}, SEES),
     "mappo-seeing-the-state": (3, arena(late=True), "mappo", {}, {"policy": {"name": "mlp", "sees": "state"}}),
     "happo-masked": (3, arena(**LASTING, masks=True), "happo", {}, {}),
-    "mappo-root-masked": (3, arena(ROOT, masks=True, late=True), "mappo", SHARED, OBSERVATIONS),
+    "mappo-root-masked": (3, arena(ROOT, masks=True, late=True), "mappo", SHARED | {"discounted_gradient": True},
+                          OBSERVATIONS),
     "maddpg-masked": (3, arena(actions="medley", masks=True, late=True), "maddpg", {"epsilon": 0.3}, {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }

@@ -124,3 +124,34 @@ def test_a_network_that_forgets_its_copies_fails(monkeypatch):
     monkeypatch.setattr(_compressed_runs, "network_of", plain)
     found = compressed((("ring", 6), SCHEMES["8 bits"]), 100, 200, 0)
     assert found.straightness == 0.0 and found.error > 1e-4
+
+
+WRONG = {        # what the network does with a scheme's messages in the place of what it should, and on which graph
+    "choco without its copies": ("8 bits", {"quantisation": {"bits": 8, "feedback": "none"}}, "ring", "falls linearly"),
+    "no exact average": ("4 bits", {"quantisation": {"bits": 4, "feedback": "none"}}, "ring", "exact average"),
+    "messages lost one way": ("2 bits", {"loss": {"probability": 0.1, "both_ways": False}}, "ring", "keeps the mean"),
+    "a bit more than is said": ("4 bits, plain", {"quantisation": {"bits": 5, "feedback": "none"}}, "ring",
+                                "stops at the floor"),
+    "four bits for two": ("2 bits, plain", {"quantisation": {"bits": 4, "feedback": "none"}}, "ring", "of 2 bits, too"),
+    "feedback where there is none": ("signs, plain", {"sign": True}, "ring", "far from the average"),
+    "two bits for eight": ("8 bits", {"quantisation": 2}, "ring", "as many rounds as 64"),
+    "a bit for four": ("4 bits", {"quantisation": 1}, "ring", "fewer bits"),
+    "whole numbers for four bits": ("4 bits", {}, "complete", "on every graph"),
+    "whole numbers for some": ("top-k 10 %", {}, "ring", "saves bits"),
+    "a smaller step": ("top-k 10 %, step 0.3", {"top-k": {"fraction": 0.1, "step": 0.05}}, "complete", "suits another")}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_network_that_does_something_else_fails(monkeypatch, done, name):
+    scheme, table, graph, said = WRONG[name]
+    made = _compressed_runs.network_of
+    monkeypatch.setattr(_compressed_runs, "network_of", lambda asked, topology, seed: made(table, topology, seed))
+    wrong = compressed(((graph, 6), SCHEMES[scheme]), 100, 230, 0)
+    changed = [wrong if (each.scheme.name, each.graph) == (scheme, graph) else each for each in done]
+    assert any(said in says for says in failing(changed))
+
+
+def test_scales_that_are_not_counted_fail(monkeypatch, done):
+    monkeypatch.setattr(_compressed_runs, "BUCKET", 10**9)
+    wrong = compressed((("ring", 6), SCHEMES["4 bits"]), 600, 5, 0)
+    assert any("compressed_bits" in says for says in failing([*done, wrong]))

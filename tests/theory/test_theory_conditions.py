@@ -118,3 +118,87 @@ def test_the_claims_of_late_and_lost_rewards_tell_good_from_bad(key, end):
 def test_the_level_of_an_mdp_lies_between_its_start_and_its_best():
     game = experiment.finite_mdp()
     assert experiment.START < game.level < 0.6351674677355367 and game.level == pytest.approx(0.528, abs=1e-3)
+
+
+# --- conditions that are not what they are called ---
+
+def test_a_radio_that_is_slower_fails(monkeypatch):
+    monkeypatch.setattr(runs, "RADIO", runs.RADIO | {"latency": 0.03})
+    game = experiment.coordination(3, 50, 25)
+    cell = ConditionRuns(game, "cac", "plain", [runs.run((game, "cac", "plain", 0))])
+    said = [claim.says for claim in experiment.claims({("coordination", "cac", "plain"): cell}, SPEEDS)
+            if not claim.passes]
+    assert said == ["the radio's time is exchanges times latency and bits over bandwidth"]
+
+
+def test_messages_that_are_later_than_said_fail(monkeypatch):
+    right = runs.Delay
+    monkeypatch.setattr(runs, "Delay", lambda least, most: right(least + 1, most + 1))
+    measured, foretold = speed("ring", 5, 1, 300)
+    assert failing(cells(), [{"speed": measured, "foretold": foretold}]) == [
+        "who hears d iterations late moves 1 + d (1 - W_ii) times more slowly"]
+
+
+TEN = experiment.coordination(10, 2500, 1000)
+MISNAMED = {          # what a condition does in the place of what it is called
+    "loss 10 %": ({"delay": 10}, "10 % of the messages"), "loss 50 %": ({"delay": 10}, "50 % of the messages"),
+    "4 bits": ({}, "a fifth of the bytes"), "delay 1": ({"delay": 3}, "one iteration late"),
+    "delay 10": ({}, "ten iterations late")}
+
+
+def of_cac(condition: str) -> ConditionRuns:
+    return ConditionRuns(TEN, "cac", condition, [runs.run((TEN, "cac", condition, seed)) for seed in range(2)])
+
+
+@pytest.fixture(scope="module")
+def learnt() -> dict:
+    """CAC's cells of the coordination game, learnt as in the experiment."""
+    return {("coordination", "cac", condition): of_cac(condition) for condition in ("plain", *MISNAMED)}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("condition", MISNAMED)
+def test_a_condition_that_does_something_else_makes_its_claim_fail(monkeypatch, learnt, condition):
+    table, said = MISNAMED[condition]
+
+    def fails(found: dict) -> bool:
+        return any(said in says for says in failing(found))
+
+    monkeypatch.setitem(runs.CONDITIONS, condition, table)
+    assert not fails(learnt) and fails(learnt | {("coordination", "cac", condition): of_cac(condition)})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("condition", "table", "said"), [
+    ("loss 30 %", {"delay": 3}, "30 % of the messages are lost"), ("delay 3", {}, "bears messages")])
+def test_batches_under_another_condition_fail(monkeypatch, condition, table, said):
+    game, found = experiment.finite_mdp(), cells()
+    at = ("networked MDP", "mdac", condition)
+    found |= {("networked MDP", "mdac", each): ConditionRuns(game, "mdac", each, [runs.run((game, "mdac", each, 0))])
+              for each in ("plain", "loss 30 %", "delay 3")}
+    assert failing(found) == []
+    monkeypatch.setitem(runs.CONDITIONS, condition, table)
+    found[at] = ConditionRuns(game, "mdac", condition, [runs.run((game, "mdac", condition, 0))])
+    assert any(said in says for says in failing(found))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "other", "said"), [
+    ("cppo", "cppo, own rewards", "does not learn"), ("cppo, own rewards", "cppo", "own rewards it does")])
+def test_rewards_of_the_other_kind_make_a_claim_fail(name, other, said):
+    pytest.importorskip("torch")
+    game, found = experiment.whose_rewards(), cells()
+    learnt = ConditionRuns(game, name, "delay 3", [runs.run((game, other, "delay 3", 0))])
+    found[game.name, name, "delay 3"] = learnt
+    assert [said in says for says in failing(found)] == [True]
+
+
+@pytest.mark.long
+def test_four_bits_that_are_thirty_two_fail(monkeypatch):
+    pytest.importorskip("torch")
+    names = [("cac", "plain"), ("cppo", "plain"), ("cppo", "4 bits")]
+    found = {("coordination", *each): ConditionRuns(TEN, *each, [runs.run((TEN, *each, 0))]) for each in names}
+    assert failing(found) == []
+    monkeypatch.setitem(runs.CONDITIONS, "4 bits", {})
+    found["coordination", "cppo", "4 bits"] = ConditionRuns(TEN, "cppo", "4 bits", [runs.run((TEN, *names[2], 0))])
+    assert any("sooner with 4 bits" in says for says in failing(found))

@@ -137,8 +137,13 @@ def test_batches_are_of_their_policies():
 def igm_claims(**share_best: float) -> set[str]:
     """With trained rows made up: what claims of training want, except for `share_best` by kind of data."""
     shares = {"fixed": 0.0, "uniform": 0.1, "epsilon": 1.0} | share_best
-    rows = [igm_failure._row(mixing, data, np.where(np.arange(10) < 10 * share, 100.0, -100.0), np.ones(10))
-            for mixing in ("vdn", "qmix") for data, share in zip(igm_failure.DATA, shares.values(), strict=True)]
+    return failing([igm_failure._row(mixing, data, np.where(np.arange(10) < 10 * share, 100.0, -100.0), np.ones(10))
+                    for mixing in ("vdn", "qmix")
+                    for data, share in zip(igm_failure.DATA, shares.values(), strict=True)])
+
+
+def failing(rows: list) -> set[str]:
+    """Claims that fail with such rows of trained values."""
     claims = igm_failure._claims(QUICK, igm_failure.move_rows(QUICK.rng(0)), rows, igm_failure.refit_rows())
     return {claim.says for claim in claims if not claim.passes}
 
@@ -146,19 +151,46 @@ def igm_claims(**share_best: float) -> set[str]:
 def test_claims_of_the_igm_game_follow_their_numbers():
     assert igm_claims() == set()
     for kind, share, words in (("fixed", 0.1, "in every run"), ("uniform", 0.6, "minority"),
-                               ("epsilon", 0.4, "cannot end")):
+                               ("epsilon", 0.5, "nevertheless")):
         wrong = igm_claims(**{kind: share})
         assert len(wrong) == 1 and words in wrong.pop()
 
 
+@pytest.mark.parametrize("least", [1e-9, 0.5])
+def test_qplexs_form_by_hand(least):
+    """lambda_i(a) > 0, alike for both agents, and A_i <= 0 with one 0."""
+    total, A = igm_failure.qplex(least)
+    assert (A.max(axis=1) == 0.0).all() and ((A < 0.0).sum(axis=1) == 20).all()
+    for (a, b), value in np.ndenumerate(total):
+        if A[0, a] + A[1, b] < 0.0:
+            lam = (value - 100.0) / (A[0, a] + A[1, b])
+            assert lam >= 0.99 * least
+        r = igm_failure.ACTIONS[a] * igm_failure.ACTIONS[b]
+        assert value == pytest.approx(100.0 - 2.0 * least if (a, b) == (0, 0) else r, abs=1e-12)
+
+
 additive_fit, subset_advantage = igm_failure.additive_fit, igm_failure.subset_advantage
+qplex = igm_failure.qplex
+
+
+def deaf(mdp, pi, agents, given=()):
+    """Advantages that do not know what the earlier agents did."""
+    own = subset_advantage(mdp, pi, agents)
+    return own if not given else np.repeat(own[:, None], 21, axis=1)
+
+
 MUTATIONS = [
     ("subset_advantage", lambda *given, **more: -subset_advantage(*given, **more), "A^1 = 1 - a_1"),
+    ("subset_advantage", deaf, "A^{1,2}"),
+    ("subset_advantage", deaf, "one sequential update"),
     ("in_turn", lambda pi, order: igm_failure.together(pi), "one sequential update"),
     ("additive_fit", lambda payoff, pi: (payoff, additive_fit(payoff, pi)[1]), "explain nothing"),
     ("additive_fit", lambda payoff, pi: (payoff, additive_fit(payoff, pi)[1] * [[1.0], [-1.0]]), "never leave"),
-    ("together", lambda pi: np.array([20, 20]), "each agent's best (IGM)"),
+    ("together", lambda pi: np.array([20, 20]), "advantage-based IGM"),
     ("MEANS", (1.5, -1.0), "A^1 = 1 - a_1"),
+    ("qplex", lambda least: (additive_fit(igm_failure._payoff(), np.full((2, 21), 1.0 / 21))[0], qplex(least)[1]),
+     "QPLEX"),
+    ("qplex", lambda least: (qplex(least)[0], qplex(least)[1] * [[1.0], [-1.0]]), "QPLEX"),
 ]
 
 
@@ -167,6 +199,34 @@ MUTATIONS = [
 def test_a_wrong_move_or_fit_makes_a_claim_fail(monkeypatch, name, wrong, claim):
     monkeypatch.setattr(igm_failure, name, wrong)
     assert any(claim in says for says in igm_claims())
+
+
+def trained(*data: str) -> dict[tuple[str, str], dict]:
+    """Rows of values trained for as long as in the quick form, by values and data."""
+    return {(mixing, kind): igm_failure._row(mixing, kind, *igm_failure._factorised((mixing, kind, 4, 1500, 0)))
+            for mixing in ("vdn", "qmix") for kind in data}
+
+
+@pytest.fixture(scope="module")
+def learnt() -> dict[tuple[str, str], dict]:
+    return trained(*igm_failure.DATA)
+
+
+@pytest.mark.long
+def test_claims_hold_of_short_trainings(learnt):
+    assert failing(list(learnt.values())) == set()
+
+
+behaviour = igm_failure.behaviour
+MISTAKEN = [("fixed policies", "epsilon-greedy", "in every run"), ("uniform", "epsilon-greedy", "minority"),
+            ("epsilon-greedy", "fixed policies", "nevertheless")]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("data", "drawn", "claim"), MISTAKEN)
+def test_batches_of_another_kind_make_a_claim_fail(monkeypatch, learnt, data, drawn, claim):
+    monkeypatch.setattr(igm_failure, "behaviour", lambda asked, *given: behaviour(drawn, *given))
+    assert any(claim in says for says in failing(list((learnt | trained(data)).values())))
 
 
 def test_the_igm_game_is_repeatable():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netac import topology
-from netac.theory import _agreement, byzantine
+from netac.theory import _agreement, _liars_trained, byzantine
 from netac.theory._agreement import NONE, TWO_FACED, Agreed, Case, mix, place, start
 from netac.theory._liars_trained import Earned, LiarTrained, LiarTraining, random_play
 from netac.topology.robustness import adjacency
@@ -136,3 +136,100 @@ def test_the_claims_of_learning_tell_good_from_bad():
 def test_play_at_random_earns_what_all_joint_actions_earn_on_average():
     pays = [(a - 3.5)**2 + (a == b) + (a == c) for a, b, c in product(range(8), repeat=3)]
     assert random_play(3) == pytest.approx(np.mean(pays), abs=1e-12)
+
+
+# --- networks and liars that do something else than is said ---
+
+TWO_OF_NINE, ONE_OF_FIVE, RING, HEARD_BY_ALL = (
+    byzantine.BORNE[0], byzantine.BORNE[2], byzantine.NOT_BORNE[0], byzantine.ONE_LIAR[0])
+CASES = [Case(TWO_OF_NINE, "constant", 10.0, "trimmed-mean", False, 60, 0),
+         Case(ONE_OF_FIVE, TWO_FACED, None, "trimmed-mean", False, 60, 0),
+         *(Case(RING, attack, None, defence, True, 200, 0)
+           for attack, defence in ((TWO_FACED, "trimmed-mean"), (NONE, "trimmed-mean"), (NONE, "average"))),
+         *(Case(HEARD_BY_ALL, "constant", 10.0, defence, False, 60, 0)
+           for defence in ("average", "clipping", "median")),
+         Case(HEARD_BY_ALL, TWO_FACED, None, "median", False, 60, 0)]
+written = _agreement.table
+
+
+def instead(change):
+    """What is written into the table [network]: `change` of (defence, f, attack, liars, scale)."""
+    return lambda *given: written(*change(*given, *[None] * (5 - len(given))))
+
+
+MISTAKES = {
+    "one liar less is trimmed": (("table", instead(lambda way, f, *rest: (way, max(f - 1, 1), *rest))),
+                                 "keep honest agents among"),
+    "one more is trimmed": (("table", instead(lambda way, f, *rest: (way, f + 1, *rest))), "come to agree"),
+    "averages for trimmed means": (("table", instead(lambda way, *rest: (
+        "average" if way == "trimmed-mean" else way, *rest))), "leave them apart"),
+    "nobody is heard": (("table", lambda *given: written(*given) | {"loss": 1.0}), "averages of honest"),
+    "liars that do not lie": (("table", instead(lambda way, f, attack, *rest: (way, f, NONE, *rest))),
+                              "follow one liar"),
+    "messages clipped to nothing": (("RADIUS", 1e-3), "clipped to one radius"),
+    "averages for medians": (("table", instead(lambda way, *rest: ("average" if way == "median" else way, *rest))),
+                             "medians stay"),
+    "trimmed means for medians": (("table", instead(lambda way, *rest: (
+        "trimmed-mean" if way == "median" else way, *rest))), "medians make"),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed() -> list[Agreed]:
+    return [mix(case) for case in CASES]
+
+
+def test_the_claims_hold_of_a_few_mixings(mixed):
+    assert failing(mixed) == []
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_in_mixing_makes_a_claim_fail(monkeypatch, name):
+    change, said = MISTAKES[name]
+    monkeypatch.setattr(_agreement, *change)
+    assert any(said in says for says in failing([mix(case) for case in CASES]))
+
+
+def test_liars_that_are_accepted_where_half_as_robust_fail(monkeypatch, mixed):
+    monkeypatch.setattr(_agreement.Place, "accepted", property(lambda where: where.robust >= where.f))
+    assert any("refuses" in says for says in failing(mixed))
+
+
+SILENT = instead(lambda way, f, attack, *rest: (way, f, NONE, *rest))
+LEARNT = {
+    "one liar that does not lie": (1, "average", SILENT, "one liar is enough"),
+    "two that do not lie": (2, "trimmed-mean", SILENT, "they make them learn"),
+    "averages for trimmed means": (1, "trimmed-mean", instead(lambda way, *rest: ("average", *rest)), "bear one liar"),
+    "liars that do not lie to any": (2, "clipping", SILENT, "one of the four ways"),
+}
+
+
+WORST = {(0, "average"): NONE, (1, "average"): "sign-flip", (1, "trimmed-mean"): "sign-flip",
+         (2, "average"): "sign-flip", (2, "trimmed-mean"): "sign-flip", (2, "median"): "scaled",
+         (2, "clipping"): "constant"}       # attacks that cost most
+
+
+def under_the_worst(liars: int, defence: str) -> LiarTrained:
+    where = next(each for each in byzantine.LEARNING if each.label == "complete" and len(each.liars) == liars)
+    training = LiarTraining(where, "cac", WORST[liars, defence], defence, 1500)
+    return LiarTrained(training, [_liars_trained.train((training, seed)) for seed in range(2)])
+
+
+@pytest.fixture(scope="module")
+def learnt() -> list[LiarTrained]:
+    """CAC under one attack each."""
+    return [under_the_worst(*cell) for cell in WORST]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", LEARNT)
+def test_a_mistake_in_training_makes_a_claim_fail(monkeypatch, learnt, name):
+    liars, defence, change, said = LEARNT[name]
+
+    def fails(trained: list[LiarTrained]) -> bool:
+        return any(said in claim.says for claim in byzantine.learning_claims(trained) if not claim.passes)
+
+    monkeypatch.setattr(_liars_trained, "table", change)
+    other = under_the_worst(liars, defence)
+    changed = [other if each.training == other.training else each for each in learnt]
+    assert fails(changed) and not fails(learnt)

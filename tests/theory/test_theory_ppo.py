@@ -22,7 +22,7 @@ from netac.theory._ppo_games import (
     ratio_game,
     ratio_value,
 )
-from netac.theory._ppo_starts import METHODS, Task, ends
+from netac.theory._ppo_starts import METHODS, Leaving, Task, climb, ends, leave
 from netac.theory._sequential import (
     averaged,
     bound,
@@ -34,6 +34,7 @@ from netac.theory._sequential import (
     joint,
     log_linear,
     lstd,
+    mixture_errors,
     one_agent,
     step,
     uniform,
@@ -262,6 +263,28 @@ def test_rows_of_starts_count_who_reaches_the_optimum():
     assert sequential_ppo._best_share([row, {**row, "reached": 0.25}], "independent") == {"penalty": 0.5}
 
 
+def test_leaving_begins_where_it_says_and_counts_iterations():
+    mdp = matrix_game("penalty")
+    task = Leaving(mdp, (1, 1), 0.1, 2.0, 0.98, 400)
+    logits = np.log([[[0.05, 0.9, 0.05]]] * 2)
+    alone, turns = leave(task)
+    for method, count, size in ((METHODS["independent"], alone, 2.0), (METHODS["sequential"], turns, 2.0)):
+        if np.isnan(count):
+            continue
+        at = [method(mdp, logits, size if method is METHODS["independent"] else size * np.sqrt(k / 500), k)
+              for k in (int(count) - 1, int(count)) if k]
+        assert at[-1] >= 0.98 > at[0]
+    assert np.isnan(leave(task._replace(limit=2))).all()
+    assert next(iter(climb(mdp, logits, 1.0))) == pytest.approx(np.exp(logits))
+
+
+def test_mixtures_of_every_length_are_of_one_run():
+    mdp = game_of((2, 3, 2))
+    errors = mixture_errors(mdp, 40, inverse_step(mdp.gamma, 2, 40))
+    assert errors[-1] == pytest.approx(course(mdp, 40).error)
+    assert errors[0] == pytest.approx(optimal_objective(mdp) - objective(mdp, np.full((2, 3, 2), 0.5)))
+
+
 def test_the_slides_formula_is_held_against_the_return():
     row = sequential_ppo.horizon_rows(QUICK)[1]                 # gamma 0.8, one agent with two actions
     assert row["ratio"] == pytest.approx((row["error"] / 0.2) / (1.0 / 0.2 * np.sqrt(np.log(2.0) / row["K"])))
@@ -298,27 +321,6 @@ MUTATIONS = [
 def test_a_wrong_sign_averaging_or_beta_makes_a_claim_fail(monkeypatch, module, name, wrong, claim):
     monkeypatch.setattr(module, name, wrong)
     assert any(claim in says for says in failed(exact_claims()))
-
-
-def test_further_claims_follow_their_numbers():
-    exact = [{"game": sequential_ppo.LOCK, "slope": slope} for slope in (None, -0.3, -0.49)]
-    horizons, sampled = [{"ratio": 0.5}, {"ratio": 4.0}], [{"error": 0.1, "bound": 0.3}, {"error": 0.2, "bound": 0.2}]
-
-    def fails(exact=exact, horizons=horizons, sampled=sampled, **reached) -> set[str]:
-        shares = {"independent": 0.5, "in turn": 0.8, "sequential": 1.0, "independent, longer": 1.0} | reached
-        starts = [{"game": game, "method": method, "reached": share * part} for method, share in shares.items()
-                  for game in ("ratio game", "climbing", "penalty") for part in (1.0, 0.5)]     # the 2nd step is worse
-        return failed(sequential_ppo.further_claims(exact, horizons, sampled, starts))
-
-    assert fails() == set()
-    for wrong, words in (({"exact": [{"game": sequential_ppo.LOCK, "slope": -1.0}]}, "rate"),
-                         ({"horizons": horizons[:1]}, "return"),
-                         ({"sampled": [{"error": 0.4, "bound": 0.3}]}, "statistical"),
-                         ({"sequential": 0.9}, "every start"),
-                         ({"independent": 0.9}, "worse equilibria"), ({"in turn": 1.0}, "must see"),
-                         ({"independent, longer": 0.5}, "is stuck")):
-        says = fails(**wrong)
-        assert len(says) == 1 and words in says.pop()
 
 
 # --- a game of the user's ---

@@ -229,3 +229,62 @@ def test_a_network_that_loses_otherwise_fails(monkeypatch):
     failed = failing(of_losses())
     assert any("of an edge keep the mean" in says for says in failed)
     assert any("the mean square of random" in says for says in failed)
+
+
+def told_otherwise(monkeypatch, change) -> None:
+    """Networks under what `change` makes of the table that was asked for."""
+    monkeypatch.setattr(_unreliable_runs, "network_of", lambda asked, topology, seed: network_of(
+        change(asked), topology, seed))
+
+
+@pytest.mark.parametrize(("claims", "change", "said"), [
+    (of_losses, lambda asked: asked | {"loss": {"probability": 0.5, "both_ways": True}} if "loss" in asked else asked,
+     "losses of single messages keep the mean"),
+    (of_losses, lambda asked: {"loss": asked["loss"]} if "push-sum" in asked else asked, "end on the true mean"),
+    (of_delays, lambda asked: {"delay": asked["delay"] + 1} if isinstance(asked["delay"], int) else asked,
+     "that of the plain recursion"),
+    (of_delays, lambda asked: {"delay": asked["delay"]["most"]} if isinstance(asked["delay"], dict) else asked,
+     "faster than m for all")])
+def test_a_network_that_does_something_else_fails(monkeypatch, claims, change, said):
+    monkeypatch.setattr(_unreliable_runs, "PATIENCE", 800)
+    monkeypatch.setattr(_unreliable_runs, "_mass", lambda network: np.zeros(5))
+    told_otherwise(monkeypatch, change)
+    assert any(said in says for says in failing(claims()))
+
+
+def test_losses_reckoned_half_as_likely_fail(monkeypatch):
+    exactly = Losses
+
+    def half(W, p, both_ways):
+        return exactly(W, p / 2, both_ways)
+
+    monkeypatch.setattr(_unreliable_runs.exact, "Losses", half)
+    failed = failing(of_losses())
+    assert all(any(said in says for says in failed) for said in ("at least 1 / (1 - p)", "so does its factor"))
+
+
+def test_the_worst_start_of_no_losses_fails(monkeypatch):
+    monkeypatch.setattr(Losses, "worst", property(lambda self: (
+        np.sort(np.linalg.eigvalsh(self.W))[-2]**2, np.linalg.eigh(self.W)[1][:, -2])))
+    failed = failing(of_losses())
+    assert any("no factor exceeds" in says for says in failed) and any("worst start" in says for says in failed)
+
+
+def test_a_slow_agent_that_is_not_slow_fails(monkeypatch):
+    monkeypatch.setattr(_unreliable_runs, "SLOW", 1.0)
+    assert any("slows all" in says for says in failing(of_clocks()))
+
+
+@pytest.mark.long
+def test_weights_that_are_not_lazy_fail():
+    """On the ring of 6, delays of 10: the claim holds of lazy weights, and fails where they are the same ones."""
+    ring, lazy = ({"name": "ring"} | more for more in ({}, {"weights": "lazy-metropolis"}))
+    delays = {spec.get("weights", ""): _unreliable_runs.late((spec, 6, 10), 2, 0) for spec in (ring, lazy)}
+    grid, drawn = _unreliable_runs.late((*GRID, 10), 2, 0), _unreliable_runs.late_at_random((*GRID, 1), Size(4, 2), 0)
+
+    def fails(second) -> bool:
+        claims = unreliable_consensus._of_delays(replace(
+            NONE, delays=[grid, delays[""], replace(second, label="ring lazy-metropolis")], at_random=[drawn]))
+        return any("lazy" in says for says in failing(claims))
+
+    assert not fails(delays["lazy-metropolis"]) and fails(delays[""])

@@ -2,6 +2,10 @@
 
 A trainer is one module with `Settings`, `requirements(settings)` (which critics there are, whether policies are shared)
 and `iterations(agents, sampler, links, settings, times)`, a generator that performs iteration t between two yields.
+
+Means E[...] in the trainers' equations are over all samples of a rollout, as in the papers' code; with
+`discounted_gradient = true` what their ratios are multiplied with is gamma^t as much in step t of an episode, as rho_pi
+of the papers means (`netac.algorithms.policy_gradient.advantages.own_advantages`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
         before = policy.distributions(theta, own, keep=True)[0]
         old = before.log_prob(own.own[0])[None]
-        worth, (scale,) = own_advantages(A[None], own.active, settings.advantages)
+        worth, (scale,) = own_advantages(A[None], own.active, settings.advantages, session.b.discounts)
         M = ratios(log_factor) * worth                                                                # eq. 10
         improve(i, learner, own, old, M)
         after = policy.distributions(theta, own)[0]

@@ -29,7 +29,7 @@ def at_once(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
     """
     b, samples, minibatches, together = session.b, session.b.done.size, settings.minibatches, agents.together
     shared = settings.parameters != "separate"
-    A, scales = own_advantages(_told(session, links), b.active, settings.advantages)
+    A, scales = own_advantages(_told(session, links), b.active, settings.advantages, b.discounts)
     own = b.among(b.samples, "any" if joint else "all" if shared else "own")
     measured = Measured(together, own, epsilon)
     parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, links.placement.agents + 1,

@@ -17,11 +17,11 @@ from netac.agents.critics import ActionValue, RewardModel, StateValue
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters, Shape
 from netac.agents.protocols import ActionValueFunction, DifferentiablePolicy, RewardFunction, ValueFunction
-from netac.agents.steps import Common
+from netac.agents.steps import Common, Discounting
 from netac.sampling.protocol import Features, Sampling
 
 
-class SingleSample(Common):
+class SingleSample(Common, Discounting):
     """Options of the algorithms that draw one joint sample an iteration."""
 
     sampling: Sampling = Field("markov", description=(

@@ -2,7 +2,8 @@
 
 An iteration of theirs: every agent acts for L steps in E games with its policy, hears what its neighbours sent, judges
 its trajectories with its own critic, and improves on them.  Nobody sees another agent's observations, rewards,
-gradients or advantages, but what the algorithm says it sends.
+gradients or advantages, but what the algorithm says it sends.  With `discounted_gradient = true` the advantages A_i
+are gamma^t as much in step t of an episode, as in the gradient of the discounted return.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def evidence(k: int, b: Rollout, agents: RolloutAgents, network: Network) -> Evi
     if settings.reward == "model":
         told = agents.R(agents.parameters.lam, Transitions(seen=b.seen, joint=b.joint))
         A = critics.judge(b, told.reshape(-1, T, E)).advantages
-    return Evidence(b, judged, *own_advantages(A.reshape(len(A), T * E), b.active, settings.advantages))
+    return Evidence(b, judged, *own_advantages(A.reshape(len(A), T * E), b.active, settings.advantages, b.discounts))
 
 
 def fit_reward_models(k: int, e: Evidence, agents: RolloutAgents, zeta: np.ndarray) -> None:

@@ -12,6 +12,9 @@ residuals of the unmixed parameters:
 With `sampling = "double"` (Algorithm 2) lines 7 and 8 see a sample of the running chain, line 9 one of the discounted
 visitation.  The federated setting is the topology "federated": its averaging step is line 4.
 
+In games, whose episodes end, `discounted_gradient = true` has line 9 times gamma^t in step t of an episode: the
+gradient of the discounted return from one chain, where "double" takes a second one.
+
 With `tracking = true` agents do not step along their own directions g_i (of omega, lambda and theta^s; after the local
 optimizer) but along y_i, which tracks the mean of all agents' (gradient tracking), and which they mix, too:
 
@@ -72,7 +75,7 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
         if double:                                                                  # Algorithm 2: the actor's sample
             b = sampler.sample(x.theta, feed=SECOND)
             v, v_next, reward = V(x.omega, b), gamma * V.next(x.omega, b), R(x.lam, b)
-        g_theta = mean.theta(policy.gradient(x.theta, b, reward + v_next - v))
+        g_theta = mean.theta(policy.gradient(x.theta, b, b.discounted(reward + v_next - v)))
         network.settle()                                                            # line 4: omega~, lambda~, theta~
         if tracking:
             g_omega, g_lambda, g_theta = tracked(x, g_omega, g_lambda, g_theta)

@@ -17,16 +17,17 @@
 
 Every residual uses the old mu.  `setting = "discounted"` (the default, used against CAC) drops mu and takes gamma V(s')
 or gamma Q(s',a').  With several games mu_i is updated with the mean of r_i over those the agent took part in; without
-any it stays.  The exchange of iteration t is posted at its end and completed after the sampling of t + 1.
+any it stays.  The exchange of iteration t is posted at its end and completed after the sampling of t + 1.  With
+`discounted_gradient = true` the steps of theta are multiplied by gamma^t in step t of an episode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from netac.agents.steps import Step, step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements, SingleSample
@@ -40,6 +41,13 @@ class Settings(SingleSample):
     reward_step: Step = Field(0.1, description="step size of lambda (state_value)")
     critic: Literal["state_value", "action_value"] = Field("state_value", description="Algorithm 2, or Algorithm 1")
     setting: Literal["discounted", "average"] = Field("discounted", description="discounted or average reward")
+
+    @model_validator(mode="after")
+    def _discounted_only(self) -> Self:
+        if self.discounted_gradient and self.setting == "average":
+            raise ValueError('discounted_gradient = true is for setting = "discounted": the average reward has no '
+                             "discount")
+        return self
 
 
 def requirements(settings: Settings) -> Requirements:
@@ -79,7 +87,7 @@ def _state_value(agents: NetworkedAgents, sampler: Sampler, network: Network, se
         if double:
             b = sampler.sample(x.theta, feed=SECOND)
         advantage = R(x.lam, b) - mu + gamma * V.next(x.omega, b) - V(x.omega, b)
-        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, b.discounted(advantage)))
         x.omega += omega_step
         x.lam += lambda_step
         x.mu += mu_step
@@ -105,7 +113,7 @@ def _action_value(agents: NetworkedAgents, sampler: Sampler, network: Network, s
         if double:
             b = sampler.sample(x.theta, feed=SECOND)
         advantage = Q(x.omega, b) - Q.expected(x.omega, b)
-        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, b.discounted(advantage)))
         x.omega += omega_step
         x.mu += mu_step
         network.post(t, x.mixed)

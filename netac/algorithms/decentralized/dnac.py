@@ -9,6 +9,9 @@ Critic and team reward as in MDAC; then, psi_i being the score grad log pi_i(a_i
 h starts at 0 and is kept between iterations.  Under "double" and "iid" every inner step has N_k = `batch` new samples;
 under "markov" and "stationary" the iteration's one batch serves all of them.
 
+With `discounted_gradient = true` (...) is multiplied by gamma^t in step t of an episode: h is then the natural gradient
+of the discounted return, both gradient and metric being means over the discounted visitation.
+
 The options `optimizer` and `clip` are of the critic only; theta and h make the plain steps above.  An agent that took
 part in some of the N_k samples only has the mean over those.
 """
@@ -58,6 +61,6 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
             products = np.ascontiguousarray(n * policy.score_products(x.theta, b, h))
             z = network.mix(t, products, settings.inner_rounds, "z")
             residual = z - r_hat - gamma * V.next(x.omega, b) + V(x.omega, b)
-            h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, residual)
+            h -= (eta / (N_k * E)) * policy.gradient(x.theta, b, b.discounted(residual))
         x.theta += alpha * h
         yield

@@ -3,6 +3,8 @@
     delta_i  = r_i + gamma V_i(s') - V_i(s)
     omega_i <- omega_i + beta delta_i grad V_i(s)
     theta_i <- theta_i + alpha delta_i grad log pi_i(a_i|s)
+
+with `discounted_gradient = true` the last one times gamma^t in step t of an episode.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
         if double:
             b = sampler.sample(x.theta, feed=SECOND)
             delta = b.r + gamma * V.next(x.omega, b) - V(x.omega, b)
-        theta_step = alpha * mean.theta(policy.gradient(x.theta, b, delta))
+        theta_step = alpha * mean.theta(policy.gradient(x.theta, b, b.discounted(delta)))
         x.omega += omega_step
         x.theta += theta_step
         yield

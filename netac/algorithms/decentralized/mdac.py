@@ -10,6 +10,9 @@ Iteration t, all of its rounds on the graph of t:
 `sampling = "double"` is the paper's: the critic's samples come from the running chain, the actor's from a chain that
 moves by gamma P + (1 - gamma) xi.  Under "markov" one batch of the running chain serves every critic round and the
 actor (N_c = N), as in the small-batch comparison of Zeng et al., section 5.
+
+In games under "markov" the actor's step is along the gradient of the discounted return with `discounted_gradient =
+true` only: then [...] is multiplied by gamma^t in step t of an episode.
 """
 
 from __future__ import annotations
@@ -22,13 +25,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from netac.agents.protocols import Batch
-from netac.agents.steps import Common, NonNegative, step_size
+from netac.agents.steps import Common, Discounting, NonNegative, step_size
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
 from netac.comm.network import Network
 from netac.sampling.protocol import RUNNING, SECOND, Sampler
 
 
-class Settings(Common):
+class Settings(Common, Discounting):
     """Options of MDAC."""
 
     sampling: Literal["markov", "double", "stationary", "iid"] = Field("markov", description=(
@@ -65,7 +68,7 @@ def iterations(agents: NetworkedAgents, sampler: Sampler, network: Network, sett
         b = critic(t) or sampler.sample(x.theta, N, feed=SECOND)
         r_hat = team_reward(t, b, sampler, network, settings)
         advantage = r_hat + gamma * V.next(x.omega, b) - V(x.omega, b)
-        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, advantage))
+        x.theta += alpha * mean.theta(policy.gradient(x.theta, b, b.discounted(advantage)))
         yield
 
 

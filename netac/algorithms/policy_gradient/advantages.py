@@ -65,8 +65,20 @@ def deviation(advantages: np.ndarray, active: np.ndarray | None = None) -> np.nd
     return np.sqrt(average(centred**2, active))
 
 
-def own_advantages(A: np.ndarray, active: np.ndarray | None, how: str) -> tuple[np.ndarray, np.ndarray]:
-    """Advantages (n, M), with `how` = "agent" normalised over each agent's own samples, and their scales (n,)."""
-    if how != "agent":
-        return A, np.ones(len(A))
-    return normalised(A, active, joint=False), deviation(A, active)
+def own_advantages(A: np.ndarray, active: np.ndarray | None, how: str,
+                   discounts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What weighs in the policies' gradient: advantages (n, M), and the scales (n,) by which they were divided.
+
+    The gradient of the discounted return from an episode's first state is the sum over its steps t of gamma^t A_t
+    grad log pi(a_t|o_t).  Without the factor, as in the published code of the trainers, it is that of no objective
+    (Nota and Thomas, 2020, "Is the policy gradient a gradient?").  Surrogates are proportional to A where A keeps its
+    sign, so that the factor makes the mean over samples one with these weights, inside and outside the clip range.
+
+    Args:
+        how: "agent": A is normalised over each agent's own samples, before it is discounted.
+        discounts: (M,) gamma^t; None: without the factor.
+    """
+    scales = np.ones(len(A))
+    if how == "agent":
+        A, scales = normalised(A, active, joint=False), deviation(A, active)
+    return A if discounts is None else discounts * A, scales

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from netac.agents.steps import Common, NonNegative, Radius, Step
+from netac.agents.steps import Common, Discounting, NonNegative, Radius, Step
 from netac.utils.options import Options
 
 UP_TO_ONE = "discount; 1 where all episodes end"
 
 
-class OnRollouts(Common):
+class OnRollouts(Common, Discounting):
     """Options of algorithms that learn from trajectories of the current policies."""
 
     gamma: float | None = Field(0.99, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)

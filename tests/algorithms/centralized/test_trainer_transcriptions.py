@@ -37,6 +37,8 @@ SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 VALUES = {"huber": 0.3, "value_clip": 0.05}
 BARE = {"huber": None, "value_clip": None, "value_normalisation": False, "clip": None, "entropy": 0.0}
 EVERY_END = ("truncated ends", "never ends")
+DISCOUNTED = {"discounted_gradient": True}
+AGES = ("undiscounted", "age of the rollout", "age of the run")
 
 CASES = {
     "happo": Case("happo", LASTING, options=TIGHT,
@@ -139,6 +141,18 @@ CASES = {
     "hatrpo-masked": Case("hatrpo", MASKED | LEAVING,
                           options={"entropy": 0.3, "conjugate_gradients": 200, "delta": 0.1},
                           wrong=("forgotten masks", "no factor")),
+    "happo-discounted": Case("happo", LASTING, options=DISCOUNTED | TIGHT | {"minibatches": 2, "entropy": 0.3},
+                             wrong=("no clip", "no entropy", *AGES)),
+    "mappo-discounted": Case("mappo", LEAVING, options=DISCOUNTED | SHARED | {"advantages": "agent"},
+                             wrong=("no mask", *AGES)),
+    "ippo-discounted": Case("ippo", LASTING | BOX, agents=2, options=DISCOUNTED | SEPARATE | {"rollout": 7},
+                            wrong=AGES),
+    "jrppo-discounted": Case("jrppo", LASTING, options=DISCOUNTED | SEPARATE | TIGHT, wrong=("own ratios", *AGES)),
+    "coma-discounted": Case("coma", LASTING, options=DISCOUNTED | SHARED | {"advantages": "raw"},
+                            wrong=("other baseline", *AGES)),
+    "haa2c-discounted": Case("haa2c", LATE, options=DISCOUNTED | {"rollout": 7}, wrong=("no factor", *AGES)),
+    "hatrpo-discounted": Case("hatrpo", LASTING, options=DISCOUNTED | {
+        "entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "accept": 0.9}, wrong=("no factor", *AGES)),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }

@@ -70,6 +70,8 @@ TRACKING = {"tracking": True}
 STAYING = {"falls": 2.0}
 LEAVING = {"falls": 0.7, "late": True}
 MASKED = {"actions": "different", "masks": True}
+DISCOUNTED = {"discounted_gradient": True}
+AGES = ("undiscounted", "age of the run")
 
 CASES = {
     "cac": Case("cac", SHORT, wrong=(*MIXED, *ENDS, "diluted")),
@@ -161,6 +163,13 @@ CASES = {
     "mdac-masked": Case("mdac", {"masks": True}, options=CHAINS, wrong=("forgotten masks", "no restarts")),
     "dnac-masked": Case("dnac", MASKED, options=ROUNDS | INNER, policy={"shared": []},
                         wrong=("forgotten masks", "no n")),
+    "cac-discounted": Case("cac", SHORT, options=DISCOUNTED, policy={"entropy": 0.1}, stagger=4,
+                           wrong=("own reward", "no entropy", *AGES)),
+    "iac-discounted": Case("iac", LEAVING, options=DISCOUNTED, policy={"shared": []}, wrong=("no mask", *AGES)),
+    "dac-discounted": Case("dac", {"actions": "box"}, options=DISCOUNTED, wrong=AGES),
+    "dac-discounted-action-value": Case("dac", SHORT, options=DISCOUNTED | {"critic": "action_value"}, wrong=AGES),
+    "mdac-discounted": Case("mdac", SHORT, options=DISCOUNTED | ROUNDS, wrong=("own reward", *AGES)),
+    "dnac-discounted": Case("dnac", SHORT, options=DISCOUNTED | ROUNDS | INNER, wrong=("no n", *AGES)),
     "dnac-adam": Case("dnac", None, envs=2, options={"batch": 2, **INNER, **ADAM}, wrong=("no n", "biased")),
 }
 

@@ -40,6 +40,8 @@ VALUES = {"huber": 0.3, "value_clip": 0.05}
 TRUST = {"entropy": 0.0, "sweeps": 3, "conjugate_gradients": 6, "delta": 0.005}
 MIXED_SPACES = {"actions": "mixed"}
 EVERY_END = ("truncated ends", "never ends")
+DISCOUNTED = {"discounted_gradient": True}
+AGES = ("undiscounted", "age of the rollout", "age of the run")
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ CASES = {
                                  wrong=("absent acted", "no mask")),
     "matrpo-masked": Case("matrpo", MASKED | LEAVING, options=TRUST | {"entropy": 0.1, "conjugate_gradients": 200},
                           wrong=("forgotten masks", "absent acted", "no penalty")),
+    "cppo-discounted": Case("cppo", LASTING, options=DISCOUNTED | CONSENSUS | TIGHT, wrong=("own reward", *AGES)),
+    "dsgd-discounted": Case("dsgd-ppo", LEAVING, options=DISCOUNTED | PLAIN | MODEL, wrong=("own reward", *AGES[:2])),
+    "dinno-discounted": Case("dinno-ppo", LASTING, options=DISCOUNTED | {"rho": 0.2, "rollout": 7}, wrong=AGES),
+    "matrpo-discounted": Case("matrpo", LASTING, options=DISCOUNTED | TRUST | {"accept": 0.9},
+                              wrong=("no penalty", *AGES)),
     "matrpo-alone": Case("matrpo", BOX | LEAVING, agents=1, graphs="complete", options=TRUST,
                          wrong=("plain gradient", *EVERY_END)),
 }
