@@ -42,7 +42,7 @@ class TwoTerms:
 
 
 @dataclass(frozen=True)
-class StandingCritics:
+class TeamCritics:
     """The critics of a game under standing policies.
 
     Args:

@@ -37,7 +37,7 @@ from netac.theory._cac_probes import TINY, direction, pursuit, resting_place
 from netac.theory._claims import Claim, Finding, Table
 from netac.theory._fits import PowerLaw, local_slopes, power_law
 from netac.theory._lab import Lab
-from netac.theory._two_terms import StandingCritics, TwoTerms
+from netac.theory._two_terms import TeamCritics, TwoTerms
 from netac.theory._walk import save_game
 from netac.utils.errors import InputError
 
@@ -155,34 +155,34 @@ def _run(tables: dict[str, Any], sampling: str, steps: dict[str, Any], T: int, s
     return {**tables, "iterations": T, "seed": seed, "algorithm": {"name": "cac", "sampling": sampling, **steps}}
 
 
-def critics(game: FiniteMDP | None) -> StandingCritics:
+def critics(game: FiniteMDP | None) -> TeamCritics:
     """The critics of a game with one-hot features, or of netac's own, under uniform policies on the complete graph."""
     mdp = game or _ferry.ferry()
     psi = np.eye(mdp.states * mdp.joint_actions) if game else _ferry.reward_features()
     uniform = np.full((mdp.agents, mdp.states, mdp.actions), 1.0 / mdp.actions)
-    return StandingCritics(mdp, uniform, np.eye(mdp.states), psi, np.full((mdp.agents, mdp.agents), 1.0 / mdp.agents))
+    return TeamCritics(mdp, uniform, np.eye(mdp.states), psi, np.full((mdp.agents, mdp.agents), 1.0 / mdp.agents))
 
 
-def two_terms(known: StandingCritics, T: int, steps: dict[str, Any]) -> TwoTerms:
+def two_terms(known: TeamCritics, T: int, steps: dict[str, Any]) -> TwoTerms:
     """The two terms of T iterations."""
     beta, zeta = (steps[name]["c"] / T ** steps[name]["sigma"] for name in ("critic_step", "reward_step"))
     return known.averaged(beta, zeta, T)
 
 
-def floor_rows(known: StandingCritics) -> list[dict[str, Any]]:
+def floor_rows(known: TeamCritics) -> list[dict[str, Any]]:
     """The stationary error of omega for each beta of `FLOORS`."""
     floors = [(beta, known.averaged(beta, beta, 1).omega_floor) for beta in FLOORS]
     return [{"beta": beta, "floor": floor, "over_beta": floor / beta} for beta, floor in floors]
 
 
-def place_rows(known: StandingCritics) -> list[dict[str, Any]]:
+def place_rows(known: TeamCritics) -> list[dict[str, Any]]:
     """The fixed point of TD(0), which with one-hot features is V, beside the minimiser of the squared TD error."""
     places = (solve(known.mdp, known.pi, known.phi) for solve in (td_fixed_point, td_error_minimiser))
     return [{"state": s, "td_fixed_point": float(fixed), "minimiser_of_7a": float(least)}
             for s, (fixed, least) in enumerate(zip(*places, strict=True))]
 
 
-def grid_rows(lab: Lab, tables: dict[str, Any], known: StandingCritics) -> list[dict[str, Any]]:
+def grid_rows(lab: Lab, tables: dict[str, Any], known: TeamCritics) -> list[dict[str, Any]]:
     """For pairs of `SIGMAS` the bound's exponent, the two exact terms, and what critics that begin right measure."""
     pairs = lab.choose([(0.8, 0.2), (0.2, 0.8)], [(one, two) for two in SIGMAS for one in SIGMAS])
     lengths, seeds = lab.choose((1_000,), (316, 3_162)), lab.choose(2, 3)
@@ -306,7 +306,7 @@ def exchange_claims(found: dict[str, Found]) -> list[Claim]:
 
 
 def grid_claims(grid: list[dict[str, Any]]) -> list[Claim]:
-    """StandingCritics keep up with the actor if and only if sigma_1 > sigma_2."""
+    """Critics keep up with the actor if and only if sigma_1 > sigma_2."""
     last = [row for row in grid if row["T"] == max(row["T"] for row in grid)]
     slower = [row["over_floor"] for row in last if row["sigma_1"] > row["sigma_2"]]
     faster = [row["over_floor"] for row in last if row["sigma_1"] < row["sigma_2"]]

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from netac.envs.finite_mdp import random_mdp
 from netac.exact import induced_chain, reward_fixed_point, stationary_distribution, td_fixed_point
-from netac.theory._two_terms import StandingCritics
+from netac.theory._two_terms import TeamCritics
 
 
-def critics(agents: int, states: int, seed: int, gamma: float = 0.7) -> StandingCritics:
+def critics(agents: int, states: int, seed: int, gamma: float = 0.7) -> TeamCritics:
     rng = np.random.default_rng(seed)
     mdp = random_mdp(seed, agents, states, 2, "folded-normal", gamma)
     W = rng.dirichlet(np.ones(agents), agents)
     W = 0.5 * np.eye(agents) + 0.25 * (W + np.full((agents, agents), 1 / agents))          # row-stochastic is enough
     pi = rng.dirichlet(np.ones(2), (agents, states))
-    return StandingCritics(mdp, pi, np.eye(states), np.eye(states * 2**agents), W)
+    return TeamCritics(mdp, pi, np.eye(states), np.eye(states * 2**agents), W)
 
 
-def plain(one: StandingCritics, beta: float, zeta: float, T: int) -> float:
+def plain(one: TeamCritics, beta: float, zeta: float, T: int) -> float:
     """The average over t < T of E sum_i ||omega_i - omega*||^2 + ||lambda_i - lambda*||^2, by sums over samples."""
     mdp, N = one.mdp, one.mdp.agents
     pairs = stationary_distribution(induced_chain(mdp, one.pi).transition)[:, None] * induced_chain(mdp, one.pi).joint
