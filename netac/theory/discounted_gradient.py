@@ -48,7 +48,7 @@ Rows = list[Row]
 
 def experiment(lab: Lab) -> Finding:
     """100 starts, and three runs of every learner (quick: 12, and one of two learners)."""
-    starts, steps = lab.choose((12, 500), (100, 2000))
+    starts, steps = lab.choose((12, 300), (100, 2000))
     logits = lab.rng(0).standard_normal((starts, 2, 5, 2))
     courses = {(seen, weight): course(logits, SEEN[seen], GAMMA if weight == WITH else 1.0, steps)
                for seen, weight in product(SEEN, (WITH, WITHOUT))}
@@ -126,7 +126,7 @@ def weight_rows() -> Rows:
 def learned_rows(lab: Lab) -> Rows:
     """Every learner with the option and without it."""
     names = lab.choose(("haa2c",), tuple(LEARNERS))
-    items = [(name, discounted, lab.seed + run, lab.choose(120, 200))
+    items = [(name, discounted, lab.seed + run, lab.choose(60, 200))
              for name in names for discounted in (True, False) for run in range(lab.choose(1, 3))]
     found = lab.each(learn, items)
     rows: Rows = []

@@ -159,7 +159,7 @@ def leaving_rows(lab: Lab) -> Rows:
     """From near the pure policy of the ratio game in which both play their second action."""
     mdp, size = ratio_game(), 100.0
     best, even = optimal_objective(mdp), objective(mdp, np.full((2, mdp.states, 2), 0.5))
-    chances = [10.0**-k for k in range(1, lab.choose(4, 6))]
+    chances = [10.0**-k for k in range(1, lab.choose(5, 6))]
     limit = lab.choose(10_000, 100_000)
     tasks = [Leaving(mdp, (1, 1), chance, size, best - REACHED * (best - even), limit) for chance in chances]
     return [{"chance_of_another": chance, "independent": alone, "sequential": turns}
@@ -177,7 +177,7 @@ def horizon_rows(lab: Lab) -> Rows:
 
 def sampled_rows(lab: Lab) -> Rows:
     """The online algorithm with estimates, on one game with linear Q."""
-    K = lab.choose((30, 1000), (10, 30, 100, 300, 1000, 3000))
+    K = lab.choose((30, 300), (10, 30, 100, 300, 1000, 3000))
     kinds = (("exact", 0, False), ("LSTD", 20, False), ("LSTD", 200, False), ("log-linear", 0, True),
              ("log-linear, LSTD", 200, True))
     tasks = list(product([linear_game(lab.rng(1), 2, 6, 4, 12)], kinds, K, [lab.seed]))

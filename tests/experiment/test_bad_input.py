@@ -31,6 +31,7 @@ COORDINATION = {
     "policy": {"name": "tabular", "shared": ["*"], "initial": "zeros", "scale": 0.1},
     "algorithm": {"name": "cac", "gamma": 0.9, "actor_step": 0.05, "critic_step": 0.1, "reward_step": 0.1,
                   "sampling": "markov", "omega_radius": 10.0, "lambda_radius": 10.0, "tracking": False,
+                  "discounted_gradient": False,
                   "optimizer": "plain",
                   "adam_beta1": 0.9, "adam_beta2": 0.99, "adam_epsilon": 1e-5, "clip": 1.0, "actor_radius": 2.0,
                   "cppo": {"reward": "consensus", "rounds": 1, "mix_moments": False},

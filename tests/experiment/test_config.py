@@ -77,6 +77,7 @@ rewards = false
 
 [algorithm]
 name = "cac"
+discounted_gradient = false
 gamma = 0.95
 actor_step = 0.05
 critic_step = 0.1
