@@ -98,7 +98,8 @@ def jobs_of(source: config.Source, cells: study.Study, seeds: int | None, folder
     if processes > 1:
         mpi()
     for text, names in notes.items() if tell else ():
-        note(text if len(names) == len(cells.cells) else f"{'; '.join(names)}: {text}")
+        between = "; " if cells.keys else ", "
+        note(text if len(names) == len(cells.cells) else f"{between.join(names)}: {text}")
     return found
 
 

@@ -106,11 +106,11 @@ def _averaged(W: np.ndarray, feature: np.ndarray, change: np.ndarray, residual: 
     with_mean += step**2 * np.einsum("m,ac,mk,ml,mn,mu->aknucl", p, one, feature, change, residual, feature,
                                      optimize=True).reshape(size, size, size)
     with_mean += with_mean.transpose(1, 0, 2)
-    alone = step**2 * np.einsum("m,mn,mk,mo,mu->nkou", p, residual, feature, residual, feature, optimize=True)
+    noisy = step**2 * np.einsum("m,mn,mk,mo,mu->nkou", p, residual, feature, residual, feature, optimize=True)
     M = np.zeros((size + size**2, size + size**2))
     M[:size, :size] = mix + step * drift
     M[size:, :size], M[size:, size:] = with_mean.reshape(size**2, size), moments.reshape(size**2, size**2)
-    constant = np.concatenate([step * noise, alone.ravel()])
+    constant = np.concatenate([step * noise, noisy.ravel()])
     rest = np.eye(len(M)) - M
     first = np.tile(start, N)
     stationary = np.linalg.solve(rest, constant)

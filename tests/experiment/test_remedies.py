@@ -48,7 +48,12 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "comm/conditions/_time.py at": CALLER, "comm/conditions/_time.py __post_init__": CALLER,
     "topology/resilience.py bears": CALLER,
     "envs/_batched.py check_measured": CODE, "experiment/measures.py refuse_taken_names": CODE,
-    "envs/traffic.py _files": PACKAGE}
+    "envs/traffic.py _files": PACKAGE, "experiment/jobs.py mpi": PACKAGE, "experiment/report/page.py require": PACKAGE,
+    **dict.fromkeys((f"experiment/{place}" for place in (
+        "expense.py iterations", "expense.py parse", "expense.py rehearse", "jobs.py jobs_of", "slurm.py write",
+        "study.py _axes", "study.py _refuse_fixed", "study.py blamed", "study.py parse_vary", "study.py plan",
+        "study.py together", "report/graphs.py load", "report/reading.py _algorithm", "report/reading.py _comparison",
+        "report/reading.py _run", "report/writing.py write_report")), CALLER)}
 if find_spec("libsumo") is None:         # without which nothing of a network is looked at
     ASKS_FOR |= dict.fromkeys(("envs/traffic.py make", "envs/traffic.py _try", "envs/_traffic_roads.py read_roads",
                                "envs/_traffic_roads.py _read"), PACKAGE)
