@@ -47,6 +47,7 @@ def compare_command(file: Path, algorithms: str | None, vary: tuple[str, ...], s
     from netac.comm import launch
     from netac.experiment import study
     from netac.experiment.compare import compare
+    from netac.results.cells import of_row
     from netac.results.comparison import format_table
     out = out or Path("runs") / f"{file.stem}-comparison"
     names = None if algorithms is None else [name.strip() for name in algorithms.split(",") if name.strip()]
@@ -79,7 +80,7 @@ def compare_command(file: Path, algorithms: str | None, vary: tuple[str, ...], s
             click.echo(f"written: {', '.join(map(str, written))}")
         failed = [row for row in found.runs if row["status"] != "ok"]
         for row in failed:
-            told = ", ".join(str(value) for value in list(row.values())[:list(row).index("seed")] if value)
+            told = ", ".join(filter(None, map(str, of_row(row).values())))
             click.echo(f"netac: {told}, seed {row['seed']} failed: {row['error']}", err=True)
         if failed:
             raise SystemExit(1)

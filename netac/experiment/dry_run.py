@@ -10,6 +10,7 @@ from typing import Any
 from netac.experiment import config, study
 from netac.experiment.expense import rehearse
 from netac.experiment.jobs import jobs_of, side_by_side
+from netac.results.cells import described
 from netac.results.records import SUMMARY
 from netac.utils.progress import doing, telling
 
@@ -46,7 +47,7 @@ def foretell(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[st
     at_a_time, rows = side_by_side(todo, jobs, processes), dict[str, Row]()
     with telling(True), doing("measuring what an iteration costs"):
         for job in todo:
-            name = ", ".join([job.algorithm, *(f"{key}={value}" for key, value in job.cell.items() if value)])
+            name = described(job.algorithm, job.cell)
             if name not in rows:
                 costs, iterations = rehearse(job.experiment), job.experiment["iterations"]
                 rows[name] = {"cell": name, "runs left": 0, "iterations": iterations,

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from netac.experiment import config
 from netac.experiment.schema import as_table
+from netac.results.cells import described
 from netac.utils.errors import InputError
 from netac.utils.options import Options, checked
 
@@ -73,9 +74,9 @@ class Cell:
     def blamed(self, error: InputError) -> InputError:
         """An error in the cell's experiment, with where it is from."""
         own = [key for key in self.values if error.key and (error.key == key or error.key.startswith(f"{key}."))]
-        told = ", ".join([self.algorithm or "", *(f"{key}={value}" for key, value in self.told.items())]).lstrip(", ")
         if not self.values:
             return error
+        told = described(self.algorithm or "", self.told)
         return InputError(f"{error.problem}, in the cell {told}", file="--vary" if own else error.file, key=error.key,
                           found=error.found, valid=error.valid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,16 @@ class StudyRecord:
 def called(algorithm: str, values: Mapping[str, str]) -> str:
     """A cell's name: the algorithm's, and the values of what varies besides."""
     return ", ".join([algorithm, *filter(None, values.values())])
+
+
+def described(algorithm: str, values: Mapping[str, str]) -> str:
+    """A cell as it was asked for: the algorithm, and what varies besides with its keys; what is empty is left out."""
+    return ", ".join(filter(None, [algorithm, *(f"{key}={value}" for key, value in values.items() if value)]))
+
+
+def of_row(row: Mapping[str, Any], first: str = "seed") -> dict[str, Any]:
+    """The columns of a row of a comparison's table that name its cell: those before `first`."""
+    return dict(itertools.takewhile(lambda column: column[0] != first, row.items()))
 
 
 def write_study(folder: Path, study: StudyRecord) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from netac.results.cells import RUNS, called, read_study
+from netac.results.cells import RUNS, called, of_row, read_study
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
 from netac.results.records import METRICS, SUMMARY, RunRecord, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "algorithm"
 TABLE, RUN_TABLE = "comparison.csv", "comparison_runs.csv"
-_UNKNOWN = Interval(math.nan, math.nan, math.nan)
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _COSTS = ("env_steps", "bytes_per_agent", "wall_seconds")
 _RUN_COLUMNS = ("seed", "status", "final_reward", *_COSTS, "efficient", "reward_at_samples", "error")
 
@@ -231,7 +231,7 @@ def compare_results(results: Sequence[SeedResult]) -> Comparison:
     has_rate = any(result.efficient is not None for result in succeeded)
     rows = [_cell_row(group, samples, has_rate) for _, group in groups(results)]
     if any(result.evaluations for result in succeeded):
-        rows = [row | _interval_cells("evaluation", _estimate(
+        rows = [row | interval_cells("evaluation", _estimate(
             [result.evaluation for result in group if result.evaluations])) for row, (_, group) in zip(
                 rows, groups(results), strict=True)]
     runs = [_run_row(result, samples, has_rate) for result in results]
@@ -246,7 +246,7 @@ def format_table(comparison: Comparison, title: str | None = None) -> Table:
 
     first = comparison.rows[0]
     samples = first["samples_compared"]
-    names = [name for name in list(first)[:list(first).index("seeds")]
+    names = [name for name in of_row(first, "seeds")
              if len({row[name] for row in comparison.rows}) > 1] or [ALGORITHM]
     columns = {name.rpartition(".")[2]: partial(_named, name) for name in names} | {
                "seeds": lambda row: f"{row['seeds']}/{row['seeds'] + row['failed']}",
@@ -306,14 +306,14 @@ def _cell_row(group: Sequence[SeedResult], samples: int, has_rate: bool) -> dict
     succeeded = [result for result in group if result.status == "ok"]
     row: dict[str, Cell] = {ALGORITHM: group[0].algorithm, **group[0].cell,
                             "seeds": len(succeeded), "failed": len(group) - len(succeeded)}
-    row |= _interval_cells("final_reward", _estimate([result.final_reward for result in succeeded]))
+    row |= interval_cells("final_reward", _estimate([result.final_reward for result in succeeded]))
     for name in _COSTS:
         row[name] = _known(iqm(np.array([getattr(result, name) for result in succeeded])) if succeeded else math.nan)
     if has_rate:
         outcomes = [result.efficient for result in succeeded if result.efficient is not None]
-        row |= _interval_cells("efficient_rate", rate_interval(np.array(outcomes)) if outcomes else _UNKNOWN)
+        row |= interval_cells("efficient_rate", rate_interval(np.array(outcomes)) if outcomes else UNKNOWN)
     row["samples_compared"] = samples or None
-    return row | _interval_cells("reward_at_samples", _estimate([_reward_at(result, samples) for result in succeeded]))
+    return row | interval_cells("reward_at_samples", _estimate([_reward_at(result, samples) for result in succeeded]))
 
 
 def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell]:
@@ -324,10 +324,11 @@ def _run_row(result: SeedResult, samples: int, has_rate: bool) -> dict[str, Cell
 
 
 def _estimate(values: Sequence[float]) -> Interval:
-    return iqm_interval(np.array(values)) if values else _UNKNOWN
+    return iqm_interval(np.array(values)) if values else UNKNOWN
 
 
-def _interval_cells(name: str, interval: Interval) -> dict[str, Cell]:
+def interval_cells(name: str, interval: Interval) -> dict[str, Cell]:
+    """An estimate and its bounds as cells NAME, NAME_low and NAME_high, None where they are not known."""
     return {key: _known(value) for key, value in zip((name, f"{name}_low", f"{name}_high"), interval, strict=True)}
 
 

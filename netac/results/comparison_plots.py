@@ -11,7 +11,7 @@ import numpy as np
 from netac.results import heat_map
 from netac.results.comparison import Shown
 from netac.results.curves import AXES, BYTES, NETWORK, SECONDS, thin
-from netac.results.looks import labels_of, styles_of
+from netac.results.looks import MANY, MOST, labels_of, styles_of
 from netac.results.panels import as_label, counted, draw_band, finish, label_of, panels
 from netac.results.statistics import rate_interval
 from netac.utils.pictures import STYLE, save_figure
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 FEW = 5           # algorithms whose names fit into a panel
 HEAT = "final"    # the panel of final rewards by two numbers that vary
-MANY = 12         # cells beyond which shares of efficient runs are left to the table, and bands are not drawn
-MOST = 24         # cells whose lines are drawn: those that end best
 LETTERS, MARK, LINE = 13.5, 5, 0.2      # of a legend: letters in an inch, those of a line's mark, inches of a line
 UNLIKE = 20       # iterations of algorithms that draw so many times the samples of others are not put side by side
 

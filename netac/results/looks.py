@@ -9,6 +9,8 @@ from netac.results.panels import styles
 if TYPE_CHECKING:
     from netac.results.comparison import Shown
 
+MANY = 12         # cells beyond which bands, bars and pairs cannot be told apart any more
+MOST = 24         # cells whose lines are drawn: those that end best
 DASHES = ("-", "--", ":", "-.")
 
 

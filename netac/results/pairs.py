@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netac.results.comparison import SeedResult, groups
-from netac.results.statistics import Interval, improvement_interval, iqm_interval
+from netac.results.comparison import UNKNOWN, SeedResult, groups, interval_cells
+from netac.results.statistics import improvement_interval, iqm_interval
 from netac.results.tables import Cell
 
 TABLE = "comparison_pairs.csv"
@@ -32,12 +32,8 @@ def pairs(results: Sequence[SeedResult]) -> list[dict[str, Cell]]:
 def _row(name: str, own: dict[int, float], other_name: str, others: dict[int, float]) -> dict[str, Cell]:
     common = sorted(own.keys() & others.keys())
     row: dict[str, Cell] = {"cell": name, "other": other_name, "seeds": len(own), "seeds_of_other": len(others)}
-    row |= _cells("probability", improvement_interval(np.array(list(own.values())), np.array(list(others.values()))))
+    ends = (np.array(list(each.values())) for each in (own, others))
+    row |= interval_cells("probability", improvement_interval(*ends))
     gaps = np.array([own[seed] - others[seed] for seed in common])
     row["seeds_in_common"] = len(common)
-    return row | _cells("difference", iqm_interval(gaps) if common else None)
-
-
-def _cells(name: str, interval: Interval | None) -> dict[str, Cell]:
-    values = (None,) * 3 if interval is None else tuple(map(float, interval))
-    return dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    return row | interval_cells("difference", iqm_interval(gaps) if common else UNKNOWN)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netac.results.comparison import Shown
-from netac.results.looks import labels_of, styles_of
+from netac.results.looks import MANY, MOST, labels_of, styles_of
 from netac.results.panels import LABELS, as_label, panels
 from netac.results.tables import Cell
 from netac.utils.pictures import STYLE, save_figure
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = "comparison_profiles.png"
-MANY = 12         # cells of which every pair can be shown
-MOST = 24         # cells whose lines are drawn: those that end best
 POINTS, RESAMPLES = 101, 2000
 
 

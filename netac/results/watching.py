@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.results.cells import RUNS, called, read_study
+from netac.results.cells import RUNS, called, of_row, read_study
 from netac.results.comparison import RUN_TABLE
 from netac.results.records import EXPERIMENT, METRICS, SUMMARY
 from netac.results.tables import read_metrics, read_rows
@@ -88,7 +88,7 @@ def _failed(folder: Path) -> set[tuple[str, str]]:
         return set()
     found = set()
     for row in read_rows(folder / RUN_TABLE):
-        cell = dict(list(row.items())[:list(row).index("seed")])
+        cell = of_row(row)
         if row.get("status") == FAILED:
             found.add((called(cell.pop("algorithm", ""), cell), f"seed-{int(row['seed']):03d}"))
     return found
