@@ -32,8 +32,8 @@ def pairs(results: Sequence[SeedResult]) -> list[dict[str, Cell]]:
 def _row(name: str, own: dict[int, float], other_name: str, others: dict[int, float]) -> dict[str, Cell]:
     common = sorted(own.keys() & others.keys())
     row: dict[str, Cell] = {"cell": name, "other": other_name, "seeds": len(own), "seeds_of_other": len(others)}
-    ends = (np.array(list(each.values())) for each in (own, others))
-    row |= interval_cells("probability", improvement_interval(*ends))
+    x, y = (np.array(list(each.values())) for each in (own, others))
+    row |= interval_cells("probability", improvement_interval(x, y))
     gaps = np.array([own[seed] - others[seed] for seed in common])
     row["seeds_in_common"] = len(common)
     return row | interval_cells("difference", iqm_interval(gaps) if common else UNKNOWN)
