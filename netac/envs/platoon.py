@@ -17,7 +17,7 @@ Vehicle i sees five numbers, after the step,
 and its reward is -(h - 20)^2 - (v - 15)^2 - u^2/10, in `training` less 5 min(h - 10, 0)^2.  From the step on after
 which some headway is below 1 m, a collision, every vehicle's reward is -1000 and vehicles stand still in their places
 while the leader's speed goes on, until the next multiple of 60 steps, after which the episode ends (terminated).
-Other episodes are truncated after 600 steps.
+Other episodes are truncated after 600 steps.  What an episode is measured by is `collisions`, 1 if it saw one, else 0.
 
     catchup    all vehicles and the leader drive at 15 m/s, at 20 m from each other, but the first one, which is
                20 (1.5 + U) m behind the leader, U uniform in [0, 1);
@@ -112,6 +112,7 @@ class Platoon:
 
     gamma = None
     resumable = True
+    measures = ("collisions",)
 
     def __init__(self, settings: Settings, agents: int, games: int):
         self._settings, self.agents, self.games = settings, agents, games
@@ -218,6 +219,10 @@ class Platoon:
             terminated[:] = self._collided & (self._steps % BETWEEN == 0)
             done |= terminated[0]
         return Step(r, terminated, done)
+
+    def measured(self) -> dict[str, np.ndarray]:
+        """Which games have seen a collision, (E,) zeros and ones."""
+        return {"collisions": self._collided.astype(np.float64)}
 
     def get_state(self) -> dict[str, np.ndarray]:
         """Headways, speeds and accelerations (n, E); the leader's first speeds, steps, episodes, collisions (E,)."""

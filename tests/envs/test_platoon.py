@@ -93,6 +93,8 @@ def test_games_follow_the_equations(options, n, seed, gentle):
             np.testing.assert_allclose(step.r[:, game], r, rtol=1e-9, atol=1e-9)
             assert (step.terminated[:, game] == terminated).all() and step.done[game] == done
             np.testing.assert_allclose(env._seen[..., game].T, seen, rtol=0, atol=1e-9)
+            if done:                                     # of an episode's last reward, collisions tell themselves
+                assert env.measured()["collisions"][game] == np.all(np.equal(r, -1000))
         env.restart(step.done)
         loops = [begun(game) if step.done[game] else loop for game, loop in enumerate(loops)]
 
