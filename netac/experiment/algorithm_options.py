@@ -15,7 +15,7 @@ from netac.utils.errors import InputError, did_you_mean
 from netac.utils.options import checked
 from netac.utils.plugins import BuiltIn
 
-LENGTH = ("iterations", "log_every", "checkpoint_every", "evaluate_every")      # may stand in [algorithm.NAME], too
+LENGTH = ("iterations", "envs", "log_every", "checkpoint_every", "evaluate_every")         # in [algorithm.NAME], too
 
 
 def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Sequence[str] = ()) -> BuiltIn:
@@ -53,7 +53,8 @@ def algorithm_options(name: str, file_table: dict, set_table: dict, compared: Se
 def of_length(table: dict, name: object) -> tuple[dict, dict]:
     """The table [algorithm] without the keys `LENGTH`, and what it says of them for algorithm `name`.
 
-    Algorithms differ by far in the samples of an iteration, so that [algorithm.NAME] may say how many there are.
+    Algorithms differ by far in the samples of an iteration, so that [algorithm.NAME] may say how many there are, and
+    of how many games.
     """
     others = {key: {k: v for k, v in value.items() if k not in LENGTH} if isinstance(value, Mapping) else value
               for key, value in table.items()}
