@@ -224,6 +224,18 @@ def test_options_that_others_know_are_left_out_and_those_nobody_knows_are_refuse
 
 # --- who makes the agents ---
 
+def test_the_length_of_a_run_and_its_games_may_be_an_algorithms_own():
+    tables = MLP | {"envs": 4, "log_every": 2, "algorithm": {"name": "cac", "iac": {"iterations": 9, "envs": 16}}}
+
+    def told(**overrides) -> tuple[int, int]:
+        experiment = read(tables, **overrides)
+        return experiment.iterations, experiment.envs
+
+    assert told() == (4, 4)
+    assert told(**{"algorithm.name": "iac"}) == (9, 16)
+    assert told(**{"algorithm.name": "iac", "envs": 2}) == (9, 2)          # what is said at the command line
+
+
 @pytest.mark.parametrize("name", plugins.module_names(schema.ALGORITHMS))
 def test_requirements_name_their_builder(name):
     module = plugins.module(schema.ALGORITHMS, name, "algorithm")
