@@ -98,6 +98,9 @@ class Simulation:
         into, out = [signal.lanes for signal in signals], [signal.leaving for signal in signals]
         lanes = [*dict.fromkeys(chain(*into, *out))]
         self._lanes = lanes if scenario.reward == "pressure" else lanes[:len({*chain(*into)})]
+        self._edges: dict[str, list[int]] = {}              # their lanes among those
+        for place, lane in enumerate(self._lanes):
+            self._edges.setdefault(lane.rpartition("_")[0], []).append(place)      # SUMO names lanes edge_0, edge_1
         self._into, self._out = _Sides(into, lanes), _Sides(out, lanes)
         self._room = np.maximum(np.array([length for signal in signals for length in signal.lengths]) / SPACE, 1.0)
         sizes = [len(signal.lanes) for signal in signals]
@@ -196,12 +199,18 @@ class Simulation:
             light.follow(state, self.scenario.delta_time)
 
     def _look(self) -> None:
-        """Count the vehicles, and those that stand, on all lanes that matter: (2, lanes)."""
-        there, stand = self._sumo.lane.getLastStepVehicleNumber, self._sumo.lane.getLastStepHaltingNumber
-        found = {lane: there(lane) for lane in self._lanes}
-        self._counts = np.array([[*found.values()], [number and stand(lane) for lane, number in found.items()]])
+        """Count the vehicles, and those that stand, on all lanes that matter: (2, lanes).  Most edges are empty."""
+        lane, on_edge = self._sumo.lane, self._sumo.edge.getLastStepVehicleNumber
+        there, stand = lane.getLastStepVehicleNumber, lane.getLastStepHaltingNumber
+        counts = [[0] * len(self._lanes), [0] * len(self._lanes)]
+        for edge, places in self._edges.items():
+            if on_edge(edge):
+                for place in places:
+                    if number := there(self._lanes[place]):
+                        counts[0][place], counts[1][place] = number, stand(self._lanes[place])
+        self._counts = np.array(counts)
         if self.scenario.reward == "diff-waiting-time":
-            self._waited = self._waiting({lane for lane, number in found.items() if number})
+            self._waited = self._waiting({self._lanes[place] for place in np.flatnonzero(self._counts[0])})
 
     def _waiting(self, occupied: set[str]) -> np.ndarray:
         """(N,) seconds for which the vehicles that are now before each signal, on lanes of these, have stood there."""
