@@ -48,7 +48,7 @@ class Voyage:
 
 
 QUICK = Voyage((0.0, 1.0), 30, 2)
-FULL = Voyage((0.0, 0.25, 0.5, 0.75, 1.0), 60, 6)
+FULL = Voyage((0.0, 0.25, 0.5, 0.75, 1.0), 48, 5)
 
 Sailed = dict[tuple[float, str], np.ndarray]
 """(seeds, PARTS) an agent's mean reward per step in every part of a run, by knob and form."""
