@@ -85,8 +85,8 @@ def _losses(panel: Axes, cells: Cells) -> None:
 
 
 def _lines(cells: Cells) -> list[tuple[str, int, list[float]]]:
-    sizes, clips = (sorted({key[k] for key in cells}) for k in range(2))
-    return [(colour, int(n), clips) for colour, n in zip(PALETTE, sizes, strict=False)]
+    clips = sorted({epsilon for _, epsilon, _ in cells})
+    return [(colour, n, clips) for colour, n in zip(PALETTE, sorted({n for n, *_ in cells}), strict=False)]
 
 
 def _clip_axis(panel: Axes, cells: Cells) -> None:

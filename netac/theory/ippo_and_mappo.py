@@ -106,7 +106,7 @@ def _exponent(updates: Sequence[Moved], column: str) -> float:
 
 def learned_claims(cells: Cells) -> list[Claim]:
     """What clip ranges do to learning."""
-    sizes, clips = ({key[k] for key in cells} for k in range(2))
+    sizes, clips = {n for n, *_ in cells}, {epsilon for _, epsilon, _ in cells}
     few, many = min(sizes), max(sizes)
     lost = {key: float(cell.lost.mean()) for key, cell in cells.items()}
     mean = {key: float(cell.mean.mean()) for key, cell in cells.items()}
