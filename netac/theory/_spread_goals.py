@@ -94,6 +94,11 @@ def rows(voyage: Voyage, found: Sailed) -> list[Row]:
     return made
 
 
+def gains(voyage: Voyage, found: Sailed, part: int) -> list[float]:
+    """What sharing all earns more than sharing nothing, on average, by knob."""
+    return [float((found[unlike, "shared"] - found[unlike, "personal"])[:, part].mean()) for unlike in voyage.unlike]
+
+
 def regrets(voyage: Voyage, found: Sailed) -> dict[str, float]:
     """The most that a form loses against the best of the three over all knobs, in the last part."""
     last = np.array([[found[unlike, form][:, -1].mean() for form in FORMS] for unlike in voyage.unlike])

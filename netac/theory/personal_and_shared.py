@@ -156,7 +156,8 @@ def experiment(lab: Lab) -> Finding:
         Table("learned", "J at equal samples: mean over seeds with its 95 % interval; what is missing of the best J: "
               "the form's bias, and what is not learned yet", [_row(each) for each in cells.values()]),
         Table("crossings", "The knob at which shared and personal policies are equally good: measured, and where the "
-              "bias is what sharing saves in tasks that are alike", crossings),
+              "bias is what sharing saves in tasks that are alike",
+              [*crossings, *network_crossings(voyage, sailed)]),
         Table("regrets", "The most that a form loses against the best of the three, over all values of the knob",
               [*regret_rows(worlds, cells), {"world": "spread", "samples": voyage.samples(_spread_goals.PARTS - 1),
                                              **_spread_goals.regrets(voyage, sailed)}]),
@@ -257,6 +258,16 @@ def crossing_rows(worlds: Sequence[World], cells: Cells) -> list[Row]:
                          "crossing": crossing(world.unlike, [float(gain(cells, world, samples, unlike).mean())
                                                              for unlike in world.unlike]),
                          "foretold": crossing(knobs, foretold)})
+    return rows
+
+
+def network_crossings(voyage: _spread_goals.Voyage, sailed: _spread_goals.Sailed) -> list[Row]:
+    """Measured, of the parts of networks' runs; their bias is not known."""
+    rows = []
+    for part in range(_spread_goals.PARTS):
+        gains = _spread_goals.gains(voyage, sailed, part)
+        rows.append({"world": "spread", "samples": voyage.samples(part), "sharing_saves": gains[0],
+                     "crossing": crossing(voyage.unlike, gains), "foretold": None})
     return rows
 
 
