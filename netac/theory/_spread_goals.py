@@ -47,7 +47,7 @@ class Voyage:
         return (part + 1) * self.iterations // PARTS * GAMES * STEPS
 
 
-QUICK = Voyage((0.0, 1.0), 30, 2)
+QUICK = Voyage((0.0, 1.0), 48, 1)
 FULL = Voyage((0.0, 0.25, 0.5, 0.75, 1.0), 48, 5)
 
 Sailed = dict[tuple[float, str], np.ndarray]

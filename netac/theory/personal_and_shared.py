@@ -145,7 +145,7 @@ class Direction:
 def experiment(lab: Lab) -> Finding:
     """Eight agents and 1,600 samples; four in the coordination game, 800; twelve seeds (quick: half of both, eight).
 
-    Networks: four agents, 19,200 samples, five seeds (quick: 12,000, two).
+    Networks: four agents, 19,200 samples, five seeds (quick: one).
     """
     worlds = lab.choose(QUICK, FULL)
     cells = learned(lab, worlds)
