@@ -335,7 +335,7 @@ def test_looks_are_at_epochs():
     at, last = train(Training(2, (0,), 0.2, epochs=8, looks=(3, 8))), train(Training(2, (0,), 0.2, epochs=8))
     three = train(Training(2, (0,), 0.2, epochs=3))
     for seen, end, early in zip(at, last, three, strict=True):
-        assert seen[0] == early[0] and seen[1] == end[0] and len(end) == 1
+        assert np.array_equal(seen[0], early[0]) and np.array_equal(seen[1], end[0]) and len(end) == 1
 
 
 def test_without_clipping_all_samples_count():
