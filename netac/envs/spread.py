@@ -13,6 +13,9 @@ Version 3 does not count an agent's collision with itself as version 2 did: `sco
 local_ratio per agent and step (by 37.5 in the team's sum over 25 steps of 3 agents).  There bodies moved by their new
 velocities, too (`dynamics = "v2"`).  Episodes are truncated, never terminated, after `max_cycles` steps, unless
 `terminate_on_success`.
+
+With `personal_goals = h`, which mpe2 does not have, agents have tasks of their own, alike (h = 0) to unlike (h = 1): in
+place of `global` stands minus agent i's own distance to its goal, (1 - h) landmark 0 + h landmark i.
 """
 
 from __future__ import annotations
@@ -33,11 +36,15 @@ CAPTURE = 0.1                            # a landmark with an agent nearer than 
 class Settings(ParticleOptions):
     """Options of `env = { name = "spread" }`, named as mpe2's, with its defaults; its `N` is `agents`."""
 
-    terminate_on_success: bool = Field(False, description="an episode ends when every landmark is covered (within 0.1)")
+    terminate_on_success: bool = Field(False, description=(
+        "an episode ends when every landmark is covered, or every agent at its personal goal (within 0.1)"))
     num_landmark_neighbors: int | None = Field(
         None, ge=1, le=10_000, description="an agent sees only so many of the nearest landmarks")
     local_ratio: float = Field(
         0.5, ge=0, le=1, description="weight of an agent's own collisions; 1 - it is the team's weight")
+    personal_goals: float | None = Field(None, ge=0, le=1, description=(
+        "agents are paid for their own distance to a goal, in place of the team's distances to all landmarks: from "
+        "landmark 0, the same for all (0), to the landmark of an agent's own number (1)"))
     scoring: Literal["v3", "v2"] = Field(
         "v3", description="v2: as in simple_spread_v2, an agent collides with itself in every step; v3: it does not")
 
@@ -59,7 +66,7 @@ class Spread(Particles):
     def __init__(self, settings: Settings, agents: int, games: int):
         super().__init__(settings, [f"agent_{i}" for i in range(agents)], landmarks=agents, more=[agents - 1] * agents,
                          pushes=PUSH, pushing=agents - 1, drawn=4 * agents, games=games)
-        self._ratio, self._scoring = settings.local_ratio, settings.scoring
+        self._ratio, self._scoring, self._goals = settings.local_ratio, settings.scoring, settings.personal_goals
         self._agents = slice(agents, None)                   # the other agents among all things
 
     def _start(self, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -72,15 +79,24 @@ class Spread(Particles):
         self._drift()
 
     def _rewards(self) -> np.ndarray:
-        self._uncovered = np.minimum.reduce(self._distances[:self.agents], axis=1)     # landmarks' nearest agents
-        team = np.add.accumulate(self._uncovered)[-1]         # in order, also where there is a single game
+        if self._goals is None:
+            self._left = np.minimum.reduce(self._distances[:self.agents], axis=1)      # landmarks' nearest agents
+            missing = np.add.accumulate(self._left)[-1]       # in order, also where there is a single game
+        else:
+            self._left = missing = self._from_goals()
         collisions = np.add.reduce(self._distances[self._agents] < CONTACT, axis=0, dtype=float)
         if self._scoring == "v2":
             collisions += 1.0
-        return -(team * (1.0 - self._ratio)) - collisions * self._ratio
+        return -(missing * (1.0 - self._ratio)) - collisions * self._ratio
+
+    def _from_goals(self) -> np.ndarray:
+        """(N, E) distances of the agents to their personal goals."""
+        landmarks = self._landmarks
+        away = landmarks[:1] + self._goals * (landmarks - landmarks[:1]) - self._positions
+        return np.sqrt(away[:, 0] * away[:, 0] + away[:, 1] * away[:, 1])
 
     def _successful(self) -> np.ndarray:
-        return (self._uncovered < CAPTURE).all(axis=0)
+        return (self._left < CAPTURE).all(axis=0)
 
     def render(self, game: int = 0) -> np.ndarray:
         """A picture of one game: landmarks, agents, and which of them collide."""

@@ -28,17 +28,17 @@ FIRST = 5                                       # iterations in which policies m
 
 def ratio_rows(lab: Lab) -> list[Row]:
     """For every clip range and every one of `AT`, one update of five agents."""
-    found = _each(lab, train, [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT)
-                                for k in range(lab.choose(4, 20))] for epsilon in CLIPS], "updates")
+    found = in_groups(lab, train, [[Training(FIVE, (lab.seed, 1, k), epsilon, epochs=AT[-1], looks=AT)
+                                    for k in range(lab.choose(4, 20))] for epsilon in CLIPS], "updates")
     return [_ratio_row(epsilon, epochs, ours) for epsilon, ours in zip(CLIPS, found, strict=True) for epochs in AT]
 
 
 def growth_rows(lab: Lab) -> list[Row]:
     """For every number of agents, one update; those of a row have the same games and first policies."""
     sizes = lab.choose((2, 4, 8), (2, 4, 8, 12, 16))
-    found = _each(lab, train, [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT)
-                                for k in range(lab.choose(4, 20))]
-                               for n, rule in product(sizes, RANGES.values())], "updates")
+    found = in_groups(lab, train, [[Training(n, (lab.seed, 2, k), rule(n), epochs=AT[-1], looks=AT)
+                                    for k in range(lab.choose(4, 20))]
+                                   for n, rule in product(sizes, RANGES.values())], "updates")
     return [_growth_row(n, dict(zip(RANGES, found[k * len(RANGES):][:len(RANGES)], strict=True)))
             for k, n in enumerate(sizes)]
 
@@ -46,9 +46,9 @@ def growth_rows(lab: Lab) -> list[Row]:
 def versus_rows(lab: Lab) -> list[Row]:
     """For every number of agents and clip range, trainings of both kinds in the same games."""
     cases = list(product(lab.choose((2, 8), (2, 4, 8, 12, 16)), EPSILONS))
-    found = _each(lab, against, [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(10, 30), epochs=40,
-                                           samples=64, step=0.1) for k in range(lab.choose(4, 16))]
-                                 for n, epsilon in reversed(cases)], "trainings")     # the longest ones first
+    found = in_groups(lab, against, [[Training(n, (lab.seed, 3, k), epsilon, iterations=lab.choose(10, 30), epochs=40,
+                                               samples=64, step=0.1) for k in range(lab.choose(4, 16))]
+                                     for n, epsilon in reversed(cases)], "trainings")     # the longest ones first
     return [_versus_row(*case, ours) for case, ours in zip(cases, reversed(found), strict=True)]
 
 
@@ -140,8 +140,8 @@ def _versus_row(agents: int, epsilon: float, found: Sequence[tuple[Climb, Climb]
             "independent TV, first": early[0], "joint TV, first": early[1]}
 
 
-def _each(lab: Lab, function: Callable[[Training], T], groups: Sequence[Sequence[Training]],
-          what: str) -> list[list[T]]:
+def in_groups(lab: Lab, function: Callable[[Training], T], groups: Sequence[Sequence[Training]],
+              what: str) -> list[list[T]]:
     """`function` of every training, grouped as they are; groups are alike in size."""
     found = lab.each(function, [one for group in groups for one in group], what)
     size = len(groups[0])

@@ -15,6 +15,9 @@ direction is taken apart, too, exactly, under uniform policies and with exact cr
 mean of N directions, which has a part of the variance (not 1/N of it, since all directions contain the same temporal
 difference) and misses what is each agent's own, a bias that grows with the knob.  Partly shared policies take half of
 the latter: logits follow the mean once with the shared table and the agent's own direction once with its own.
+
+The same question of networks: coordinated PPO on cooperative navigation with goals from alike to unlike, all of a
+network shared, its hidden layer, or nothing (`_spread_goals`).
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ import numpy as np
 import netac
 from netac.exact import FiniteMDP, induced_chain, objective, stationary_distribution, value_function
 from netac.results.statistics import Interval, mean_interval
-from netac.theory import _tasks
+from netac.theory import _spread_goals, _tasks
 from netac.theory._cac_copies import Copies, run
 from netac.theory._claims import Claim, Finding, Row, Table
 from netac.theory._lab import Lab
@@ -140,23 +143,33 @@ class Direction:
 
 
 def experiment(lab: Lab) -> Finding:
-    """Eight agents and 1,600 samples; four in the coordination game, 800; twelve seeds (quick: half of both, eight)."""
+    """Eight agents and 1,600 samples; four in the coordination game, 800; twelve seeds (quick: half of both, eight).
+
+    Networks: four agents, 19,200 samples, five seeds (quick: one).
+    """
     worlds = lab.choose(QUICK, FULL)
     cells = learned(lab, worlds)
+    voyage, sailed = _spread_goals.sailed(lab)
     directions = [direction(_tasks.tasks(unlike), unlike) for unlike in worlds[0].unlike]
     agents, crossings = _tasks.tasks(0.0).agents, crossing_rows(worlds, cells)
     shown = (
         Table("learned", "J at equal samples: mean over seeds with its 95 % interval; what is missing of the best J: "
               "the form's bias, and what is not learned yet", [_row(each) for each in cells.values()]),
         Table("crossings", "The knob at which shared and personal policies are equally good: measured, and where the "
-              "bias is what sharing saves in tasks that are alike", crossings),
+              "bias is what sharing saves in tasks that are alike",
+              [*crossings, *network_crossings(voyage, sailed)]),
         Table("regrets", "The most that a form loses against the best of the three, over all values of the knob",
-              regret_rows(worlds, cells)),
+              [*regret_rows(worlds, cells), {"world": "spread", "samples": voyage.samples(_spread_goals.PARTS - 1),
+                                             **_spread_goals.regrets(voyage, sailed)}]),
+        Table("spread", "Networks on cooperative navigation with personal goals: an agent's mean reward per step over "
+              "parts of a run, until so many samples, and what it is more than with personal policies, by seed",
+              _spread_goals.rows(voyage, sailed)),
         Table("directions", f"The actor's direction in the first game, {agents} agents, uniform policies: bias and "
               "variance, and mean square errors of means of 10 and 1,000 samples",
               [_direction_row(each) for each in directions]))
-    claims = [*_learned_claims(worlds, cells, crossings), *_exact_claims(worlds, directions, cells, lab.seed)]
-    return Finding(claims, shown, partial(draw, worlds, cells, directions))
+    claims = [*_learned_claims(worlds, cells, crossings), *_exact_claims(worlds, directions, cells, lab.seed),
+              *_spread_goals.claims(voyage, sailed)]
+    return Finding(claims, shown, partial(draw, worlds, cells, directions, voyage, sailed))
 
 
 def learned(lab: Lab, worlds: Sequence[World]) -> Cells:
@@ -248,6 +261,16 @@ def crossing_rows(worlds: Sequence[World], cells: Cells) -> list[Row]:
     return rows
 
 
+def network_crossings(voyage: _spread_goals.Voyage, sailed: _spread_goals.Sailed) -> list[Row]:
+    """Measured, of the parts of networks' runs; their bias is not known."""
+    rows = []
+    for part in range(_spread_goals.PARTS):
+        gains = _spread_goals.gains(voyage, sailed, part)
+        rows.append({"world": "spread", "samples": voyage.samples(part), "sharing_saves": gains[0],
+                     "crossing": crossing(voyage.unlike, gains), "foretold": None})
+    return rows
+
+
 def regret_rows(worlds: Sequence[World], cells: Cells) -> list[Row]:
     """What each form loses at most against the best of the three."""
     rows = []
@@ -331,14 +354,16 @@ def _direction_row(each: Direction) -> Row:
             "shared_up_to": each.up_to if np.isfinite(each.up_to) else None, **errors}
 
 
-def draw(worlds: Sequence[World], cells: Cells, directions: Sequence[Direction]) -> Figure:
-    """What is missing of the best J against the knob, in both games, and the direction's bias and variance."""
+def draw(worlds: Sequence[World], cells: Cells, directions: Sequence[Direction], voyage: _spread_goals.Voyage,
+         sailed: _spread_goals.Sailed) -> Figure:
+    """What is missing of the best J against the knob, in both games, rewards of networks, and the direction's bias and
+    variance."""
     from matplotlib.figure import Figure
 
     from netac.utils.pictures import PALETTE
 
-    figure = Figure(figsize=(12.0, 4.0), layout="constrained")
-    *panels, last = figure.subplots(1, 3)
+    figure = Figure(figsize=(15.5, 4.0), layout="constrained")
+    *panels, networks, last = figure.subplots(1, 4)
     for panel, world in zip(panels, worlds, strict=True):
         for colour, form in zip(PALETTE, FORMS, strict=False):
             for samples, style in zip(world.looks[::-1], ("o-", "o:"), strict=False):
@@ -353,6 +378,12 @@ def draw(worlds: Sequence[World], cells: Cells, directions: Sequence[Direction])
         panel.set(xlabel="0: tasks alike, 1: tasks of their own", ylabel="best J - J",
                   title=f"{world.name}, {' (dotted) and '.join(f'{samples:,}' for samples in world.looks)} samples")
     panels[0].legend(fontsize=8)
+    for colour, form in zip(PALETTE, FORMS, strict=False):
+        ends = [mean_interval(sailed[unlike, form][:, -1]) for unlike in voyage.unlike]
+        networks.plot(voyage.unlike, [end.estimate for end in ends], "o-", ms=4, color=colour)
+        networks.vlines(voyage.unlike, [end.low for end in ends], [end.high for end in ends], color=colour)
+    networks.set(xlabel="0: goals alike, 1: goals of their own", ylabel="reward per step",
+                 title=f"spread, networks,\n{voyage.samples(_spread_goals.PARTS - 1):,} samples")
     unlike = [each.unlike for each in directions]
     for colour, rho in zip(PALETTE, RHOS.values(), strict=False):
         for samples, style in ((1000, "o-"), (10, "o:")):

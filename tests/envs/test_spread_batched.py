@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import textwrap
@@ -39,7 +40,8 @@ def placed(positions: list, landmarks: list, **options) -> spread.Spread:
 agents_and_options = st.tuples(st.integers(1, 8), st.fixed_dictionaries({
     "continuous_actions": st.booleans(), "max_cycles": st.integers(1, 12), "terminate_on_success": st.booleans(),
     "local_ratio": st.floats(0.0, 1.0), "num_agent_neighbors": st.none() | st.integers(1, 3),
-    "num_landmark_neighbors": st.none() | st.integers(1, 3), "scoring": st.sampled_from(["v2", "v3"])}))
+    "num_landmark_neighbors": st.none() | st.integers(1, 3), "scoring": st.sampled_from(["v2", "v3"]),
+    "personal_goals": st.none() | st.floats(0.0, 1.0)}))
 seeds = st.integers(0, 2**63 - 1)
 
 
@@ -145,6 +147,33 @@ def test_rewards_by_hand(scoring, counted):
     np.testing.assert_allclose(step.r[:, 0], 0.75 * -(0.3 + 0.4 + 0.8) - 0.25 * own, rtol=0, atol=1e-15)
 
 
+@given(st.integers(1, 5), st.integers(1, 3), st.floats(0.0, 1.0), st.floats(0.0, 1.0), seeds)
+@settings(max_examples=25, deadline=None)
+def test_personal_goals_by_loops(agents, games, unlike, ratio, seed):
+    """Each agent pays its distance to a point between landmark 0 and that of its number; all else is as without."""
+    env, plain = (make(agents, games, local_ratio=ratio, **more) for more in ({"personal_goals": unlike}, {}))
+    env.begin(seed, 0)
+    plain.begin(seed, 0)
+    for actions in np.random.default_rng(seed).integers(5, size=(12, agents, games)):
+        step = env.step(actions)
+        plain.step(actions)
+        state = env.get_state()
+        assert equal(snapshot(env), snapshot(plain))
+        for game in range(games):
+            places, landmarks = state["positions"][:, game], state["landmarks"][:, game]
+            for i in range(agents):
+                goal = [(1.0 - unlike) * landmarks[0, axis] + unlike * landmarks[i, axis] for axis in range(2)]
+                touched = sum(math.dist(places[i], places[j]) < spread.CONTACT for j in range(agents) if j != i)
+                assert step.r[i, game] == pytest.approx(-(1.0 - ratio) * math.dist(places[i], goal) - ratio * touched)
+
+
+def test_agents_at_their_goals_end_an_episode():
+    """Agent 1's goal is half-way between the landmarks."""
+    for second, done in (((0.5, 0.09), True), ((1.0, 0.0), False)):
+        env = placed([(0, 0), second], [(0, 0), (1, 0)], personal_goals=0.5, terminate_on_success=True)
+        assert env.step(np.zeros((2, 1), dtype=int)).done.tolist() == [done]
+
+
 @given(st.integers(1, 4), st.floats(0.0, 1.0), seeds)
 @settings(max_examples=20, deadline=None)
 def test_version_2_is_lower_by_an_agents_collision_with_itself(agents, ratio, seed):
@@ -202,6 +231,7 @@ def test_who_is_seen():
     ({"local_ratio": 1.5}, "local_ratio"), ({"local_ratio": float("nan")}, "local_ratio"),
     ({"max_cycles": 0}, "max_cycles"), ({"continuous_actions": 1}, "continuous_actions"),
     ({"num_agent_neighbors": 0}, "num_agent_neighbors"),
+    ({"personal_goals": 1.5}, "personal_goals"), ({"personal_goals": True}, "personal_goals"),
     ({"num_landmark_neighbors": -1}, "num_landmark_neighbors"), ({"scoring": "v4"}, "scoring"), ({"N": 3}, "N"),
     ({"curriculum": True}, "curriculum"),
 ])

@@ -13,7 +13,7 @@ from netac import topology
 from netac.algorithms.decentralized import cac
 from netac.envs.coordination import CoordinationGame
 from netac.exact import objective, optimal_objective
-from netac.theory import Lab, _tasks
+from netac.theory import Lab, _spread_goals, _tasks
 from netac.theory import personal_and_shared as experiment
 from netac.theory._cac_copies import Copies, run
 from netac.theory._tasks import FORMS
@@ -129,6 +129,20 @@ def cells():
     return experiment.learned(Lab(), (TASKS, COORDINATION))
 
 
+@pytest.fixture(scope="module")
+def networks():
+    """What is learned with personal goals, without a mistake."""
+    return _spread_goals.sailed(Lab(quick=True))
+
+
+@pytest.fixture(autouse=True)
+def networks_once(request, monkeypatch):
+    """Networks learn once, for the tests of what is made of it."""
+    if "cells" in request.fixturenames:
+        found = request.getfixturevalue("networks")
+        monkeypatch.setattr(_spread_goals, "sailed", lambda lab: found)
+
+
 def failed(monkeypatch, *worlds: World) -> set[str]:
     monkeypatch.setattr(experiment, "QUICK", worlds)
     return {claim.says for claim in experiment.experiment(Lab(quick=True)).claims if not claim.passes}
@@ -192,3 +206,34 @@ def test_a_mistake_makes_a_claim_fail(monkeypatch, name, cells):
     if attribute == "direction":                        # of which nothing is learned
         monkeypatch.setattr(experiment, "learned", lambda lab, worlds: cells)
     assert any(claim in says for says in failed(monkeypatch, TASKS))
+
+
+@pytest.mark.parametrize(("wrong", "claim"), [
+    (lambda made: lambda unlike, form: made(unlike, "personal" if form == "shared" else form),
+     "goals that are alike learn more"),                                              # nothing is mixed
+    (lambda made: lambda unlike, form: made(0.0, form), "goals of their own learn more"),           # goals stay alike
+    (lambda made: lambda unlike, form: made(unlike, "shared" if form == "partly" else form),
+     "a shared layer and an output of one's own"),                                    # outputs are mixed, too
+], ids=["nothing mixed", "goals alike", "outputs mixed"])
+def test_a_mistake_makes_a_claim_of_networks_fail(monkeypatch, networks, wrong, claim):
+    """The mistakes are in the experiment's tables; their runs are among those that were made."""
+    voyage, found = networks
+    known = {str(_spread_goals.tables(*case)): rewards for case, rewards in found.items()}
+    made = wrong(_spread_goals.tables)
+    mistaken = {case: known[str(made(*case))] for case in found}
+    assert all(each.passes for each in _spread_goals.claims(voyage, found))
+    assert any(claim in each.says for each in _spread_goals.claims(voyage, mistaken) if not each.passes)
+
+
+def test_rewards_of_parts_are_means_of_their_iterations():
+    found = _spread_goals.sail((0.5, "partly", 3), 6)
+    every = netac.run({**_spread_goals.tables(0.5, "partly"), "seed": 3, "iterations": 6, "log_every": 1}).metrics
+    np.testing.assert_allclose(found, every["reward"][1:].reshape(3, 2).mean(axis=1))
+    assert _spread_goals.Voyage((0.0,), 6, 1).samples(2) == every["env_steps"][-1] == 6 * 400
+
+
+def test_networks_share_what_the_form_says():
+    sizes = {form: netac.run({**_spread_goals.tables(0.0, form), "seed": 0, "iterations": 1}).metrics
+             for form in FORMS}
+    policy = {form: found["bytes_consensus"][-1] for form, found in sizes.items()}
+    assert policy["shared"] > policy["partly"] > policy["personal"] > 0
