@@ -11,7 +11,7 @@ from netac.experiment import config, study
 from netac.experiment.expense import rehearse
 from netac.experiment.jobs import jobs_of, side_by_side
 from netac.results.cells import described
-from netac.results.records import SUMMARY
+from netac.results.records import has_finished
 from netac.utils.progress import doing, telling
 
 Row = dict[str, Any]
@@ -52,6 +52,6 @@ def foretell(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[st
                 costs, iterations = rehearse(job.experiment), job.experiment["iterations"]
                 rows[name] = {"cell": name, "runs left": 0, "iterations": iterations,
                               **{kind: costs.get(kind, 0.0) * iterations for kind in ("samples", "bytes", "seconds")}}
-            rows[name]["runs left"] += not (job.folder / SUMMARY).exists()
+            rows[name]["runs left"] += not has_finished(job.folder)
     total = sum(row["runs left"] * row["seconds"] for row in rows.values()) / at_a_time
     return Foretold(tuple(rows.values()), at_a_time, total)
