@@ -11,6 +11,7 @@ import click
 
 from netac.cli.compare import compare_command
 from netac.cli.options import SET, overrides
+from netac.cli.tune import tune_command
 from netac.cli.watch import watch_command
 from netac.comm.launch import TRACEBACK
 from netac.utils import garbage
@@ -94,9 +95,9 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
             run_folder.give_back(out)
         raise
     if comm is None or comm.rank == 0:
-        shown = ("algorithm", "env", "agents", "processes", "iterations", "stopped", "env_steps", "final_reward", "episode_return",
-                 "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
-                 "parameters_sha256")
+        shown = ("algorithm", "env", "agents", "processes", "iterations", "stopped", "env_steps", "final_reward",
+                 "episode_return", "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent",
+                 "wall_seconds", "parameters_sha256")
         _print_table(str(out), [(key, _text(result.summary[key])) for key in shown
                                 if result.summary.get(key) is not None])
 
@@ -108,6 +109,7 @@ def _text(value: object) -> str:
 
 
 cli.add_command(compare_command)
+cli.add_command(tune_command)
 cli.add_command(watch_command)
 
 
@@ -344,7 +346,8 @@ def main() -> None:
             error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):        # click makes ^C an Abort
-        print("netac: interrupted; netac run goes on with --resume, netac compare with the same command",
+        print("netac: interrupted; netac run goes on with --resume, netac compare and netac tune with the same "
+              "command",
               file=sys.stderr)
         status = 130
     except SystemExit as ended:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,7 @@ from netac.utils.errors import InputError, NetacError
 from netac.utils.files import atomic_write
 from netac.utils.progress import Progress
 from netac.utils.workers import Workers
+
 
 @dataclass(frozen=True)
 class ComparisonResult(Comparison):
@@ -126,15 +128,17 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
 
 def compare_cells(source: config.Source, plan: Callable[[], planning.Study], seeds: int | None, budget: str | None,
                   jobs: int | None, processes: int, out: str | Path | None, metric: str, only: int | None = None,
-                  collect: bool = False, progress: bool = False) -> ComparisonResult:
-    """`compare` of the cells that `plan` tells."""
+                  collect: bool = False, progress: bool = False, workers: Workers | None = None) -> ComparisonResult:
+    """`compare` of the cells that `plan` tells, by workers that are there, or new ones."""
     comm = launch.communicator()
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
         todo = launch.agree(comm, lambda: begin(source, plan(), seeds, folder, processes, budget, progress))
         if only is not None:
             todo = [_chosen(todo, only)]
-        results = performed(todo, jobs, processes, collect, progress)
+        alone = collect or comm is not None or workers is not None
+        with nullcontext(workers) if alone else Workers(side_by_side(todo, jobs, processes)) as crew:
+            results = performed(todo, crew, collect, progress)
     table = compare_results(results)
     found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo), metric),
                              Path(out) if out else None, tuple(pairs.pairs(results)), tuple(todo))
@@ -143,14 +147,10 @@ def compare_cells(source: config.Source, plan: Callable[[], planning.Study], see
     return found
 
 
-def performed(todo: Sequence[Job], jobs: int | None, processes: int, collect: bool = False,
+def performed(todo: Sequence[Job], workers: Workers | None, collect: bool = False,
               progress: bool = False) -> list[SeedResult]:
-    """What each of the runs comes to, performed or, with `collect`, found; several at a time, unless under mpirun."""
-    work: Iterator[SeedResult]
-    if collect or launch.communicator() is not None:
-        work = map(_collected if collect else _perform, todo)
-    else:
-        work = _in_parallel(todo, side_by_side(todo, jobs, processes))
+    """What each of the runs comes to, performed by workers or, without, in this process; or found, with `collect`."""
+    work = _in_parallel(todo, workers) if workers else map(_collected if collect else _perform, todo)
     with Progress(len(todo), progress, "runs") as bar:
         results = []
         for result in work:
@@ -219,7 +219,7 @@ def _launch(job: Job) -> None:
                                  128 - status if status < 0 else status, by.title, hearing.placement, hearing.said))
 
 
-def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
+def _in_parallel(todo: Sequence[Job], workers: Workers) -> Iterator[SeedResult]:
     """Results as they come.
 
     A process that dies takes the others' work with it: each run that was under way is tried again, alone, and counted
@@ -227,37 +227,34 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
     """
     pending, suspects = deque(todo), set[Path]()
     running: dict[Future[SeedResult], Job] = {}
-    workers, broken = Workers(number), False
+    broken = False
 
     def may_start() -> bool:
-        if not pending or broken or len(running) == number:
+        if not pending or broken or len(running) == workers.number:
             return False
         return not running or suspects.isdisjoint([pending[0].folder, *(job.folder for job in running.values())])
 
-    try:
-        while pending or running:
-            if broken and not running:
-                workers.close()
-                workers, broken = Workers(number), False
-            while may_start():
-                try:
-                    running[workers.pool.submit(_perform, pending[0])] = pending[0]
-                    pending.popleft()
-                except BrokenProcessPool:
-                    broken = True
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    broken = True
-                    if job.folder in suspects:
-                        yield SeedResult(job.algorithm, job.seed, "failed", error="its process died", cell=job.cell)
-                    else:
-                        suspects.add(job.folder)
-                        pending.append(job)
-    finally:
-        workers.close()
+    while pending or running:
+        if broken and not running:
+            workers.renew()
+            broken = False
+        while may_start():
+            try:
+                running[workers.pool.submit(_perform, pending[0])] = pending[0]
+                pending.popleft()
+            except BrokenProcessPool:
+                broken = True
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                broken = True
+                if job.folder in suspects:
+                    yield SeedResult(job.algorithm, job.seed, "failed", error="its process died", cell=job.cell)
+                else:
+                    suspects.add(job.folder)
+                    pending.append(job)
 
 
 def _write(found: ComparisonResult, folder: Path) -> None:

@@ -73,7 +73,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack, u
     """Take possession of a run folder; answers whether the run in it is finished already.
 
     Args:
-        until: the iteration after which it is to be stopped: a run that was stopped there, or later, counts as finished.
+        until: the iteration after which it is to be stopped: a run that was stopped there, or later, is finished.
 
     Raises:
         InputError: it cannot be written, another run is writing into it, it holds a run and `resume` is false, or the
@@ -98,7 +98,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack, u
             _lengthen(folder, setting, theirs[LENGTH])
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
-    atomic_write(folder / EXPERIMENT, _toml(mine))
+    atomic_write(folder / EXPERIMENT, as_toml(mine))
     make_run_folder(folder / CHECKPOINTS)
     kept = checkpoints.newest(folder / CHECKPOINTS)
     if kept is not None:
@@ -228,7 +228,7 @@ class RunLock:
                           RuntimeWarning, stacklevel=3)
 
 
-def _toml(tables: dict[str, Any]) -> str:
+def as_toml(tables: dict[str, Any]) -> str:
     import tomli_w
     try:
         return tomli_w.dumps(tables)

@@ -1,8 +1,8 @@
 """Which settings `netac tune` tries: what keys may be, and the searches that draw from it.
 
-A search is a generator of batches of settings that differ; it is sent their scores, in the same order, None for one that
-failed.  Every batch is a function of the seed and of the scores sent before alone, so that a tuning that was interrupted
-asks for the same settings again.
+A search is a generator of batches of settings that differ; it is sent their scores, in the same order, None for one
+that failed.  Every batch is a function of the seed and of the scores sent before alone, so that a tuning that was
+interrupted asks for the same settings again.
 """
 
 from __future__ import annotations
@@ -231,10 +231,10 @@ def begun(sampler: str, axes: Axes, number: int, seed: int, maximise: bool) -> S
         raise InputError("needs the package optuna, which is not installed", key="--sampler", found=sampler,
                          valid='pip install "netac[tune]", or --sampler random')
     whole = all_of(axes, number)
-    return SEARCHES[sampler](axes, number, seed, maximise) if whole is None else iter_once(whole)
+    return SEARCHES[sampler](axes, number, seed, maximise) if whole is None else _once(whole)
 
 
-def iter_once(settings: list[Setting]) -> Search:
+def _once(settings: list[Setting]) -> Search:
     """A search of one batch."""
     yield settings
 
