@@ -90,14 +90,15 @@ def foretell_tuning(experiment: str | Path | Mapping[str, Any], vary: Mapping[st
     """
     asked = checked_tuning(config.read(experiment, set), vary, samples, sampler, seeds, test_seeds, test_seed,
                            Halving.of(rungs, keep), "reward", True, budget, processes, jobs)
-    own = try_out(asked, Path(out))
+    ends_of_ranges = try_out(asked, Path(out))
     first = next(search.begun(sampler, asked.axes, samples, asked.seeds[0], True))
-    tables = jobs_of(asked.source, study.Study((), (study.Cell(),)), 1, Path(out), processes, budget, True)[0].experiment
+    own = study.Study((), (study.Cell(),))
+    tables = jobs_of(asked.source, own, 1, Path(out), processes, budget, True)[0].experiment
     total = samples if search.all_of(asked.axes, samples) is None else len(first)
     ends = [asked.halving.end(rung, tables["iterations"], tables["log_every"]) for rung in range(asked.halving.rungs)]
     counts = asked.halving.settings(total)
     trained = sum(number * (end - before) for number, end, before in zip(counts, ends, [0, *ends], strict=False))
-    side = at_a_time(asked, own)
+    side = at_a_time(asked, ends_of_ranges)
     iterations = trained * len(asked.seeds) + 2 * tables["iterations"] * len(asked.test_seeds)
     return ForetoldTuning(tuple(map(search.name_of, first)), tuple(zip(counts, ends, strict=True)),
                           total * len(asked.seeds) + 2 * len(asked.test_seeds), side,

@@ -93,7 +93,7 @@ Axes = Mapping[str, Span | Listed]
 def parse_vary(text: str) -> tuple[str, Any]:
     """'KEY=V1,V2' or 'KEY=LOW..HIGH' of --vary: the key, and a list of values, or the text of a range."""
     key, _, values = text.partition("=")
-    return (key.strip(), values.strip()) if RANGE.fullmatch(values.strip()) else study.parse_vary(text)
+    return (key.strip(), values.strip()) if key.strip() and RANGE.fullmatch(values.strip()) else study.parse_vary(text)
 
 
 def axes_of(vary: Mapping[str, Any]) -> Axes:

@@ -100,15 +100,17 @@ class Study:
     Attributes:
         keys: that vary besides the algorithm, in their order.
         cells: in the order in which they are shown.
+        others: algorithms that are compared with those of the cells, too.
     """
 
     keys: tuple[str, ...]
     cells: tuple[Cell, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def algorithms(self) -> list[str]:
         """Those that are named."""
-        return list(dict.fromkeys(cell.algorithm for cell in self.cells if cell.algorithm))
+        return list(dict.fromkeys([*(cell.algorithm for cell in self.cells if cell.algorithm), *self.others]))
 
 
 def plan(source: config.Source, algorithms: Sequence[str] | None = None,

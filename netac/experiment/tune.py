@@ -75,9 +75,10 @@ class Tuning:
         """That vary besides the algorithm."""
         return tuple(key for key in self.axes if key != ALGORITHM)
 
-    def study(self, settings: Sequence[search.Setting]) -> Study:
-        """Settings as the cells of a study."""
-        return Study(self.keys, tuple(map(Cell.of, settings)))
+    def study(self, settings: Sequence[search.Setting], *cells: Cell) -> Study:
+        """Settings, and cells besides, as those of a study."""
+        algorithms = getattr(self.axes.get(ALGORITHM), "values", ())
+        return Study(self.keys, (*map(Cell.of, settings), *cells), algorithms)
 
     def score(self, result: SeedResult, end: int) -> float:
         """The mean of the metric over the last tenth of the iterations up to `end`; NaN where there is none."""
@@ -159,9 +160,9 @@ def tune(experiment: str | Path | Mapping[str, Any], vary: Mapping[str, Any], sa
                            metric, not minimise, budget, processes, jobs)
     with TemporaryDirectory() as temporary:
         folder = Path(out or temporary)
-        own = try_out(asked, folder)
+        ends = try_out(asked, folder)
         drawing = search.begun(sampler, asked.axes, samples, asked.seeds[0], not minimise)
-        with Workers(at_a_time(asked, own)) as workers:
+        with Workers(at_a_time(asked, ends)) as workers:
             candidates = _tried(asked, drawing, folder, workers, progress)
             best = _halved(asked, candidates, folder, workers, progress)
             test = _tested(asked, best, folder / TEST, workers, progress)
@@ -176,9 +177,8 @@ def tune(experiment: str | Path | Mapping[str, Any], vary: Mapping[str, Any], sa
 
 
 def checked_tuning(source: config.Source, vary: Mapping[str, Any], samples: int, sampler: str, seeds: int,
-                   test_seeds: int,
-                   test_seed: int | None, halving: Halving, metric: str, maximise: bool, budget: str | None,
-                   processes: int, jobs: int | None) -> Tuning:
+                   test_seeds: int, test_seed: int | None, halving: Halving, metric: str, maximise: bool,
+                   budget: str | None, processes: int, jobs: int | None) -> Tuning:
     """What is asked for, as far as it can be checked without making an experiment.
 
     Raises:
@@ -208,29 +208,29 @@ def checked_tuning(source: config.Source, vary: Mapping[str, Any], samples: int,
 
 
 def try_out(asked: Tuning, folder: Path) -> list[Job]:
-    """The runs of the experiment's own settings, with what can be checked of all that may be drawn; nothing is written.
+    """Runs of what may be drawn, every value and end of a range among them, and the experiment's own; nothing is
+    written.
 
     Raises:
         InputError: a setting's experiment is not valid, or there is no such metric.
     """
-    jobs_of(asked.source, asked.study(list(search.corners(asked.axes))), 1, folder, asked.processes)
-    own = jobs_of(asked.source, Study((), (Cell(),)), len(asked.test_seeds), folder, asked.processes)
+    found = jobs_of(asked.source, asked.study(list(search.corners(asked.axes)), Cell()), 1, folder, asked.processes)
     if asked.metric != "reward":
-        columns = run({**own[0].experiment, **UNMEASURED, **of_length(1)}).metrics
+        columns = run({**found[-1].experiment, **UNMEASURED, **of_length(1)}).metrics
         if asked.metric not in columns:
             raise InputError("is no column of metrics.csv", key="--metric", found=asked.metric,
                              valid=", ".join(name for name in columns if name != "iteration"))
-    return own
+    return found
 
 
-def at_a_time(asked: Tuning, own: Sequence[Job]) -> int:
-    """How many runs at a time, as if all settings were as large as the experiment's own."""
-    most = asked.samples * len(asked.seeds)
-    return side_by_side([own[0]] * max(most, len(own)), asked.jobs, asked.processes)
+def at_a_time(asked: Tuning, jobs: Sequence[Job]) -> int:
+    """How many runs at a time, as if all were as large as the largest of `jobs`."""
+    largest = max(jobs, key=lambda job: job.nbytes)
+    return side_by_side([largest] * max(asked.samples * len(asked.seeds), 2 * len(asked.test_seeds)), asked.jobs,
+                        asked.processes)
 
 
-def _tried(asked: Tuning, drawing: search.Search, folder: Path, workers: Workers,
-           progress: bool) -> list[Candidate]:
+def _tried(asked: Tuning, drawing: search.Search, folder: Path, workers: Workers, progress: bool) -> list[Candidate]:
     """All settings that the search draws from their scores, after the first rung."""
     found: list[Candidate] = []
     batch = next(drawing)
@@ -301,8 +301,7 @@ def _tested(asked: Tuning, best: Candidate, folder: Path, workers: Workers, prog
     """The best setting beside the experiment's own, as a comparison."""
     source = replace(asked.source, overrides=config.nested({"seed": asked.test_seeds[0]}, asked.source.overrides))
     own = source.experiment().algorithm.name
-    cells = (Cell.of(best.setting),) if best.setting == {ALGORITHM: own} else (Cell.of(best.setting), Cell())
-    study = Study(asked.keys, cells)
+    study = asked.study([best.setting], *(() if best.setting == {ALGORITHM: own} else (Cell(),)))
     return compare_cells(source, lambda: study, len(asked.test_seeds), asked.budget, asked.jobs, asked.processes,
                          folder, asked.metric, progress=progress, workers=workers)
 
@@ -330,9 +329,12 @@ def _record(asked: Tuning, candidates: Sequence[Candidate], best: Candidate, tes
 
 
 def _scores(asked: Tuning, test: ComparisonResult, row: Mapping[str, Any]) -> np.ndarray:
-    """The scores of the runs of a row of the test that succeeded, (runs,)."""
+    """The scores of the runs of a row of the test that succeeded, (runs,); of rewards the runs' final ones."""
     cell = of_row(row, "seeds")
-    curve = test.curves.get(called(cell.pop(ALGORITHM), cell))
+    name = called(cell.pop(ALGORITHM), cell)
+    if asked.metric == "reward":
+        return test.shown.final.get(name, np.zeros(0))
+    curve = test.curves.get(name)
     return np.array([last_tenth({"iteration": curve["iteration"], asked.metric: own}, asked.metric)
                      for own in curve[asked.metric]]) if curve else np.zeros(0)
 
