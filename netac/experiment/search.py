@@ -24,7 +24,7 @@ Setting = dict[str, Any]                                                    # va
 Search = Generator[list[Setting], list[float | None], None]
 DIGITS = 6             # that are kept of a number drawn from a range
 BATCH = 8              # settings that Optuna gives before it is told of the last ones
-TRIES = 1000           # in which Optuna has to find a setting that was not tried yet
+TRIES = 200            # in which Optuna has to find a setting that was not tried yet
 RANGE = re.compile(r"([^,/\[{]*)\.\.([^,/\[{]*)")
 VALID = "KEY=LOW..HIGH or KEY=LOW..HIGH:log, LOW below HIGH, as algorithm.actor_step=0.001..0.5:log"
 
