@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,14 @@ from hypothesis import strategies as st
 
 import netac
 from netac import cli
-from netac.experiment import search
+from netac.experiment import config, search
+from netac.experiment.compare import performed
 from netac.experiment.dry_run import foretell_tuning
 from netac.experiment.halving import Halving, ranked
+from netac.experiment.jobs import jobs_of
+from netac.experiment.study import Cell, Study
 from netac.results import tuning, watching
+from netac.results.records import load_run
 from netac.results.statistics import improvement_interval, iqm, iqm_interval
 from netac.results.tables import read_rows
 from netac.utils.errors import InputError, RunError
@@ -274,6 +279,17 @@ def test_settings_that_fail_are_left_behind():
     with pytest.raises(RunError, match=r"no setting is left; the first failed: .*became"):
         netac.tune(GAME, {"algorithm.critic_step": [1e6]}, 1, seeds=1, test_seeds=1, rungs=1, jobs=1,
                    set={"iterations": 300})
+
+
+def test_a_launch_stops_at_a_rung_too(mpi, tmp_path):
+    """What a rung asks of a run of two processes."""
+    source = config.read({key: value for key, value in GAME.items() if key != "study"})
+    job, = jobs_of(source, Study((), (Cell(),)), 1, tmp_path, 2)
+    result, = performed([replace(job, until=10)], None)
+    assert result.status == "ok", result.error
+    record, alone = load_run(job.folder), netac.run(GAME, until=10).summary
+    assert record.stopped and record.iterations == 10 and record.summary["processes"] == 2
+    assert record.summary["parameters_sha256"] == alone["parameters_sha256"]
 
 
 def test_what_is_foretold_is_what_is_run(tuned, tmp_path):
