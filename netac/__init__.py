@@ -3,6 +3,8 @@
     import netac
     result = netac.run("examples/coordination.toml", set={"algorithm.name": "dac"})
     table = netac.compare("examples/coordination.toml", ["cac", "iac"], seeds=5)
+    runs = netac.study("examples/coordination.toml", vary={"topology": ["ring", "star"]}, seeds=5, out="runs/graphs")
+    best = netac.tune("examples/coordination.toml", {"algorithm.actor_step": "0.001..0.5:log"}, samples=20).values
     policies = netac.load("runs/pursuit-cac-seed0")       # trained networks: actions = policies(observations)
 
 Names are loaded when they are first used.  NumPy, if it is not loaded yet, gets one thread per process: agents are the
@@ -19,7 +21,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
 _HOMES = {"run": "experiment.run", "RunResult": "experiment.run_result", "load_result": "experiment.run_result",
-          "compare": "experiment.compare", "ComparisonResult": "experiment.compare",
+          "compare": "experiment.compare", "ComparisonResult": "experiment.compare", "study": "experiment.compare",
+          "tune": "experiment.tune", "TuningResult": "experiment.tune",
+          "Moment": "experiment.listening",
           "evaluate": "experiment.evaluate", "Evaluation": "experiment.evaluate",
           "Condition": "comm.exchange", "Exchange": "comm.exchange",
           "load": "experiment.load", "TrainedPolicies": "experiment.load",

@@ -11,6 +11,7 @@ import click
 
 from netac.cli.compare import compare_command
 from netac.cli.options import SET, overrides
+from netac.cli.tune import tune_command
 from netac.cli.watch import watch_command
 from netac.comm.launch import TRACEBACK
 from netac.utils import garbage
@@ -71,8 +72,11 @@ def cli() -> None:
               help="The run folder; by default runs/FILE-ALGORITHM-seedS, numbered if that is taken.")
 @click.option("--resume", is_flag=True,
               help="Go on from the newest checkpoint in the run folder (its start if there is none).")
+@click.option("--until", type=click.IntRange(1), metavar="K", help=(
+    "Stop after iteration K, at the next row of metrics.csv, with a checkpoint; --resume goes on."))
 @click.option("--verbose", is_flag=True, help="Say which process holds which agents.")
-def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, verbose: bool) -> None:
+def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: bool, until: int | None,
+                verbose: bool) -> None:
     """Run the experiment FILE (TOML): alone all agents in one process, under mpirun -n p on p processes."""
     from netac.comm import launch
     with garbage.loading():
@@ -85,15 +89,15 @@ def run_command(file: Path, sets: tuple[str, ...], out: Path | None, resume: boo
     if unused:
         note(f"this algorithm has no use for {', '.join(unused)}")
     try:
-        result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose)
+        result = run.run(source, out=out, resume=resume, progress=True, verbose=verbose, until=until)
     except BaseException:
         if not named and not launch.is_follower():
             run_folder.give_back(out)
         raise
     if comm is None or comm.rank == 0:
-        shown = ("algorithm", "env", "agents", "processes", "iterations", "env_steps", "final_reward", "episode_return",
-                 "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent", "wall_seconds",
-                 "parameters_sha256")
+        shown = ("algorithm", "env", "agents", "processes", "iterations", "stopped", "env_steps", "final_reward",
+                 "episode_return", "efficient", "J", "consensus_error", "messages_per_agent", "bytes_per_agent",
+                 "wall_seconds", "parameters_sha256")
         _print_table(str(out), [(key, _text(result.summary[key])) for key in shown
                                 if result.summary.get(key) is not None])
 
@@ -105,6 +109,7 @@ def _text(value: object) -> str:
 
 
 cli.add_command(compare_command)
+cli.add_command(tune_command)
 cli.add_command(watch_command)
 
 
@@ -341,7 +346,8 @@ def main() -> None:
             error.show()
         status = error.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):        # click makes ^C an Abort
-        print("netac: interrupted; netac run goes on with --resume, netac compare with the same command",
+        print("netac: interrupted; netac run goes on with --resume, netac compare and netac tune with the same "
+              "command",
               file=sys.stderr)
         status = 130
     except SystemExit as ended:

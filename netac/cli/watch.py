@@ -14,7 +14,7 @@ import click
               help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Print how far it is, and end.")
 def watch_command(folder: Path, every: float, once: bool) -> None:
-    """Watch a run, or a comparison, that goes on: curves, how far every cell is, failures.
+    """Watch a run, a comparison or a tuning that goes on: curves, how far every cell is, failures.
 
     Its files are read, and nothing else, so that it may be on another machine that shares them. It ends when everything
     has ended, or with ^C, which does the runs no harm.
@@ -22,11 +22,11 @@ def watch_command(folder: Path, every: float, once: bool) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    from netac.results import watching
+    from netac.results import tuning, watching
     console = Console()
 
     def ended(runs: list[watching.Progressed]) -> bool:
-        return all(run.state in (watching.DONE, watching.FAILED) for run in runs)
+        return all(run.state in watching.ENDED for run in runs) and not tuning.goes_on(folder)
 
     runs = watching.look(folder)
     if once or ended(runs) or not console.is_terminal:

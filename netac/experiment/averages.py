@@ -115,11 +115,12 @@ class RunAverages:
         self._finished = 0
         return row
 
-    def final_episodes(self) -> Row:
-        """Of games, means over the last 10 % of iterations."""
+    def final(self) -> Row:
+        """Means over the last 10 % of iterations: `reward` and, of games, those of episodes."""
         if self._episodes is None:
-            return {}
-        return {"episode_return": self._returns.final, "episode_length": self._lengths.final,
+            return {"reward": self.rewards.final}
+        return {"reward": self.rewards.final, "episode_return": self._returns.final,
+                "episode_length": self._lengths.final,
                 **{name: average.final for name, average in self._measured.items()}}
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +20,8 @@ from netac.comm.launch.command import command, count_cores, netac_run
 from netac.comm.launch.explain import failure
 from netac.comm.launch.guard import guarded
 from netac.comm.launch.notices import MARK, Hearing, new_mark
-from netac.experiment import config, study
+from netac.experiment import config
+from netac.experiment import study as planning
 from netac.experiment.jobs import Job, begin, mpi, side_by_side, title_of
 from netac.experiment.run import run
 from netac.results import pairs
@@ -30,9 +33,6 @@ from netac.utils.files import atomic_write
 from netac.utils.progress import Progress
 from netac.utils.workers import Workers
 
-SEEDS = 10               # of each cell, if nothing is said
-MOST_RUNS = 100_000      # of a comparison, whose results are held together
-
 
 @dataclass(frozen=True)
 class ComparisonResult(Comparison):
@@ -42,16 +42,48 @@ class ComparisonResult(Comparison):
         shown: what its picture shows.
         folder: where it was written, None if nowhere.
         pairs: one mapping for every two cells: the columns of `comparison_pairs.csv`.
+        jobs: the runs, in the order of `runs`.
     """
 
     shown: Shown
     folder: Path | None
     pairs: tuple[dict[str, Cell], ...] = ()
+    jobs: tuple[Job, ...] = ()
 
     @property
     def curves(self) -> dict[str, dict]:
         """Per algorithm, "iteration" and "env_steps" (points,), "reward" (seeds, points)."""
         return self.shown.curves
+
+    def table(self) -> dict[str, list[Any]]:
+        """The columns of `comparison_runs.csv`, a row for every run, with what varies as it was given (tables and lists
+        as text), `evaluation` if runs were evaluated, and `folder`, the run folder; None where something is not known.
+        """
+        rows = [{**row, **job.values, "folder": str(job.folder) if self.folder else None}
+                for row, job in zip(self.runs, self.jobs, strict=True)]
+        return {name: [row.get(name) for row in rows] for name in rows[0]}
+
+
+def study(experiment: str | Path | Mapping[str, Any], *, out: str | Path, **arguments: Any) -> Any:
+    """`netac.compare`, which takes the same arguments, as a tidy table: a row for every run, one column for each thing
+    that varies, then `seed`, `status`, `final_reward`, `env_steps`, `bytes_per_agent`, `wall_seconds`, ..., `folder`.
+
+    Args:
+        experiment: as in `netac.compare`.
+        out: where the runs go, each of them in `folder`, which `netac.load_result` reads; those there are kept.
+        arguments: the others of `netac.compare`: vary, cells, algorithms, seeds, budget, jobs, set, ...
+
+    Returns:
+        a pandas.DataFrame if pandas is installed, else a dict of columns.
+
+    Raises:
+        InputError: as `netac.compare`.
+    """
+    table = compare(experiment, out=out, **arguments).table()
+    if find_spec("pandas") is None:
+        return table
+    from pandas import DataFrame
+    return DataFrame(table)
 
 
 def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str] | None = None,
@@ -90,31 +122,42 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
         InputError: a cell's experiment is not valid, or `out` cannot be used; before anything runs.
     """
     source = config.read(experiment, config.one_of(set, overrides))
+    return compare_cells(source, lambda: planning.plan(source, algorithms, vary, cells), seeds, budget, jobs, processes,
+                         out, metric, only, collect, progress)
+
+
+def compare_cells(source: config.Source, plan: Callable[[], planning.Study], seeds: int | None, budget: str | None,
+                  jobs: int | None, processes: int, out: str | Path | None, metric: str, only: int | None = None,
+                  collect: bool = False, progress: bool = False, workers: Workers | None = None) -> ComparisonResult:
+    """`compare` of the cells that `plan` tells, by workers that are there, or new ones."""
     comm = launch.communicator()
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
-        todo = launch.agree(comm, lambda: begin(source, study.plan(source, algorithms, vary, cells), seeds, folder,
-                                                processes, budget, progress))
+        todo = launch.agree(comm, lambda: begin(source, plan(), seeds, folder, processes, budget, progress))
         if only is not None:
             todo = [_chosen(todo, only)]
-        work: Iterator[SeedResult]
-        if collect or comm is not None:
-            work = map(_collected if collect else _perform, todo)
-        else:
-            work = _in_parallel(todo, side_by_side(todo, jobs, processes))
-        with Progress(len(todo), progress, "runs") as bar:
-            results = []
-            for result in work:
-                results.append(result)
-                bar.show(len(results))
-    order = {job.key: k for k, job in enumerate(todo)}
-    results.sort(key=lambda result: order[result.key])
+        alone = collect or comm is not None or workers is not None
+        with nullcontext(workers) if alone else Workers(side_by_side(todo, jobs, processes)) as crew:
+            results = performed(todo, crew, collect, progress)
     table = compare_results(results)
     found = ComparisonResult(table.rows, table.runs, Shown.of(results, title_of(todo), metric),
-                             Path(out) if out else None, tuple(pairs.pairs(results)))
+                             Path(out) if out else None, tuple(pairs.pairs(results)), tuple(todo))
     if out is not None and only is None:
         launch.agree(comm, lambda: _write(found, Path(out)))
     return found
+
+
+def performed(todo: Sequence[Job], workers: Workers | None, collect: bool = False,
+              progress: bool = False) -> list[SeedResult]:
+    """What each of the runs comes to, performed by workers or, without, in this process; or found, with `collect`."""
+    work = _in_parallel(todo, workers) if workers else map(_collected if collect else _perform, todo)
+    with Progress(len(todo), progress, "runs") as bar:
+        results = []
+        for result in work:
+            results.append(result)
+            bar.show(len(results))
+    order = {job.key: k for k, job in enumerate(todo)}
+    return sorted(results, key=lambda result: order[result.key])
 
 
 def _chosen(todo: Sequence[Job], only: int) -> Job:
@@ -131,7 +174,10 @@ def _chosen(todo: Sequence[Job], only: int) -> Job:
 def _collected(job: Job) -> SeedResult:
     """What a run has come to, if it has finished."""
     try:
-        return SeedResult.from_record(load_run(job.folder), job.cell)
+        if (record := load_run(job.folder)).stopped:
+            raise InputError("the run has been stopped", file=job.folder, found=record.iterations,
+                             valid="netac compare without --collect goes on with it")
+        return SeedResult.from_record(record, job.cell)
     except InputError as error:
         return SeedResult(job.algorithm, job.seed, "failed", error=str(error), cell=job.cell)
 
@@ -142,7 +188,7 @@ def _perform(job: Job) -> SeedResult:
         if job.processes > 1 and not launch.is_mpi_launch():
             _launch(job)
         else:
-            run(job.experiment, out=job.folder, resume=True)
+            run(job.experiment, out=job.folder, resume=True, until=job.until)
         return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder), job.cell))
     except (InputError, KeyboardInterrupt):
         raise
@@ -158,8 +204,9 @@ def _launch(job: Job) -> None:
         file, mark = Path(temporary) / "experiment.toml", new_mark()
         file.write_text(tomli_w.dumps(job.experiment))
         lay_out_alike(job.processes, count_cores())
-        argv, environment = command(by, job.processes, netac_run(str(file), "--out", str(job.folder), "--resume"),
-                                    variables={MARK: mark})
+        until = () if job.until is None else ("--until", str(job.until))
+        run_it = netac_run(str(file), "--out", str(job.folder), "--resume", *until)
+        argv, environment = command(by, job.processes, run_it, variables={MARK: mark})
         launched = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, process_group=0)
         with guarded(launched):
@@ -172,7 +219,7 @@ def _launch(job: Job) -> None:
                                  128 - status if status < 0 else status, by.title, hearing.placement, hearing.said))
 
 
-def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
+def _in_parallel(todo: Sequence[Job], workers: Workers) -> Iterator[SeedResult]:
     """Results as they come.
 
     A process that dies takes the others' work with it: each run that was under way is tried again, alone, and counted
@@ -180,37 +227,34 @@ def _in_parallel(todo: Sequence[Job], number: int) -> Iterator[SeedResult]:
     """
     pending, suspects = deque(todo), set[Path]()
     running: dict[Future[SeedResult], Job] = {}
-    workers, broken = Workers(number), False
+    broken = False
 
     def may_start() -> bool:
-        if not pending or broken or len(running) == number:
+        if not pending or broken or len(running) == workers.number:
             return False
         return not running or suspects.isdisjoint([pending[0].folder, *(job.folder for job in running.values())])
 
-    try:
-        while pending or running:
-            if broken and not running:
-                workers.close()
-                workers, broken = Workers(number), False
-            while may_start():
-                try:
-                    running[workers.pool.submit(_perform, pending[0])] = pending[0]
-                    pending.popleft()
-                except BrokenProcessPool:
-                    broken = True
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    broken = True
-                    if job.folder in suspects:
-                        yield SeedResult(job.algorithm, job.seed, "failed", error="its process died", cell=job.cell)
-                    else:
-                        suspects.add(job.folder)
-                        pending.append(job)
-    finally:
-        workers.close()
+    while pending or running:
+        if broken and not running:
+            workers.renew()
+            broken = False
+        while may_start():
+            try:
+                running[workers.pool.submit(_perform, pending[0])] = pending[0]
+                pending.popleft()
+            except BrokenProcessPool:
+                broken = True
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(future)
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                broken = True
+                if job.folder in suspects:
+                    yield SeedResult(job.algorithm, job.seed, "failed", error="its process died", cell=job.cell)
+                else:
+                    suspects.add(job.folder)
+                    pending.append(job)
 
 
 def _write(found: ComparisonResult, folder: Path) -> None:

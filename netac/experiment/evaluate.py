@@ -166,7 +166,7 @@ def _evaluate(record: RunRecord, source: config.Source, wanted: Wanted, which: s
     mixed = compare_hosts(comm)
     launch.agree(comm, lambda: permit(setting, mixed))
     kept = launch.agree(comm, lambda: checkpoints.policies(
-        record.folder / "checkpoints", setting.experiment.iterations, which))
+        record.folder / "checkpoints", record.iterations, which))
     elsewhere.refuse_misfits(setting, kept, record.folder)
     stage = Stage(setting, wanted, comm)
     local = stage.agents

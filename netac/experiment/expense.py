@@ -66,6 +66,11 @@ class Budget:
         return max(1, math.ceil(round(self.amount / spent, 6)))
 
 
+def of_length(iterations: int) -> dict[str, int]:
+    """The keys of a rehearsal of so many iterations."""
+    return {"iterations": iterations, "log_every": iterations, "checkpoint_every": iterations}
+
+
 def rehearse(experiment: Mapping[str, Any], most: int = MOST) -> dict[str, float]:
     """What an iteration costs, by the names of `BUDGETS`, those that the run counts.
 
@@ -83,8 +88,7 @@ def rehearse(experiment: Mapping[str, Any], most: int = MOST) -> dict[str, float
         raise InputError("is not for mpirun", key="--budget", valid="--processes N, which launches every run by itself")
 
     def costs(iterations: int) -> dict[str, float]:
-        length = {"iterations": iterations, "log_every": iterations, "checkpoint_every": iterations}
-        summary = run({**experiment, **UNMEASURED, **length}).summary
+        summary = run({**experiment, **UNMEASURED, **of_length(iterations)}).summary
         return {name: float(summary[key]) for name, key in BUDGETS.items() if summary.get(key) is not None}
 
     first = last = costs(count := 1)

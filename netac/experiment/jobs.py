@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Job:
     env: str
     processes: int = 1
     nbytes: int = 0        # of memory, about
+    values: dict[str, Any] = field(default_factory=dict)      # what else varies, as it was given; tables as text
+    until: int | None = None        # the iteration after which it is stopped
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], int]:
@@ -94,7 +96,8 @@ def jobs_of(source: config.Source, cells: study.Study, seeds: int | None, folder
             notes.setdefault(text, []).append(called(name, cell.told))
         values = {key: cell.told.get(key, "") for key in cells.keys}
         found += [Job(name, values, seed, tables | {"seed": seed}, place / f"seed-{seed:03d}", first.env.called,
-                      processes, sum(setting.sizes.values())) for seed in range(first.seed, first.seed + number)]
+                      processes, sum(setting.sizes.values()), values | cell.plain)
+                  for seed in range(first.seed, first.seed + number)]
     if processes > 1:
         mpi()
     for text, names in notes.items() if tell else ():

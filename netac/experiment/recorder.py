@@ -39,7 +39,7 @@ from netac.experiment.run_result import RunResult, load_result
 from netac.experiment.summary import summarize
 from netac.experiment.writers import RowWriter, TableWriter, TensorBoardWriter
 from netac.results.records import CHECKPOINTS, DIAGNOSTICS, EVALUATIONS, METRICS, TENSORBOARD, write_summary
-from netac.results.tables import Row
+from netac.results.tables import Row, read_metrics
 from netac.utils.errors import RunError
 
 if TYPE_CHECKING:        # loaded where an experiment has evaluations
@@ -156,11 +156,12 @@ class Recorder:
         """What iteration t brought."""
         self._averages.add(t)
 
-    def log(self, iteration: int) -> None:
-        """One row of metrics.csv, and those of diagnostics.csv where the algorithm reports."""
+    def log(self, iteration: int) -> tuple[Row, np.ndarray] | None:
+        """One row of metrics.csv, and those of diagnostics.csv where the algorithm reports; the former, with all
+        agents' parameters (N, D), on process 0."""
         flat, averages, told = self._parameters(), self._averages.take_row(), self.parts.network.told()
         if flat is None or told is None:
-            return
+            return None
         graphs = {} if self.parts.following is None else self.parts.following.take_row()
         row = self.metrics(iteration, flat, {**averages, **graphs, **conditions(self.parts.network.columns, told)})
         self.shown = "" if row["reward"] is None else f"reward {row['reward']:.4g}"
@@ -168,6 +169,7 @@ class Recorder:
         if diagnostics.reported(self.parts):
             for report in diagnostics.rows(self.parts, iteration):
                 self._write(DIAGNOSTICS, report)
+        return row, flat
 
     def metrics(self, iteration: int, flat: np.ndarray, averages: Row) -> Row:
         """A row of metrics.csv, as the run stands; a column more here is one more in `netac.experiment.measures`.
@@ -181,16 +183,18 @@ class Recorder:
                 **ledger.logical(), "seconds": self._watch.seconds,
                 **(exact_measures(setting, flat) if setting.mdp is not None else {})}
 
-    def evaluate(self, iteration: int) -> None:
-        """One row of evaluations.csv, where the experiment wants one now; the time it takes is not the training's."""
+    def evaluate(self, iteration: int) -> Row | None:
+        """One row of evaluations.csv, on process 0, where the experiment wants one now; the time it takes is not the
+        training's."""
         experiment = self.parts.setting.experiment
         if self._evaluation is None or (iteration % experiment.evaluate_every and iteration != experiment.iterations):
-            return
+            return None
         flat = self._parameters()
         with self._watch.paused() as seconds:
             row = self._evaluation.play(iteration, seconds, flat)
             if row is not None:
                 self._write(EVALUATIONS, row)
+        return row
 
     def _write(self, table: str, row: Row) -> None:
         for writer in self._writers:
@@ -239,8 +243,9 @@ class Recorder:
                            agent=self.parts.placement.block(rank), iteration=iteration)
         self._compared = iteration
 
-    def result(self) -> RunResult | None:
-        """The finished run, None on other processes; writes summary.json."""
+    def result(self, done: int) -> RunResult | None:
+        """The finished run, or the one that is stopped after `done` iterations, None on other processes; writes
+        summary.json."""
         parts, seconds = self.parts, self._watch.seconds
         told, evaluations = {}, {}
         if self._evaluation is not None and self._evaluations is not None:
@@ -251,12 +256,21 @@ class Recorder:
         if flat is None or network is None:
             return None
         happened = conditions(parts.network.columns, network)
-        summary = summarize(parts, flat, self._averages, wire, seconds, told, happened)
+        summary = summarize(parts, flat, done, self._final(done), self._averages.rewards, wire, seconds, told, happened)
         if self.folder is not None:
             write_summary(self.folder, summary)
             return load_result(self.folder)
         return RunResult(None, summary, self._metrics.by_column(), by_name(flat, columns_of(parts.setting.layout)),
                          evaluations if told else {})
+
+    def _final(self, done: int) -> Row:
+        """Means over the last tenth of the iterations that are done; of a stopped run from the rows of metrics.csv."""
+        means = self._averages.final()
+        if done == self.parts.setting.experiment.iterations:
+            return means
+        from netac.results.curves import last_tenth
+        table = self._metrics.by_column() if self.folder is None else read_metrics(self.folder / METRICS)
+        return {name: last_tenth(table, name) for name in means}
 
     def _parameters(self) -> np.ndarray | None:
         """All agents' parameters (N, D) on process 0, what is under way included; None elsewhere."""

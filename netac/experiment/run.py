@@ -16,7 +16,8 @@ from netac.comm.placement import Placement
 from netac.comm.watchdog import Stalled, Watchdog, watched
 from netac.experiment import budget, config, fingerprint
 from netac.experiment.build import Parts, Setting, assemble, prepare
-from netac.experiment.description import columns_of
+from netac.experiment.description import by_name, columns_of
+from netac.experiment.listening import Callback, Listener, Moment, refuse_unfit
 from netac.experiment.measures import refuse_bad_numbers, refuse_taken_names
 from netac.experiment.mixed_hosts import compare_hosts, compare_networks, permit
 from netac.experiment.policy_watch import PolicyWatch
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
 
 def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None, out: str | Path | None = None, resume: bool = False,
-        progress: bool = False, verbose: bool = False) -> RunResult:
+        progress: bool = False, verbose: bool = False, until: int | None = None,
+        on_iteration: Callback | None = None, on_evaluation: Callback | None = None) -> RunResult:
     """Run an experiment; under mpirun every process calls this and gets the same result.
+
+    A run that is stopped ends with a checkpoint and a summary that says so, and goes on with `resume` as if it had not
+    been stopped.
 
     Args:
         experiment: an experiment file, or its tables as a dict.
@@ -44,6 +49,10 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
         resume: go on from the newest checkpoint in `out`, or from the start if there is none.
         progress: show progress on process 0 of a terminal.
         verbose: say which process holds which agents.
+        until: stop after so many iterations, at the next row of metrics.csv.
+        on_iteration: called on process 0 after every iteration with a `Moment`; True stops the run, at the next row of
+            metrics.csv.
+        on_evaluation: the same after every evaluation (evaluate_every).
 
     Raises:
         InputError: the experiment is not valid, or `out` cannot be used.
@@ -55,7 +64,8 @@ def run(experiment: str | Path | Mapping[str, Any] | config.Source, *, set: Mapp
     try:
         launch.clear_claim(comm, folder)
         with watched(comm) as dog:
-            return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm, dog)
+            return _run(experiment, config.one_of(set, overrides), folder, resume, progress, verbose, comm, dog, until,
+                        on_iteration, on_evaluation)
     except BaseException as caught:
         error = in_words_of_run(caught)
         if comm is not None and not getattr(error, "told_by_root", False):
@@ -75,23 +85,26 @@ def in_words_of_run(caught: BaseException) -> BaseException:
 
 
 def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: dict, folder: Path | None, resume: bool,
-         progress: bool, verbose: bool, comm: MPI.Intracomm | None, dog: Watchdog) -> RunResult:
+         progress: bool, verbose: bool, comm: MPI.Intracomm | None, dog: Watchdog, until: int | None,
+         on_iteration: Callback | None, on_evaluation: Callback | None) -> RunResult:
     root = comm is None or comm.rank == 0
     mixed = compare_hosts(comm)
     with ExitStack() as held:
         known: list[Setting] = []
 
-        def begin() -> tuple[config.Experiment, bool]:
+        def begin() -> tuple[config.Experiment, bool, int | None, bool]:
+            refuse_unfit(until, on_iteration=on_iteration, on_evaluation=on_evaluation)
             source = experiment if isinstance(experiment, config.Source) else config.read(experiment, overrides)
             if (patience := source.experiment().patience) is not None:
                 dog.patience = patience                      # before users' code runs
             setting = checked_setting(source, comm)
             permit(setting, mixed)
             known.append(setting)
-            return setting.experiment, folder is not None and open_folder(folder, setting, resume, held)
+            done = folder is not None and open_folder(folder, setting, resume, held, until)
+            return setting.experiment, done, until, bool(on_iteration or on_evaluation)
 
         with telling(progress and root):
-            complete, done = launch.agree(comm, begin)
+            complete, done, last, hears = launch.agree(comm, begin)
         if complete.patience is not None:
             dog.patience = complete.patience
         setting = known[0] if known else prepare(complete, processes=comm.size if comm else 1)
@@ -106,7 +119,8 @@ def _run(experiment: str | Path | Mapping[str, Any] | config.Source, overrides: 
         if progress and root:
             introduce(setting)
         with telling(progress and root):
-            result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root)
+            result: Any = iterate(parts, folder, resume, Progress(complete.iterations, progress and root), root,
+                                  Listener(comm, last, hears, on_iteration, on_evaluation))
     return result if comm is None else comm.bcast(result, root=0)
 
 
@@ -172,7 +186,8 @@ def _with_conditions(setting: Setting, processes: int) -> Setting:
     return replace(setting, network_notes=notes, sizes=budget.with_conditions(setting, made, processes))
 
 
-def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool) -> RunResult | None:
+def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool,
+            listener: Listener) -> RunResult | None:
     """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
     setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
     experiment, T = setting.experiment, setting.experiment.iterations
@@ -183,9 +198,9 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
         note("the environment cannot be saved: its games begin anew, and the resumed run differs from an uninterrupted "
              "one")
     step = setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, setting.settings, range(start, T))
-    step = told_at_first(step, "the first iteration")
+    step, columns = told_at_first(step, "the first iteration"), columns_of(setting.layout)
     log_every, checkpoint_every = experiment.log_every, experiment.checkpoint_every
-    rewards, agents, t = parts.sampler.tally.rewards, parts.placement.local, start
+    rewards, agents, t, done = parts.sampler.tally.rewards, parts.placement.local, start, start
     who = None if len(agents) == experiment.agents else agents
     watch = PolicyWatch(parts)
     # What is not finite is found by `refuse_bad_numbers`, so NumPy need not warn of it.
@@ -194,8 +209,8 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             recorder.log(0)
         try:
             if start == 0:
-                recorder.evaluate(0)
-            for t in range(start, T):
+                listener.evaluation(Moment(0, T, folder, recorder.evaluate(0)))
+            for t in range(start, start if listener.reached(start) else T):
                 pulse.iteration = t
                 logged = (t + 1) % log_every == 0 or t + 1 == T
                 if logged:
@@ -204,14 +219,19 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
                 next(step)
                 refuse_bad_numbers(x.flat, rewards, x.layout, agents, t)
                 recorder.add(t)
-                done = t + 1
+                done, row = t + 1, None
                 if logged:
-                    recorder.log(done)
+                    row = recorder.log(done)
                     watch.after(done)
                     progress.show(done, recorder.shown)
-                recorder.evaluate(done)
-                if done % checkpoint_every == 0 or done == T:
+                if listener.on_iteration:
+                    listener.iteration(Moment(done, T, folder, *((row[0], by_name(row[1], columns)) if row else ())))
+                listener.evaluation(Moment(done, T, folder, recorder.evaluate(done)))
+                stops = logged and done < T and listener.stops(done)
+                if done % checkpoint_every == 0 or done == T or stops:
                     recorder.checkpoint(done)
+                if stops:
+                    break
         except RunError as error:
             if error.iteration is not None:
                 raise
@@ -223,4 +243,4 @@ def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress,
             raise RunError(out_of_memory(cause) or raised(cause), agent=who, iteration=t) from cause
         parts.network.close()
         parts.sampler.close()
-        return recorder.result()
+        return recorder.result(done)

@@ -69,8 +69,11 @@ def give_back(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -> bool:
+def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack, until: int | None = None) -> bool:
     """Take possession of a run folder; answers whether the run in it is finished already.
+
+    Args:
+        until: the iteration after which it is to be stopped: a run that was stopped there, or later, is finished.
 
     Raises:
         InputError: it cannot be written, another run is writing into it, it holds a run and `resume` is false, or the
@@ -95,7 +98,7 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
             _lengthen(folder, setting, theirs[LENGTH])
     elif any(path.name not in (".lock", launch.CLAIM) for path in folder.iterdir()):
         raise InputError("this folder holds other files", file=folder, valid="a new or empty folder")
-    atomic_write(folder / EXPERIMENT, _toml(mine))
+    atomic_write(folder / EXPERIMENT, as_toml(mine))
     make_run_folder(folder / CHECKPOINTS)
     kept = checkpoints.newest(folder / CHECKPOINTS)
     if kept is not None:
@@ -104,14 +107,18 @@ def open_folder(folder: Path, setting: Setting, resume: bool, held: ExitStack) -
     seal(folder, mine)
     if kept is None:
         return False
-    # a finished run whose last checkpoint or summary is damaged goes on from the one before
-    return kept["progress"].flat[0] == setting.experiment.iterations and _is_summarised(folder)
+    done = int(kept["progress"].flat[0])
+    if done >= min(setting.experiment.iterations, until or done + 1) and _is_summarised(folder, done):
+        return True
+    (folder / SUMMARY).unlink(missing_ok=True)       # of a stopped run; or the last checkpoint is damaged
+    return False
 
 
-def _is_summarised(folder: Path) -> bool:
-    """Whether there is the summary of a finished run."""
+def _is_summarised(folder: Path, done: int) -> bool:
+    """Whether there is the summary of a run of so many iterations."""
     with suppress(InputError):
-        return {"algorithm", "iterations", "parameters_sha256"} <= load_summary(folder).keys()
+        summary = load_summary(folder)
+        return {"algorithm", "parameters_sha256"} <= summary.keys() and summary.get("iterations") == done
     return False
 
 
@@ -221,7 +228,7 @@ class RunLock:
                           RuntimeWarning, stacklevel=3)
 
 
-def _toml(tables: dict[str, Any]) -> str:
+def as_toml(tables: dict[str, Any]) -> str:
     import tomli_w
     try:
         return tomli_w.dumps(tables)

@@ -53,10 +53,22 @@ class Cell:
     algorithm: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Cell:
+        """The cell with these values, "algorithm" among them."""
+        others = {key: values[key] for key in sorted(values, key=_depth) if key != ALGORITHM}
+        return cls(values.get(ALGORITHM), others)
+
     @property
     def told(self) -> dict[str, str]:
         """The values as tables show them, by key."""
         return {key: text_of(value) for key, value in self.values.items()}
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The values as columns of Python tables have them: numbers as they are, tables and lists as text."""
+        return {key: value if isinstance(value, bool | int | float) else text_of(value)
+                for key, value in self.values.items()}
 
     def folder(self, algorithm: str) -> str:
         """The name of its runs' folder: the algorithm, and what varies besides."""
@@ -88,15 +100,17 @@ class Study:
     Attributes:
         keys: that vary besides the algorithm, in their order.
         cells: in the order in which they are shown.
+        others: algorithms that are compared with those of the cells, too.
     """
 
     keys: tuple[str, ...]
     cells: tuple[Cell, ...]
+    others: tuple[str, ...] = ()
 
     @property
     def algorithms(self) -> list[str]:
         """Those that are named."""
-        return list(dict.fromkeys(cell.algorithm for cell in self.cells if cell.algorithm))
+        return list(dict.fromkeys([*(cell.algorithm for cell in self.cells if cell.algorithm), *self.others]))
 
 
 def plan(source: config.Source, algorithms: Sequence[str] | None = None,
@@ -115,13 +129,13 @@ def plan(source: config.Source, algorithms: Sequence[str] | None = None,
     axes: dict[str, list[Any]] = {}
     for where, given in (("--algorithms", {} if algorithms is None else {ALGORITHM: algorithms}),
                          ("--vary", dict(vary or {}))):
-        for key, values in _axes(given, where):
+        for key, values in axes_of(given, where):
             if key in axes:
                 raise InputError("is there twice", key=where, found=key, valid="every key once")
             axes[key] = values
     listed = [dict(_cell(cell)) for cell in cells or table.cells]
     taken = {*axes, *(key for cell in listed for key in cell)}
-    axes = {key: values for key, values in _axes(table.vary, "study.vary") if key not in taken} | axes
+    axes = {key: values for key, values in axes_of(table.vary, "study.vary") if key not in taken} | axes
     for key in axes:
         if any(key in cell for cell in listed):
             raise InputError("varies, and is in the cells, too", key="study.cells", found=key, valid="one of the two")
@@ -131,8 +145,7 @@ def plan(source: config.Source, algorithms: Sequence[str] | None = None,
     order = sorted(axes, key=lambda key: (key != ALGORITHM, key.count("."))) if axes else []
     found = []
     for base, values in itertools.product(listed or [{}], itertools.product(*(axes[key] for key in order))):
-        whole = dict(zip(order, values, strict=True)) | base
-        found.append(Cell(whole.pop(ALGORITHM, None), {key: whole[key] for key in sorted(whole, key=_depth)}))
+        found.append(Cell.of(dict(zip(order, values, strict=True)) | base))
     names = [json.dumps([cell.algorithm, cell.told]) for cell in found]
     if twice := [cell for cell, name in zip(found, names, strict=True) if names.count(name) > 1]:
         raise InputError("is there twice", key="study.cells", found=twice[0].told, valid="every cell once")
@@ -202,15 +215,19 @@ def _parted(text: str) -> list[str]:
     return parts
 
 
-def _axes(given: Mapping[str, Any], where: str, before: str = "") -> Iterable[tuple[str, list[Any]]]:
-    """Keys with their values; tables within tables are dotted keys."""
+def axes_of(given: Mapping[str, Any], where: str, before: str = "") -> Iterable[tuple[str, list[Any]]]:
+    """Keys with their values, `algorithm.name` as `algorithm`; tables within tables are dotted keys.
+
+    Raises:
+        InputError: a key has no values, or one twice, or cannot vary.
+    """
     for name, values in given.items():
         key = before + name
         if isinstance(values, Mapping):
-            yield from _axes(values, where, f"{key}.")
+            yield from axes_of(values, where, f"{key}.")
             continue
         key = ALGORITHM if key == f"{ALGORITHM}.name" else key
-        _refuse_fixed(key, where)
+        refuse_fixed(key, where)
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise InputError("should be a list of values", key=f"{where}: {key}", found=values, valid="[V1, V2, ...]")
         found = list(values)
@@ -230,11 +247,12 @@ def _cell(table: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any
             yield from _cell(value, f"{key}.")
             continue
         key = ALGORITHM if key == f"{ALGORITHM}.name" else key
-        _refuse_fixed(key, "study.cells")
+        refuse_fixed(key, "study.cells")
         yield key, value
 
 
-def _refuse_fixed(key: str, where: str) -> None:
+def refuse_fixed(key: str, where: str) -> None:
+    """InputError where a key cannot vary from cell to cell."""
     if key == "seed":
         raise InputError("every cell has the same seeds", key=where, found=key,
                          valid="--seeds N, their number, and --set seed=K, the first")

@@ -13,7 +13,7 @@ import numpy as np
 
 from netac.results.cells import RUNS, called, of_row, read_study
 from netac.results.curves import SECONDS, Curve, reward_at, stack_curves
-from netac.results.records import METRICS, SUMMARY, RunRecord, load_run
+from netac.results.records import METRICS, SUMMARY, RunRecord, has_finished, load_run
 from netac.results.statistics import Interval, iqm, iqm_interval, rate_interval
 from netac.results.tables import Cell, csv_text, read_rows
 from netac.utils.errors import InputError
@@ -177,7 +177,7 @@ def load_comparison(folder: str | Path, metric: str = "reward") -> Shown:
         InputError: it is not the folder of a comparison, or none of its runs has finished.
     """
     folder = Path(folder)
-    runs = [file.parent for file in sorted(folder.glob(f"{RUNS}/*/*/{SUMMARY}"))]
+    runs = [file.parent for file in sorted(folder.glob(f"{RUNS}/*/*/{SUMMARY}")) if has_finished(file.parent)]
     if not runs:
         raise InputError("holds no finished runs of a comparison", file=folder,
                          valid="a folder that netac compare has written")

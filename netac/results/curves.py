@@ -94,6 +94,16 @@ def reward_at(curve: Curve, samples: float) -> float:
     return float(interval_means(drawn, curve["reward"][rows], np.array([0.9 * samples, samples]))[0])
 
 
+def last_tenth(curve: Curve, column: str, end: int | None = None) -> float:
+    """The mean of a column over its rows of the last tenth of the iterations up to `end`, by default up to the last
+    row; NaN where none of them has a finite number."""
+    iterations, values = curve["iteration"], curve[column]
+    if end is None:
+        end = int(iterations[-1]) if len(iterations) else 0
+    rows = (iterations > end - max(1, end // 10)) & (iterations <= end) & np.isfinite(values)
+    return float(values[rows].mean()) if rows.any() else float("nan")
+
+
 def thin(curve: Curve, points: int = 150) -> dict[str, np.ndarray]:
     """A stacked curve with at most `points` points, each the mean over the samples since the point before.
 

@@ -28,13 +28,13 @@ OF_SUMMARY: dict[str, tuple[tuple[type, ...], str]] = {     # what summary.json 
     **dict.fromkeys(("env_steps", "final_reward", "consensus_error", "messages_per_agent", "bytes_per_agent",
                      "wall_seconds", "iterations_per_second", "J", "episode_return"), _NUMBER),
     **dict.fromkeys(("lost", "delayed", "compressed_bits", "network_seconds"), _NUMBER),
-    "efficient": ((bool,), "true or false"),
+    **dict.fromkeys(("efficient", "stopped"), ((bool,), "true or false")),
     **dict.fromkeys(("network", "versions", "kernels"), ((dict,), "a table"))}
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A finished run, as its folder tells it.
+    """A finished run, or one that was stopped, as its folder tells it.
 
     Attributes:
         folder: where it lies.
@@ -52,9 +52,15 @@ class RunRecord:
     evaluations: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before its end, and can go on."""
+        return bool(self.summary.get("stopped"))
+
+    @property
     def iterations(self) -> int:
-        """T, as `experiment.toml` says; InputError where it does not."""
-        found = self.experiment.get("iterations")
+        """T, as `experiment.toml` says, or those that were done before it was stopped; InputError where neither is
+        known."""
+        found = self.summary.get("iterations") if self.stopped else self.experiment.get("iterations")
         if not isinstance(found, int):
             raise InputError("should be a whole number", file=self.folder / EXPERIMENT, key="iterations", found=found,
                              valid="a whole number of iterations, as netac run has written it")
@@ -78,6 +84,15 @@ def load_run(folder: str | Path) -> RunRecord:
     experiment, summary = load_toml(folder / EXPERIMENT), load_summary(folder)
     metrics = _with_columns(folder / METRICS, ("iteration", "reward"))
     return RunRecord(folder, summary, metrics, experiment, load_evaluations(folder))
+
+
+def has_finished(folder: Path) -> bool:
+    """Whether the run in a folder has come to its end, as its summary tells; not if it was stopped before.
+
+    Raises:
+        InputError: the summary is damaged.
+    """
+    return (folder / SUMMARY).exists() and not load_summary(folder).get("stopped")
 
 
 def load_evaluations(folder: str | Path) -> dict[str, np.ndarray]:

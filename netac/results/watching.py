@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 QUIET, TIMES = 60.0, 5.0     # seconds without a new row, and times those between rows, after which a run is quiet
 BARS, WIDTH = "▁▂▃▄▅▆▇█", 16
-DONE, RUNNING, QUIET_RUN, WAITING, FAILED = "done", "running", "quiet", "waiting", "failed"
+DONE, RUNNING, QUIET_RUN, WAITING, FAILED, STOPPED = "done", "running", "quiet", "waiting", "failed", "stopped"
+ENDED = (DONE, FAILED, STOPPED)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Progressed:
 
     Attributes:
         cell: what it belongs to; its folder's name where it is alone.
-        state: done, running, quiet (no new row for long), waiting (none yet) or failed.
+        state: done, running, quiet (no new row for long), waiting (none yet), failed or stopped (it can go on).
         share: of its iterations that are done, 0 to 1.
         rewards: of the rows of metrics.csv that have one, (rows,).
         seconds: of training so far.
@@ -48,7 +49,7 @@ class Progressed:
     @property
     def left(self) -> float:
         """Seconds that it will take still, as it looks now; NaN where that is not known."""
-        if self.state in (DONE, FAILED):
+        if self.state in ENDED:
             return 0.0
         return self.seconds / self.share * (1.0 - self.share) if self.share > 0 else math.nan
 
@@ -106,7 +107,9 @@ def _run(folder: Path, cell: str, failed: bool = False) -> Progressed:
     share = min(1.0, done / iterations) if isinstance(iterations, int) and iterations > 0 else 0.0
     age = time.time() - (folder / METRICS).stat().st_mtime
     patience = max(QUIET, TIMES * spent / max(len(rewards), 1))
-    state = DONE if (folder / SUMMARY).exists() else FAILED if failed else RUNNING if age <= patience else QUIET_RUN
+    ended = STOPPED if 0.0 < share < 1.0 else DONE
+    state = (ended if (folder / SUMMARY).exists() else FAILED if failed else RUNNING if age <= patience
+             else QUIET_RUN)
     return Progressed(cell, state, 1.0 if state == DONE else share, rewards[known], spent)
 
 
@@ -137,7 +140,8 @@ def shown(runs: Sequence[Progressed], width: int = 80) -> RenderableType:
     from rich.table import Table
 
     cells = dict.fromkeys(run.cell for run in runs)
-    counts = {state: sum(run.state == state for run in runs) for state in (DONE, RUNNING, QUIET_RUN, WAITING, FAILED)}
+    counts = {state: sum(run.state == state for run in runs) for state in (
+        DONE, STOPPED, RUNNING, QUIET_RUN, WAITING, FAILED)}
     caption = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     if (left := remaining(runs)) > 0:
         caption += f"; about {_duration(left)} to go"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXTRAS = {**dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo"),         # what brings a package
           **dict.fromkeys(("gymnasium_robotics", "mujoco"), "mamujoco"), "torch": "torch", "mpi4py": "mpi",
           **dict.fromkeys(("libsumo", "sumo_rl", "sumolib", "traci"), "traffic"), "tensorboardX": "tensorboard",
-          "cvxpy": "fastest"}
+          "cvxpy": "fastest", "optuna": "tune"}
 
 
 def unfit() -> tuple[str, str] | None:

@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     BASELINE = 10
     NETWORK = 11
     REHEARSAL = 12
+    TUNING = 13
 
 
 def generator(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:

@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 class Workers:
-    """Processes that perform jobs.
+    """Processes that perform jobs: `with Workers(2) as workers: workers.pool.submit(...)`.
 
     Args:
         number: how many.
@@ -30,16 +30,32 @@ class Workers:
     """
 
     def __init__(self, number: int):
+        self.number = number
+        self._start()
+
+    def _start(self) -> None:
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
         start = multiprocessing.get_context("spawn")
         reader, self._alive = start.Pipe(duplex=False)      # our end closes when we close it, or die
-        self.pool = ProcessPoolExecutor(number, mp_context=start, initializer=_begin, initargs=(reader, number))
+        self.pool = ProcessPoolExecutor(self.number, mp_context=start, initializer=_begin,
+                                        initargs=(reader, self.number))
 
     def close(self) -> None:
         """Ends them, whatever they are doing."""
         self._alive.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def renew(self) -> None:
+        """Others in their place: the pool is broken when one of them has died."""
+        self.close()
+        self._start()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def each(function: Callable[[Any], Any], items: Iterable[Any], number: int) -> Iterator[Any]:
@@ -53,11 +69,8 @@ def each(function: Callable[[Any], Any], items: Iterable[Any], number: int) -> I
     if number <= 1:
         yield from map(function, items)
         return
-    workers = Workers(number)
-    try:
+    with Workers(number) as workers:
         yield from workers.pool.map(function, items)
-    finally:
-        workers.close()
 
 
 def _begin(parent: Connection, number: int) -> None:

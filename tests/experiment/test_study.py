@@ -132,6 +132,26 @@ def test_a_study_over_topologies_and_numbers(tmp_path, monkeypatch):
     assert shown.keys == ("algorithm", "topology", "agents")
 
 
+def test_a_study_is_a_tidy_table_with_every_runs_folder(tmp_path, monkeypatch):
+    vary = {"algorithm.actor_step": [0.02, 0.05], "topology": ["ring", {"name": "star"}], "allow_disconnected": [True]}
+    frame = netac.study(GAME, vary=vary, seeds=2, jobs=1, out=tmp_path / "out")
+    monkeypatch.setattr("netac.experiment.compare.find_spec", lambda name: None)
+    table = netac.study(GAME, vary=vary, seeds=2, jobs=1, out=tmp_path / "out")
+    assert isinstance(table, dict) and list(frame.columns) == list(table)
+    assert list(table)[:6] == ["algorithm", "topology", "allow_disconnected", "algorithm.actor_step", "seed", "status"]
+    assert table["seed"] == [0] * 4 + [1] * 4 and table["algorithm.actor_step"] == [0.02, 0.05] * 4
+    assert table["topology"] == ["ring", "ring", "{name=star}", "{name=star}"] * 2
+    assert table["allow_disconnected"] == [True] * 8
+    for place, folder in enumerate(table["folder"]):
+        known = netac.load_result(folder)
+        assert known.folder == Path(folder) and known.summary["seed"] == table["seed"][place]
+        for name in ("final_reward", "env_steps", "bytes_per_agent", "wall_seconds"):
+            assert table[name][place] == known.summary[name] == frame[name][place]
+    assert frame.groupby("algorithm.actor_step")["final_reward"].count().to_dict() == {0.02: 4, 0.05: 4}
+    with pytest.raises(TypeError):
+        netac.study(GAME, vary=vary)
+
+
 def test_interrupted_or_begun_anew_it_comes_to_the_same(tmp_path):
     arguments = {"vary": {"algorithm.actor_step": [0.02, 0.05]}, "jobs": 1, "seeds": 2}
     netac.compare(GAME, out=tmp_path / "whole", **arguments)

@@ -177,9 +177,11 @@ def shortened(command: str, folder: Path) -> list[str]:
         return [dry, *shortened(shlex.join(["netac", "run", *words[file:]]), folder)]
     if words[1] == "evaluate":
         return [shlex.join([*words, "--episodes", "1", "--steps", "3"])]
-    if words[1] not in ("run", "compare"):
+    if words[1] not in ("run", "compare", "tune"):
         return [command]
     more = ["--set", "iterations=1"]
+    if words[1] == "tune":
+        more += ["--samples", "2", "--seeds", "1", "--test-seeds", "1", "--jobs", "1"]
     if words[1] == "compare":
         table = tomllib.loads((folder / words[2]).read_text())["algorithm"]
         names = words[words.index("--algorithms") + 1].split(",") if "--algorithms" in words else []
