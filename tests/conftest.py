@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.launching import ROOT, SCRIPT, environment
 
@@ -31,8 +32,11 @@ VERSIONS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise, and
-    keeps the key that seals run folders out of the user's home."""
+    """Lets interrupts through to what tests start, which a shell's background job (`.ci/run &`) ignores otherwise,
+    keeps the key that seals run folders out of the user's home, and has no example of a property fail by its time."""
+    hypothesis.settings.register_profile("netac", parent=hypothesis.settings(), deadline=None,
+                                         suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("netac")
     state = tempfile.TemporaryDirectory(prefix="netac-state.")
     config.add_cleanup(state.cleanup)
     os.environ["XDG_STATE_HOME"] = state.name

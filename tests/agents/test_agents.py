@@ -37,7 +37,7 @@ def policies(rng, agents, states, actions):
     yield LogLinear(rng.standard_normal((agents, states, actions, 4)), 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), agents=st.integers(1, 4), states=st.integers(1, 4), actions=st.integers(2, 4),
        samples=st.integers(1, 6))
 def test_policy_gradients_are_those_of_log_pi(seed, agents, states, actions, samples):

@@ -30,7 +30,7 @@ from netac.utils.spaces import ActionSpace, ProductSpace, joint_space
 from netac.utils.streams import normal
 
 seeds = st.integers(0, 10**6)
-several_times = settings(max_examples=40, deadline=None)
+several_times = settings(max_examples=40)
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 
 

@@ -301,7 +301,7 @@ def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     assert 'pip install "netac[torch]"' in done.stdout, done.stderr
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), height=st.integers(1, 8), width=st.integers(1, 8), depth=st.integers(1, 4),
        kernel=st.integers(1, 3), stride=st.integers(1, 2), padding=st.integers(0, 2))
 def test_a_convolution_is_torchs(seed, height, width, depth, kernel, stride, padding):

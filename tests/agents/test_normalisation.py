@@ -17,7 +17,7 @@ def batches(rng, agents, sizes, shapes):
         yield obs, rng.random((agents, M)) < 0.7
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32), agents=st.integers(1, 3), sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8))
 def test_observations_are_normalised_by_all_samples_so_far(seed, agents, sizes):
     seen = list(batches(np.random.default_rng(seed), agents, sizes, SHAPES))
@@ -87,7 +87,7 @@ def test_bits_do_not_depend_on_who_is_together():
         np.testing.assert_array_equal(sum_alone.rows[0], sums.rows[agent])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32), agents=st.integers(1, 3), games=st.integers(1, 4), steps=st.integers(1, 20),
        gamma=st.sampled_from([0.0, 0.9, 1.0]))
 def test_rewards_are_divided_by_the_deviation_of_returns(seed, agents, games, steps, gamma):

@@ -55,7 +55,7 @@ def size(plan: Layout, shape: Shape) -> int:
     return sum(size_of(plan, part) for part in parts) if shape.parts else shape.size
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(layouts(), st.integers(1, 3))
 def test_every_quantity_has_its_own_numbers_and_what_is_mixed_is_one_slice(plan, n):
     x = Parameters(plan, n)

@@ -42,7 +42,7 @@ def seen_by(rng, shapes, M, joint):
     return Seen([draw(shape) for shape in shapes], [draw((joint,)) for _ in shapes] if joint else None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spec=st.one_of(DENSE, IMAGES), alike=st.lists(st.integers(1, 3), min_size=1, max_size=3),
        M=st.integers(1, 6), joint=st.integers(0, 4), together=st.sampled_from([0, 2**15]), seed=st.integers(0, 10**6))
 def test_kernels_are_the_modules(spec, alike, M, joint, together, seed):
@@ -76,7 +76,7 @@ def test_kernels_are_the_modules(spec, alike, M, joint, together, seed):
                 np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(spec=st.one_of(DENSE, IMAGES), N=st.integers(2, 5), M=st.integers(1, 40), seed=st.integers(0, 10**6),
        joint=st.integers(0, 3), outputs=st.integers(1, 4))
 def test_an_agents_bits_do_not_depend_on_who_is_beside_it(spec, N, M, seed, joint, outputs):
@@ -101,7 +101,7 @@ def test_an_agents_bits_do_not_depend_on_who_is_beside_it(spec, N, M, seed, join
                                       gradient[agent])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(spec=st.one_of(DENSE, IMAGES), alike=st.lists(st.integers(1, 3), min_size=1, max_size=3), M=st.integers(1, 6),
        together=st.sampled_from([0, 2**15]), seed=st.integers(0, 10**6), kept=st.booleans())
 def test_passes_in_parts_have_the_bits_of_passes_of_all(spec, alike, M, together, seed, kept):

@@ -179,7 +179,7 @@ def test_fisher_and_score_products_see_through_the_memory(space):
         assert found[sample] == pytest.approx(wanted, rel=1e-3, abs=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(steps=st.integers(1, 4), length=st.integers(1, 4), games=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_parts_made_of_whole_chunks_say_what_the_whole_says(steps, length, games, seed):
     rng, M = np.random.default_rng(seed), steps * length * games

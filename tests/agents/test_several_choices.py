@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netac.agents.distributions import MOST, Categorical, distribution_of, logit_score_norms, relaxation_of
@@ -23,7 +23,6 @@ def masks(rng, nvec, samples):
     return found
 
 
-@settings(deadline=None)
 @given(seed=seeds, nvec=NVECS)
 def test_all_actions_are_listed_once_in_the_order_of_their_weights(seed, nvec):
     rng, space = np.random.default_rng(seed), ActionSpace(nvec=nvec)
@@ -66,7 +65,6 @@ def test_of_very_many_actions_a_few_are_drawn():
     np.testing.assert_array_equal(pi.own_weights(4), np.full((4, 4), 0.25))
 
 
-@settings(deadline=None)
 @given(seed=seeds, nvec=NVECS, epsilon=st.sampled_from([0.0, 0.4]))
 def test_relaxed_choices_are_those_of_each_by_itself(seed, nvec, epsilon):
     rng, space, M = np.random.default_rng(seed), ActionSpace(nvec=nvec), 6

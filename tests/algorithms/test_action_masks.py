@@ -92,7 +92,7 @@ def test_what_nobody_may_do_has_no_gradient_whatever_the_algorithm(algorithm):
             assert moved[never].max() < 1e-6 < moved[~never].max()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data(), seed=st.integers(0, 10**6), sizes=SIZES, kind=st.sampled_from(["own", "joint", "relaxed"]))
 def test_a_masked_action_is_never_drawn_and_its_probability_and_gradient_are_0(data, seed, sizes, kind):
     rng, N, M = np.random.default_rng(seed), len(sizes), 9

@@ -382,7 +382,7 @@ def test_the_bound_of_the_error_is_attained(code, width):
     assert math.isclose(error_of(code, x), code.error_bound(width) * np.square(x).sum(), rel_tol=1e-9, abs_tol=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(code=st.sampled_from(BOUNDED), size=st.floats(1e-3, 1e3),
        x=st.lists(st.one_of(st.floats(-1, 1), st.sampled_from([0.0, 1.0, -1.0, 0.5, 1 / 3])), min_size=1, max_size=20))
 def test_no_message_has_a_larger_error_than_the_bound(code, x, size):
@@ -396,7 +396,7 @@ def test_no_message_has_a_larger_error_than_the_bound(code, x, size):
         assert 0 < delta <= 1 and error_of(code, x) <= (1 - delta + 1e-9) * square
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(x=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=12))
 def test_what_random_k_leaves_out_is_a_share_of_the_square(x):
     """The mean over all places of the one that is drawn, for k = 1 and W - 1."""

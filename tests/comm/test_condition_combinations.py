@@ -90,7 +90,7 @@ def compare(graph: topology.Topology, table: dict[str, dict[str, Any]], seed: in
 
 @pytest.mark.parametrize("name", sorted(CONDITIONS))
 @given(data=st.data())
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12, derandomize=True)
 def test_each_condition_does_what_its_equations_say(name, data):
     table = data.draw(tables([name]))
     compare(graph(data.draw(st.integers(0, len(GRAPHS) - 1)), table), table, data.draw(st.integers(0, 9)),
@@ -98,13 +98,13 @@ def test_each_condition_does_what_its_equations_say(name, data):
 
 
 @given(table=some, number=st.integers(0, len(GRAPHS) - 1), seed=st.integers(0, 99), sums=st.booleans())
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_conditions_together_do_what_their_equations_say(table, number, seed, sums):
     compare(graph(number, table), table, seed, sums=sums)
 
 
 @given(table=some, number=st.integers(0, len(GRAPHS) - 1), stop=st.integers(0, 5))
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 def test_a_network_made_anew_from_its_rows_goes_on(table, number, stop):
     compare(graph(number, table), table, stop=stop)
 

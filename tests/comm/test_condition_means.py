@@ -53,21 +53,21 @@ def drift(table: dict[str, Any], graph: dict[str, Any] | str, weights: str, agen
     return moved
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(table=some(FAILING, 3), graph=st.sampled_from(GRAPHS + CHANGING), weights=st.sampled_from(WEIGHTS),
        agents=st.integers(2, 9), seed=st.integers(0, 99))
 def test_what_fails_both_ways_keeps_the_mean(table, graph, weights, agents, seed):
     assert drift(table, graph, weights, agents, seed) < 1e-12
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(code=some(CODES, 1), graph=st.sampled_from(GRAPHS), weights=st.sampled_from(WEIGHTS),
        agents=st.integers(2, 9), seed=st.integers(0, 99))
 def test_codes_keep_the_mean_plain_or_with_feedback(code, graph, weights, agents, seed):
     assert drift(code, graph, weights, agents, seed) < 1e-12
 
 
-@settings(deadline=None, max_examples=20, derandomize=True)
+@settings(max_examples=20, derandomize=True)
 @given(code=some(CODES, 1), table=some(FAILING, 2), graph=st.sampled_from(GRAPHS + CHANGING),
        agents=st.integers(2, 9), seed=st.integers(0, 99))
 def test_plain_codes_keep_it_where_messages_get_lost(code, table, graph, agents, seed):

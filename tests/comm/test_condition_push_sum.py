@@ -123,13 +123,13 @@ def test_every_round_is_that_of_the_loops_and_nothing_disappears(graph, lost):
 
 
 @pytest.mark.parametrize("table", [{}, LOSS, {"push-sum": {"amplify": 1.0}} | LOSS], ids=["all", "loss", "damped"])
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(n=st.integers(1, 9), more=st.integers(0, 12), seed=st.integers(0, 1000))
 def test_agents_agree_on_the_exact_average(table, n, more, seed):
     in_agreement(of(digraph(n, more, seed)) if n > 1 else load("complete", 1), PUSH | table, seed)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(name=st.sampled_from(["ring", "star", "path", "tree", "complete"]), n=st.integers(1, 9), seed=st.integers(0, 99))
 def test_on_undirected_graphs_too(name, n, seed):
     in_agreement(load(name, n), PUSH, seed)

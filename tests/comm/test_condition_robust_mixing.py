@@ -84,7 +84,7 @@ def test_the_sum_is_so_many_times_a_location_of_the_neighbours_values(name):
             assert np.allclose(found[i], wanted, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(k=st.integers(1, 14), seed=st.integers(0, 2**16), width=st.integers(1, 5), f=st.integers(0, 4))
 def test_any_number_of_neighbours_and_ties(k, seed, width, f):
     x = np.random.default_rng(seed).integers(-3, 4, (k + 1, width)).astype(float)
@@ -96,7 +96,7 @@ def test_any_number_of_neighbours_and_ties(k, seed, width, f):
                            atol=1e-13)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**16), f=st.integers(1, 3), lies=st.lists(st.sampled_from(
     [np.nan, np.inf, -np.inf, 1e308, -1e308, -0.0, 0.3]), min_size=3, max_size=3), single=st.booleans())
 def test_f_liars_cannot_move_honest_agents_out_of_their_hull(seed, f, lies, single):

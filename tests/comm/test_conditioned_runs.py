@@ -98,7 +98,7 @@ def test_conditions_together_run_and_resume_or_are_refused_with_a_reason(tmp_pat
     outcomes: Counter[str] = Counter()
 
     @given(data=st.data())
-    @settings(max_examples=25, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=25, derandomize=True, database=None)
     def one(data):
         each = drawn(lambda options: data.draw(st.sampled_from(list(options))))
         if (refused := refusal(each)) is not None:

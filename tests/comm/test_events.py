@@ -101,7 +101,7 @@ def build(case):
     return x, engine, Simulation(x, links, times, case["bits"], case["loss"], engine.depth, case["seed"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CASES)
 def test_events_are_those_of_a_simulation_event_by_event(case):
     x, engine, simulation = build(case)
@@ -110,7 +110,7 @@ def test_events_are_those_of_a_simulation_event_by_event(case):
     assert engine.messages.tolist() == simulation.sent and engine.lost.tolist() == simulation.lost
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(CASES, st.lists(st.floats(0.0, 12.0), max_size=5), st.sampled_from([2, 4, 256]))
 def test_stretches_of_time_do_not_matter_to_a_bit(case, cuts, columns):
     x, whole, _ = build(case)
@@ -123,7 +123,7 @@ def test_stretches_of_time_do_not_matter_to_a_bit(case, cuts, columns):
     same(whole.state(), parts.state())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(CASES, st.floats(0.0, 8.0))
 def test_what_is_kept_is_all_that_goes_on_and_agents_may_learn_meanwhile(case, cut):
     x, engine, simulation = build(case)

@@ -80,7 +80,7 @@ codes = st.one_of(
               rounding=st.just("contracting")))
 
 
-@settings(deadline=None, max_examples=40, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(code=codes, width=st.one_of(st.integers(1, 20), st.sampled_from([512, 513, 2000])),
        kind=st.sampled_from([np.float32, np.float64]), feedback=st.sampled_from(["none", "choco"]))
 def test_a_message_counts_the_bytes_of_its_bits(code, width, kind, feedback):

@@ -84,7 +84,7 @@ def test_proposition_1_pays_two_joint_actions(agents):
 
 
 @given(st.integers(1, 300), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_proposition_1_of_many_agents(half, data):
     actions = np.repeat([[0, 1, 0, 1], [1, 0, 0, 1]], half, axis=0)                      # two that win, two that do not
     assert game(2 * half, 4).step(actions).r[0].tolist() == [1, 1, 0, 0]
@@ -117,7 +117,7 @@ def test_individual_maxima_are_not_the_joint_one():
 
 @given(array_shapes(min_dims=1, max_dims=4, max_side=4).flatmap(
     lambda shape: arrays(float, shape, elements=st.floats(-1e9, 1e9))))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_games_from_a_file(tmp_path_factory, payoff):
     path = str(tmp_path_factory.getbasetemp() / "payoff.npz")
     np.savez(path, payoff=payoff)
@@ -133,7 +133,7 @@ def test_whole_numbers_from_a_file_become_doubles(tmp_path):
 
 
 @given(st.integers(1, 6).flatmap(lambda n: arrays(float, (n, 3, 1), elements=st.floats(-1e6, 1e6))))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_differential_game_pays_the_product(actions):
     r = real(len(actions), 3).step(actions).r
     expected = [math.prod(actions[:, e, 0].tolist()) for e in range(3)]
@@ -170,7 +170,7 @@ def test_spaces_and_observations():
 
 
 @given(st.integers(1, 5), st.lists(st.booleans(), min_size=1, max_size=20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_episodes_end_at_the_horizon_and_go_on_after_resumption(horizon, early):
     """Game 1 is begun anew early, too; game 0 only when it is over."""
     env, steps = game(2, 2, horizon=horizon), np.zeros(2, dtype=int)

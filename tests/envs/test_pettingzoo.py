@@ -83,7 +83,7 @@ any_space = st.recursive(leaf_spaces, lambda inner: st.one_of(
     st.dictionaries(st.text(max_size=3), inner, min_size=1, max_size=3).map(spaces.Dict)), max_leaves=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_space, st.integers(0, 2**31 - 1))
 def test_any_nesting_of_spaces_is_flattened_alike(space, seed):
     space.seed(seed)

@@ -40,7 +40,7 @@ SPACES = st.recursive(LEAVES, lambda inner: st.one_of(
     st.builds(spaces.Tuple, st.lists(inner, min_size=1, max_size=3))), max_leaves=5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(space=SPACES)
 def test_a_space_comes_back(space):
     back = from_table(json.loads(json.dumps(as_table(space), allow_nan=False)))

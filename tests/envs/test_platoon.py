@@ -73,7 +73,7 @@ def test_what_does_not_fit_together_is_refused(recorded, changes, key):
 
 
 @given(scenarios, st.integers(1, 9), seeds, st.floats(0, 1))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_games_follow_the_equations(options, n, seed, gentle):
     """Whole episodes of three games at once, to their ends and beyond."""
     env, rng = make(n, 3, **options), np.random.default_rng(seed)
@@ -100,14 +100,14 @@ def test_games_follow_the_equations(options, n, seed, gentle):
 
 
 @given(scenarios, st.integers(1, 9), st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_interface_is_kept(options, agents, games):
     env = make(agents, games, **options)
     assert check_batched(env, agents, games, "platoon") is env and env.resumable
 
 
 @given(scenarios, seeds, st.integers(0, 3), st.integers(0, 130))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_games_depend_on_their_seed_alone_and_go_on_bit_for_bit(options, seed, chain, steps):
     check_seeds(lambda: make(4, 3, **options), seed, chain)
     check_resuming(lambda: make(4, 3, **options), seed, steps)

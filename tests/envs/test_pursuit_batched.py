@@ -27,7 +27,7 @@ agents_and_options = st.tuples(st.integers(1, 4), st.fixed_dictionaries({
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_agents_are_conserved_and_stay_on_the_map(agents_options, seed, games):
     agents, options = agents_options
     env = make(agents, games, **options)
@@ -51,21 +51,21 @@ def test_agents_are_conserved_and_stay_on_the_map(agents_options, seed, games):
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, chain):
     agents, options = agents_options
     check_seeds(lambda: make(agents, 3, **options), seed, chain)
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(0, 15))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_resumed_games_go_on_bit_for_bit(agents_options, seed, steps):
     agents, options = agents_options
     check_resuming(lambda: make(agents, 3, **options), seed, steps)
 
 
 @given(agents_and_options, st.integers(0, 2**63 - 1), st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_game_does_not_depend_on_how_many_are_played(agents_options, seed, games):
     agents, options = agents_options
     few, many = make(agents, games, **options), make(agents, 5, **options)

@@ -28,7 +28,7 @@ PLATOON = {"agents": 4, "iterations": 2, "envs": 3, "env": "platoon", "topology"
 
 
 @given(st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_weights_are_powers_of_distances(n, alpha, seed):
     graph = nx.gnp_random_graph(n, 0.3, seed=seed)
     found = reward_weights(nx.to_scipy_sparse_array(graph, format="csr"), alpha)

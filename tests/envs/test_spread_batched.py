@@ -46,7 +46,7 @@ seeds = st.integers(0, 2**63 - 1)
 
 
 @given(agents_and_options, st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_interface_is_kept(agents_options, games):
     agents, options = agents_options
     env = make(agents, games, **options)
@@ -54,14 +54,14 @@ def test_the_interface_is_kept(agents_options, games):
 
 
 @given(agents_and_options, seeds, st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equal_seeds_give_equal_games_and_chains_differ(agents_options, seed, chain):
     agents, options = agents_options
     check_seeds(lambda: make(agents, 3, **options), seed, chain)
 
 
 @given(agents_and_options, seeds, st.integers(0, 2 * _particles.BLOCK))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_resumed_games_go_on_bit_for_bit(agents_options, seed, steps):
     """Also where the next game's start is the first of a block, or the last one."""
     agents, options = agents_options
@@ -86,7 +86,7 @@ def test_some_agents_see_what_they_see_among_all_and_keep_it():
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=80), seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_games_next_start_does_not_depend_on_when_it_comes(masks, seed):
     env, straight = make(2, 4), make(2, 4)
     env.begin(seed, 0)
@@ -148,7 +148,7 @@ def test_rewards_by_hand(scoring, counted):
 
 
 @given(st.integers(1, 5), st.integers(1, 3), st.floats(0.0, 1.0), st.floats(0.0, 1.0), seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_personal_goals_by_loops(agents, games, unlike, ratio, seed):
     """Each agent pays its distance to a point between landmark 0 and that of its number; all else is as without."""
     env, plain = (make(agents, games, local_ratio=ratio, **more) for more in ({"personal_goals": unlike}, {}))
@@ -175,7 +175,7 @@ def test_agents_at_their_goals_end_an_episode():
 
 
 @given(st.integers(1, 4), st.floats(0.0, 1.0), seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_version_2_is_lower_by_an_agents_collision_with_itself(agents, ratio, seed):
     second, third = (make(agents, 4, local_ratio=ratio, scoring=scoring) for scoring in ("v2", "v3"))
     second.begin(seed, 0)

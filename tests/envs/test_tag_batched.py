@@ -59,7 +59,7 @@ seeds = st.integers(0, 2**63 - 1)
 
 
 @given(casts, st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_interface_is_kept(cast, games):
     pursuers, options = cast
     env = make(pursuers, games, **options)
@@ -71,13 +71,13 @@ def test_the_interface_is_kept(cast, games):
 
 
 @given(casts, seeds, st.integers(0, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equal_seeds_give_equal_games_and_chains_differ(cast, seed, chain):
     check_seeds(lambda: make(cast[0], 3, **cast[1]), seed, chain)
 
 
 @given(casts, seeds, st.integers(0, 2 * _particles.BLOCK))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_resumed_games_go_on_bit_for_bit(cast, seed, steps):
     """Also where the next game's start is the first of a block, or the last one."""
     check_resuming(lambda: make(cast[0], 3, **cast[1]), seed, steps)
@@ -208,7 +208,7 @@ def test_every_scripted_prey_flees_from_its_own_pursuer():
 
 
 @given(casts, seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_pursuers_of_scripted_preys_see_and_earn_what_they_do_where_preys_learn(cast, seed):
     options = cast[1] | {"max_cycles": 30, "terminate_on_success": False}
     scripted, learning = (make(cast[0], 3, **options | {"prey": prey}) for prey in ("scripted", "learning"))

@@ -62,7 +62,7 @@ def network(crossings: int, streets: list[tuple[int, int]], signals: set[int]) -
 
 
 @given(st.data(), st.integers(2, 7))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_signals_are_neighbours_if_a_road_without_signals_on_it_joins_them(tmp_path_factory, data, crossings):
     pairs = st.tuples(st.integers(0, crossings - 1), st.integers(0, crossings - 1)).filter(lambda p: p[0] != p[1])
     streets = data.draw(st.lists(pairs, min_size=1, max_size=12, unique=True))
@@ -108,7 +108,7 @@ def test_yellow_is_as_in_the_file(name, changes):
 
 
 @given(st.data(), st.integers(2, 4), st.integers(0, 4), st.integers(0, 6), st.integers(1, 7))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_light_from_change_to_change(data, phases, yellow, shortest, every):
     """Against a plain loop over seconds: what is shown, and for how long."""
     greens = data.draw(st.lists(st.text("Ggrs", min_size=3, max_size=3), min_size=phases, max_size=phases, unique=True))

@@ -33,7 +33,7 @@ def random_case(seed: int, agents: int, states: int, actions: int, gamma: float)
 
 cases = st.builds(random_case, seed=st.integers(0, 10**6), agents=st.integers(1, 3), states=st.integers(1, 4),
                   actions=st.integers(1, 3), gamma=st.sampled_from([0.0, 0.5, 0.9, 0.99]))
-several_times = settings(max_examples=40, deadline=None)
+several_times = settings(max_examples=40)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_gradient_is_that_of_finite_differences(case):
     np.testing.assert_allclose(gradient, numerical, atol=1e-8)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.builds(random_case, seed=st.integers(0, 10**6), agents=st.integers(1, 2), states=st.integers(1, 3),
                  actions=st.just(2), gamma=st.sampled_from([0.0, 0.9, 0.999])))
 def test_optimal_objective_is_the_best_of_all_deterministic_policies(case):

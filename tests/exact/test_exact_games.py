@@ -15,7 +15,7 @@ from netac.utils.errors import InputError
 
 small = st.builds(random_case, seed=st.integers(0, 10**6), agents=st.integers(1, 3), states=st.integers(1, 3),
                   actions=st.integers(1, 3), gamma=st.sampled_from([0.0, 0.5, 0.9]))
-some = settings(max_examples=25, deadline=None)
+some = settings(max_examples=25)
 
 
 def subset_value_by_loops(mdp, pi, agents, Q) -> np.ndarray:

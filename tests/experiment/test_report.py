@@ -89,7 +89,7 @@ def written(folders, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", ["gossip", "periodic-complete", "ring", "one-peer-exponential", "exponential"])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(agents=st.integers(1, 7), ends=st.sets(st.integers(1, 40), min_size=1, max_size=5))
 def test_links_are_counted_as_a_loop_over_iterations_counts_them(name, agents, ends):
     loaded, edges = topology.load(name, agents), np.array([0, *sorted(ends)])

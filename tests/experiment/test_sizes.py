@@ -91,7 +91,7 @@ def test_there_are_keys_of_every_kind():
 
 
 @given(st.sampled_from(CASES), st.integers(0, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_number_gets_an_answer(case, power):
     key, tables = case
     there = memory.room

@@ -66,7 +66,7 @@ def test_a_stopped_run_is_readable_and_goes_on_as_if_it_had_not_been_stopped(tmp
     assert_is_whole(out, whole)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(stops=st.lists(st.integers(1, 60), max_size=4))
 def test_any_stops_come_to_the_same_end(tmp_path_factory, whole, stops):
     out = tmp_path_factory.mktemp("stops") / "run"

@@ -51,7 +51,7 @@ def test_a_value_that_is_not_finite_is_not_trimmed_away():
         assert np.isfinite([part[0] for part in interval]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=NUMBERS, level=st.sampled_from([0.5, 0.95]))
 def test_intervals_hold_the_estimate_and_widen_with_the_level(values, level):
     x = np.array(values)
@@ -93,7 +93,7 @@ def test_bootstrap_covers_the_truth_and_is_fast():
     assert seconds < 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outcomes=st.lists(st.booleans(), min_size=1, max_size=200), level=st.sampled_from([0.8, 0.95]))
 def test_rate_interval_is_wilsons(outcomes, level):
     expected = scipy.stats.binomtest(sum(outcomes), len(outcomes)).proportion_ci(level, method="wilson")

@@ -19,7 +19,7 @@ from netac.results.tables import CsvWriter, csv_text, read_metrics, read_rows
 from netac.utils.errors import InputError, RunError
 
 COLUMNS = ("iteration", "env_steps", "reward", "J")
-ANY_TEST = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_TEST = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = st.lists(st.fixed_dictionaries({
     "iteration": st.integers(0, 2**53), "env_steps": st.integers(-(2**63), 2**63 - 1),
     "reward": st.floats(allow_nan=False), "J": st.none() | st.floats(width=32, allow_nan=False)}), max_size=12)

@@ -60,7 +60,7 @@ def assert_same(one, other):
                 assert left is None or left.dtype == right.dtype
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data(), agents=st.integers(1, 5), games=st.integers(1, 4), state=st.booleans(), extra=st.integers(0, 2),
        actions=st.sampled_from(sorted(SPACES)), late=st.booleans(), masks=st.booleans())
 def test_process_0_shows_everyone_what_stepping_the_games_would_show(data, agents, games, state, extra, actions, late,

@@ -30,7 +30,7 @@ pairs = np.array([[0.99], [1.01]])          # two seeds whose mean is 1
 # --- power laws --------------------------------------------------------------------------------------
 
 @given(slope=st.floats(-1.5, -0.1), constant=st.floats(1e-3, 1e3), share=st.floats(0.0, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_exact_power_laws_are_found_with_and_without_a_floor(slope, constant, share):
     law = constant * T**slope
     found = power_law(T, list((law * pairs).T), draws=10)

@@ -78,7 +78,7 @@ def test_factorised_values_and_their_gradient_by_brute_force(mixing):
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_qmixs_greedy_joint_action_is_the_largest_total(seed):
     """Monotonic mixing: each agent's best is jointly best (IGM)."""
     x = begin("qmix", 3, 5, np.random.default_rng(seed))

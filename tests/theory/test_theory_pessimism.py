@@ -56,7 +56,7 @@ def test_the_pessimistic_minimiser_is_scipys(n, c, radius):
 
 
 @given(st.integers(1, 6), st.integers(0, 6), st.floats(0.01, 100.0), st.booleans(), st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_minimum_in_a_ball_meets_its_conditions(d, rank, radius, reachable, seed):
     """(H + mu) w = g, mu >= 0, and mu = 0 inside: what tells a minimum of a convex quadratic function in a ball."""
     rng = np.random.default_rng(seed)

@@ -141,7 +141,7 @@ def test_one_agents_shift_is_the_difference_of_two_transitions(pair):
 # --- divergences ---
 
 @given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_total_variation_by_brute_force(agents, actions, seed):
     old, new = np.random.default_rng(seed).dirichlet(np.ones(actions), (2, agents, 1))
     joints = list(product(range(actions), repeat=agents))
@@ -161,7 +161,7 @@ def test_agents_alike_are_two_binomial_distributions(agents, epsilon):
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(0, 10**6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_own_changes_miss_by_brute_force(agents, actions, seed):
     old, new = np.random.default_rng(seed).dirichlet(np.ones(actions), (2, agents, 1))
     total, square = 0.0, 0.0

@@ -55,7 +55,7 @@ def test_averages_are_those_of_loops_over_samples(agents, states):
 
 
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(0, 10**6))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_terms_have_the_orders_of_the_bound(agents, states, seed):
     """The floor is of order beta, the transient of order 1 / (beta T), once beta is small and T beta large."""
     one = replace(critics(agents, states, seed), W=np.full((agents, agents), 0.5 / agents) + 0.5 * np.eye(agents))

@@ -66,7 +66,7 @@ def test_losses_are_those_of_all_patterns(name, n, both_ways, p):
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 7), p=st.floats(0.01, 0.9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_drift_is_within_its_bound_which_is_reached_by_two(seed, n, p):
     found = Losses(weights({"name": "erdos-renyi", "seed": seed} if n > 2 else "path", n), p, False)
     x = np.random.default_rng(seed).normal(size=n)

@@ -32,7 +32,7 @@ def by_definition(graphs: list[nx.DiGraph], n: int, periodic: bool) -> int | Non
     return None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 4), st.lists(st.integers(0, 2 ** 12 - 1), min_size=1, max_size=7), st.booleans(), st.booleans())
 def test_smallest_block_is_the_definitions(n, masks, periodic, undirected):
     pairs = [(i, j) for i in range(n) for j in range(n) if i != j]

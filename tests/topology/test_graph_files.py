@@ -83,7 +83,7 @@ def assert_same(read: nx.Graph, written: nx.Graph, parallel: str = "merge", isol
 
 @pytest.mark.parametrize("gz", ["", ".gz"])
 @pytest.mark.parametrize("suffix", WRITERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_networkx_writes_is_read_as_it_was(tmp_path, suffix, gz, data):
     spaces = " " if suffix not in (".edgelist", ".adjlist") else ""
@@ -104,7 +104,7 @@ def test_what_networkx_writes_is_read_as_it_was(tmp_path, suffix, gz, data):
     assert_same(reader_of(path)(path, parallel=parallel, **declared), graph, parallel, suffix != ".edgelist")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=graphs(LETTERS + " ,;"), separator=st.sampled_from([",", ";", "\t"]), header=st.booleans(),
        weighted=st.booleans())
 def test_tables_are_read_with_any_separator_with_quotes_and_with_a_header(tmp_path, graph, separator, header, weighted):
@@ -326,7 +326,7 @@ def stochastic(n: int, symmetric: bool, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("symmetric", [True, False])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(n=st.integers(2, 30), seed=st.integers(0, 99), sparse=st.booleans())
 def test_a_matrix_is_doubly_stochastic_up_to_its_own_rounding(tmp_path, dtype, symmetric, n, seed, sparse):
     W = stochastic(n, symmetric, seed).astype(dtype)
@@ -412,7 +412,7 @@ def test_damaged_files_are_told_in_one_line(tmp_path, name, content, words):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(packed=st.booleans(), content=st.one_of(
     st.binary(max_size=80), st.text(max_size=80).map(str.encode),
     st.text("*VerticsEdgAMx 12\n<>[]{}'\"#,;=/", max_size=80).map(str.encode)))

@@ -62,7 +62,7 @@ def static(graph: nx.Graph, weights: str) -> Topology:
     return Topology("random", len(graph), weights, 1, {}, lambda t: graph, named.rule, foreign=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.integers(5, 200), st.sampled_from(["metropolis", "lazy-metropolis", "max-degree"]))
 def test_the_gap_of_a_symmetric_matrix_is_the_dense_one(data, n, weights):
     topology = static(random_graph(data.draw, n), weights)
@@ -74,7 +74,7 @@ def test_the_gap_of_a_symmetric_matrix_is_the_dense_one(data, n, weights):
     assert found.radius == pytest.approx(exact.radius, abs=1e-11)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(5, 120), st.integers(1, 4), st.floats(0.02, 0.9), st.integers(0, 2**32 - 1))
 def test_the_contraction_of_one_way_weights_is_the_dense_one(n, permutations, own, seed):
     rng = np.random.default_rng(seed)
@@ -229,7 +229,7 @@ def test_numbers_near_one():
     assert half_known.rounds_in_words() == "7 to 9"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 9), st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=40), st.booleans())
 def test_arrays_list_edges_as_networkx_does(n, pairs, directed):
     pairs = [(u % n, v % n) for u, v in pairs]
@@ -254,7 +254,7 @@ def test_a_topology_of_arrays_gives_networkx_graphs(name, theirs):
         assert nx.utils.graphs_equal(topology.graph(0), theirs(n))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(5, 60), st.integers(1, 6), st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
 def test_connectivity_over_steps_is_networkxs(n, steps, seed, directed, periodic):
     rng = np.random.default_rng(seed)

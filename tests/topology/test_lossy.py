@@ -74,7 +74,7 @@ def weights(draw) -> np.ndarray:
     return kept * np.eye(n) + (1 - kept) * np.eye(n)[list(order)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(weights(), st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]), st.booleans(), st.integers(0, 2**32))
 def test_expected_matrix_and_second_moment_are_means_over_all_patterns(W, p, both_ways, seed):
     n = len(W)
@@ -85,7 +85,7 @@ def test_expected_matrix_and_second_moment_are_means_over_all_patterns(W, p, bot
     assert np.allclose(second_moment(Q, sparse(W), p, both_ways), by_pattern, rtol=0, atol=1e-13)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(weights(), min_size=1, max_size=3), st.sampled_from([0.0, 0.1, 0.5, 0.9]), st.booleans())
 def test_rate_rounds_and_drift_are_those_of_all_patterns(matrices, p, both_ways):
     n, T = len(matrices[0]), len(matrices)

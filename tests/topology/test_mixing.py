@@ -73,7 +73,7 @@ def one_way(draw) -> np.ndarray:
     return kept * np.eye(n) + sum((1 - kept) / len(shuffled) * np.eye(n)[list(order)] for order in shuffled)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(symmetric(), one_way()), min_size=1, max_size=4))
 def test_rounds_are_the_first_at_which_the_product_is_at_the_target(matrices):
     found, n = mixing_of(matrices), len(matrices[0])
@@ -87,7 +87,7 @@ def test_rounds_are_the_first_at_which_the_product_is_at_the_target(matrices):
         assert found == Mixing(1.0, 1.0, None)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(symmetric(), one_way()), min_size=1, max_size=40))
 def test_rounds_of_a_sequence_without_a_period_are_within_it_or_none(matrices):
     found, norm = mixing_of(matrices, periodic=False), norm_after(matrices, len(matrices))
@@ -99,7 +99,7 @@ def test_rounds_of_a_sequence_without_a_period_are_within_it_or_none(matrices):
         assert_exact(matrices, found.rounds)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(symmetric())
 def test_of_one_symmetric_matrix_both_numbers_agree(W):
     found = mixing_of([W])

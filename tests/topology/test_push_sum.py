@@ -64,7 +64,7 @@ def sequences(draw) -> list[nx.DiGraph]:
     return graphs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sequences())
 def test_rounds_radius_and_facts_are_those_of_plain_loops(graphs):
     n, T = len(graphs[0]), len(graphs)
@@ -80,13 +80,13 @@ def test_rounds_radius_and_facts_are_those_of_plain_loops(graphs):
     assert found.smallest_weight == min(1 / (1 + d) for graph in graphs for _, d in graph.out_degree)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(sequences())
 def test_no_round_lets_the_error_grow(graphs):
     assert all(after <= before + 1e-14 for before, after in pairwise(error(graphs, t) for t in range(8)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(sequences())
 def test_out_degree_weights_are_the_shares_of_plain_loops(graphs):
     A = out_degree.weights(graphs[0])

@@ -68,7 +68,7 @@ def digraphs(draw, most: int) -> nx.DiGraph:
     return nx.DiGraph(graph.to_undirected()) if draw(st.booleans()) else graph
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(digraphs(6))
 def test_robustness_is_the_definitions_on_any_graph(graph):
     found, expected = robustness(graph), largest_by_definition(graph)
@@ -76,7 +76,7 @@ def test_robustness_is_the_definitions_on_any_graph(graph):
     assert most_heard(graph, found.witness) <= expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(digraphs(6), st.integers(1, 3), st.integers(1, 4))
 def test_r_s_robustness_is_the_definitions_on_any_graph(graph, r, s):
     assert is_robust(graph, r, s) is robust_by_definition(graph, r, s)
@@ -119,7 +119,7 @@ def test_what_is_not_decided_is_told_with_bounds():
     assert robustness(nx.complete_graph(7)).in_words() == "4"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(digraphs(6))
 def test_bounds_alone_hold_and_have_a_witness(graph):
     found, expected = robustness(graph, most=0), largest_by_definition(graph)

@@ -170,7 +170,7 @@ def graphs(draw):
     return graph
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs())
 def test_weight_rules_on_any_graph(graph):
     n, degree = len(graph), dict(graph.degree)

@@ -151,7 +151,7 @@ def test_a_directory_that_hides_an_array_is_refused(archive, tmp_path):
         load_npz(tmp_path / "damaged.npz")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_archive_is_refused_or_read_right(archive, tmp_path, data):
     position = data.draw(st.integers(0, len(archive) - 1))

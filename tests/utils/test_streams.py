@@ -25,7 +25,7 @@ def plain(seed: int, purpose: int, chain: int, first: int, count: int) -> np.nda
     return np.random.Generator(philox.advance(whole // 4)).random(first - whole + count)[first - whole:]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pieces, manys, seeds, chains, st.data())
 def test_every_process_takes_its_columns_of_the_whole(pieces, agents, seed, chain, data):
     rows = sum(pieces)
@@ -38,7 +38,7 @@ def test_every_process_takes_its_columns_of_the_whole(pieces, agents, seed, chai
         assert np.array_equal(taken, whole[:, own.start:own.stop]) and stream.position == rows
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(pieces, st.integers(1, 40) | st.integers(900, 1000), seeds, chains, st.integers(0, 2**80))
 def test_games_have_numbers_of_their_own_however_many_there_are(pieces, games, seed, chain, far):
     stream = Stream(seed, Purpose.ENVIRONMENT, chain, None, range(games))
@@ -49,7 +49,7 @@ def test_games_have_numbers_of_their_own_however_many_there_are(pieces, games, s
     assert np.array_equal(one.take(5)[:, 0], plain(seed, 0, chain, far * 2**64, 5))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.none() | manys, seeds, st.lists(st.tuples(st.integers(0, 10**15) | st.integers(0, 3000), pieces),
                                           min_size=1, max_size=4), st.data())
 def test_to_seek_is_to_have_taken(number, seed, visits, data):
@@ -67,7 +67,6 @@ def test_to_seek_is_to_have_taken(number, seed, visits, data):
                     assert taken[row, column] == plain(seed, 2, 3, place(at + row, own[column]), 1)[0]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30) | st.integers(1500, 2000) | st.just(APART), seeds,
        st.lists(st.tuples(st.integers(0, 2**70), st.integers(1, 9), st.integers(0, 9), st.integers(0, 9)),
                 min_size=1, max_size=8))

@@ -20,7 +20,7 @@ from netac.utils.errors import RunError
 from netac.utils.spaces import ActionSpace
 
 seeds = st.integers(0, 10**6)
-several_times = settings(max_examples=40, deadline=None)
+several_times = settings(max_examples=40)
 log_softmax = partial(scipy.special.log_softmax, axis=-1)
 
 

@@ -16,7 +16,7 @@ from netac.sampling.encoding import Encoding
 from netac.utils.spaces import ActionSpace
 
 WHICH = ("none", "counterfactual", "optimal")
-several_times = settings(max_examples=40, deadline=None)
+several_times = settings(max_examples=40)
 
 
 def moments(chances: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, float]:

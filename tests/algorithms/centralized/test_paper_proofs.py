@@ -83,7 +83,7 @@ def learned(name: str, agents: int, seed: int, env: dict | str = "matrix", **opt
 
 
 @given(half=st.integers(1, 5), p=st.fractions(0, 1, max_denominator=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_policy_for_all_gets_two_in_two_to_the_n_at_best(half, p):
     """In exact fractions: J = 2 (p (1 - p))^(n / 2), and p (1 - p) is 1/4 at most, where p = 1/2."""
     won = np.argwhere(proposition_1(2 * half)).tolist()
@@ -182,7 +182,7 @@ def test_figure_1_by_exact_steps():
 
 
 @given(a=st.floats(0.02, 0.48), order=st.permutations([0, 1]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_together_is_worse_than_before_and_in_turn_is_better(a, order):
     """From (-a, a): -(1 - a)^2 < -a^2 as long as a < 1/2, and (1 - a) (1 + a) > 0."""
     means = np.array([-a, a])
@@ -190,7 +190,7 @@ def test_together_is_worse_than_before_and_in_turn_is_better(a, order):
 
 
 @given(st.lists(st.floats(0.05, 2.0) | st.floats(-2.0, -0.05), min_size=1, max_size=5), st.randoms())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_steps_in_turn_never_make_a_product_smaller(means, random):
     """Of any number of factors, one alone included, in any order."""
     means = np.array(means)
@@ -286,7 +286,7 @@ def trust_region(env: str, agents: int, seed: int, **options) -> dict:
 
 @given(env=st.sampled_from(sorted(ENVIRONMENTS)), seed=st.integers(0, 10**6),
        delta=st.sampled_from([1e-4, 0.01, 0.3, 2.0]), damping=st.sampled_from([0.0, 0.1]), data=st.data())
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])    # seeds have no order
+@settings(max_examples=30, phases=[Phase.explicit, Phase.reuse, Phase.generate])    # seeds have no order
 def test_hatrpo_stays_within_its_bound_and_never_makes_a_surrogate_worse(env, seed, delta, damping, data):
     agents = data.draw(st.sampled_from(AGENTS[env]))
     turns, scales = watched(trust_region(env, agents, seed, delta=delta, damping=damping))

@@ -35,7 +35,7 @@ def directions(parts: Parts, W: list[csr_array]):
         yield parts.agents.parameters["y"].copy(), parts.agents.parameters["g"].copy()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(GRAPHS, st.integers(0, 2**31), st.sampled_from([("*",), ("s*.a1",), ()]), st.sampled_from(["plain", "adam"]))
 def test_trackers_sum_to_directions_on_any_graphs(graphs, seed, shared, optimizer):
     W = []

@@ -26,7 +26,7 @@ from netac.algorithms.policy_gradient.surrogates import (
 from netac.algorithms.policy_gradient.values import VARIANCE_FLOOR, ValueNormaliser, value_loss
 
 seeds = st.integers(0, 10**6)
-several_times = settings(max_examples=40, deadline=None)
+several_times = settings(max_examples=40)
 log_softmax = partial(scipy.special.log_softmax, axis=-1)
 
 
