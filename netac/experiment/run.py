@@ -187,8 +187,9 @@ def _with_conditions(setting: Setting, processes: int) -> Setting:
 
 
 def iterate(parts: Parts, folder: Path | None, resume: bool, progress: Progress, root: bool,
-            listener: Listener) -> RunResult | None:
+            listener: Listener | None = None) -> RunResult | None:
     """Iterate, log, checkpoint; the result on process 0, None elsewhere."""
+    listener = listener or Listener()
     setting, comm, x = parts.setting, parts.comm, parts.agents.parameters
     experiment, T = setting.experiment, setting.experiment.iterations
     fingerprint.compare_processes(comm, setting.marks, parts.placement.describe)
