@@ -104,12 +104,20 @@ class Modules:
 
 
 def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Sequences, row: int) -> torch.Tensor:
-    """The outputs (M, outputs) of an agent's module with memory along its chunks; the memory before is a constant."""
+    """The outputs (M + K, outputs) of an agent's module with memory along its chunks, then those beyond them.
+
+    The memory before is a constant.
+    """
     order, places = (torch.from_numpy(index) for index in (sequences.order, sequences.places))
     steps = observations.index_select(0, order).unflatten(0, sequences.steps.shape)
-    memory, outputs = tensor(sequences.memory[row]), []
+    memory, outputs, memories = tensor(sequences.memory[row]), [], []
     for now, kept in zip(steps, sequences.kept, strict=True):
         output, memory = module(now, memory if kept is None else memory * tensor(kept))
+        outputs.append(output)
+        memories.append(memory)
+    if sequences.beyond is not None:
+        remembered = torch.from_numpy(sequences.places[sequences.beyond])
+        output, _ = module(observations[len(order):], torch.cat(memories).index_select(0, remembered))
         outputs.append(output)
     return torch.cat(outputs).index_select(0, places)
 
