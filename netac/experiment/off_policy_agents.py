@@ -11,7 +11,12 @@ from netac.agents.neural.critics import NeuralActionValue, neural_critic
 from netac.agents.neural.reparametrised import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._action_values import ActionValues
-from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
+from netac.algorithms.centralized._off_policy import (
+    OffPolicyAgents,
+    OffPolicyReport,
+    ReplayAgents,
+    ReplayRequirements,
+)
 from netac.algorithms.centralized._options import OffPolicy
 from netac.envs._batched import state_shape
 from netac.experiment.environment_graph import ground_of
@@ -48,9 +53,9 @@ class Replaying(CentrallyTrained):
         held = Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32")
         critics = ActionValues(omega, omega_targets, settings.make_optimizer(held, len(names)), self.value.of(names),
                                self.value.of(names), self.needs.every, settings)
-        return OffPolicyAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets,
-                               self.policy.of(local), critics, Replay(self.ground.probe, local, settings.buffer), local,
-                               seed, OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
+        return ReplayAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets,
+                            self.policy.of(local), critics, Replay(self.ground.probe, local, settings.buffer), local,
+                            seed, OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
 
 
 def make(experiment: Experiment, environment: Environment, needs: ReplayRequirements, settings: OffPolicy) -> Replaying:

@@ -119,4 +119,4 @@ class Mixing(Targeted):
             gradient = network.gradient(self.omega, b.state, told.joint, pulls.T * mixed.w)
             self.omega[:] += beta * self.optimizer.over(len(y)).omega(gradient)
         slopes = [mixed.Q, mixed.V] if self.needs.maxima else [mixed.Q]
-        return np.stack([losses, average(values, part)]), np.stack(slopes, axis=1) * pulls
+        return np.stack([losses, average(values, part)]), np.stack(slopes, axis=1) * pulls * b.part[:, None]
