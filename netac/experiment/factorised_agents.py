@@ -12,7 +12,7 @@ from netac.agents.neural.critics import NeuralWeights, neural_weights
 from netac.agents.neural.utilities import UtilityPolicy, utility_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._factorised import FactorisedAgents
-from netac.algorithms.centralized._mixing import Mixing, MixingRequirements
+from netac.algorithms.centralized._mixing import Mixer, MixingRequirements
 from netac.algorithms.centralized._off_policy import OffPolicyReport, ReplayAgents
 from netac.algorithms.centralized._options import Factorised
 from netac.envs._batched import BatchedEnvironment, state_shape
@@ -57,7 +57,7 @@ class Factorising(CentrallyTrained):
         omega, omega_targets = (aligned(len(names), size) for _ in range(2))
         if value is not None:
             omega[:] = omega_targets[:] = value.initial(seed, names)
-        mixing = Mixing(omega, omega_targets, settings.make_optimizer(
+        mixing = Mixer(omega, omega_targets, settings.make_optimizer(
             Layout(omega=size, lam=0, theta=0, shared=0, dtype="float32"), len(names)), self.needs, settings,
             *(None if value is None else value.of(names) for _ in range(2)))
         return ReplayAgents(x, self.policy.of(local), settings.make_optimizer(self.layout, n), targets,

@@ -16,7 +16,7 @@ import numpy as np
 from netac.agents.protocols import LEFT_OUT
 from netac.agents.sequences import Sequences
 from netac.agents.steps import step_size
-from netac.algorithms.centralized._mixing import Mix, Mixing, Utilities
+from netac.algorithms.centralized._mixing import Mix, Mixer, Utilities
 from netac.algorithms.centralized._off_policy import ReplayAgents
 from netac.algorithms.centralized._options import Factorised
 from netac.comm.trainer_links import TrainerLinks
@@ -28,7 +28,7 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.passes import Seen
     from netac.agents.neural.utilities import UtilityPolicy
 
-FactorisedAgents: TypeAlias = "ReplayAgents[UtilityPolicy, Mixing]"
+FactorisedAgents: TypeAlias = "ReplayAgents[UtilityPolicy, Mixer]"
 Told: TypeAlias = "tuple[Utilities, Utilities] | None"      # of s and s'; None but on the trainer
 
 

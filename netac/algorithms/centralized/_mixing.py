@@ -60,7 +60,7 @@ class Utilities:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class TeamValue:
     """Q_tot, and its derivatives.
 
     Attributes:
@@ -75,11 +75,11 @@ class Mixed:
     w: np.ndarray = LEFT_OUT
 
 
-Mix = Callable[[np.ndarray, Utilities], Mixed]      # of w (M, K), and utilities
+Mix = Callable[[np.ndarray, Utilities], TeamValue]      # of w (M, K), and utilities
 
 
 @dataclass(frozen=True)
-class Mixing(Targeted):
+class Mixer(Targeted):
     """The network that gives w, if there is one, and its target; see `Targeted`.
 
     Attributes:

@@ -29,7 +29,7 @@ import numpy as np
 from pydantic import Field
 
 from netac.algorithms.centralized._factorised import FactorisedAgents, updates
-from netac.algorithms.centralized._mixing import Mixed, MixingRequirements, Utilities
+from netac.algorithms.centralized._mixing import MixingRequirements, TeamValue, Utilities
 from netac.algorithms.centralized._options import Factorised
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.encoding import Encoding
@@ -52,7 +52,7 @@ def requirements(settings: Settings) -> MixingRequirements:
         weights=lambda spaces: settings.features * sum(space.outputs for space in spaces))
 
 
-def mix(w: np.ndarray, told: Utilities, columns: list[slice]) -> Mixed:
+def mix(w: np.ndarray, told: Utilities, columns: list[slice]) -> TeamValue:
     """Q_tot = sum_i Q_i + log det G, for the vectors w (M, F features) of all numbers of joint actions.
 
     Agents that take no part are no items.
@@ -75,7 +75,7 @@ def mix(w: np.ndarray, told: Utilities, columns: list[slice]) -> Mixed:
     pull = along @ b
     pull = (pull - b * np.vecdot(pull, b)[..., None]) / length                                  # through u / |u|
     slopes = np.concatenate([chosen[:, own] * pull[:, None, i] for i, own in enumerate(columns)], axis=1)
-    return Mixed(told.Q.sum(axis=0) + np.linalg.slogdet(G)[1], np.ones_like(told.Q), w=slopes.reshape(M, -1))
+    return TeamValue(told.Q.sum(axis=0) + np.linalg.slogdet(G)[1], np.ones_like(told.Q), w=slopes.reshape(M, -1))
 
 
 def iterations(agents: FactorisedAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

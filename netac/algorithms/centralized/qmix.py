@@ -24,7 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from netac.algorithms.centralized._factorised import FactorisedAgents, updates
-from netac.algorithms.centralized._mixing import Mixed, MixingRequirements, Utilities
+from netac.algorithms.centralized._mixing import MixingRequirements, TeamValue, Utilities
 from netac.algorithms.centralized._options import Factorised
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
@@ -43,7 +43,7 @@ def requirements(settings: Settings) -> MixingRequirements:
                               weights=lambda spaces: len(spaces) * h + 2 * h + 1)
 
 
-def mix(w: np.ndarray, told: Utilities, h: int) -> Mixed:
+def mix(w: np.ndarray, told: Utilities, h: int) -> TeamValue:
     """Q_tot = |v|' elu(|W|' Q + b) + c, for w = (W, b, v, c), (M, N h + 2 h + 1)."""
     Q = told.Q.T                                                                     # (M, N)
     flat, b, v, c = np.split(w, np.cumsum([Q.shape[1] * h, h, h]), axis=1)
@@ -54,7 +54,7 @@ def mix(w: np.ndarray, told: Utilities, h: int) -> Mixed:
     into = np.abs(v) * np.where(before > 0.0, 1.0, below)                            # dQ_tot / d before
     slopes = [(np.sign(W) * Q[..., None] * into[:, None]).reshape(flat.shape), into, np.sign(v) * hidden,
               np.ones_like(c)]
-    return Mixed(np.vecdot(np.abs(v), hidden) + c[:, 0], np.vecdot(np.abs(W), into[:, None]).T,
+    return TeamValue(np.vecdot(np.abs(v), hidden) + c[:, 0], np.vecdot(np.abs(W), into[:, None]).T,
                  w=np.concatenate(slopes, axis=1))
 
 

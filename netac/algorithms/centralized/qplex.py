@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import expit
 
 from netac.algorithms.centralized._factorised import FactorisedAgents, updates
-from netac.algorithms.centralized._mixing import Mixed, MixingRequirements, Utilities
+from netac.algorithms.centralized._mixing import MixingRequirements, TeamValue, Utilities
 from netac.algorithms.centralized._options import Factorised
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
@@ -41,10 +41,10 @@ def requirements(settings: Settings) -> MixingRequirements:
                               actions=True)
 
 
-def mix(w: np.ndarray, told: Utilities) -> Mixed:
+def mix(w: np.ndarray, told: Utilities) -> TeamValue:
     """Q_tot = sum_i V_i + sum_i lambda_i (Q_i - V_i), lambda_i = log(1 + exp(w_i)), for w (M, N)."""
     lam, A = np.logaddexp(0.0, w.T), told.Q - told.V
-    return Mixed((told.V + lam * A).sum(axis=0), lam, V=1.0 - lam, w=(A * expit(w.T)).T)
+    return TeamValue((told.V + lam * A).sum(axis=0), lam, V=1.0 - lam, w=(A * expit(w.T)).T)
 
 
 def iterations(agents: FactorisedAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from netac.algorithms.centralized._factorised import FactorisedAgents, updates
-from netac.algorithms.centralized._mixing import Mixed, MixingRequirements, Utilities
+from netac.algorithms.centralized._mixing import MixingRequirements, TeamValue, Utilities
 from netac.algorithms.centralized._options import Factorised
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
@@ -33,9 +33,9 @@ def requirements(settings: Settings) -> MixingRequirements:
     return MixingRequirements(shared=settings.parameters != "separate")
 
 
-def mix(w: np.ndarray, told: Utilities) -> Mixed:
+def mix(w: np.ndarray, told: Utilities) -> TeamValue:
     """Q_tot = sum_i Q_i."""
-    return Mixed(told.Q.sum(axis=0), np.ones_like(told.Q))
+    return TeamValue(told.Q.sum(axis=0), np.ones_like(told.Q))
 
 
 def iterations(agents: FactorisedAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,

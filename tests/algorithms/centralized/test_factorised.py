@@ -26,10 +26,8 @@ from netac.algorithms.centralized._mixing import Utilities
 from netac.envs._batched import Step
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
-from netac.experiment.run import iterate
 from netac.sampling.encoding import Encoding
 from netac.sampling.replay import Replay
-from netac.utils.progress import Progress
 from netac.utils.spaces import ActionSpace
 
 NAMES = ("vdn", "qmix", "qplex", "qdpp")
@@ -160,7 +158,9 @@ def fitted(name: str, file: Path) -> np.ndarray:
                             "updates": 20, "warmup": 300, "actor_step": 0.02, "critic_step": 0.01, "gamma": 0.0,
                             "parameters": "separate"}}
     parts = assemble(prepare(config.read(tables).experiment()))
-    iterate(parts, None, False, Progress(15, False), True)
+    for _ in parts.setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, parts.setting.settings,
+                                                range(15)):
+        pass
     agents, mix = parts.agents, mixture(name, [ActionSpace(21)] * 2)[0]
     if name == "qmix":
         mix = partial(qmix.mix, h=32)

@@ -19,8 +19,6 @@ from programs.arena import NUMBERS, SPACES, Arena
 
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
-from netac.experiment.run import iterate
-from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
 HIDDEN, MIXING, UNITS = 4, 5, 3
@@ -40,7 +38,7 @@ CASES = {
         "forgotten memory", "no new beginning", "absent agents count", "the first agent's reward")),
     "vdn-masked": Case("vdn", MASKED | LATE, options=SEPARATE | {"double": False, "target_every": 3}, wrong=(
         "forgotten masks", "the other chooses", "other targets")),
-    "vdn-alone": Case("vdn", {"falls": 0.0}, agents=1, envs=3, wrong=("never ends", "no targets"), options=SEPARATE | {
+    "vdn-alone": Case("vdn", LEAVING, agents=1, envs=1, wrong=("absent agents count", "no targets"), options=SEPARATE | {
         "optimizer": "plain", "actor_step": 0.3, "warmup": 10}),
     "vdn-in-sequences": Case("vdn", LASTING, agents=2, options=SEPARATE | {"chunk": 3, "clip": 0.1}, wrong=(
         "no value beyond", "other targets")),
@@ -48,7 +46,8 @@ CASES = {
         "signed weights", "no huber", "no targets", "other targets", "absent agents count")),
     "qmix-remembering": Case("qmix", MASKED | LATE, options=SEPARATE | {"mixing_width": 2, "chunk": 2}, wrong=(
         "forgotten memory", "no new beginning", "forgotten masks", "no value beyond")),
-    "qmix-alone": Case("qmix", LASTING, agents=1, options=SHARED | {"mixing_width": 3}, wrong=("signed weights",)),
+    "qmix-alone": Case("qmix", LEAVING, agents=1, options=SHARED | {"mixing_width": 3}, wrong=(
+        "signed weights", "never ends")),
     "qplex": Case("qplex", LEAVING, options=SEPARATE, wrong=(
         "equal weights", "absent agents count", "the other chooses", "other targets")),
     "qplex-remembering": Case("qplex", MASKED | LATE, agents=2, options=SEPARATE | {"chunk": 2}, wrong=(
@@ -81,7 +80,9 @@ def netac(name: str) -> tuple[dict, dict, dict]:
             size = sum((nets if part.startswith("theta") else nets.networks).tensors[i].sizes)
             row[:size] += moves[0 if case.options.get("parameters") == "shared" else i, :size]
     start = {part: rows.astype(float) for part, rows in held.items()}
-    iterate(parts, None, False, Progress(ITERATIONS, False), True)
+    for _ in parts.setting.algorithm.iterations(parts.agents, parts.sampler, parts.network, parts.setting.settings,
+                                                range(ITERATIONS)):
+        pass
     return parts.setting.settings.model_dump(), start, {part: rows.astype(float) for part, rows in held.items()}
 
 
