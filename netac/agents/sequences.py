@@ -16,18 +16,21 @@ class Sequences:
         steps: (L, C) which sample is step l of chunk c; the first row ascends.
         memory: (n) arrays (C, H): what the agents remembered before the first steps, single precision.
         fresh: (M,) bool: the game began anew with this sample, so that nothing is remembered before it.
+        beyond: (K,) samples after each of which one more observation is seen, with what is remembered then: those of
+            the K samples that come after the M; None: of no sample.
     """
 
     steps: np.ndarray
     memory: list[np.ndarray]
     fresh: np.ndarray
+    beyond: np.ndarray | None = None
 
     def of(self, row: int) -> Sequences:
         """Those of one agent."""
         return replace(self, memory=self.memory[row:row + 1])
 
     def take(self, part: np.ndarray) -> Sequences:
-        """Some of the chunks.
+        """Some of the chunks, of sequences that have nothing beyond.
 
         Args:
             part: (M',) their samples: columns of `steps`, flattened.
@@ -44,8 +47,9 @@ class Sequences:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """(M,) where every sample is in that order."""
-        return np.argsort(self.order)
+        """(M + K,) where every sample is in that order, those beyond at its end."""
+        found = np.argsort(self.order)
+        return found if self.beyond is None else np.concatenate([found, len(found) + np.arange(len(self.beyond))])
 
     @cached_property
     def kept(self) -> list[np.ndarray | None]:

@@ -129,7 +129,8 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
     feeds = 2 if getattr(settings, "sampling", "") == "double" else 1
     replay = hasattr(settings, "buffer")
     rolls = hasattr(settings, "epochs")
-    M = settings.batch if replay else E * settings.rollout if rolls else E * batch_of(settings)
+    chunk = getattr(settings, "chunk", 1) if replay else 1
+    M = settings.batch * chunk if replay else E * settings.rollout if rolls else E * batch_of(settings)
     layout, adam = model.layout, 3 if settings.optimizer == "adam" else 0
     networks = [part for part in (model.policy, model.value, getattr(model, "reward_model", None)) if part is not None]
     sizes = {
@@ -146,7 +147,8 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
             count * M * 4 * (3 * _activations(whole) + whole.joint)))
     if replay:
         from netac.sampling.replay import nbytes as sample
-        sizes["the replay (algorithm.buffer)"] = share.dealt(settings.buffer * sample(games))
+        sizes["the replay (algorithm.buffer)"] = share.dealt(
+            settings.buffer * sample(games, model.policy.memory / chunk))
     elif rolls:
         sizes["the rollouts"] = share.dealt(4 * M * seen + NUMBER * M * N * 12) + M * (4 * state + NUMBER * N * 6)
     if getattr(model.needs, "joint", False):

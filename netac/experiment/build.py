@@ -33,7 +33,7 @@ from netac.utils.progress import doing
 if TYPE_CHECKING:                # loads torch, MPI, and algorithms that are not asked for
     from mpi4py import MPI
 
-    from netac.algorithms.centralized._off_policy import OffPolicyAgents
+    from netac.algorithms.centralized._off_policy import ReplayAgents
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
     from netac.algorithms.decentralized._base import NetworkedAgents
 
@@ -42,7 +42,8 @@ BUILDERS = {                    # what an algorithm's requirements name -> modul
     "decentralized": ("linear_agents", "neural_agents"),
     "rollouts": (None, "rollout_agents"),
     "on-policy": (None, "on_policy_agents"),
-    "off-policy": (None, "off_policy_agents")}
+    "off-policy": (None, "off_policy_agents"),
+    "factorised": (None, "factorised_agents")}
 
 
 class Model(Protocol):
@@ -71,7 +72,7 @@ class Model(Protocol):
     def describe(self) -> str:
         """What to say of them at a run's start; may be nothing."""
 
-    def agents(self, local: range, seed: int, settings: Any) -> NetworkedAgents | OnPolicyAgents | OffPolicyAgents:
+    def agents(self, local: range, seed: int, settings: Any) -> NetworkedAgents | OnPolicyAgents | ReplayAgents:
         """The agents `local`, at their initial values."""
 
     def ledger(self) -> Ledger:
@@ -255,7 +256,7 @@ class Parts:
 
     setting: Setting
     placement: Placement
-    agents: NetworkedAgents | OnPolicyAgents | OffPolicyAgents
+    agents: NetworkedAgents | OnPolicyAgents | ReplayAgents
     sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger

@@ -8,7 +8,7 @@ from netac.experiment.build import Parts
 from netac.results.tables import Row
 
 if TYPE_CHECKING:
-    from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport
+    from netac.algorithms.centralized._off_policy import OffPolicyReport, ReplayAgents
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
     from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 
@@ -29,4 +29,4 @@ def rows(parts: Parts, iteration: int) -> list[Row]:
 
 
 def _report(parts: Parts) -> OnPolicyReport | OffPolicyReport:
-    return cast("OnPolicyAgents | OffPolicyAgents", parts.agents).report
+    return cast("OnPolicyAgents | ReplayAgents", parts.agents).report

@@ -213,12 +213,15 @@ def _policy(record: RunRecord, interface: Interface) -> Any:
     from netac.agents.neural.joint_policies import joint_policy
     from netac.agents.neural.policies import neural_policy
     from netac.agents.neural.reparametrised import reparametrised_policy
+    from netac.agents.neural.utilities import utility_policy
     from netac.experiment.neural_agents import read_part
     from netac.experiment.schema import NetworkPolicy
     spaces = interface.observations, interface.actions, tuple(map(str, interface.ids))
     wanted = read_part(NetworkPolicy, record.experiment["policy"], None, interface.observations[0], "policy")
     if interface.reparametrised:         # acting needs neither a temperature nor a penalty
         return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
+    if interface.utilities:              # and is greedy
+        return utility_policy(wanted.network, *spaces, wanted.options.shared, wanted.options.initial)
     make = joint_policy if interface.joint else neural_policy
     return make(wanted.network, *spaces, **wanted.options.of_networks(), recurrent=True)
 

@@ -15,12 +15,14 @@ from netac.agents.neural.critics import (
     NeuralActionValue,
     NeuralRewardModel,
     NeuralStateValue,
+    NeuralWeights,
     ValueName,
     neural_critic,
 )
 from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.reparametrised import ReparametrisedPolicy
 from netac.agents.neural.tensors import UnlikeAgentsError
+from netac.agents.neural.utilities import UtilityPolicy
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.decentralized._base import NetworkedAgents, Requirements
@@ -75,7 +77,7 @@ class PlayingAgents:
         ground: where they play.
         stagger: steps over which the games' first episodes are cut short.
         policy: the policies of all agents.
-        value: their critics, or the trainer's.
+        value: their critics, or the trainer's, or what it mixes their utilities by; None where there are none.
         needs: what the algorithm asks for.
         parts: the tables of the experiment that say how the agents are made, complete.
         normalise: what is normalised.
@@ -85,8 +87,8 @@ class PlayingAgents:
 
     ground: GamesSource
     stagger: int
-    policy: NeuralPolicy | ReparametrisedPolicy
-    value: NeuralStateValue | NeuralActionValue
+    policy: NeuralPolicy | ReparametrisedPolicy | UtilityPolicy
+    value: NeuralStateValue | NeuralActionValue | NeuralWeights | None
     needs: Any
     parts: dict[str, NetworkTable]
     normalise: Normalise
@@ -97,7 +99,7 @@ class PlayingAgents:
 
     def describe(self) -> str:
         """Which tensors there are, with shapes and counts, and which of them are shared."""
-        return "\n".join([self.policy.describe(), self.value.describe()])
+        return "\n".join([self.policy.describe(), *([] if self.value is None else [self.value.describe()])])
 
     def ledger(self) -> Ledger:
         """Where traffic is counted: the joint actions of all games are announced together."""
@@ -122,6 +124,7 @@ class Neural(PlayingAgents):
     """
 
     policy: NeuralPolicy
+    value: NeuralStateValue | NeuralActionValue
     reward_model: NeuralRewardModel | None
     critic: NetworkCritic
 

@@ -11,7 +11,12 @@ from netac.agents.neural.critics import NeuralActionValue, neural_critic
 from netac.agents.neural.reparametrised import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.parameters import Layout, Parameters
 from netac.algorithms.centralized._action_values import ActionValues
-from netac.algorithms.centralized._off_policy import OffPolicyAgents, OffPolicyReport, ReplayRequirements
+from netac.algorithms.centralized._off_policy import (
+    OffPolicyAgents,
+    OffPolicyReport,
+    ReplayAgents,
+    ReplayRequirements,
+)
 from netac.algorithms.centralized._options import OffPolicy
 from netac.envs._batched import state_shape
 from netac.experiment.environment_graph import ground_of
@@ -46,11 +51,11 @@ class Replaying(CentrallyTrained):
         omega, omega_targets = (aligned(len(names), self.value.size) for _ in range(2))
         omega[:] = omega_targets[:] = self.value.initial(seed, names)
         held = Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32")
-        critics = ActionValues(self.value.of(names), omega, self.value.of(names), omega_targets,
-                               settings.make_optimizer(held, len(names)), self.needs.every, settings)
-        return OffPolicyAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets,
-                               self.policy.of(local), critics, Replay(self.ground.probe, local, settings.buffer), local,
-                               seed, OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
+        critics = ActionValues(omega, omega_targets, settings.make_optimizer(held, len(names)), self.value.of(names),
+                               self.value.of(names), self.needs.every, settings)
+        return ReplayAgents(x, exploring.of(local), settings.make_optimizer(self.layout, n), targets,
+                            self.policy.of(local), critics, Replay(self.ground.probe, local, settings.buffer), local,
+                            seed, OffPolicyReport(np.zeros(n), np.zeros((2, len(names)))))
 
 
 def make(experiment: Experiment, environment: Environment, needs: ReplayRequirements, settings: OffPolicy) -> Replaying:
@@ -64,9 +69,7 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     games, policies_see = ground.probe, ground.sight.shapes(ground.sight.policy)
     refuse_for_trainers(experiment, needs, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not needs.every)
-    if settings.buffer < settings.batch:
-        raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=settings.buffer,
-                         valid=f"at least algorithm.batch = {settings.batch}")
+    refuse_buffer(settings.buffer, settings.batch)
     policy = read_policy(experiment, policies_see[0])
     policy = replace(policy, options=policy.options.model_copy(update={"shared": [], "entropy": 0.0}))
     initial, seen = policy.options.initial, (state_shape(games),) * (games.agents if needs.every else 1)
@@ -81,3 +84,15 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False, initial)
     return Replaying(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
                      experiment.normalise, settings, notes)
+
+
+def refuse_buffer(buffer: int, batch: int, chunk: int = 1) -> None:
+    """Refuse a replay that holds fewer than `batch` sequences of `chunk` steps.
+
+    Raises:
+        InputError: it does.
+    """
+    if buffer < batch * chunk:
+        batches = f"algorithm.batch = {batch}" if chunk == 1 else f"algorithm.batch x chunk = {batch * chunk}"
+        raise InputError("the replay is smaller than a batch", key="algorithm.buffer", found=buffer,
+                         valid=f"at least {batches}")

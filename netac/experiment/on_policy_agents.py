@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
-from netac.algorithms.centralized._off_policy import OffPolicyAgents
+from netac.algorithms.centralized._off_policy import ReplayAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import OffPolicy, OnPolicy, Shareable
+from netac.algorithms.centralized._options import Factorised, OffPolicy, OnPolicy, Replayed
 from netac.algorithms.policy_gradient.critics import Critics
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.options import OnRollouts
@@ -37,7 +38,8 @@ from netac.utils.errors import InputError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-SettingsT = TypeVar("SettingsT", OnPolicy, OffPolicy)
+SettingsT = TypeVar("SettingsT", OnPolicy, OffPolicy, Factorised)
+MadeT = TypeVar("MadeT")
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
 
@@ -50,11 +52,11 @@ class CentrallyTrained(PlayingAgents):
     @property
     def layout(self) -> Layout:
         """What each agent holds."""
-        local = self.needs.critics == "own"
-        return Layout(omega=self.value.size if local else 0, lam=0, theta=self.policy.size, shared=self.policy.shared,
+        own = self.value if self.needs.critics == "own" else None
+        return Layout(omega=own.size if own else 0, lam=0, theta=self.policy.size, shared=self.policy.shared,
                       dtype="float32")
 
-    def sampler(self, agents: OnPolicyAgents | OffPolicyAgents, placement: Placement, ledger: Ledger, seed: int,
+    def sampler(self, agents: OnPolicyAgents | ReplayAgents, placement: Placement, ledger: Ledger, seed: int,
                 settings: Common, comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, for a trainer.
 
@@ -82,6 +84,7 @@ class Central(CentrallyTrained):
     """
 
     policy: NeuralPolicy
+    value: NeuralStateValue | NeuralActionValue
     log_every: int = 1
 
     def agents(self, local: range, seed: int, settings: OnPolicy) -> OnPolicyAgents:
@@ -134,22 +137,35 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
                               Encoding(games.actions).size, local and shared, table.options.initial)
         return table, policies, value
 
-    try:
-        policy, policies, value = networks(needs.shared)
-    except UnlikeAgentsError as error:
-        if cast(Shareable, settings).parameters == "shared":
-            raise InputError(error.problem, key="algorithm.parameters", found="shared", valid='"separate"') from None
-        needs = replace(needs, shared=False)
-        policy, policies, value = networks(shared=False)
-        notes = (*notes, f'{error.problem}: every agent has parameters of its own (algorithm.parameters = "separate")')
+    (policy, policies, value), shared, more = shared_or_separate(needs, settings, networks)
+    needs, notes = replace(needs, shared=shared), notes + more
     if "parameters" in type(settings).model_fields:
-        settings = settings.model_copy(update={"parameters": "shared" if needs.shared else "separate"})
+        settings = settings.model_copy(update={"parameters": "shared" if shared else "separate"})
     refuse_parts(experiment.envs, settings, memory=policies.memory > 0)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
                    experiment.normalise, settings, notes, log_every=experiment.log_every)
 
 
-def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | OffPolicy,
+def shared_or_separate(needs: TrainerRequirements, settings: Any,
+                       networks: Callable[[bool], MadeT]) -> tuple[MadeT, bool, tuple[str, ...]]:
+    """Networks that agents share, or that each has by itself; which of the two; and a note where that was chosen.
+
+    Args:
+        networks: makes them, shared or not.
+
+    Raises:
+        InputError: unlike agents shall share their parameters.
+    """
+    try:
+        return networks(needs.shared), needs.shared, ()
+    except UnlikeAgentsError as error:
+        if settings.parameters == "shared":
+            raise InputError(error.problem, key="algorithm.parameters", found="shared", valid='"separate"') from None
+        return networks(False), False, (
+            f'{error.problem}: every agent has parameters of its own (algorithm.parameters = "separate")',)
+
+
+def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | Replayed,
                         ground: GamesSource) -> None:
     """Refuse what no trainer can do.
 
@@ -199,15 +215,23 @@ def refuse_parts(games: int, settings: OnRollouts, memory: bool) -> None:
                              key=f"algorithm.{key}", found=getattr(settings, key), valid="a divisor of envs x rollout")
     if not memory:
         return
-    if settings.rollout % settings.chunk:
-        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number",
-                         key="algorithm.chunk", found=settings.chunk,
-                         valid=f"a divisor of algorithm.rollout = {settings.rollout}")
+    refuse_chunk(settings.rollout, settings.chunk)
     chunks = samples // settings.chunk
     if chunks % settings.minibatches:
         raise InputError(f"the {chunks} chunks of an iteration cannot be dealt into so many equal parts",
                          key="algorithm.minibatches", found=settings.minibatches,
                          valid="a divisor of envs x rollout / chunk")
+
+
+def refuse_chunk(rollout: int, chunk: int) -> None:
+    """Refuse chunks of which a rollout is not a whole number.
+
+    Raises:
+        InputError: it is not.
+    """
+    if rollout % chunk:
+        raise InputError("policies with memory learn from chunks, of which a rollout is a whole number",
+                         key="algorithm.chunk", found=chunk, valid=f"a divisor of algorithm.rollout = {rollout}")
 
 
 def _rewards_differ(ground: GamesSource) -> bool:

@@ -117,6 +117,14 @@ class ActionSpace:
             return np.stack([part.argmax(axis=-1) for part in self.of_choices(allowed)], axis=-1).astype(float)
         return allowed.argmax(axis=-1) if self.n_actions else np.broadcast_to(np.maximum(self.low, -1e6), allowed.shape)
 
+    def best(self, values: np.ndarray, allowed: np.ndarray | None = None) -> np.ndarray:
+        """The action of the largest value (the first of several), choice by choice, of (..., outputs).
+
+        Args:
+            allowed: (..., outputs) bool; None: all.
+        """
+        return self.first(self._largest(values if allowed is None else np.where(allowed, values, -np.inf)))
+
     def random(self, rng: np.random.Generator, samples: int, allowed: np.ndarray | None = None) -> np.ndarray:
         """Actions drawn evenly: (samples,), or (samples, d) within their bounds, or +-1 where those are wider.
 

@@ -151,7 +151,7 @@ def test_a_masked_action_is_never_drawn_and_its_probability_and_gradient_are_0(d
 
 def test_all_that_is_allowed_is_what_there_was_before():
     """A mask that allows everything changes no bit of a run."""
-    for algorithm in ("cac", "happo", "maddpg"):
+    for algorithm in ("cac", "happo", "maddpg", "qplex"):
         free = netac.run(experiment(algorithm, arena()))
         masked = netac.run(experiment(algorithm, {"factory": "test_action_masks:permitting", "folder": HERE}))
         assert free.summary["parameters_sha256"] == masked.summary["parameters_sha256"], algorithm

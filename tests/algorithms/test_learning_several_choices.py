@@ -17,6 +17,7 @@ from netac.utils.errors import InputError
 NAMES = plugins.module_names(ALGORITHMS)
 FEW = {"rollout": 4, "batch": 3, "buffer": 30, "warmup": 4, "updates": 3, "team_reward": "mean", "epochs": 2,
        "entropy": 0.05, "epsilon": 0.2, "delta": 0.1, "actor_step": 0.05}
+FINITE = ("vdn", "qmix", "qplex", "qdpp")                 # of the actions of all their agents
 ALIKE = ("dsgd-ppo", "dsgt-ppo", "dinno-ppo")             # their agents are to agree on a whole policy
 
 
@@ -43,16 +44,16 @@ def test_a_single_choice_is_learned_as_a_discrete_action(algorithm):
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_agents_with_several_choices_and_masks_learn(algorithm, tmp_path):
     """The arena fails when a choice is not one of those allowed."""
-    actions = "several" if algorithm in ALIKE else "medley"
+    actions = "several" if algorithm in (*ALIKE, *FINITE) else "medley"
     run = netac.run(experiment(algorithm, arena(actions=actions, masks=True)), out=tmp_path / "run")
     assert np.isfinite(run.summary["final_reward"])
-    if algorithm in ("cac", "maddpg", "matrpo"):
+    if algorithm in ("cac", "maddpg", "matrpo", "vdn"):
         assert netac.evaluate(tmp_path / "run", episodes=2).actions is None
         policies = netac.load(tmp_path / "run")
         taken = policies({name: np.zeros(5, np.float32) for name in policies.names},
-                         masks={policies.names[0]: ([0, 1], [0, 0, 1])} if actions == "medley" else None)
+                         masks={policies.names[0]: ([0, 1], [0, 0, 1])})
         assert taken["gladiator_0"].tolist() == [1, 2] and taken["gladiator_0"].dtype == np.int64
-        assert taken["gladiator_2"].shape == (3,)
+        assert taken["gladiator_2"].shape == (3 if actions == "medley" else 2,)
 
 
 @pytest.mark.parametrize("options", [{"critic": "action_value"}, {"critic": "action_value", "setting": "average"}])

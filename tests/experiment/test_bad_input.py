@@ -45,6 +45,9 @@ COORDINATION = {
                   "coma": {"baseline": "counterfactual", "baseline_pairs": 4},
                   "maddpg": {"buffer": 1000, "warmup": 100, "updates": 2, "tau": 0.01, "noise": 0.2, "epsilon": 0.1,
                              "temperature": 1.0, "penalty": 1e-3},
+                  "qmix": {"target_every": 200, "double": True, "epsilon_start": 1.0, "epsilon_samples": 50_000,
+                           "mixing_width": 32},
+                  "qdpp": {"features": 16},
                   "mappo": {"parameters": "shared"}, "hatrpo": {
                       "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10, "backtracks": 10, "accept": 0.1},
                   "happo": {

@@ -19,7 +19,7 @@ LIKE = arena()
 SEEING = arena(extra=2)
 ACTING = arena(actions="different")
 BLIND = SAMPLER                                                                        # no global state
-SHAREABLE = ("mappo", "ippo", "jrppo", "coma")
+SHAREABLE = ("mappo", "ippo", "jrppo", "coma", "vdn", "qplex")
 MIXING = ("cac", "dac", "mdac", "dnac")
 
 

@@ -19,7 +19,7 @@ import netac
 from netac.agents.neural.passes import Seen
 from netac.agents.neural.reparametrised import ReparametrisedPolicy, reparametrised_policy
 from netac.agents.relaxations import through_softmax
-from netac.algorithms.centralized._action_values import follow
+from netac.algorithms.centralized._targets import follow
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.comm.trainer_links import TrainerLinks

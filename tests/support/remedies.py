@@ -251,6 +251,12 @@ TRAINERS = {
                             {"algorithm.minibatches": 5}),
     "a small replay": Case(trained("maddpg"), {"algorithm.buffer": 100}, "at least algorithm.batch = 256",
                            {"algorithm.buffer": 256}),
+    "a small replay of sequences": Case(trained("qmix", rollout=10), {"algorithm.buffer": 100, "algorithm.chunk": 5},
+                                        "at least algorithm.batch x chunk = 160", {"algorithm.buffer": 160}),
+    "sequences of no rollout": Case(trained("vdn", rollout=8), {"algorithm.chunk": 3},
+                                    "a divisor of algorithm.rollout = 8", {"algorithm.chunk": 4}),
+    "utilities of vectors": Case(trained("vdn"), {"env": arena(actions="box")}, "maddpg",
+                                 {"algorithm.name": "maddpg"}),
     "a large replay": Case(trained("maddpg"), {"algorithm.buffer": 10**9}, "at most", {"algorithm.buffer": 10**6}),
     "a critic without a hidden layer": Case(trained("maddpg"), {"critic.hidden": []}, "[64]", {"critic.hidden": [64]}),
 }

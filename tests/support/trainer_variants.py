@@ -13,6 +13,8 @@ LASTING = {"falls": 2.0, "length": EPISODE}
 CRITICS = {"critic_minibatches": 2}
 SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 REPLAYING = ("maddpg", "haddpg")
+FACTORISING = {"vdn": 3, "qmix": 3, "qplex": 7, "qdpp": 4}     # how many numbers of a sample an agent tells and is told
+REMEMBERING = {"policy": {"name": "gru", "hidden": [5], "units": 4}}
 SEES = {"policy": {"name": "mlp", "hidden": [6], "sees": "neighbours"}}
 OBSERVATIONS = {"normalise": {"observations": True}}
 
@@ -72,6 +74,20 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "mappo-root-masked": (3, arena(ROOT, masks=True, late=True), "mappo", SHARED | {"discounted_gradient": True},
                           OBSERVATIONS),
     "maddpg-masked": (3, arena(actions="medley", masks=True, late=True), "maddpg", {"epsilon": 0.3}, {}),
+    "vdn": (3, arena(**LASTING), "vdn", SEPARATE, {}),
+    "vdn-shared": (3, arena(**LASTING), "vdn", SHARED | {"double": False}, {}),
+    "vdn-remembering": (3, arena(late=True), "vdn", SHARED | {"chunk": 3}, OBSERVATIONS | REMEMBERING),
+    "vdn-alone": (1, arena(), "vdn", {"target_every": 2}, {}),
+    "restarting-vdn": (2, arena("arena:forgetful"), "vdn", {}, REMEMBERING),
+    "qmix": (3, arena(**LASTING), "qmix", SEPARATE | {"mixing_width": 3}, {}),
+    "qmix-five": (5, arena(actions="different", extra=2, masks=True), "qmix", SEPARATE | {"chunk": 2, "huber": 0.5},
+                  OBSERVATIONS),
+    "qmix-root-remembering": (3, arena(ROOT, late=True), "qmix", SHARED | {"buffer": 30}, REMEMBERING),
+    "qplex": (3, arena(**LASTING, masks=True), "qplex", SEPARATE, {}),
+    "qplex-seeing-neighbours": (3, arena(line=True, late=True), "qplex", SHARED | {"chunk": 2}, SEES),
+    "qdpp": (3, arena(**LASTING), "qdpp", SHARED | {"features": 4}, {}),
+    "qdpp-several": (3, arena(actions="several", masks=True, late=True), "qdpp", SEPARATE | {"features": 2},
+                     REMEMBERING),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
@@ -85,6 +101,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
     usual = {"rollout": 6, "team_reward": "mean", "actor_step": 0.02, "critic_step": 0.02}
     if trainer in REPLAYING:
         usual |= {"updates": 3, "batch": 8, "buffer": 40, "warmup": 12, "tau": 0.1}
+    elif trainer in FACTORISING:
+        usual |= {"updates": 3, "batch": 4, "buffer": 40, "warmup": 12, "tau": 0.1, "epsilon_samples": 40}
     else:
         usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in ("hatrpo", "haa2c") else {})
     return {"agents": agents, "iterations": ITERATIONS, "seed": seed, "envs": 2, "env": env, "topology": "complete",
@@ -113,6 +131,9 @@ def trainer_bytes(name: str, width: int) -> float:
     if options["name"] in REPLAYING:                  # a' and a to the trainer, dQ/da to the agent (and its new a back)
         numbers = 3 * (3 if options["name"] == "maddpg" else 4)
         return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
+    if options["name"] in FACTORISING:
+        numbers = options["batch"] * FACTORISING[options["name"]] + 2 * width * (options["parameters"] == "shared")
+        return playing + tables["iterations"] * options["updates"] * 4 * numbers
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)
     learning = (2 if options["name"] in ("happo", "hatrpo", "haa2c") else 1) * 4 * samples

@@ -64,8 +64,29 @@ class Gru(torch.nn.Module):
 
     def forward(self, observation: torch.Tensor, memory: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(M, *shape), (M, H) -> (M, outputs) and the memory afterwards, (M, H)."""
+        memory = self.cell(self._before(observation), memory)
+        return self.output(memory), memory
+
+    def unroll(self, steps: torch.Tensor, memory: torch.Tensor,
+               kept: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Steps (L, C, *shape) one after the other, but what is before and after the cell all at once.
+
+        Args:
+            memory: (C, H) before the first.
+            kept: (L) what memories are multiplied by before a step, (C, 1); None: nothing.
+
+        Returns:
+            (L C, outputs) and the memories afterwards, (L C, H), step after step.
+        """
+        memories = []
+        for x, rest in zip(self._before(steps.flatten(0, 1)).unflatten(0, steps.shape[:2]), kept, strict=True):
+            memory = self.cell(x, memory if rest is None else memory * rest)
+            memories.append(memory)
+        found = torch.cat(memories)
+        return self.output(found), found
+
+    def _before(self, observation: torch.Tensor) -> torch.Tensor:
         x = observation.flatten(1)
         for layer in self._dense:
             x = self._between(layer(x))
-        memory = self.cell(x, memory)
-        return self.output(memory), memory
+        return x

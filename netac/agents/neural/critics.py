@@ -117,6 +117,32 @@ class NeuralActionValue(NeuralRewardModel):
                 for value, others in zip(values, alternatives, strict=True)]
 
 
+class NeuralWeights(_Critic):
+    """w(s) or w(s,a): several numbers for each sample, by which a trainer mixes its agents' utilities."""
+
+    def __call__(self, omega: np.ndarray, state: np.ndarray, joint: np.ndarray, keep: bool = False) -> np.ndarray:
+        """(M, K), double.
+
+        Args:
+            joint: (M, F) joint actions, which networks of the state alone do not look at.
+            keep: whether the gradient will be asked for.
+        """
+        return self.networks.passes.forward(omega, self._seen(state, joint), keep).outputs[0].astype(float)
+
+    def gradient(self, omega: np.ndarray, state: np.ndarray, joint: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+        """sum_e pulls[e]' grad w of sample e, (1, size), for pulls (M, K)."""
+        passes = self.networks.passes
+        return passes.backward(passes.again(omega, self._seen(state, joint)), [pulls])
+
+    def _seen(self, state: np.ndarray, joint: np.ndarray) -> Seen:
+        return Seen([state], [joint] if self.networks.joint else None)
+
+
+def neural_weights(spec: dict[str, Any] | Network, state: tuple[int, ...], outputs: int, joint: int) -> NeuralWeights:
+    """The network of a trainer, of `outputs` numbers; other arguments and errors as those of `networks`."""
+    return NeuralWeights(networks("critic", spec, [state], [outputs], ["the trainer"], joint=joint))
+
+
 @overload
 def neural_critic(what: Literal["action_value"], spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
                   names: Sequence[str], joint: int, mixed: bool, initial: Initial = ...) -> NeuralActionValue: ...

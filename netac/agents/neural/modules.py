@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -104,14 +105,31 @@ class Modules:
 
 
 def _unrolled(module: torch.nn.Module, observations: torch.Tensor, sequences: Sequences, row: int) -> torch.Tensor:
-    """The outputs (M, outputs) of an agent's module with memory along its chunks; the memory before is a constant."""
+    """The outputs (M + K, outputs) of an agent's module with memory along its chunks, then those beyond them.
+
+    The memory before is a constant.
+    """
     order, places = (torch.from_numpy(index) for index in (sequences.order, sequences.places))
     steps = observations.index_select(0, order).unflatten(0, sequences.steps.shape)
-    memory, outputs = tensor(sequences.memory[row]), []
-    for now, kept in zip(steps, sequences.kept, strict=True):
-        output, memory = module(now, memory if kept is None else memory * tensor(kept))
+    kept = [None if row is None else tensor(row) for row in sequences.kept]
+    unroll = getattr(module, "unroll", None) or partial(_step_by_step, module)
+    outputs, memories = unroll(steps, tensor(sequences.memory[row]), kept)
+    if sequences.beyond is not None:
+        remembered = torch.from_numpy(sequences.places[sequences.beyond])
+        beyond, _ = module(observations[len(order):], memories.index_select(0, remembered))
+        outputs = torch.cat([outputs, beyond])
+    return outputs.index_select(0, places)
+
+
+def _step_by_step(module: torch.nn.Module, steps: torch.Tensor, memory: torch.Tensor,
+                  kept: list[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `netac.agents.networks.gru.Gru.unroll` gives, of any module with memory."""
+    outputs, memories = [], []
+    for now, rest in zip(steps, kept, strict=True):
+        output, memory = module(now, memory if rest is None else memory * rest)
         outputs.append(output)
-    return torch.cat(outputs).index_select(0, places)
+        memories.append(memory)
+    return torch.cat(outputs), torch.cat(memories)
 
 
 def tensor(array: np.ndarray) -> torch.Tensor:

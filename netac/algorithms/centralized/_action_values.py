@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netac.agents.optimizers import Optimizer
 from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._options import OffPolicy
+from netac.algorithms.centralized._targets import Targeted
 from netac.algorithms.policy_gradient.masks import average
 from netac.algorithms.policy_gradient.values import team_reward, value_loss
 from netac.sampling.replay import ReplayBatch
@@ -19,22 +19,16 @@ if TYPE_CHECKING:                # loads torch
 
 
 @dataclass(frozen=True)
-class ActionValues:
-    """The critics of this process (there are none but on process 0).
+class ActionValues(Targeted):
+    """The critics of this process, see `Targeted`.
 
     Attributes:
-        Q: their networks.
-        omega: (critics, K) parameters.
-        Q_target, targets: networks of omega', and omega', (critics, K).
-        optimizer: turns gradients into directions.
+        Q, Q_target: networks of omega, and of omega'.
         every: whether each agent has one.
     """
 
     Q: NeuralActionValue
-    omega: np.ndarray
     Q_target: NeuralActionValue
-    targets: np.ndarray
-    optimizer: Optimizer
     every: bool
     settings: OffPolicy
 
@@ -72,27 +66,3 @@ class ActionValues:
             joint: (critics) joint actions (M, F), at which each is asked.
         """
         return self.Q.slopes(self.omega, [state] * len(joint), joint)
-
-    def follow(self) -> None:
-        """omega' <- tau omega + (1 - tau) omega'."""
-        follow(self.targets, self.omega, self.settings.tau)
-
-    @property
-    def _held(self) -> dict[str, np.ndarray]:
-        return {"trainer_critics": self.omega, "trainer_targets": self.targets,
-                "trainer_optimizer": self.optimizer.rows,
-                "trainer_optimizer_counts": self.optimizer.counts} if len(self.omega) else {}
-
-    def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps of the trainer's critics."""
-        return {name: rows.copy() for name, rows in self._held.items()}
-
-    def restore(self, kept: dict[str, np.ndarray]) -> None:
-        """Take up what `state` gave, on process 0."""
-        for name, rows in self._held.items():
-            rows[:] = kept[name]
-
-
-def follow(target: np.ndarray, source: np.ndarray, tau: float) -> None:
-    """target <- tau source + (1 - tau) target, in place; equal numbers stay equal."""
-    target += np.array(tau, target.dtype) * (source - target)

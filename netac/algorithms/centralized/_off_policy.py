@@ -1,27 +1,29 @@
-"""What the agents of a trainer with a replay hold.
-
-Their policies are differentiable functions of observations, and critics are of the state and the joint action.
-"""
+"""What the agents of a trainer with a replay hold: policies, targets of them, and the trainer's critics."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters
-from netac.algorithms.centralized._action_values import ActionValues
 from netac.algorithms.centralized._on_policy import TrainerRequirements
-from netac.algorithms.policy_gradient.learner import Learner, learners
+from netac.algorithms.centralized._options import Replayed
+from netac.algorithms.centralized._targets import Targeted, follow
+from netac.algorithms.policy_gradient.learner import Learner, PolicyT, learners
 from netac.comm.trainer_links import TrainerLinks
-from netac.sampling.replay import Replay
+from netac.sampling.replay import Replay, ReplayBatch
+from netac.utils.streams import Purpose, generator
 
 if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.reparametrised import ReparametrisedPolicy
+    from netac.algorithms.centralized._action_values import ActionValues
 
+CriticsT = TypeVar("CriticsT", bound=Targeted)
 ReportRow = dict[str, float | int | str]
 
 
@@ -71,7 +73,7 @@ class OffPolicyReport:
 
 
 @dataclass(frozen=True)
-class OffPolicyAgents:
+class ReplayAgents(Generic[PolicyT, CriticsT]):
     """The agents of this process.
 
     Attributes:
@@ -84,25 +86,41 @@ class OffPolicyAgents:
     """
 
     parameters: Parameters
-    policy: ReparametrisedPolicy
+    policy: PolicyT
     optimizer: Optimizer
     targets: np.ndarray
-    target_policy: ReparametrisedPolicy
-    critics: ActionValues
+    target_policy: PolicyT
+    critics: CriticsT
     replay: Replay
     local: range
     seed: int
     report: OffPolicyReport
 
     @cached_property
-    def together(self) -> Learner[ReparametrisedPolicy]:
+    def together(self) -> Learner[PolicyT]:
         """All of them as one learner."""
         return Learner(self.policy, self.parameters.theta, self.optimizer)
 
     @cached_property
-    def apart(self) -> dict[int, Learner[ReparametrisedPolicy]]:
+    def apart(self) -> dict[int, Learner[PolicyT]]:
         """Each as a learner by itself, by its number."""
         return learners(self.policy, self.parameters.theta, self.optimizer, self.local)
+
+    def batches(self, k: int, links: TrainerLinks, settings: Replayed) -> Iterator[tuple[int, ReplayBatch]]:
+        """The updates of iteration k by their numbers, with a batch each; then the report is closed.
+
+        All processes draw the same batches, uniformly and with replacement.
+        """
+        slots = generator(self.seed, Purpose.REPLAY, k).integers(
+            self.replay.held, size=(settings.updates, settings.batch))
+        for u, drawn in enumerate(slots):
+            yield k * settings.updates + u, self.replay.take(drawn)
+        self.report.close(links, settings.updates)
+
+    def follow(self, tau: float) -> None:
+        """All targets go a part tau of the way."""
+        follow(self.targets, self.parameters.theta, tau)
+        self.critics.follow(tau)
 
     @property
     def rows(self) -> dict[str, np.ndarray]:
@@ -117,3 +135,7 @@ class OffPolicyAgents:
         """Take up what `state` gave."""
         self.critics.restore(kept)
         self.replay.restore(kept)
+
+
+OffPolicyAgents: TypeAlias = "ReplayAgents[ReparametrisedPolicy, ActionValues]"
+"""Those whose policies are differentiable functions of observations, and critics of the state and the joint action."""

@@ -37,16 +37,20 @@ class Sequential(OnPolicy, InTurn):
     """Options of the on-policy trainers among these."""
 
 
-class Shareable(OnPolicy):
-    """Options of the trainers whose agents may share their parameters."""
+class Sharing(Options):
+    """The option of the trainers whose agents may share their parameters."""
 
     parameters: Literal["shared", "separate"] | None = Field(None, description=(
         "one policy for all agents, or one each; by default shared where the networks of all agents have the same "
         "shapes"))
 
 
-class OffPolicy(Common):
-    """Options of the off-policy trainers, which learn from a replay of earlier policies' samples."""
+class Shareable(OnPolicy, Sharing):
+    """Options of the on-policy trainers among these."""
+
+
+class Replayed(Common):
+    """Options of the trainers that learn from a replay of earlier policies' samples."""
 
     gamma: float | None = Field(0.95, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)
     actor_step: Step = Field(1e-3, description="alpha: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma")
@@ -59,6 +63,23 @@ class OffPolicy(Common):
     warmup: int = Field(1000, ge=0, le=10**12, description="joint samples before the first update")
     tau: float = Field(0.01, gt=0, le=1, description=(
         "what part of the way targets go towards what they follow, in an update"))
+    target_every: int | None = Field(None, ge=1, le=10**12, description=(
+        "hard updates in the place of these: targets become what they follow after every so many updates"))
+    huber: Radius = Field(None, description="where the critics' loss becomes linear")
+    team_reward: Literal["mean", "sum"] | None = Field(None, description=(
+        "of the agents' rewards, for critics to learn from; by default each agent's critic learns from its own "
+        "rewards, and one critic of the team from the mean"))
+
+    def follows(self, number: int) -> float:
+        """What part of the way targets go after update `number`, from 0 on."""
+        if self.target_every is None:
+            return self.tau
+        return float((number + 1) % self.target_every == 0)
+
+
+class OffPolicy(Replayed):
+    """Options of the trainers whose policies climb critics of the joint action."""
+
     noise: NonNegative = Field(0.2, description=(
         "action vectors: standard deviation of the exploration noise, in half-ranges of the actions (in their own "
         "units where they are not bounded on both sides)"))
@@ -66,7 +87,26 @@ class OffPolicy(Common):
         "discrete actions: how often one is drawn evenly in training, not from the policy"))
     temperature: float = Field(1.0, gt=0, le=100, description="discrete actions: of the softmax that gradients pass")
     penalty: NonNegative = Field(1e-3, description="coefficient of the mean square of the policies' outputs")
-    huber: Radius = Field(None, description="where the critics' loss becomes linear")
-    team_reward: Literal["mean", "sum"] | None = Field(None, description=(
-        "of the agents' rewards, for critics to learn from; by default each agent's critic learns from its own "
-        "rewards, and one critic of the team from the mean"))
+
+
+class Factorised(Replayed, Sharing):
+    """Options of the trainers that factorise the team's action value into the agents' utilities."""
+
+    actor_step: Step = Field(5e-4, description=(
+        "alpha, the step size of utilities: a number, or { c = 1.0, sigma = 0.6 } for c / T^sigma"))
+    critic_step: Step = Field(5e-4, description="beta, the step size of what mixes them")
+    batch: int = Field(32, ge=1, le=10**6, description="sequences of an update, drawn evenly from the replay")
+    chunk: int | None = Field(None, ge=1, le=10**6, description=(
+        "steps of a sequence, over which utilities with memory are unrolled; a divisor of rollout; by default that "
+        "with memory, and 1 without"))
+    double: bool = Field(True, description=(
+        "double Q-learning: the utilities choose a', their targets value it; else the targets do both"))
+    epsilon_start: float = Field(1.0, ge=0, le=1, description="how often an action is drawn evenly at first")
+    epsilon: float = Field(0.05, ge=0, le=1, description="how often it is in the end")
+    epsilon_samples: int = Field(50_000, ge=0, le=10**12, description=(
+        "joint samples over which that falls, linearly, from epsilon_start to epsilon"))
+
+    def exploration(self, samples: int) -> float:
+        """How often an action is drawn evenly after so many joint samples."""
+        left = 1.0 - min(1.0, samples / self.epsilon_samples) if self.epsilon_samples else 0.0
+        return self.epsilon + left * (self.epsilon_start - self.epsilon)

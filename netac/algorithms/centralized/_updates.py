@@ -14,7 +14,6 @@ import numpy as np
 
 from netac.agents.steps import step_size
 from netac.agents.transitions import sample_weight
-from netac.algorithms.centralized._action_values import follow
 from netac.algorithms.centralized._off_policy import OffPolicyAgents
 from netac.algorithms.centralized._options import OffPolicy
 from netac.algorithms.policy_gradient.learner import Learner
@@ -123,8 +122,7 @@ class Update:
 
     def follow(self) -> None:
         """All targets go a part tau of the way: theta' <- tau theta + (1 - tau) theta', omega' likewise."""
-        follow(self._agents.targets, self._agents.parameters.theta, self._settings.tau)
-        self._agents.critics.follow()
+        self._agents.follow(self._settings.follows(self.number))
 
     def _ascend(self, learner: Learner[ReparametrisedPolicy], rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
         """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,)."""
@@ -175,12 +173,8 @@ def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
 
 def _drawn(k: int, agents: OffPolicyAgents, links: TrainerLinks, encode: Encoding, alpha: np.ndarray, beta: np.ndarray,
            settings: OffPolicy) -> Iterator[Update]:
-    """The updates of iteration k; all processes draw the same batches, uniformly and with replacement."""
-    slots = generator(agents.seed, Purpose.REPLAY, k).integers(
-        agents.replay.held, size=(settings.updates, settings.batch))
+    """The updates of iteration k."""
     streams = [generator(agents.seed, Purpose.RELAXATION, k, agent) for agent in agents.local]
-    for u, drawn in enumerate(slots):
+    for number, b in agents.batches(k, links, settings):
         noise, following = (agents.policy.noise(streams, settings.batch) for _ in range(2))
-        yield Update(k * settings.updates + u, agents.replay.take(drawn), noise, following, agents, links, encode,
-                     alpha, beta, settings)
-    agents.report.close(links, settings.updates)
+        yield Update(number, b, noise, following, agents, links, encode, alpha, beta, settings)
