@@ -197,8 +197,8 @@ class AtRoot:
         state = environment.state() if self._state else None
         allowed = allowed_actions(environment)
         masks = b"" if allowed is None else _padded(np.packbits(allowed).tobytes())
-        active = environment.active.astype(np.uint8)
-        active += active if valued is None else valued   # 2: takes part in the next step; 1: truncated with this one
+        active = environment.active
+        flags = active + 2 * (active if valued is None else valued).astype(np.uint8)    # takes part next; s' has a value
         for rank in range(placement.processes):
             block = placement.block(rank)
             own = slice(block.start, block.stop)
@@ -206,7 +206,7 @@ class AtRoot:
             if step is not None:
                 numbers[:len(block)], numbers[len(block):-1], numbers[-1] = step.r[own], step.terminated[own], step.done
             shown = [obs[agent] for agent in block] + ([] if state is None else [state])
-            parts += [numbers.tobytes(), _padded(active.tobytes()), masks,
+            parts += [numbers.tobytes(), _padded(flags.tobytes()), masks,
                       _padded(b"".join(s.astype("f4").tobytes() for s in shown))]
         return np.frombuffer(b"".join(parts))
 
@@ -215,7 +215,7 @@ class AtRoot:
         numbers = received[:(2 * n + 1) * games].reshape(2 * n + 1, games)
         nbytes = received[numbers.size:].view(np.uint8)
         cells = int(np.prod(self._active))
-        going_on = nbytes[:cells].reshape(self._active)
+        flags = nbytes[:cells].reshape(self._active)
         nbytes, allowed = nbytes[(cells + 7) // 8 * 8:], None
         if self._allowed:
             allowed = np.unpackbits(nbytes, count=prod(self._allowed)).astype(bool).reshape(self._allowed)
@@ -227,8 +227,8 @@ class AtRoot:
             shown.append(singles[at:at + size].reshape(shape).copy())
             at += size
         state = shown.pop() if self._state else None
-        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), going_on > 0,
-                       np.zeros(games), View(shown, state, going_on > 1, allowed))
+        return Outcome(numbers[:n].copy(), numbers[n:2 * n].astype(bool), numbers[-1].astype(bool), flags > 1,
+                       np.zeros(games), View(shown, state, flags % 2 > 0, allowed))
 
 
 def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, np.ndarray]:
@@ -236,7 +236,7 @@ def _moved(environment: BatchedEnvironment, actions: np.ndarray) -> tuple[Step, 
     before = environment.active.copy()
     step = environment.step(actions)
     pulse.beats += 1
-    return step, environment.active | (before & ~step.terminated)
+    return step, (environment.active | before) & ~step.terminated
 
 
 def measured(environment: BatchedEnvironment, step: Step) -> Mapping[str, np.ndarray]:

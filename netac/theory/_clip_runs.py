@@ -71,7 +71,7 @@ def moved(lab: Lab) -> list[Moved]:
 # --- trainings: what is learned (Figures 2 and 6) ---
 
 @dataclass(frozen=True, eq=False)
-class Learned:
+class Trained:
     """What trainings of one kind came to, by seed; games and first policies are those of the other kinds.
 
     Attributes:
@@ -120,7 +120,7 @@ class Learned:
                 f"joint TV, first {FIRST}": self.early[0], f"sum of TVs, first {FIRST}": self.early[1]}
 
 
-Cells = dict[tuple[int, float, str], Learned]
+Cells = dict[tuple[int, float, str], Trained]
 """By agents, clip range and kind."""
 
 
@@ -131,7 +131,7 @@ def learned(lab: Lab) -> Cells:
     found = in_groups(lab, against, [[Training(n, (lab.seed, 5, k), epsilon, iterations=lab.choose(15, 40), epochs=40,
                                                samples=64, step=0.05) for k in range(lab.choose(3, 8))]
                                      for n, epsilon in cases], "trainings")
-    return {(n, epsilon, kind): Learned(n, epsilon, kind, [pair[k] for pair in pairs])
+    return {(n, epsilon, kind): Trained(n, epsilon, kind, [pair[k] for pair in pairs])
             for (n, epsilon), pairs in zip(cases, found, strict=True) for k, kind in enumerate(KINDS)}
 
 

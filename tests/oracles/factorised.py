@@ -151,7 +151,7 @@ class FactorisedTrainer:
                 chances[np.where(free, Q.numpy(), -np.inf).argmax()] += 1 - epsilon
                 told[i, e] = (np.cumsum(chances)[:-1] <= uniforms[e] * chances.sum()).sum()
         step = games.step(told)
-        valued = games.active | (active & ~step.terminated)
+        valued = (games.active | active) & ~step.terminated
         after, next_state = games.observe(range(self.N)), games.state()
         next_allowed = [bars == 0 for bars in barred(games)]
         for e in range(self.E):

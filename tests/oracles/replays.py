@@ -114,7 +114,7 @@ class ReplayTrainer:
             for i, (a, _) in enumerate(acted):
                 told[i, :, :self.spaces[i].size] = a.reshape(self.E, -1)
         step = games.step(told)
-        valued = games.active | (active & ~step.terminated)
+        valued = (games.active | active) & ~step.terminated
         after, next_state, next_bars = games.observe(range(self.N)), games.state(), barred(games)
         for e in range(self.E):
             numbers = [x[e] * active[i, e] for i, (_, x) in enumerate(acted)]

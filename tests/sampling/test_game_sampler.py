@@ -15,7 +15,7 @@ from netac.agents.normalisation import RewardNormaliser
 from netac.agents.transitions import Transitions
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs import ActionSpace, check, check_batched
+from netac.envs import ActionSpace, check, check_batched, matrix
 from netac.envs.coordination import CoordinationGame
 from netac.experiment import config
 from netac.experiment.build import assemble, prepare
@@ -132,6 +132,21 @@ def test_for_whom_what_comes_has_a_value(late):
             gone = late and step == 2 and falls > 0       # agent 0 was truncated in the step before this one
             assert outcome.valued[:, 0].tolist() == [wanted[0] and not gone, wanted[1]]
         assert outcome.done.all() and not outcome.view.active.any()
+
+
+@pytest.mark.parametrize("hosted", [False, True])
+def test_nothing_comes_after_games_that_end_for_all_although_all_will_play_the_next(hosted):
+    """Matrix games are terminated after their horizon, and all agents are active in every step."""
+    made, wire = [matrix.make(matrix.Settings(game="climbing", horizon=3), 2, 2) for _ in range(2)], [None, None]
+    ends = [Replicated(made[0], range(2), False)] if not hosted else [
+        AtRoot(made[rank], Placement(2, 2, rank), Ledger(2), False, End(rank, wire)) for rank in range(2)]
+    for end in ends:
+        end.begin(0, 0)
+    for step in range(3):
+        for end in ends:
+            outcome = end.step(np.zeros((2, 2), dtype=int))
+            assert outcome.valued.tolist() == [[step < 2] * 2] * 2 and outcome.done.tolist() == [step == 2] * 2
+            assert outcome.view.active.all()
 
 
 SPACE = st.sampled_from([ActionSpace(2), ActionSpace(5), ActionSpace(0, (-1.0,), (2.0,)),

@@ -13,7 +13,7 @@ import pytest
 
 from netac.algorithms.policy_gradient.surrogates import clipped
 from netac.theory import Claim, Lab, _clip_runs, _local_critics, _trust_updates, ippo_and_mappo
-from netac.theory._clip_runs import LARGE, PAPER, Learned, Moved
+from netac.theory._clip_runs import LARGE, PAPER, Moved, Trained
 from netac.theory._local_critics import Ascent, ascend, difference, direction, exact
 from netac.theory._trust_games import DecMDP, observed, random_dec_mdp, random_policies, team_game, through_noise
 from netac.theory._trust_updates import Climb, Training, train
@@ -93,7 +93,7 @@ def climb_of(score: Sequence[float], tvs: float = 0.1, agents: int = 2) -> Climb
 
 
 def test_what_is_lost_is_the_sum_of_all_falls():
-    cell = Learned(2, 0.1, "joint", [climb_of([0.2, 0.6, 0.5, 0.7, 0.4]), climb_of([0.1, 0.2, 0.3, 0.4, 0.5])])
+    cell = Trained(2, 0.1, "joint", [climb_of([0.2, 0.6, 0.5, 0.7, 0.4]), climb_of([0.1, 0.2, 0.3, 0.4, 0.5])])
     assert cell.lost.tolist() == pytest.approx([0.4, 0.0]) and cell.final.tolist() == [0.4, 0.5]
     assert cell.mean.tolist() == pytest.approx([0.48, 0.3]) and cell.early == pytest.approx((0.3, 0.2))
     assert cell.row["lost"] == pytest.approx(0.2) and cell.row["final"] == pytest.approx(0.45)
