@@ -198,7 +198,7 @@ class AtRoot:
         allowed = allowed_actions(environment)
         masks = b"" if allowed is None else _padded(np.packbits(allowed).tobytes())
         active = environment.active
-        flags = active + 2 * (active if valued is None else valued).astype(np.uint8)    # takes part next; s' has a value
+        flags = active + 2 * (active if valued is None else valued).astype(np.uint8)   # takes part next; s' has a value
         for rank in range(placement.processes):
             block = placement.block(rank)
             own = slice(block.start, block.stop)

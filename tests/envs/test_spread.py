@@ -93,7 +93,7 @@ def test_single_precision_actions_lead_to_the_same_within_rounding():
 
 def test_options_are_those_of_mpe2():
     known, mine = inspect.signature(raw_env).parameters, spread.Settings().model_dump()
-    assert mine.pop("scoring") == mine.pop("dynamics") == "v3"
+    assert mine.pop("scoring") == mine.pop("dynamics") == "v3" and mine.pop("personal_goals") is None
     assert {name: known[name].default for name in mine} == mine
 
 
