@@ -129,6 +129,16 @@ def _draw_key(panel: Axes, rows: Rows, key: str, log: bool, metric: str) -> None
                       transform=panel.get_xaxis_transform())
     panel.set(xlabel=as_label(key), ylabel=label_of(metric))
     if log:
-        panel.set_xscale("log")
+        _as_powers(panel, places)
     if not numeric:
         panel.set_xticks(range(len(names)), [as_label(name)[:24] for name in names])
+
+
+def _as_powers(panel: Axes, values: np.ndarray) -> None:
+    """A logarithmic axis of numbers as one writes them, three for each power of ten where there are few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    panel.set_xscale("log")
+    few = values.max() < 300.0 * values.min()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())

@@ -404,3 +404,16 @@ def test_a_tuning_with_optuna_comes_to_the_same_when_it_is_asked_for_again(tmp_p
     again = netac.tune(GAME, VARY, out=tmp_path / "out", **asked)
     assert again.rows == found.rows and len({row["sample"] for row in found.rows}) == 10
     assert {name: (tmp_path / "out" / name).read_text() for name in FILES} == before
+
+
+@pytest.mark.parametrize(("low", "high", "fewest", "most"), [(1e-3, 0.1, 5, 8), (1e-5, 1.0, 4, 7)])
+def test_logarithmic_axes_name_few_numbers_as_one_writes_them(low, high, fewest, most):
+    rows = [{"sample": k, "step": float(step), "rung": 1, "iterations": 9, "score": 0.1 * k}
+            for k, step in enumerate(np.geomspace(low, high, 9))]
+    figure = tuning.draw_tuning(rows, {"step": True}, "reward", True)
+    panel, = figure.axes
+    figure.canvas.draw()
+    left, right = panel.get_xlim()
+    named = [text.get_text() for text in panel.get_xticklabels() if left <= text.get_position()[0] <= right]
+    assert fewest <= len(named) <= most and all(float(name) > 0 for name in named)
+    assert not any(text.get_text() for text in panel.get_xticklabels(minor=True))
