@@ -98,9 +98,9 @@ class Simulation:
         into, out = [signal.lanes for signal in signals], [signal.leaving for signal in signals]
         lanes = [*dict.fromkeys(chain(*into, *out))]
         self._lanes = lanes if scenario.reward == "pressure" else lanes[:len({*chain(*into)})]
-        self._edges: dict[str, list[int]] = {}              # their lanes among those
+        self._edges: dict[str, list[tuple[int, str]]] = {}  # their lanes, and where these are among those
         for place, lane in enumerate(self._lanes):
-            self._edges.setdefault(lane.rpartition("_")[0], []).append(place)      # SUMO names lanes edge_0, edge_1
+            self._edges.setdefault(lane.rpartition("_")[0], []).append((place, lane))    # SUMO: edge_0, edge_1
         self._into, self._out = _Sides(into, lanes), _Sides(out, lanes)
         self._room = np.maximum(np.array([length for signal in signals for length in signal.lengths]) / SPACE, 1.0)
         sizes = [len(signal.lanes) for signal in signals]
@@ -203,11 +203,10 @@ class Simulation:
         lane, on_edge = self._sumo.lane, self._sumo.edge.getLastStepVehicleNumber
         there, stand = lane.getLastStepVehicleNumber, lane.getLastStepHaltingNumber
         counts = [[0] * len(self._lanes), [0] * len(self._lanes)]
-        for edge, places in self._edges.items():
-            if on_edge(edge):
-                for place in places:
-                    if number := there(self._lanes[place]):
-                        counts[0][place], counts[1][place] = number, stand(self._lanes[place])
+        for edge, own in self._edges.items():
+            for place, name in own if on_edge(edge) else ():
+                if number := there(name):
+                    counts[0][place], counts[1][place] = number, stand(name)
         self._counts = np.array(counts)
         if self.scenario.reward == "diff-waiting-time":
             self._waited = self._waiting({self._lanes[place] for place in np.flatnonzero(self._counts[0])})

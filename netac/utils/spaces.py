@@ -215,6 +215,17 @@ class JointChoices:
         encoded[played, self._first[agents] + joint[agents, played]] = 1.0
         return encoded
 
+    def beside(self, numbers: Iterable[np.ndarray], there: np.ndarray) -> np.ndarray:
+        """The agents' own actions as numbers, (N) arrays (E, outputs_i) -> (E, F) single precision, agent after agent.
+
+        Args:
+            there: (N, E) bool; zeros for agents that are not.
+        """
+        encoded = np.empty((there.shape[1], self.outputs), np.float32)
+        for agent, (own, present) in enumerate(zip(numbers, there, strict=True)):
+            encoded[:, self.columns(agent)] = own * present[:, None]
+        return encoded
+
     def product(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
         """(N, E), and who took part, (N, E) -> (E, S) actions of the `ProductSpace` of all agents.
 
@@ -251,10 +262,8 @@ class JointVectors(JointChoices):
 
     def encode(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
         """(N, E, size), and who took part, (N, E) -> (E, F) single precision: one-hot or clipped, agent after agent."""
-        encoded, joint = np.zeros((joint.shape[1], self.outputs), np.float32), self.clip(joint)
-        for agent, space in enumerate(self.spaces):
-            encoded[:, self.columns(agent)] = space.encode(space.read(joint[agent])) * active[agent][:, None]
-        return encoded
+        return self.beside([space.encode(space.read(own)) for space, own in zip(self.spaces, self.clip(joint),
+                                                                              strict=True)], active)
 
     def product(self, joint: np.ndarray, active: np.ndarray) -> np.ndarray:
         """(N, E, size), and who took part, (N, E) -> (E, S), as drawn, see `JointChoices.product`."""

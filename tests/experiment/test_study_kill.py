@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.launching import environment
+from support.launching import environment, kill_once
 
 import netac
 from netac.results import watching
@@ -45,12 +45,8 @@ def test_a_study_that_is_killed_again_and_again_comes_to_the_same_comparison(tmp
     command = [sys.executable, "-m", "netac", "compare", str(file), "--jobs", "2", "--out", str(out)]
     draw, finished = random.Random(0), []
     for _ in range(KILLS):
-        with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as running:
-            deadline = time.monotonic() + draw.uniform(0.2, 2.0)
-            while time.monotonic() < deadline and running.poll() is None:
-                time.sleep(0.01)
-            running.kill()
+        deadline = time.monotonic() + draw.uniform(0.2, 2.0)
+        kill_once(command, lambda deadline=deadline: time.monotonic() >= deadline)
         if (out / "runs").is_dir() and any((out / "runs").rglob("seed-*")):
             finished.append(sum(run.state == "done" for run in watching.look(out)))
     assert finished and finished == sorted(finished)                 # what has finished stays

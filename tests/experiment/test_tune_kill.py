@@ -6,11 +6,10 @@ import contextlib
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from support.launching import environment
+from support.launching import environment, kill_once
 
 import netac
 from netac.results import tuning
@@ -50,11 +49,7 @@ def test_a_tuning_that_is_killed_again_and_again_comes_to_the_same(tmp_path):
     whole, draw, seen = written(tmp_path / "whole"), random.Random(0), set()
     for k in range(KILLS):                                           # wherever it is, at growing shares of the work
         target = whole * (k + draw.random()) / KILLS
-        with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL) as running:
-            while written(out) < target and running.poll() is None:
-                time.sleep(0.01)
-            running.kill()
+        kill_once(command, lambda target=target: written(out) >= target)
         seen.add((out / tuning.TABLE).exists() and len(read_rows(out / tuning.TABLE)))
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

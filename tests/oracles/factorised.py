@@ -6,17 +6,16 @@ Where a `FactorisedJob` says so something is done wrongly on purpose, so that a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .dense import barred
+from .replays import REPLAY, Sample
 from .sampling import ACTION, Stream
-from .trainers import Adam
+from .trainers import Adam, Task
 
-REPLAY = 8
 DELTA = 1e-3
 
 
@@ -61,22 +60,15 @@ class Layers:
 
 
 @dataclass
-class FactorisedJob:
-    """What is run.
+class FactorisedJob(Task):
+    """What is run, see `Task`.
 
     Attributes:
-        make: makes the E games.
-        options: all the algorithm's options.
         utilities: layers, one for each agent; `mixing` those of the trainer, None for VDN.
         theta, theta_targets, omega, omega_targets: their initial numbers.
         wrong: what is done wrongly on purpose.
     """
 
-    make: Callable
-    algorithm: str
-    seed: int
-    iterations: int
-    options: dict
     utilities: list[Layers]
     mixing: Layers | None
     theta: list[np.ndarray]
@@ -87,19 +79,9 @@ class FactorisedJob:
 
 
 @dataclass
-class Step:
-    """One joint step of one game; lists have an entry per agent; `memory` is that before it."""
+class Step(Sample):
+    """A `Sample` in a sequence; `memory` is that before it, `again`, whether its game ended."""
 
-    obs: list
-    next_obs: list
-    state: np.ndarray
-    next_state: np.ndarray
-    a: list
-    r: np.ndarray
-    active: np.ndarray
-    valued: np.ndarray
-    allowed: list
-    next_allowed: list
     memory: list
     again: bool
 
@@ -139,25 +121,24 @@ class FactorisedTrainer:
     def step(self, epsilon):
         games = self.games
         obs, state, active = games.observe(range(self.N)), games.state(), games.active.copy()
-        allowed = [bars == 0 for bars in barred(games)]
+        bars = barred(games)
         before = [[h.numpy().copy() for h in own] for own in self.memory]
         told = np.zeros((self.N, self.E), dtype=int)
         for i, net in enumerate(self.job.utilities):
             uniforms = self.streams[i].take(self.E)
             for e in range(self.E):
                 Q, self.memory[i][e] = net(self.theta[i], number(obs[i][e]), self.memory[i][e])
-                free = allowed[i][e]
+                free = bars[i][e] == 0
                 chances = epsilon * free / free.sum()
                 chances[np.where(free, Q.numpy(), -np.inf).argmax()] += 1 - epsilon
                 told[i, e] = (np.cumsum(chances)[:-1] <= uniforms[e] * chances.sum()).sum()
         step = games.step(told)
         valued = (games.active | active) & ~step.terminated
-        after, next_state = games.observe(range(self.N)), games.state()
-        next_allowed = [bars == 0 for bars in barred(games)]
+        after, next_state, next_bars = games.observe(range(self.N)), games.state(), barred(games)
         for e in range(self.E):
             self.under_way[e].append(Step(
                 [x[e] for x in obs], [x[e] for x in after], state[e], next_state[e], list(told[:, e]), step.r[:, e],
-                active[:, e], valued[:, e], [x[e] for x in allowed], [x[e] for x in next_allowed],
+                active[:, e], valued[:, e], [x[e] for x in bars], [x[e] for x in next_bars],
                 [own[e] for own in before], bool(step.done[e])))
             if step.done[e]:
                 for own in self.memory:
@@ -226,7 +207,7 @@ class FactorisedTrainer:
                 if step.again and self.wrong != "no new beginning":
                     memories[which][i] = torch.zeros_like(memories[which][i])
             (Q, then), (_, target) = after
-            free, later = torch.tensor(step.allowed[i]), torch.tensor(step.next_allowed[i])
+            free, later = (torch.tensor(bars[i] == 0) for bars in (step.bars, step.next_bars))
             if self.wrong == "forgotten masks":
                 free, later = torch.ones_like(free), torch.ones_like(later)
             double = self.o["double"] != (self.wrong == "the other chooses")

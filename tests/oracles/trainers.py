@@ -22,15 +22,12 @@ FORGETTING, FLOOR, SMALL = 0.99999, 1e-2, 1e-5
 
 
 @dataclass
-class Job:
-    """What is run.
+class Task:
+    """What is run, without its networks.
 
     Attributes:
         make: makes the E games.
         options: all the algorithm's options.
-        policy, value: nets, one per agent; `value` of one net where the trainer has the critic.
-        theta, omega: their initial numbers.
-        wrong: what is done wrongly on purpose.
     """
 
     make: Callable
@@ -38,6 +35,18 @@ class Job:
     seed: int
     iterations: int
     options: dict
+
+
+@dataclass
+class Job(Task):
+    """What is run, see `Task`.
+
+    Attributes:
+        policy, value: nets, one per agent; `value` of one net where the trainer has the critic.
+        theta, omega: their initial numbers.
+        wrong: what is done wrongly on purpose.
+    """
+
     policy: list[Net]
     value: list[Net]
     theta: list[np.ndarray]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,3 +20,11 @@ def environment(mpirun: Path | None = None, **variables: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in {"MPIRUN", "PYTHONPATH", "SLURM_NTASKS"}}
     chosen = {"MPIRUN": str(mpirun)} if mpirun else {}
     return {**kept, "PATH": f"{folder}:{os.environ['PATH']}", "VIRTUAL_ENV": str(folder.parent), **chosen, **variables}
+
+
+def kill_once(command: Sequence[str], due: Callable[[], bool]) -> None:
+    """Start a command and kill -9 it as soon as `due` says so, or let it end before."""
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while not due() and running.poll() is None:
+            time.sleep(0.01)
+        running.kill()

@@ -167,11 +167,9 @@ class FactorisedUpdate:
 
     def _joint(self, rows: np.ndarray) -> np.ndarray:
         """Next actions (N, widest, M) -> (M, F) single precision, zeros for agents that have no s'."""
-        joint = np.zeros((self._size, self._encode.size), np.float32)
-        for agent, (row, space) in enumerate(zip(rows, self._agents.policy.actions, strict=True)):
-            numbers = space.encode(space.read(row.T))
-            joint[:, self._encode.columns(agent)] = numbers * self.b.valued[agent][:, None]
-        return joint
+        joint = self._encode.joint
+        return joint.beside([space.encode(space.read(row.T)) for space, row in zip(joint.spaces, rows, strict=True)],
+                            self.b.valued)
 
 
 def updates(agents: FactorisedAgents, sampler: GameSampler, links: TrainerLinks, settings: Factorised,

@@ -153,11 +153,8 @@ class Update:
 
     def _joint(self, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
         """All agents' rows -> (M, F) single precision, zeros where `part` (N, M) is false."""
-        joint = np.empty((self._size, self._encode.size), np.float32)
         whole = rows.reshape(len(rows), self._size, -1)
-        for agent, (row, width) in enumerate(zip(whole, self._widths, strict=True)):
-            joint[:, self._encode.columns(agent)] = row[:, :width] * part[agent][:, None]
-        return joint
+        return self._encode.joint.beside([row[:, :width] for row, width in zip(whole, self._widths, strict=True)], part)
 
 
 def updates(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OffPolicy,
