@@ -83,12 +83,12 @@ class Mixer(Targeted):
     """The network that gives w, if there is one, and its target; see `Targeted`.
 
     Attributes:
-        network, target: networks of omega, and of omega'.
+        hypernetwork, target: networks of omega, and of omega'.
     """
 
     needs: MixingRequirements
     settings: Factorised
-    network: NeuralWeights | None = None
+    hypernetwork: NeuralWeights | None = None
     target: NeuralWeights | None = None
 
     def returns(self, b: ReplayBatch, following: Utilities, mix: Mix) -> np.ndarray:
@@ -109,14 +109,14 @@ class Mixer(Targeted):
             (2, 1) the loss and the mean value before it, and (N, C, M) minus the loss's derivatives in the agents' Q_i
             and, where the mixing asks for them, V_i: times a weight such that the sum over samples / M is a mean.
         """
-        network, part = self.network, np.logical_or.reduce(b.part, axis=0, keepdims=True).astype(float)
-        w = LEFT_OUT if network is None else network(self.omega, b.state, told.joint, keep=True)
+        part = np.logical_or.reduce(b.part, axis=0, keepdims=True).astype(float)
+        w = LEFT_OUT if self.hypernetwork is None else self.hypernetwork(self.omega, b.state, told.joint, keep=True)
         mixed = mix(w, told)
         values = mixed.total[None]
         pulls, losses = value_loss(values, y[None], huber=self.settings.huber, active=part)
         pulls *= sample_weight(part)
-        if network is not None:
-            gradient = network.gradient(self.omega, b.state, told.joint, pulls.T * mixed.w)
+        if self.hypernetwork is not None:
+            gradient = self.hypernetwork.gradient(self.omega, b.state, told.joint, pulls.T * mixed.w)
             self.omega[:] += beta * self.optimizer.over(len(y)).omega(gradient)
         slopes = [mixed.Q, mixed.V] if self.needs.maxima else [mixed.Q]
         return np.stack([losses, average(values, part)]), np.stack(slopes, axis=1) * pulls * b.part[:, None]
