@@ -169,7 +169,7 @@ def fitted(name: str, file: Path) -> np.ndarray:
     Q = np.array([own[a] for own, a in zip(values, EVERY, strict=True)])
     V = np.repeat([[own.max()] for own in values], Q.shape[1], axis=1)
     joint = Encoding([ActionSpace(21)] * 2)(EVERY, np.ones(EVERY.shape, dtype=bool))
-    network = agents.critics.network
+    network = agents.critics.hypernetwork
     w = None if network is None else network(agents.critics.omega, b.state, joint)
     return mix(w, Utilities(Q, V, joint)).total
 

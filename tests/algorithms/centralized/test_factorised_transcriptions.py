@@ -74,7 +74,7 @@ def netac(name: str) -> tuple[dict, dict, dict]:
     rows = agents.parameters.theta, agents.targets, agents.critics.omega, agents.critics.targets
     held = dict(zip(PARTS, rows, strict=True))
     for part, rows in held.items():
-        nets = agents.policy.networks if part.startswith("theta") else agents.critics.network
+        nets = agents.policy.networks if part.startswith("theta") else agents.critics.hypernetwork
         moves = 0.4 * rng.standard_normal(rows.shape).astype("f4")
         for i, row in enumerate(rows):
             size = sum((nets if part.startswith("theta") else nets.networks).tensors[i].sizes)
