@@ -89,6 +89,18 @@ def compare(what: str, timings: np.ndarray, unit: Callable[[float], str], limit:
                inverse, note)
 
 
+def seconds(what: str, work: Callable[[], object], limit: float, blocks: int = 5) -> Row:
+    """The row of work that may take `limit` seconds."""
+    taken = []
+    for _ in range(blocks):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    low, middle, high = np.quantile(taken, [0.25, 0.5, 0.75]).tolist()
+    return Row(f"{what}: seconds / those it may take", f"{middle:.2f} s", f"{limit} s", middle / limit,
+               (low / limit, high / limit), 1)
+
+
 def microseconds(seconds: float) -> str:
     """'12.3 us'."""
     return f"{seconds * 1e6:.3g} us" if seconds < 1e-3 else f"{seconds * 1e6:,.0f} us"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import networkx as nx
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from benchmarks.timing import Row, compare, per_round, race
+from benchmarks.timing import Row, compare, per_round, race, seconds
 from netac.topology import certify, load
 from netac.topology.spectrum import TOLERANCE
 
@@ -21,12 +19,12 @@ BLOCKS = 5
 
 def measure(comm) -> list[Row]:
     """Four rows of seconds, two of ratios."""
-    return [_seconds(f"`netac graph` with the spectral gap of {n:,} agents and {2 * n:,} edges (small world)",
+    return [seconds(f"`netac graph` with the spectral gap of {n:,} agents and {2 * n:,} edges (small world)",
                      lambda n=n: _command("small-world", "--agents", str(n)), limit)
             for n, limit in ((4_500, 5), (100_000, 60))] + [
-        _seconds("certificate of gossip on a ring of 100,000 agents, with its contraction over 40 iterations",
+        seconds("certificate of gossip on a ring of 100,000 agents, with its contraction over 40 iterations",
                  lambda: certify(load({"name": "gossip", "base": "ring"}, 100_000)), 10),
-        _seconds("a ring of 1,000,000 agents: graph, weights, and the certificate that a run asks for",
+        seconds("a ring of 1,000,000 agents: graph, weights, and the certificate that a run asks for",
                  lambda: certify(load("ring", 1_000_000), spectrum=False), 8),
         _gap(), _connectivity()]
 
@@ -34,18 +32,6 @@ def measure(comm) -> list[Row]:
 def _command(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "netac", "graph", *arguments], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
-
-
-def _seconds(what: str, work: Callable[[], object], limit: float) -> Row:
-    """The row of work that may take so many seconds."""
-    taken = []
-    for _ in range(BLOCKS):
-        started = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - started)
-    low, middle, high = np.quantile(taken, [0.25, 0.5, 0.75]).tolist()
-    return Row(f"{what}: seconds / those it may take", f"{middle:.2f} s", f"{limit} s", middle / limit,
-               (low / limit, high / limit), 1)
 
 
 def _gap() -> Row:

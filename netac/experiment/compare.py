@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,10 +23,11 @@ from netac.comm.launch.notices import MARK, Hearing, new_mark
 from netac.experiment import config
 from netac.experiment import study as planning
 from netac.experiment.jobs import Job, begin, mpi, side_by_side, title_of
+from netac.experiment.listening import Callback, refuse_unfit, refuse_unsendable
 from netac.experiment.run import run
 from netac.results import pairs
 from netac.results.comparison import Comparison, SeedResult, Shown, compare_results
-from netac.results.records import load_run
+from netac.results.records import SUMMARY, load_run
 from netac.results.tables import Cell, csv_text
 from netac.utils.errors import InputError, NetacError
 from netac.utils.files import atomic_write
@@ -91,7 +92,8 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
             cells: Sequence[Mapping[str, Any]] = (), budget: str | None = None, jobs: int | None = None,
             processes: int = 1, set: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None,
             out: str | Path | None = None, metric: str = "reward", only: int | None = None, collect: bool = False,
-            progress: bool = False) -> ComparisonResult:
+            progress: bool = False, on_iteration: Callback | None = None,
+            on_evaluation: Callback | None = None) -> ComparisonResult:
     """Run every cell of a study with the same seeds, beginning with the experiment's own, and put the results side by
     side.
 
@@ -117,26 +119,41 @@ def compare(experiment: str | Path | Mapping[str, Any], algorithms: Sequence[str
         only: of all runs, seed by seed and cell by cell, perform this one alone, counted from 0, and write no tables.
         collect: perform none: put together those in `out` that have finished.
         progress: show progress on a terminal.
+        on_iteration, on_evaluation: called by every run as `netac.run` calls them.  One that answers True stops that
+            run, which then counts as it stands, and stays so when the comparison goes on.  With jobs=1 they are called
+            in this process, else in processes that are sent them: functions at the top of a module.
 
     Raises:
-        InputError: a cell's experiment is not valid, or `out` cannot be used; before anything runs.
+        InputError: a cell's experiment is not valid, `out` cannot be used, or a function cannot be sent to the
+            processes of the runs; before anything runs.
     """
     source = config.read(experiment, config.one_of(set, overrides))
+    functions = {"on_iteration": on_iteration, "on_evaluation": on_evaluation}
     return compare_cells(source, lambda: planning.plan(source, algorithms, vary, cells), seeds, budget, jobs, processes,
-                         out, metric, only, collect, progress)
+                         out, metric, only, collect, progress,
+                         functions={name: function for name, function in functions.items() if function is not None})
 
 
 def compare_cells(source: config.Source, plan: Callable[[], planning.Study], seeds: int | None, budget: str | None,
                   jobs: int | None, processes: int, out: str | Path | None, metric: str, only: int | None = None,
-                  collect: bool = False, progress: bool = False, workers: Workers | None = None) -> ComparisonResult:
+                  collect: bool = False, progress: bool = False, workers: Workers | None = None,
+                  functions: Mapping[str, Callback] | None = None) -> ComparisonResult:
     """`compare` of the cells that `plan` tells, by workers that are there, or new ones."""
-    comm = launch.communicator()
+    comm, functions = launch.communicator(), dict(functions or {})
+    refuse_unfit(None, **functions)
+    if functions and comm is None:
+        if processes > 1:
+            raise InputError("runs on several processes call no functions", key=next(iter(functions)),
+                             valid="processes=1, or this script itself under mpirun")
+        if jobs != 1:
+            refuse_unsendable(functions)
     with TemporaryDirectory() as temporary:
         folder = launch.agree(comm, lambda: Path(out or temporary))
         todo = launch.agree(comm, lambda: begin(source, plan(), seeds, folder, processes, budget, progress))
         if only is not None:
             todo = [_chosen(todo, only)]
-        alone = collect or comm is not None or workers is not None
+        todo = [replace(job, functions=functions) for job in todo]
+        alone = collect or comm is not None or workers is not None or (jobs == 1 and bool(functions))
         with nullcontext(workers) if alone else Workers(side_by_side(todo, jobs, processes)) as crew:
             results = performed(todo, crew, collect, progress)
     table = compare_results(results)
@@ -174,7 +191,7 @@ def _chosen(todo: Sequence[Job], only: int) -> Job:
 def _collected(job: Job) -> SeedResult:
     """What a run has come to, if it has finished."""
     try:
-        if (record := load_run(job.folder)).stopped:
+        if (record := load_run(job.folder)).stopped and not job.functions:
             raise InputError("the run has been stopped", file=job.folder, found=record.iterations,
                              valid="netac compare without --collect goes on with it")
         return SeedResult.from_record(record, job.cell)
@@ -188,7 +205,8 @@ def _perform(job: Job) -> SeedResult:
         if job.processes > 1 and not launch.is_mpi_launch():
             _launch(job)
         else:
-            run(job.experiment, out=job.folder, resume=True, until=job.until)
+            if not (job.functions and (job.folder / SUMMARY).exists()):       # stopped is finished
+                run(job.experiment, out=job.folder, resume=True, until=job.until, **job.functions)
         return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder), job.cell))
     except (InputError, KeyboardInterrupt):
         raise

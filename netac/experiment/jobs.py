@@ -10,6 +10,7 @@ from typing import Any
 from netac.comm.launch.family import Mpi, own_mpi
 from netac.comm.placement import Placement
 from netac.experiment import config, expense, study
+from netac.experiment.listening import Callback
 from netac.experiment.run import checked_setting
 from netac.results.cells import RUNS, CellRecord, StudyRecord, called, read_study, write_study
 from netac.utils import memory
@@ -36,6 +37,7 @@ class Job:
     nbytes: int = 0        # of memory, about
     values: dict[str, Any] = field(default_factory=dict)      # what else varies, as it was given; tables as text
     until: int | None = None        # the iteration after which it is stopped
+    functions: dict[str, Callback] = field(default_factory=dict)     # what it calls, as `run` takes them
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], int]:

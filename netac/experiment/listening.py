@@ -101,3 +101,20 @@ def refuse_unfit(until: int | None, **functions: object) -> None:
     for name, function in functions.items():
         if function is not None and not callable(function):
             raise InputError("cannot be called", key=name, found=function, valid="a function of one argument, or None")
+
+
+def refuse_unsendable(functions: Mapping[str, Callback]) -> None:
+    """InputError where a function cannot be called in processes that are started anew."""
+    import pickle
+    import sys
+    for name, function in functions.items():
+        typed = getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+        try:
+            pickle.dumps(function)
+        except Exception as error:     # what is not sent says so in many ways
+            typed, why = True, f": {error}"
+        else:
+            why = ": it was typed into the interpreter"
+        if typed:
+            raise InputError(f"cannot be sent to the processes of the runs{why}", key=name,
+                             valid="a function at the top of a module, or jobs=1")

@@ -52,6 +52,8 @@ def iqm_interval(x: np.ndarray, level: float = 0.95, resamples: int = 2000, seed
     values = np.asarray(x, dtype=float)
     estimate = iqm(values, axis=0)
     n = len(values)
+    if n == 1:
+        return Interval(estimate, estimate, estimate)
     copies = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
     estimates = _middle_mean(np.sort(values.T, axis=-1), copies)
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2], axis=-1)

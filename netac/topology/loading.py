@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -160,8 +160,7 @@ def _load(table: dict, agents: int, folder: Path | None, within: tuple[str, ...]
     else:
         path = None
         family, place = _module_family(_builtin(table["name"]), table["name"]), {"name": table["name"]}
-    rules = {name: _rule(name).weights for name in weight_names()}
-    of_rules = {name: option for rule in rules.values() for name, option in parameters(rule, 1).items()}
+    of_rules = _options_of(tuple(weight_names()))
     for option in family.options.keys() & (of_rules.keys() | set(FIXED)):
         raise InputError(f"its function graph has an option {option!r}, a key that has a meaning of its own", file=path,
                          valid="another name")
@@ -253,6 +252,12 @@ def _common_labels(parts: list[Topology]) -> Labels:
     """What the files that parts were read from call the agents; empty where they disagree."""
     different = {part.labels for part in parts if part.labels}
     return different.pop() if len(different) == 1 else ()
+
+
+@cache
+def _options_of(rules: tuple[str, ...]) -> Parameters:
+    """The options of all these weight rules."""
+    return {name: option for rule in rules for name, option in parameters(_rule(rule).weights, 1).items()}
 
 
 def _rule(name: str) -> ModuleType:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from netac.utils.errors import InputError
@@ -146,21 +147,30 @@ def _machine() -> tuple[int, int]:
 
 def _cgroups() -> list[tuple[int, int]]:
     """Limits in bytes of the groups that this process is in, and what is used of each."""
-    found, places = list[tuple[int, int]](), list[tuple[Path, str, str]]()
+    found = list[tuple[int, int]]()
+    for folder, limit, used in _group_folders(CGROUPS, os.getpid()):
+        with suppress(OSError, ValueError):       # "max": none
+            found.append((int((folder / limit).read_text()), int((folder / used).read_text())))
+    return found
+
+
+@cache
+def _group_folders(groups: Path, process: int) -> list[tuple[Path, str, str]]:
+    """Folders of the groups that this process is in below `groups`, with the names of the files of limit and use;
+    found once in a process, as studies ask for thousands of experiments."""
+    places = list[tuple[Path, str, str]]()
     with suppress(OSError):
         for line in (PROC / "self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             old = "memory" in controllers.split(",")
             if not old and controllers:
                 continue
-            root = CGROUPS / "memory" if old else CGROUPS
+            root = groups / "memory" if old else groups
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
             inner = root / path.lstrip("/")
-            places += [(folder, *names) for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-    for folder, limit, used in places:
-        with suppress(OSError, ValueError):       # "max": none
-            found.append((int((folder / limit).read_text()), int((folder / used).read_text())))
-    return found
+            places += [(folder, *names) for folder in (inner, *inner.parents)
+                       if folder.is_relative_to(root) and (folder / names[0]).is_file()]
+    return places
 
 
 def _address_space() -> int | None:

@@ -148,6 +148,41 @@ def test_what_cannot_be_asked_for_is_told_before_anything_is_written(tmp_path, a
     assert not (tmp_path / "run").exists()
 
 
+def late(moment):
+    """Stops a run after its iteration 12; at the top of a module, as worker processes want it."""
+    return moment.iteration >= 12
+
+
+def test_a_comparisons_runs_call_functions_and_stay_as_they_were_stopped(tmp_path):
+    arguments = {"algorithms": ["cac", "iac"], "seeds": 1, "out": tmp_path / "out"}
+    heard = []
+    found = netac.compare(GAME, jobs=1, on_iteration=lambda moment: heard.append(moment.folder.parent.name) or (
+        moment.iteration >= 12), **arguments)
+    assert {run["status"] for run in found.runs} == {"ok"}
+    assert found.curves["cac"]["iteration"].tolist() == [5, 10, 15]
+    assert heard == ["cac"] * 15 + ["iac"] * 15
+    again = netac.compare(GAME, jobs=2, on_iteration=late, **arguments)              # taken as they are
+    assert [run["final_reward"] for run in again.runs] == [run["final_reward"] for run in found.runs]
+    assert netac.compare(GAME, jobs=1, **arguments).curves["iac"]["iteration"][-1] == 47       # nobody stops them
+
+
+def test_functions_of_a_comparison_are_sent_to_its_processes(tmp_path):
+    table = netac.study(GAME, vary={"topology": ["ring", "star"]}, seeds=1, jobs=2, on_iteration=late,
+                        out=tmp_path / "out")
+    assert list(table["status"]) == ["ok", "ok"] and list(table["env_steps"]) == [15, 15]
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    ({"on_iteration": lambda moment: True, "jobs": 2}, "on_iteration: cannot be sent .*valid: .*jobs=1"),
+    ({"on_evaluation": 3, "jobs": 1}, "on_evaluation: cannot be called"),
+    ({"on_iteration": late, "processes": 2}, "on_iteration: runs on several processes call no functions"),
+])
+def test_functions_that_a_comparison_cannot_call(tmp_path, arguments, says):
+    with pytest.raises(InputError, match=says):
+        netac.compare(GAME, ["cac"], 1, out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
 PROGRAM = """\
 import json, sys
 import netac
