@@ -24,9 +24,14 @@ MARKS = "osD^v<>phX"          # of rungs
 Rows = Sequence[Mapping[str, Any]]
 
 
+def is_tuning(folder: Path) -> bool:
+    """Whether a folder is that of a tuning."""
+    return (folder / TABLE).exists()
+
+
 def goes_on(folder: Path) -> bool:
     """Whether a folder is that of a tuning that has not ended."""
-    return (folder / TABLE).exists() and not (folder / RECORD).exists()
+    return is_tuning(folder) and not (folder / RECORD).exists()
 
 
 def columns_of(keys: Sequence[str]) -> tuple[str, ...]:

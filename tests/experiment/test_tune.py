@@ -24,6 +24,7 @@ from netac.experiment.compare import performed
 from netac.experiment.dry_run import foretell_tuning
 from netac.experiment.halving import Halving, ranked
 from netac.experiment.jobs import jobs_of
+from netac.experiment.report.reading import read_folders
 from netac.experiment.study import Cell, Study
 from netac.results import tuning, watching
 from netac.results.records import load_run
@@ -195,6 +196,15 @@ def test_every_setting_and_rung_is_told(tuned):
     assert {(row["seeds"], row["failed"], row["status"], row["error"]) for row in found} == {("2", "0", "ok", "")}
     best = found[-1]
     assert best["topology"] in printed and "probability" in printed and printed.count("written:") == 1
+
+
+def test_a_report_of_it_shows_the_search_and_the_test(tuned):
+    folder, _ = tuned
+    searched, tested = read_folders([folder / "out"])
+    assert searched.title.startswith("Tuning in") and len(searched.setups) == 6
+    assert tuning.TABLE in searched.notes[0] and not any("has not come" in note for note in searched.notes)
+    seeds, tried = ({seed for setup in exhibit.setups for seed in setup.seeds} for exhibit in (tested, searched))
+    assert tested.title.startswith("Comparison in") and seeds and not seeds & tried
 
 
 def test_scores_are_those_of_runs_that_were_never_stopped(tuned):

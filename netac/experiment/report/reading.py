@@ -13,6 +13,8 @@ from netac.results.cells import RUNS
 from netac.results.comparison import RUN_TABLE, TABLE
 from netac.results.records import EXPERIMENT, METRICS, SUMMARY, RunRecord, load_run
 from netac.results.tables import read_rows
+from netac.results.tuning import TABLE as TUNING
+from netac.results.tuning import TEST, is_tuning
 from netac.utils.errors import InputError
 from netac.utils.progress import doing
 
@@ -70,13 +72,15 @@ class Exhibit:
 
 
 def read_folders(folders: Sequence[Path]) -> list[Exhibit]:
-    """Comparisons in the order of their folders, then single runs, an exhibit for each environment; a folder that is
-    given twice counts once.
+    """Comparisons in the order of their folders, a tuning's test after its search, then single runs, an exhibit for
+    each environment; a folder that is given twice counts once.
 
     Raises:
         InputError: a folder is neither that of a comparison nor of a finished run, or a file in it is damaged.
     """
-    folders = list({os.path.realpath(folder): folder for folder in folders}.values())
+    found = [each for folder in folders for each in (
+        (folder, folder / TEST) if is_tuning(folder) and is_comparison(folder / TEST) else (folder,))]
+    folders = list({os.path.realpath(folder): folder for folder in found}.values())
     compared = [folder for folder in folders if is_comparison(folder)]
     with doing(f"reading {len(folders):,} folders"):
         exhibits = [_comparison(folder) for folder in compared]
@@ -102,11 +106,15 @@ def _comparison(folder: Path) -> Exhibit:
     records = [_run(place) for place in places]
     order = list(dict.fromkeys(row.get("algorithm", "") for row in table))
     records.sort(key=lambda record: order.index(name) if (name := _algorithm(record)) in order else len(order))
-    notes = [] if table else [f"{TABLE} is not there: the comparison has not come to its end."]
+    searched = is_tuning(folder)
+    notes = [] if table or searched else [f"{TABLE} is not there: the comparison has not come to its end."]
+    if searched:
+        notes.append(f"These are the settings that a search tried; {TUNING} has its stages, {folder / TEST} its test.")
     if unfinished:
         notes.append(f"{len(unfinished)} of {len(unfinished) + len(places)} runs have not finished and are left out.")
     about = f": {_env(records[0])}, {records[0].summary.get('agents', '?')} agents" if records else ""
-    return Exhibit(f"Comparison in {folder}{about}", _setups(records), tuple(table), tuple(run_table), tuple(notes))
+    title = f"{'Tuning' if searched else 'Comparison'} in {folder}{about}"
+    return Exhibit(title, _setups(records), tuple(table), tuple(run_table), tuple(notes))
 
 
 def _run(folder: Path) -> RunRecord:
