@@ -24,6 +24,7 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.policies import NeuralPolicy
 
 Improve = Callable[[int, Learner["NeuralPolicy"], Transitions, np.ndarray, np.ndarray], None]
+Within = Callable[[Learner["NeuralPolicy"], Transitions, np.ndarray], None]
 
 
 def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
@@ -58,13 +59,23 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
 
 
 def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
-            weigh: Callable[..., Surrogate], epsilon: float | None = None) -> None:
-    """The agents ascend a surrogate one after the other, by gradient steps; `weigh` is that of `ascend`."""
+            weigh: Callable[..., Surrogate], epsilon: float | None = None, within: Within | None = None) -> None:
+    """The agents ascend a surrogate one after the other, by gradient steps.
+
+    Args:
+        weigh: as of `ascend`.
+        epsilon: as above.
+        within: called when an agent's steps are done, with itself, its samples, and its parameters before; may move it
+            back.
+    """
     samples, minibatches = session.b.done.size, settings.minibatches
 
     def improve(i: int, learner: Learner[NeuralPolicy], own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, i, chunks=own.chunks)
+        start = learner.theta.copy()
         ascend(learner, own, old, M, weigh, session.alpha, parts, samples // minibatches)
+        if within is not None:
+            within(learner, own, start)
 
     one_after_the_other(session, agents, links, settings, improve, epsilon)
 
