@@ -63,12 +63,12 @@ class Mirror(Clipping, Bounded):
         Raises:
             InputError: it is not, or cannot be had.
         """
-        if isinstance(factory := self.drift, Factory):
-            drift = _made(factory, DRIFT, agents)
-            _refuse(factory, DRIFT, A_DRIFT, lambda: fault(partial(_answer, "it", drift)))
-        if isinstance(factory := self.neighbourhood, Factory):
-            inside = _decided(factory, _made(factory, NEIGHBOURHOOD, agents))
-            _refuse(factory, NEIGHBOURHOOD, A_NEIGHBOURHOOD, lambda: None if all(
+        if isinstance(self.drift, Factory):
+            drift = _made(self.drift, DRIFT, agents)
+            _refuse(self.drift, DRIFT, A_DRIFT, lambda: fault(partial(_answer, "it", drift)))
+        if isinstance(self.neighbourhood, Factory):
+            inside = _decided(self.neighbourhood, _made(self.neighbourhood, NEIGHBOURHOOD, agents))
+            _refuse(self.neighbourhood, NEIGHBOURHOOD, A_NEIGHBOURHOOD, lambda: None if all(
                 inside(np.full(samples, kl), np.full(samples, kl**0.5)) for samples in (1, 7) for kl in (0.0, _NEAR)
             ) else "it leaves out the old policy, or all policies near it")
 

@@ -31,6 +31,7 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
                         improve: Improve, epsilon: float | None = None) -> None:
     """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
 
+    The factor goes from agent to agent, with A, unless each has advantages of its own.
     While the trainer's process would wait for agents of other processes, it fits its critic.
 
     Args:
@@ -40,7 +41,8 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
     N, samples, apart = links.placement.agents, session.b.done.size, agents.apart
 
     def learn(i: int, load: np.ndarray) -> np.ndarray:
-        row, learner, (log_factor, A) = agents.local.index(i), apart[i], load
+        row, learner, (log_factor, *told) = agents.local.index(i), apart[i], load
+        A = session.A[row] if session.own else told[0]
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
         before = policy.distributions(theta, own, keep=True)[0]
         old = before.log_prob(own.own[0])[None]
@@ -52,10 +54,11 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         if session.measured:
             agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon,
                                                scale)
-        return np.stack([log_factor + log_ratio[0], A])
+        return np.stack([log_factor + log_ratio[0], *told])
 
-    load = np.stack([np.zeros(samples), session.A[0]]) if links.is_trainer else None
-    links.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn, session.fit_critics)
+    told = 0 if session.own else 1
+    load = np.stack([np.zeros(samples), *session.A[:told]]) if links.is_trainer else None
+    links.relay(turns(N, settings, agents.seed, session.k), load, (1 + told, samples), learn, session.fit_critics)
 
 
 def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,

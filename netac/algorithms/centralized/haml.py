@@ -25,9 +25,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from netac.algorithms.centralized._counterfactual import use_baseline
 from netac.algorithms.centralized._mirror import Mirror, draw_back
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import Sequential
+from netac.algorithms.centralized._options import Baselined, Sequential
 from netac.algorithms.centralized._sequential import in_turn
 from netac.algorithms.centralized._sessions import sessions
 from netac.algorithms.policy_gradient.drifts import mirrored
@@ -35,13 +36,13 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
 
 
-class Settings(Sequential, Mirror):
+class Settings(Sequential, Mirror, Baselined):
     """Options of HAML."""
 
 
 def requirements(settings: Settings) -> TrainerRequirements:
-    """One critic of the global state, and policies of the agents' own."""
-    return TrainerRequirements()
+    """One critic of the global state (with a `baseline` of the joint action, too), and policies of the agents' own."""
+    return TrainerRequirements(value=settings.judged)
 
 
 def check(settings: Settings, agents: int) -> None:
@@ -59,6 +60,7 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
     (drift, epsilon), inside = settings.drifting(links.placement.agents), settings.inside(links.placement.agents)
     within = None if inside is None else partial(draw_back, inside=inside, halvings=settings.backtracks)
     for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, A by GAE
+        use_baseline(session, agents, links, settings)                      # or Q(s, a) - b_i in the place of A
         in_turn(session, agents, links, settings, partial(mirrored, drift=drift), epsilon, within)  # agent after agent
         session.fit()                                                       # V on the returns
         yield
