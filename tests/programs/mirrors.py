@@ -49,24 +49,21 @@ def nothing():
     """No function."""
 
 
-class Later:
-    """A drift until the policy has moved, which no look at it in advance can tell, as it depends on what it saw."""
+def late(fails):
+    """What is a drift for all M but some between those that are looked at in advance."""
+    def drift(log_ratio, M):
+        unseen = (np.abs(M) > 0.05) & (np.abs(M) < 0.95)
+        if fails and unseen.any():
+            raise ZeroDivisionError("nothing is left")
+        sign = np.where(unseen, -1.0, 1.0)
+        return 0.5 * sign * log_ratio**2, sign * log_ratio
 
-    def __init__(self, fails):
-        self.fails, self.seen = fails, 0
-
-    def __call__(self, log_ratio, M):
-        self.seen += log_ratio.size > 1 and log_ratio.size != 371
-        if self.seen > 2:
-            if self.fails:
-                raise ZeroDivisionError("nothing is left")
-            return -(log_ratio**2) - 1.0 + 0.0 * M, log_ratio + 0.0 * M
-        return 0.5 * log_ratio**2 + 0.0 * M, log_ratio + 0.0 * M
+    return drift
 
 
-def later(fails):
-    """A drift that ends."""
-    return Later(fails)
+def narrow():
+    """A neighbourhood that is asked about more than it knows."""
+    return lambda kl, tv: kl.max() < 1e-9 or {}["nothing"]
 
 
 OUTSIDE = {"nowhere": lambda kl, tv: False, "only itself": lambda kl, tv: not kl.any(),
