@@ -39,6 +39,9 @@ def run_python(*arguments: str | Path, cwd: Path = ROOT, **variables: str) -> st
     return done.stdout
 
 
+LESS = {"traffic_grid.toml": ("--set", "evaluate_every=0"), "mamujoco.toml": ("--set", "envs=2")}     # in seconds
+
+
 def named(path: Path) -> str:
     """A test's name for a file."""
     return path.name
@@ -46,11 +49,11 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("file", EXPERIMENTS, ids=named)
 def test_an_example_runs_as_written(file, tmp_path):
-    if file.name == "halfcheetah.toml":
+    if file.name in ("halfcheetah.toml", "mamujoco.toml"):
         pytest.importorskip("gymnasium_robotics")
     if file.name == "traffic_grid.toml" and not (find_spec("libsumo") and find_spec("sumo_rl")):
         pytest.skip("no SUMO (the extra traffic)")
-    out, less = tmp_path / "run", ["--set", "evaluate_every=0"] * (file.name == "traffic_grid.toml")     # of hours
+    out, less = tmp_path / "run", LESS.get(file.name, ())
     run_netac("run", file.relative_to(ROOT), "--set", "iterations=3", *less, "--out", out)
     summary, asked = load_summary(out), tomllib.loads(file.read_text())
     assert (summary["agents"], summary["iterations"]) == (asked["agents"], 3)

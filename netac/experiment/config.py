@@ -103,7 +103,14 @@ class Source:
         in_file, by_file = of_length(in_file, name)
         in_set, by_set = of_length(in_set, name)
         keys |= {key: value for key, value in by_file.items() if key not in self.overrides} | by_set
-        return keys | {"algorithm": algorithm_options(name, in_file, in_set, compared)}
+        return keys | {"algorithm": self._found_here(algorithm_options(name, in_file, in_set, compared))}
+
+    def _found_here(self, algorithm: BuiltIn) -> BuiltIn:
+        """An algorithm whose options may be import paths, the modules of which are looked for in the file's folder."""
+        folder, settings = str(self.folder.absolute()), algorithm.settings
+        found = {key: value.model_copy(update={"folder": folder}) for key, value in settings
+                 if isinstance(value, Factory) and value.folder is None}
+        return replace(algorithm, settings=settings.model_copy(update=found))
 
     def _environment(self, table: dict[str, Any]) -> BuiltIn | UserEnvironment:
         if "path" in table and "factory" not in table:

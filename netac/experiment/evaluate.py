@@ -381,11 +381,12 @@ def to_play(setting: Setting, games: int, frames: bool = False) -> Setting:
 
 
 def _drawable(setting: Setting) -> GamesSource:
-    """Where the agents play, made anew to draw if it is a user's environment that knows how to be asked for that."""
-    experiment, env = setting.experiment, setting.experiment.env
-    if not isinstance(env, Factory):
+    """Where the agents play, made anew to draw if it is an environment that knows how to be asked for that."""
+    experiment, env, asked = setting.experiment, setting.experiment.env, {"render_mode": "rgb_array"}
+    if not isinstance(env, Factory) and "render_mode" not in type(env.settings).model_fields:
         return _ground(setting)
-    drawing = env.model_copy(update={"kwargs": env.kwargs | {"render_mode": "rgb_array"}})
+    drawing = (env.model_copy(update={"kwargs": env.kwargs | asked}) if isinstance(env, Factory)
+               else replace(env, settings=env.settings.model_copy(update=asked)))
     try:
         return ground_of(make_environment(drawing, experiment.agents, experiment.envs), experiment)
     except InputError:               # it knows no such option: perhaps it draws without

@@ -22,6 +22,7 @@ from netac.experiment.neural_agents import NetworkTable, read_part, read_policy,
 from netac.experiment.off_policy_agents import refuse_buffer
 from netac.experiment.on_policy_agents import (
     CentrallyTrained,
+    of_sharing,
     refuse_chunk,
     refuse_for_trainers,
     shared_or_separate,
@@ -85,8 +86,7 @@ def make(experiment: Experiment, environment: Environment, needs: MixingRequirem
     policy = replace(policy, options=policy.options.model_copy(update={"entropy": 0.0}))
 
     def utilities(shared: bool) -> tuple[NetworkTable[NetworkPolicy], UtilityPolicy]:
-        table = replace(policy, options=policy.options.model_copy(
-            update={"shared": ["*"], "initial": "common"} if shared else {"shared": []}))
+        table = of_sharing(policy, shared)
         return table, utility_policy(policy.network, seen, games.actions, games.names, table.options.shared,
                                      table.options.initial)
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 ENTRY = "fingerprint"          # of a checkpoint
 VERSIONS, TORCH = ("netac", "numpy", "scipy"), "torch"
 
-FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand; and [network]'s
+FACTORIES = ("env", "policy", "critic", "reward_model")      # tables in which an import path may stand,
+OUTER = ("network", "algorithm")                             # and those in whose tables it may
 DATA = ("path", "features", "neighbours", "net", "routes")   # keys of theirs that may name a file
 GIVEN = "kwargs"             # files that are only handed to a user's function, which may write them
 PYTHON = ".py"
@@ -154,14 +155,18 @@ def sha256(path: Path, key: str | None = None) -> str:
         raise InputError(f"cannot be read: {os_words(error)}", file=path, key=key) from error
 
 
+def factory_tables(tables: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The tables of an experiment in which an import path may stand, by their dotted keys."""
+    named = {key: tables.get(key) for key in FACTORIES}
+    for outer in OUTER:
+        if isinstance(table := tables.get(outer), Mapping):
+            named |= {f"{outer}.{key}": inner for key, inner in table.items()}
+    return {key: table for key, table in named.items() if isinstance(table, Mapping)}
+
+
 def _named(tables: Mapping[str, Any]) -> Iterator[tuple[str, str, Path]]:
     """(key, name, path) of all of them; some may come twice."""
-    named = {key: tables.get(key) for key in FACTORIES}
-    if isinstance(network := tables.get("network"), Mapping):
-        named |= {f"network.{key}": table for key, table in network.items()}
-    for key, table in named.items():
-        if not isinstance(table, Mapping):
-            continue
+    for key, table in factory_tables(tables).items():
         if isinstance(factory := table.get("factory"), str):
             folder = table.get("folder")
             places = [folder] if isinstance(folder, str) else []

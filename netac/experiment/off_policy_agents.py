@@ -21,9 +21,15 @@ from netac.algorithms.centralized._options import OffPolicy
 from netac.envs._batched import state_shape
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.make_env import Environment
-from netac.experiment.neural_agents import read_part, read_policy, seeing_actions
-from netac.experiment.on_policy_agents import CentrallyTrained, refuse_for_trainers, with_team_reward
-from netac.experiment.schema import Experiment, NetworkCritic
+from netac.experiment.neural_agents import NetworkTable, read_part, read_policy, seeing_actions
+from netac.experiment.on_policy_agents import (
+    CentrallyTrained,
+    of_sharing,
+    refuse_for_trainers,
+    shared_or_separate,
+    with_team_reward,
+)
+from netac.experiment.schema import Experiment, NetworkCritic, NetworkPolicy
 from netac.sampling.encoding import Encoding
 from netac.sampling.replay import Replay
 from netac.utils.errors import InputError
@@ -71,19 +77,26 @@ def make(experiment: Experiment, environment: Environment, needs: ReplayRequirem
     settings, notes = with_team_reward(settings, ground, one_critic=not needs.every)
     refuse_buffer(settings.buffer, settings.batch)
     policy = read_policy(experiment, policies_see[0])
-    policy = replace(policy, options=policy.options.model_copy(update={"shared": [], "entropy": 0.0}))
-    initial, seen = policy.options.initial, (state_shape(games),) * (games.agents if needs.every else 1)
+    policy = replace(policy, options=policy.options.model_copy(update={"entropy": 0.0}))
+    seen = (state_shape(games),) * (games.agents if needs.every else 1)
     critic = read_part(NetworkCritic, experiment.critic, seeing_actions(policy.network, seen[0]), seen[0], "critic")
     critic = replace(critic, options=critic.options.model_copy(update={"sees": "state", "joint": "agents"}))
     if critic.network.table().get("hidden") == []:
         raise InputError("without a hidden layer Q(s, a) were f(s) + g(a), and an action as good or bad in all states",
                          key="critic.hidden", found=[], valid="widths of hidden layers, e.g. [64]")
-    policies = reparametrised_policy(policy.network, policies_see, games.actions, games.names, initial,
-                                     settings.temperature, settings.penalty)
+
+    def networks(shared: bool) -> tuple[NetworkTable[NetworkPolicy], ReparametrisedPolicy]:
+        table = of_sharing(policy, shared)
+        return table, reparametrised_policy(policy.network, policies_see, games.actions, games.names,
+                                            table.options.initial, settings.temperature, settings.penalty,
+                                            table.options.shared)
+
+    (policy, policies), shared, _ = shared_or_separate(needs, settings, networks)
     names = games.names if needs.every else ("the trainer",)
-    value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False, initial)
-    return Replaying(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
-                     experiment.normalise, settings, notes)
+    value = neural_critic("action_value", critic.network, seen, names, Encoding(games.actions).size, False,
+                          policy.options.initial)
+    return Replaying(ground, experiment.stagger, policies, value, replace(needs, shared=shared),
+                     {"policy": policy, "critic": critic}, experiment.normalise, settings, notes)
 
 
 def refuse_buffer(buffer: int, batch: int, chunk: int = 1) -> None:

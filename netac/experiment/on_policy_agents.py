@@ -129,8 +129,7 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
 
     def networks(shared: bool) -> tuple[
             NetworkTable[NetworkPolicy], NeuralPolicy, NeuralStateValue | NeuralActionValue]:
-        table = replace(policy, options=policy.options.model_copy(
-            update={"shared": ["*"], "initial": "common"} if shared else {"shared": []}))
+        table = of_sharing(policy, shared)
         policies = neural_policy(policy.network, policies_see, games.actions, games.names,
                                  **table.options.of_networks(), recurrent=True)
         value = neural_critic(value_name(needs.value), critic.network, seen, games.names if local else ("the trainer",),
@@ -144,6 +143,12 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     refuse_parts(experiment.envs, settings, memory=policies.memory > 0)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
                    experiment.normalise, settings, notes, log_every=experiment.log_every)
+
+
+def of_sharing(policy: NetworkTable[NetworkPolicy], shared: bool) -> NetworkTable[NetworkPolicy]:
+    """The table [policy] of agents who share all of their parameters, from the beginning, or none."""
+    options = {"shared": ["*"], "initial": "common"} if shared else {"shared": []}
+    return replace(policy, options=policy.options.model_copy(update=options))
 
 
 def shared_or_separate(needs: TrainerRequirements, settings: Any,

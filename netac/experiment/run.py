@@ -146,6 +146,8 @@ def checked_setting(source: config.Source, comm: MPI.Intracomm | None = None, al
         setting = prepare(experiment, source.folder, comm.size if comm else processes)
         if setting.plays_games:
             refuse_taken_names(getattr(setting.environment, "probe", None))
+        if check := getattr(setting.algorithm, "check", None):
+            check(setting.settings, experiment.agents)
         if experiment.evaluate_every:
             from netac.experiment.evaluate import refuse_long
             from netac.experiment.periodic_evaluation import wanted

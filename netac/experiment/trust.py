@@ -26,7 +26,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from netac.experiment.fingerprint import is_installed, sha256, user_files
+from netac.experiment.fingerprint import factory_tables, is_installed, sha256, user_files
 from netac.results.records import EXPERIMENT
 from netac.utils import plugins
 from netac.utils.errors import InputError, NetacError
@@ -129,9 +129,7 @@ def names_code(tables: Mapping[str, Any]) -> bool:
             return any(map(python, value.values() if isinstance(value, Mapping) else value))
         return isinstance(value, str) and value.lower().endswith(".py")
 
-    own = network.values() if isinstance(network := tables.get("network"), Mapping) else ()
-    return python(tables.get("topology")) or any(isinstance(table, Mapping) and "factory" in table
-                                                 for table in (*tables.values(), *own))
+    return python(tables.get("topology")) or any("factory" in table for table in factory_tables(tables).values())
 
 
 def _is_plain(value: Any) -> bool:

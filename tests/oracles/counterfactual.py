@@ -1,4 +1,4 @@
-"""COMA with its baselines, transcribed from paper and slides, on top of what all trainers' transcriptions share."""
+"""COMA's critic and baselines, transcribed from paper and slides, for all trainers that have them."""
 
 from __future__ import annotations
 

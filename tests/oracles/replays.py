@@ -145,16 +145,21 @@ class ReplayTrainer:
                    for i in range(self.N)]
         self.fit(state, next_state, stored, following, r, active, valued)
         if self.job.algorithm == "maddpg":
+            gradients = []
             for i in range(self.N):
                 joint = (np.concatenate(current, axis=1) if wrong == "others' new actions" else stored).copy()
                 joint[:, self.columns[i]] = current[i]
-                self.climb(i, i, state, joint, obs[i], noise[i], active[i], bars[i])
+                gradients.append(self.uphill(i, i, state, joint, obs[i], noise[i], active[i], bars[i]))
+            if o["parameters"] == "shared" and wrong != "apart":
+                gradients = [np.mean(gradients, axis=0)] * self.N
+            for i, g in enumerate(gradients):
+                self.step_up(i, g)
         else:
             random = (o["order"] == "random") != (wrong == "other order")
             joint = stored.copy() if wrong == "others' stored actions" else np.concatenate(current, axis=1)
             for i in self.drawn(ORDER, number).permutation(self.N) if random else range(self.N):
                 joint[:, self.columns[i]] = current[i]
-                self.climb(0, i, state, joint, obs[i], noise[i], active[i], bars[i])
+                self.step_up(i, self.uphill(0, i, state, joint, obs[i], noise[i], active[i], bars[i]))
                 if wrong not in ("earlier agents' old actions", "others' stored actions"):
                     joint[:, self.columns[i]] = self.mu(
                         i, self.theta[i], obs[i], noise[i], bars[i])[0] * active[i][:, None]
@@ -205,8 +210,11 @@ class ReplayTrainer:
         a = np.clip(centre + half * np.where(both, np.tanh(out), out), space.low, space.high)
         return a, lambda q: q * half * np.where(both, 1 - np.tanh(out) ** 2, 1.0), layers
 
-    def climb(self, c, i, state, joint, obs, noise, active, bars):
-        """theta_i climbs the mean of Q_c at `joint`, less the penalty."""
+    def step_up(self, i, g):
+        self.theta[i] = self.theta[i] + self.o["actor_step"] * self.climbs[i](g)
+
+    def uphill(self, c, i, state, joint, obs, noise, active, bars):
+        """The gradient in theta_i of the mean of Q_c at `joint`, less the penalty."""
         net, omega = self.job.value[c], self.omega[c]
         layers, q = forward(net, omega, np.concatenate([state, joint], axis=1)), np.ones((len(state), 1))
         for k in reversed(range(len(net.layers))):
@@ -215,5 +223,4 @@ class ReplayTrainer:
         pull = pulled(q[:, state.shape[1]:][:, self.columns[i]])
         if self.wrong != "no penalty":
             pull = pull - 2 * self.o["penalty"] * (bars == 0) * layers[-1] / layers[-1].shape[1]
-        g = backward(self.job.policy[i], self.theta[i], layers, self.mean_over(active)[:, None] * pull)
-        self.theta[i] = self.theta[i] + self.o["actor_step"] * self.climbs[i](g)
+        return backward(self.job.policy[i], self.theta[i], layers, self.mean_over(active)[:, None] * pull)

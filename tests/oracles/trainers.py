@@ -12,12 +12,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from .dense import backward, barred, forward, log_softmax, natural_step, one_hot
+from .mirror import less_drift, way_back
 from .neural_games import Net
 from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 
 SHUFFLE, ORDER = 6, 7
 CRITICS = 2**31        # whose samples are shuffled for critics
-SEQUENTIAL, LOCAL = ("happo", "hatrpo", "haa2c"), ("ippo",)
+SEQUENTIAL, LOCAL = ("happo", "hatrpo", "haa2c", "haml"), ("ippo",)
 FORGETTING, FLOOR, SMALL = 0.99999, 1e-2, 1e-5
 
 
@@ -342,7 +343,7 @@ class Trainer:
     def learn(self, k, b, A, alpha):
         masks = b.active.reshape(self.N, -1)
         A = A.reshape(len(A), -1)
-        own = self.local or self.job.algorithm == "coma"
+        own = self.local or self.o.get("baseline") is not None
         if self.o["advantages"] == "joint":
             among = masks if own else masks.any(axis=0, keepdims=True)
             A = (A - A[among].mean()) / (A[among].std() + SMALL)
@@ -364,10 +365,12 @@ class Trainer:
             if self.job.algorithm == "hatrpo":
                 self.trust(i, b, M, old)
             else:
+                start, drift = self.theta[i], self.o.get("drift", {"happo": "clip"}.get(self.job.algorithm, "none"))
                 for part in self.parts(b.done.size, k, i):
-                    ratio = np.exp(self.logs(i, b, part)[0] - old[part])
-                    weights = self.clipped(ratio, M[part]) if self.job.algorithm == "happo" else ratio * M[part]
+                    weights = less_drift(self, drift, np.exp(self.logs(i, b, part)[0] - old[part]), M[part])
                     self.theta[i] = self.theta[i] + alpha * self.climbs[i](self.climb(i, b, part, weights))
+                if self.o.get("neighbourhood") == "kl":
+                    way_back(self, i, b, start)
             log_factor += np.where(masks[i] | (self.wrong == "no mask"), self.log_prob(i, b) - old, 0.0)
 
     def trust(self, i, b, M, old):

@@ -6,7 +6,7 @@ from typing import Any
 
 from programs.arena import NUMBERS
 
-from support.neural_variants import ROOT, arena
+from support.neural_variants import PROGRAMS, ROOT, arena
 
 EPISODE, ITERATIONS = 4, 4
 LASTING = {"falls": 2.0, "length": EPISODE}
@@ -17,6 +17,8 @@ FACTORISING = {"vdn": 3, "qmix": 3, "qplex": 7, "qdpp": 4}     # how many number
 REMEMBERING = {"policy": {"name": "gru", "hidden": [5], "units": 4}}
 SEES = {"policy": {"name": "mlp", "hidden": [6], "sees": "neighbours"}}
 OBSERVATIONS = {"normalise": {"observations": True}}
+OWN = {name: {"factory": f"mirrors:{name}", "folder": PROGRAMS, "kwargs": {"most": most}}
+       for name, most in (("squares", 2.0), ("widest", 0.3))}
 
 _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]]] = {
     "happo": (3, arena(**LASTING), "happo", {}, {}),
@@ -30,6 +32,20 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "haa2c": (3, arena(**LASTING), "haa2c", {"advantages": "raw"}, {}),
     "haa2c-five": (5, arena(actions="mixed"), "haa2c", {"epochs": 2, "minibatches": 3, **CRITICS, "order": "fixed"},
                    {}),
+    "haml": (3, arena(**LASTING), "haml", {"drift": "kl", "neighbourhood": "kl", "delta": 1e-3}, {}),
+    "haml-own-five": (5, arena(actions="mixed", late=True), "haml",
+                      {"drift": OWN["squares"], "neighbourhood": OWN["widest"], "minibatches": 2}, OBSERVATIONS),
+    "haml-root-masked": (3, arena(ROOT, masks=True, late=True), "haml",
+                         {"drift": "none", "neighbourhood": "kl", "delta": 1e-4, "baseline": "optimal"}, {}),
+    "haml-remembering": (2, arena(late=True), "haml", {"drift": "kl", "chunk": 3, "neighbourhood": "kl",
+                                                       "delta": 1e-4}, REMEMBERING),
+    "haml-alone": (1, arena(), "haml", {"drift": OWN["squares"]}, {}),
+    "happo-optimal": (3, arena(**LASTING), "happo", {"baseline": "optimal"}, {}),
+    "hatrpo-counterfactual-five": (5, arena(actions="box"), "hatrpo", {"baseline": "counterfactual", "delta": 0.1}, {}),
+    "haa2c-none": (3, arena(**LASTING), "haa2c", {"baseline": "none", "advantages": "agent"}, {}),
+    "mappo-optimal": (3, arena(**LASTING), "mappo", SHARED | {"baseline": "optimal"}, {}),
+    "maddpg-shared": (3, arena(**LASTING), "maddpg", SHARED, {}),
+    "maddpg-shared-five": (5, arena(actions="box", late=True), "maddpg", SHARED, {}),
     "mappo": (3, arena(**LASTING), "mappo", SHARED, {}),
     "mappo-five": (5, arena(actions="box"), "mappo", SHARED | {"minibatches": 2, **CRITICS, "advantages": "agent"}, {}),
     "mappo-separate": (3, arena(**LASTING), "mappo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
@@ -126,22 +142,26 @@ def trainer_bytes(name: str, width: int) -> float:
     samples = options["rollout"] * envs
     seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo")) + tables["env"]["kwargs"].get("masks", False)
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
-    if options["name"] == "coma":                        # actions for its critic where games or rollouts end
+    baseline = options.get("baseline", "counterfactual" if options["name"] == "coma" else None)
+    if baseline:                                         # actions for a critic of them where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
     if options["name"] in REPLAYING:                  # a' and a to the trainer, dQ/da to the agent (and its new a back)
         numbers = 3 * (3 if options["name"] == "maddpg" else 4)
-        return playing + tables["iterations"] * options["updates"] * 4 * options["batch"] * numbers
+        numbers = options["batch"] * numbers + 2 * width * (options.get("parameters") == "shared")
+        return playing + tables["iterations"] * options["updates"] * 4 * numbers
     if options["name"] in FACTORISING:
         numbers = options["batch"] * FACTORISING[options["name"]] + 2 * width * (options["parameters"] == "shared")
         return playing + tables["iterations"] * options["updates"] * 4 * numbers
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)
-    learning = (2 if options["name"] in ("happo", "hatrpo", "haa2c") else 1) * 4 * samples
+    learning = 4 * samples                               # advantages, or Q(s, a); from agent to agent the factor, too
+    if options["name"] in ("happo", "hatrpo", "haa2c", "haml"):
+        learning += 4 * samples
     if options["name"] == "jrppo":
         learning += climbs * 2 * 4 * M
-    if options["name"] == "coma" and options.get("baseline") != "none":      # Q of the three actions, too
+    if baseline not in (None, "none"):                   # Q of the three actions, too
         learning += 3 * 4 * samples
-    own = options["name"] == "ippo" or (options["name"] == "coma" and options.get("advantages") != "agent")
+    own = options["name"] == "ippo" or (baseline is not None and options.get("advantages") != "agent")
     if own:                                            # three numbers summed; of IPPO the team's rewards are handed out
         learning += 2 * 4 * 3
     if options.get("parameters") == "shared":

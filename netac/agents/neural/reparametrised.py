@@ -114,9 +114,9 @@ def _of(rows: list[int], allowed: Allowed) -> np.ndarray | None:
 
 def reparametrised_policy(spec: dict[str, Any] | Network, observations: Sequence[tuple[int, ...]],
                           actions: Sequence[ActionSpace], names: Sequence[str], initial: Initial, temperature: float,
-                          penalty: float) -> ReparametrisedPolicy:
-    """The policies of all N agents, who share nothing; other arguments and errors as those of `networks`."""
+                          penalty: float, shared: Sequence[str] = ()) -> ReparametrisedPolicy:
+    """The policies of all N agents; other arguments and errors as those of `networks`."""
     outputs = [space.outputs for space in actions]
-    made = networks("policy", spec, observations, outputs, names, gain=0.01, initial=initial)
+    made = networks("policy", spec, observations, outputs, names, gain=0.01, shared=shared, initial=initial)
     refuse_memory(made)
     return ReparametrisedPolicy(made, tuple(actions), temperature=temperature, penalty=penalty)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
 from netac.agents.distributions import OwnAction, distribution_of
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
+from netac.algorithms.centralized._options import Baseline, Baselined
 from netac.algorithms.centralized._sessions import Session
 from netac.algorithms.policy_gradient.surrogates import optimal_baseline
 from netac.comm.trainer_links import TrainerLinks
@@ -18,7 +19,13 @@ from netac.utils.streams import Purpose, generator
 
 AT_ONCE = 2**15      # joint actions that the critic evaluates at a time
 
-Baseline = Literal["counterfactual", "optimal", "none"]
+
+def use_baseline(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Baselined) -> None:
+    """With a `baseline` the critic learns the returns, and then policies learn from X_i = Q(s, a) - b_i(s, a_-i)."""
+    if settings.baseline:
+        session.fit_critics()
+        X = counterfactual_advantages(session, agents, links, settings.baseline, settings.baseline_pairs)
+        session.use(X, own=True)
 
 
 def baseline(which: Baseline, pi: OwnAction, q: np.ndarray, z: np.ndarray | None = None) -> np.ndarray | float:

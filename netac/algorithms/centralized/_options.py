@@ -26,6 +26,26 @@ class Clipped(OnPolicy, Clipping):
     """Options of the trainers that clip probability ratios."""
 
 
+Baseline = Literal["counterfactual", "optimal", "none"]
+
+
+class Baselined(Options):
+    """Options of the trainers with one critic whose agents may learn from baselines of their own actions."""
+
+    baseline: Baseline | None = Field(None, description=(
+        "without it policies learn from generalised advantage estimates of V(s); else there is a critic Q(s, a), and "
+        "they learn from Q - b_i(s, a_-i): what the agent expects over its own action, what makes the gradient's "
+        "variance least, or 0"))
+    baseline_pairs: int = Field(4, ge=2, le=1000, description=(
+        "action vectors: a baseline is a mean over so many pairs of own actions, mean + deviation z and "
+        "mean - deviation z"))
+
+    @property
+    def judged(self) -> Literal["state", "action"]:
+        """What the critic's values are of."""
+        return "action" if self.baseline else "state"
+
+
 class InTurn(Options):
     """Options of the trainers whose agents learn one after the other."""
 

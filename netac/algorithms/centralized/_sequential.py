@@ -24,12 +24,14 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.policies import NeuralPolicy
 
 Improve = Callable[[int, Learner["NeuralPolicy"], Transitions, np.ndarray, np.ndarray], None]
+Within = Callable[[Learner["NeuralPolicy"], Transitions, np.ndarray], None]
 
 
 def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
                         improve: Improve, epsilon: float | None = None) -> None:
     """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
 
+    The factor goes from agent to agent, with A, unless each has advantages of its own.
     While the trainer's process would wait for agents of other processes, it fits its critic.
 
     Args:
@@ -39,7 +41,8 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
     N, samples, apart = links.placement.agents, session.b.done.size, agents.apart
 
     def learn(i: int, load: np.ndarray) -> np.ndarray:
-        row, learner, (log_factor, A) = agents.local.index(i), apart[i], load
+        row, learner, (log_factor, *told) = agents.local.index(i), apart[i], load
+        A = session.A[row] if session.own else told[0]
         own, policy, theta = session.b.of(row), learner.policy, learner.theta
         before = policy.distributions(theta, own, keep=True)[0]
         old = before.log_prob(own.own[0])[None]
@@ -51,20 +54,31 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         if session.measured:
             agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon,
                                                scale)
-        return np.stack([log_factor + log_ratio[0], A])
+        return np.stack([log_factor + log_ratio[0], *told])
 
-    load = np.stack([np.zeros(samples), session.A[0]]) if links.is_trainer else None
-    links.relay(turns(N, settings, agents.seed, session.k), load, (2, samples), learn, session.fit_critics)
+    told = 0 if session.own else 1
+    load = np.stack([np.zeros(samples), *session.A[:told]]) if links.is_trainer else None
+    links.relay(turns(N, settings, agents.seed, session.k), load, (1 + told, samples), learn, session.fit_critics)
 
 
 def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
-            weigh: Callable[..., Surrogate], epsilon: float | None = None) -> None:
-    """The agents ascend a surrogate one after the other, by gradient steps; `weigh` is that of `ascend`."""
+            weigh: Callable[..., Surrogate], epsilon: float | None = None, within: Within | None = None) -> None:
+    """The agents ascend a surrogate one after the other, by gradient steps.
+
+    Args:
+        weigh: as of `ascend`.
+        epsilon: as above.
+        within: called when an agent's steps are done, with itself, its samples, and its parameters before; may move it
+            back.
+    """
     samples, minibatches = session.b.done.size, settings.minibatches
 
     def improve(i: int, learner: Learner[NeuralPolicy], own: Transitions, old: np.ndarray, M: np.ndarray) -> None:
         parts = deal(samples, minibatches, settings.epochs, agents.seed, session.k, i, chunks=own.chunks)
+        start = learner.theta.copy()
         ascend(learner, own, old, M, weigh, session.alpha, parts, samples // minibatches)
+        if within is not None:
+            within(learner, own, start)
 
     one_after_the_other(session, agents, links, settings, improve, epsilon)
 

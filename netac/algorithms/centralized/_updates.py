@@ -6,7 +6,7 @@ agents: a row for each agent, of M x W numbers, W being the widest action's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,12 +80,13 @@ class Update:
             b = critics.samples(self.b, next_joint)
             self._agents.report.critics[:] += critics.regress(b, critics.returns(b), self._beta)
 
-    def climb(self, joint: np.ndarray | None) -> None:
+    def climb(self, joint: np.ndarray | None, shared: bool) -> None:
         """All agents at once: theta_i ascends the mean of Q_i(s, a) in a_i = mu_i(o_i), the others' actions being the
         replay's.
 
         Args:
             joint: (M, F) all agents' mu(o).
+            shared: whether all climb the mean of their gradients.
         """
         slopes = None
         if joint is not None:
@@ -96,7 +97,8 @@ class Update:
             found = self._agents.critics.slopes(self.b.state, asked)
             slopes = self._packed([slope[:, columns] for slope, columns in zip(found, own, strict=True)])
         told = self._links.scatter(slopes, self._size * max(self._widths))
-        self._agents.report.norms[:] += self._ascend(self._agents.together, slice(None), self._unpacked(told))
+        self._agents.report.norms[:] += self._ascend(self._agents.together, slice(None), self._unpacked(told),
+                                                           self._links.mean if shared else None)
 
     def improve(self, agent: int, joint: np.ndarray | None) -> None:
         """One agent alone: theta_i ascends the mean of the team's Q(s, a) in a_i = mu_i(o_i), the others' as in
@@ -124,11 +126,17 @@ class Update:
         """All targets go a part tau of the way: theta' <- tau theta + (1 - tau) theta', omega' likewise."""
         self._agents.follow(self._settings.follows(self.number))
 
-    def _ascend(self, learner: Learner[ReparametrisedPolicy], rows: slice, slopes: list[np.ndarray]) -> np.ndarray:
-        """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,)."""
+    def _ascend(self, learner: Learner[ReparametrisedPolicy], rows: slice, slopes: list[np.ndarray],
+                whole: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        """A step along the mean of slopes' grad a over the samples an agent took part in; the norms of it, (n,).
+
+        Args:
+            whole: applied to the gradients (n, d) before the step.
+        """
         active, obs, noise, theta = self.b.active[rows], self.b.obs[rows], self.noise[rows], learner.theta
         gradient = learner.policy.gradient(theta, obs, noise, slopes, None if active.all() else sample_weight(active),
                                            self._allowed(rows))
+        gradient = gradient if whole is None else whole(gradient)
         norms = np.sqrt(np.vecdot(gradient, gradient)).astype(float) / self._size
         theta += self._alpha * learner.direction(self._size)(gradient)
         return norms

@@ -30,9 +30,9 @@ from functools import partial
 
 from pydantic import Field
 
-from netac.algorithms.centralized._counterfactual import Baseline, counterfactual_advantages
+from netac.algorithms.centralized._counterfactual import use_baseline
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import Clipped, Shareable
+from netac.algorithms.centralized._options import Baseline, Baselined, Clipped, Shareable
 from netac.algorithms.centralized._sessions import sessions
 from netac.algorithms.centralized._simultaneous import at_once
 from netac.algorithms.policy_gradient.surrogates import clipped
@@ -40,14 +40,11 @@ from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
 
 
-class Settings(Clipped, Shareable):
+class Settings(Clipped, Shareable, Baselined):
     """Options of COMA."""
 
     baseline: Baseline = Field("counterfactual", description=(
         "b_i(s, a_-i): what the agent expects over its own action, what makes the gradient's variance least, or 0"))
-    baseline_pairs: int = Field(4, ge=2, le=1000, description=(
-        "action vectors: a baseline is a mean over so many pairs of own actions, mean + deviation z and "
-        "mean - deviation z"))
     gae_lambda: float = Field(0.8, ge=0, le=1, description="lambda of the critic's returns, TD(lambda)")
     epochs: int = Field(1, ge=1, le=10**4, description="passes over the samples for the policies")
 
@@ -62,9 +59,7 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
     """Iterations k in `times`."""
     epsilon = settings.epsilon(links.placement.agents)
     for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, returns y
-        session.fit_critics()                                               # Q on the returns
-        X = counterfactual_advantages(session, agents, links, settings.baseline, settings.baseline_pairs)
-        session.use(X, own=True)
+        use_baseline(session, agents, links, settings)                      # Q on the returns, X_i = Q - b_i
         at_once(session, agents, links, settings, partial(clipped, epsilon=epsilon), epsilon)
         session.fit()
         yield

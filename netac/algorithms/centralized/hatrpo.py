@@ -20,8 +20,9 @@ from pydantic import Field
 
 from netac.agents.steps import NonNegative
 from netac.agents.transitions import Transitions
+from netac.algorithms.centralized._counterfactual import use_baseline
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import Sequential
+from netac.algorithms.centralized._options import Baselined, Sequential
 from netac.algorithms.centralized._sequential import one_after_the_other
 from netac.algorithms.centralized._sessions import sessions
 from netac.algorithms.policy_gradient.learner import Learner
@@ -35,15 +36,15 @@ if TYPE_CHECKING:                # loads torch
     from netac.agents.neural.policies import NeuralPolicy
 
 
-class Settings(Sequential, TrustRegion):
+class Settings(Sequential, TrustRegion, Baselined):
     """Options of HATRPO; those of gradient steps hold for its critic."""
 
     entropy: NonNegative = Field(0.0, description="coefficient of the entropy bonus")
 
 
 def requirements(settings: Settings) -> TrainerRequirements:
-    """One critic of the global state, and policies of the agents' own."""
-    return TrainerRequirements()
+    """One critic of the global state (with a `baseline` of the joint action, too), and policies of the agents' own."""
+    return TrainerRequirements(value=settings.judged)
 
 
 def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
@@ -56,6 +57,7 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
                      lambda log_ratio: unclipped(log_ratio, M, own.active).improvement.item(), settings)
 
     for session in sessions(agents, sampler, links, settings, times):           # trajectories of pi_k, A by GAE
+        use_baseline(session, agents, links, settings)                          # or Q(s, a) - b_i in the place of A
         one_after_the_other(session, agents, links, settings, improve)          # eqs. 8 and 10, agent after agent
         session.fit()                                                           # V on the returns
         yield

@@ -8,26 +8,35 @@ of the replay D
     omega_i descends  E[(y_i - Q_i(x, a_1, ..., a_N))^2]                                               (eq. 6)
     theta_i climbs    E[Q_i(x, a_1, ..., mu_i(o_i), ..., a_N)]     with the others' actions from D     (eq. 5)
     theta'_i <- tau theta_i + (1 - tau) theta'_i,  omega' likewise
+
+With `parameters = "shared"` all agents have one policy, which climbs the mean of what each would climb; the critics
+stay each agent's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
 
 from netac.algorithms.centralized._off_policy import OffPolicyAgents, ReplayRequirements
-from netac.algorithms.centralized._options import OffPolicy
+from netac.algorithms.centralized._options import OffPolicy, Sharing
 from netac.algorithms.centralized._updates import updates
 from netac.comm.trainer_links import TrainerLinks
 from netac.sampling.game import GameSampler
 
 
-class Settings(OffPolicy):
+class Settings(OffPolicy, Sharing):
     """Options of MADDPG."""
+
+    parameters: Literal["shared", "separate"] = Field("separate", description=(
+        "one policy for all agents, or one each, as in the paper"))
 
 
 def requirements(settings: Settings) -> ReplayRequirements:
     """A critic of the state and the joint action for every agent."""
-    return ReplayRequirements(every=True)
+    return ReplayRequirements(every=True, shared=settings.parameters == "shared")
 
 
 def iterations(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: Settings,
@@ -37,6 +46,6 @@ def iterations(agents: OffPolicyAgents, sampler: GameSampler, links: TrainerLink
         for update in batches:                                        # sample a batch from D
             next_actions, actions = update.propose()                  # a'_j = mu'_j(o'_j), mu_j(o_j)
             update.regress(next_actions)                              # eq. 6
-            update.climb(actions)                                     # eq. 5, all agents at once
+            update.climb(actions, settings.parameters == "shared")    # eq. 5, all agents at once
             update.follow()                                           # targets
         yield

@@ -63,12 +63,17 @@ class Clipping(Options):
         return self.clip_range / agents if self.clip_over_agents else self.clip_range
 
 
-class TrustRegion(Options):
-    """Options of algorithms whose policies take natural steps under a bound on their KL divergence."""
+class Bounded(Options):
+    """Options of algorithms that may bound the KL divergence of policies from the old ones."""
 
     delta: float = Field(0.01, gt=0, le=100, description=(
         "largest mean KL divergence of an agent's new policy from its old one"))
+    backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
+
+
+class TrustRegion(Bounded):
+    """Options of algorithms whose policies take natural steps under a bound on their KL divergence."""
+
     damping: float = Field(0.1, ge=0, le=100, description="added to the diagonal of H")
     conjugate_gradients: int = Field(10, ge=1, le=1000, description="iterations of the method of conjugate gradients")
-    backtracks: int = Field(10, ge=1, le=100, description="how often the step is halved before it is given up")
     accept: float = Field(0.1, ge=0, le=1, description="least improvement of the objective, over the expected one")

@@ -46,6 +46,9 @@ CASES = {
     "maddpg-undiscounted": Case("maddpg", LEAVING, options={"gamma": 1.0}, wrong=("never ends", "team's reward")),
     "maddpg-alone": Case("maddpg", LEAVING | BOX, agents=1, envs=1, options={"optimizer": "plain", "actor_step": 0.3},
                          wrong=("never ends", *TARGETS)),
+    "maddpg-shared": Case("maddpg", LEAVING, options={"parameters": "shared"}, wrong=("apart", "no mask", *TARGETS)),
+    "maddpg-shared-box-two": Case("maddpg", BOX | LASTING, agents=2, options={"parameters": "shared"}, wrong=(
+        "apart", "others' new actions", "no tanh")),
     "haddpg": Case("haddpg", LASTING, options=MEAN | {"temperature": 0.7}, wrong=(
         *TARGETS, "other order", "earlier agents' old actions", "others' stored actions", "no gumbel", "soft actions",
         "no temperature")),
@@ -79,8 +82,10 @@ def netac(name: str) -> tuple[dict, dict, dict]:
     held = dict(zip(PARTS, rows, strict=True))
     nets = {"theta": agents.policy.networks, "omega": agents.critics.Q.networks}
     for part, rows in held.items():
-        for own, row in zip(nets[part.partition("_")[0]].tensors, rows, strict=False):
-            row[:sum(own.sizes)] += 0.4 * rng.standard_normal(sum(own.sizes)).astype("f4")
+        shared = part.startswith("theta") and case.options.get("parameters") == "shared"
+        for i, (own, row) in enumerate(zip(nets[part.partition("_")[0]].tensors, rows, strict=False)):
+            size = sum(own.sizes)
+            row[:size] = rows[0, :size] if shared and i else row[:size] + 0.4 * rng.standard_normal(size).astype("f4")
     start = {part: rows.astype(float) for part, rows in held.items()}
     iterate(parts, None, False, Progress(ITERATIONS, False), True)
     return parts.setting.settings.model_dump(), start, {part: rows.astype(float) for part, rows in held.items()}

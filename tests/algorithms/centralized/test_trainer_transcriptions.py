@@ -26,7 +26,6 @@ from netac.experiment.run import iterate
 from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
-MADE = {"coma": Coma}
 HIDDEN = {"policy": 4, "critic": 5}
 ITERATIONS = 3
 CLOSE, FAR = 2e-4, 2e-2
@@ -38,6 +37,7 @@ VALUES = {"huber": 0.3, "value_clip": 0.05}
 BARE = {"huber": None, "value_clip": None, "value_normalisation": False, "clip": None, "entropy": 0.0}
 EVERY_END = ("truncated ends", "never ends")
 DISCOUNTED = {"discounted_gradient": True}
+NEAR = {"neighbourhood": "kl", "delta": 0.005}
 AGES = ("undiscounted", "age of the rollout", "age of the run")
 
 CASES = {
@@ -153,6 +153,32 @@ CASES = {
     "haa2c-discounted": Case("haa2c", LATE, options=DISCOUNTED | {"rollout": 7}, wrong=("no factor", *AGES)),
     "hatrpo-discounted": Case("hatrpo", LASTING, options=DISCOUNTED | {
         "entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "accept": 0.9}, wrong=("no factor", *AGES)),
+    "haml-kl": Case("haml", LASTING, options={"drift": "kl", "drift_coefficient": 2.0}, wrong=(
+        "no drift", "other divergence", "no factor", "other order", "no entropy", *EVERY_END)),
+    "haml-kl-leaving": Case("haml", LEAVING, envs=3, options=NEAR | {"drift": "kl", "minibatches": 2}, wrong=(
+        "no drift", "no way back", "no mask", "no factor")),
+    "haml-kl-gaussian": Case("haml", BOX, agents=2, options={"drift": "kl", "advantages": "agent", "order": "fixed"},
+                             wrong=("no drift", "other divergence", "other order")),
+    "haml-none-gaussian": Case("haml", BOX | LEAVING, options=NEAR | {"drift": "none"},
+                               wrong=("no way back", "from the new policy", "no factor")),
+    "haml-clip-masked": Case("haml", MASKED | LEAVING, options=TIGHT | NEAR | {"drift": "clip"},
+                             wrong=("no clip", "no way back", "forgotten masks")),
+    "haml-alone": Case("haml", LEAVING, agents=1, envs=1, options=NEAR | {"drift": "kl"},
+                       wrong=("no drift", "no way back")),
+    "happo-optimal": Case("happo", LASTING, options={"baseline": "optimal", "advantages": "raw"},
+                          wrong=("other baseline", "critic of before", "no factor", "other order", *EVERY_END)),
+    "happo-counterfactual-gaussian": Case("happo", BOX | LEAVING, options=TIGHT | {
+        "baseline": "counterfactual", "baseline_pairs": 2, "minibatches": 2}, wrong=(
+        "other baseline", "no factor", "no mask", "no clip", "no next action")),
+    "haa2c-none": Case("haa2c", LATE, agents=2, options={"baseline": "none", "advantages": "agent"},
+                       wrong=("other baseline", "no factor", "no mask")),
+    "hatrpo-optimal": Case("hatrpo", LEAVING, options={
+        "entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "baseline": "optimal"},
+                           wrong=("other baseline", "no factor", "plain gradient", "no mask")),
+    "haml-counterfactual-masked": Case("haml", MASKED | LASTING, options={"drift": "kl", "baseline": "counterfactual"},
+                                       wrong=("other baseline", "no drift", "forgotten masks", "no factor")),
+    "mappo-optimal": Case("mappo", LEAVING, options=SHARED | TIGHT | {"baseline": "optimal"},
+                          wrong=("other baseline", "apart", "no mask", "no clip")),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }
@@ -192,7 +218,7 @@ def job(name: str, wrong: str = "") -> Job:
     own = [spaces[i % len(spaces)] for i in range(case.agents)]
     policy = [Net([width, HIDDEN["policy"], space.n_actions or space.size], 0 if space.n_actions else space.size)
               for width, space in zip(wide, own, strict=True)]
-    judged = NUMBERS + sum(space.outputs for space in own) * (case.trainer == "coma")
+    judged = NUMBERS + sum(space.outputs for space in own) * (options.get("baseline") is not None)
     value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [judged])]
     numbers = {part: [row[:net.size] for row, net in zip(start[part], nets, strict=True)]
                for part, nets in (("theta", policy), ("omega", value))}
@@ -203,7 +229,8 @@ def job(name: str, wrong: str = "") -> Job:
 def distance(name: str, wrong: str = "") -> float:
     """The largest distance of any agent's tensor, in units of how far it moved."""
     task, (_, start, found) = job(name, wrong), netac(name)
-    expected, distances = dict(zip(("theta", "omega"), MADE.get(task.algorithm, Trainer)(task).run(), strict=True)), []
+    made = Trainer if task.options.get("baseline") is None else Coma
+    expected, distances = dict(zip(("theta", "omega"), made(task).run(), strict=True)), []
     for part, nets in (("theta", task.policy), ("omega", task.value)):
         for i, net in enumerate(nets):
             for tensor, place in net.places.items():
