@@ -59,8 +59,7 @@ class Evaluation:
         frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
         iteration: how many iterations the agents have learned for.
         measured: what the environment measures of each episode, (episodes,) each; NaN of those that were cut.
-        costs: (episodes, N) mean cost of the steps of an episode that an agent took part in; None where games have
-            none.
+        costs: (episodes, N) an agent's mean cost of the steps that it took part in; None where games have none.
     """
 
     rewards: np.ndarray
@@ -86,8 +85,7 @@ class Evaluation:
 
         `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an
         end of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it; what the
-        environment measures is of these, None where there are none.  Costs are of a step: the mean over agents, and the
-        mean of the agent that costs most.
+        environment measures is of these, None where there are none.  Costs are all agents' mean and the largest one's.
         """
         sums, mean = self.sums, self.sums / self.lengths
         returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
@@ -291,9 +289,8 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
                 for name in played[0].measured}
     costs = None if played[0].costs is None else np.concatenate([each.costs for each in played])[:episodes]
     return Evaluation(rewards[:episodes], lengths, None if endless else ended,
-                      actions[:episodes] if n_actions else None, n_actions,
-                      parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures), measured=measured,
-                      costs=costs)
+                      actions[:episodes] if n_actions else None, n_actions, parts.setting.settings.gamma,
+                      wanted.greedy, frames=tuple(played[0].pictures), measured=measured, costs=costs)
 
 
 def _ground(setting: Setting) -> GamesSource:
