@@ -300,6 +300,9 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
     for name, shape, kind in (
             ("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
         add(f"step: {name}", getattr(step, name), shape, kind)
+    if has_costs(environment):
+        charged: Any = environment
+        add("costs", charged.costs(), (agents, games), "f")
     look(" after a step")
     environment.restart(np.ones(games, dtype=bool))
     look(" after restart")

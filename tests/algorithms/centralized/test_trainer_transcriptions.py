@@ -156,12 +156,12 @@ CASES = {
     "haa2c-discounted": Case("haa2c", LATE, options=DISCOUNTED | {"rollout": 7}, wrong=("no factor", *AGES)),
     "hatrpo-discounted": Case("hatrpo", LASTING, options=DISCOUNTED | {
         "entropy": 0.0, "conjugate_gradients": 200, "delta": 0.1, "accept": 0.9}, wrong=("no factor", *AGES)),
-    "macpo": Case("macpo", LASTING | PRICED, options=EXACTLY | {"cost_limit": 1.0, "delta": 0.05},
+    "macpo": Case("macpo", LASTING | PRICED, options=EXACTLY | {"cost_limit": 1.3, "delta": 0.05},
                   wrong=("no cost", "half the limit", "no factor", "other order", "the team's costs", *EVERY_END)),
     "macpo-leaving": Case("macpo", LEAVING | PRICED, options=EXACTLY | {
         "cost_limit": [0.6, 1.1, 0.9], "delta": 0.1, "advantages": "agent"}, wrong=("no cost", "no mask", "no factor")),
-    "macpo-gaussian": Case("macpo", BOX | LATE | PRICED, options=EXACTLY | {"cost_limit": 0.75, "delta": 0.3},
-                           wrong=("no cost", "half the limit", "reward first")),
+    "macpo-gaussian": Case("macpo", BOX | LATE | PRICED, options=EXACTLY | {"cost_limit": 0.75, "delta": 0.1},
+                           wrong=("no cost", "half the limit", "reward first"), seed=7),
     "macpo-recovering": Case("macpo", LASTING | PRICED, options=EXACTLY | {"cost_limit": 0.0},
                              wrong=("no recovery", "the team's costs", "reward first")),
     "macpo-entropy-two": Case("macpo", LASTING | PRICED, agents=2, options=EXACTLY | {
