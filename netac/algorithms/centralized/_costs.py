@@ -58,13 +58,12 @@ class LimitedCosts:
     def charge(self, rollout: Rollout) -> Charge:
         """What the rollout cost, at the critics' parameters now."""
         assert rollout.costs is not None, "rollouts come with costs"
-        b, (T, E), costs = rollout.of_every_agent(), rollout.done.shape, rollout.costs
-        judged, rows = self.critics.judge(b, costs), len(costs)
-        part = b.taking_part.reshape(rows, T * E)
-        weights = np.ones(T * E) if b.discounts is None else b.discounts
-        C, A = costs.reshape(rows, -1), judged.advantages.reshape(rows, -1)
+        b, rows = rollout.of_every_agent(), (len(rollout.costs), rollout.done.size)
+        judged, part = self.critics.judge(b, rollout.costs), b.taking_part.reshape(rows)
+        weights = np.ones(rows[1]) if b.discounts is None else b.discounts
+        C, A = rollout.costs.reshape(rows), judged.advantages.reshape(rows)
         return Charge(b, judged, kept(A - average(A, part)[:, None], part),
-                      average(weights * (C - self.limits[:rows, None]), part), average(C, part))
+                      average(weights * (C - self.limits[:rows[0], None]), part), average(C, part))
 
     @property
     def multipliers(self) -> np.ndarray:
