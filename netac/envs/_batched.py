@@ -69,6 +69,26 @@ def has_masks(environment: BatchedEnvironment) -> bool:
     return getattr(environment, "action_masks", None) is not None
 
 
+def has_costs(environment: Any) -> bool:
+    """Whether its steps have costs, which are no part of the rewards."""
+    return getattr(environment, "costs", None) is not None
+
+
+def costs_of(environment: Any) -> np.ndarray | None:
+    """What the last step cost each agent, (N, E); None where there are no costs.
+
+    Raises:
+        RunError: a cost is not finite.
+    """
+    if not has_costs(environment):
+        return None
+    costs = environment.costs()
+    if not np.isfinite(costs).all():
+        agent, game = np.argwhere(~np.isfinite(costs))[0].tolist()
+        raise RunError(f"the environment's cost in game {game} is {costs[agent, game]}", agent=agent)
+    return costs
+
+
 class BatchedEnvironment(Protocol):
     """E games side by side; after `begin` a game is stepped until it is over, then restarted.
 
@@ -94,6 +114,8 @@ class BatchedEnvironment(Protocol):
             array each, the caller's to keep, in which something is true where the agent is active; of several choices
             their masks side by side, of vectors, (E, size), all true.  None, or left out: every action may be taken at
             any time.
+        costs: a method that tells what the last step cost each agent, (N, E) doubles, the caller's to keep, 0 for who
+            took no part: asked after a step, before games are restarted.  None, or left out: there are no costs.
         nbytes: what the games take of memory, where they tell; may be left out.
         measures: names of what an episode is measured by besides its return, such as a waiting time; may be left out.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
@@ -278,6 +300,9 @@ def _played(environment: BatchedEnvironment, refuse: Callable) -> dict[str, tupl
     for name, shape, kind in (
             ("r", (agents, games), "f"), ("terminated", (agents, games), "b"), ("done", (games,), "b")):
         add(f"step: {name}", getattr(step, name), shape, kind)
+    if has_costs(environment):
+        charged: Any = environment
+        add("costs", charged.costs(), (agents, games), "f")
     look(" after a step")
     environment.restart(np.ones(games, dtype=bool))
     look(" after restart")

@@ -24,7 +24,8 @@ class ParallelGames:
     shown zeros, but for the observation that comes with its end.  An agent that is both terminated and truncated is
     terminated.  Observations that are a Box keep their shape, others are flat, whole numbers one-hot
     (`gymnasium.spaces.flatten`).  Box actions are flat; those of whole numbers are rounded.  Agents do what the
-    `action_mask` of their observation or of their info allows, where the first observations or steps have one.
+    `action_mask` of their observation or of their info allows, where the first observations or steps have one.  Where
+    the infos of the first steps have `cost`, those are the agents' costs.
 
     Episode k = 0, 1, ... of game e is reset with a seed of 31 bits from
     `SeedSequence(seed, spawn_key=(Purpose.ENVIRONMENT, chain, e, 1 + k))`.  Games are resumed where they stood if the
@@ -66,6 +67,7 @@ class ParallelGames:
         self._states = np.zeros((games, *(self.state_shape or ())), dtype=np.float32)
         self._known: list[tuple[int, int] | None] = [None] * games     # of which episode and step `_states` are
         self._stood_in = False
+        self._has_costs = checked.has_costs
         self._games: list[Game] = []
         self._episodes = np.zeros(games, dtype=np.int64)
         self._seed = self._chain = 0
@@ -181,6 +183,14 @@ class ParallelGames:
             except ApiError as error:
                 raise self._failure(e, error) from error
         return Step(r, terminated, done)
+
+    @property
+    def costs(self) -> Callable[[], np.ndarray] | None:
+        """Gives what the last step cost each agent, (N, E), as infos tell; None where they do not."""
+        return self._charged if self._has_costs else None
+
+    def _charged(self) -> np.ndarray:
+        return np.stack([self._asked(e, "step", game.costs) for e, game in enumerate(self._games)], axis=1)
 
     @property
     def measures(self) -> tuple[str, ...]:

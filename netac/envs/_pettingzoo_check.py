@@ -36,6 +36,7 @@ class Checked:
         resumable: `get_state` and `set_state` bring back everything.
         warnings: what is not as it should be, but does no harm to a run.
         masked: whether agents are told which actions they may take.
+        has_costs: whether steps tell what they cost.
     """
 
     seats: Seats
@@ -43,6 +44,7 @@ class Checked:
     resumable: bool
     warnings: tuple[str, ...]
     masked: bool
+    has_costs: bool
 
 
 def key_of(source: str) -> str:
@@ -194,11 +196,13 @@ def _check(env: Any, seats: Seats) -> Checked:
         what = "first observations" if not _same(episodes[0][:1], episodes[1][:1]) else "games"
         warnings["seeds"] = (f"equal seeds give different {what}, so runs cannot be repeated; draw all randomness from "
                              "a generator that reset(seed=...) makes anew")
+    if has_costs := game.has_costs:
+        game.costs()
     if not game.active.any():
         game.reset(SEED)
     state = _state(env, seats, warnings)
     resumable = _resumable(game, warnings)
-    return Checked(seats, state, resumable, tuple(warnings.values()), game.masked)
+    return Checked(seats, state, resumable, tuple(warnings.values()), game.masked, has_costs)
 
 
 def inner(env: Any) -> Any:

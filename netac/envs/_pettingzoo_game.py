@@ -15,6 +15,7 @@ from netac.utils.pulse import pulse
 OLD_RESET = "(observations, infos), two dictionaries with an entry for every agent (PettingZoo 1.23 and later)"
 OLD_STEP = ("(observations, rewards, terminations, truncations, infos), five dictionaries; "
             "before PettingZoo 1.22 terminations and truncations were one, `dones`")
+COST = "cost"
 RUNS = "an environment that runs with any actions of its action spaces; try it on its own first"
 
 
@@ -72,6 +73,7 @@ class Game:
         steps: since the last reset, the one that fails included.
         answer: what `reset` or `step` returned last.
         masked: whether a mask was ever read.
+        acted: who took part in the last step, by index.
     """
 
     def __init__(self, env: Any, seats: Seats, shown: list[np.ndarray], active: np.ndarray,
@@ -80,6 +82,7 @@ class Game:
         self.masked = False
         self.valued = active.copy()
         self.steps = 0
+        self.acted: list[int] = []
         self.answer: tuple[dict, ...] = ()
         self._index = {agent: i for i, agent in enumerate(seats.ids)}
 
@@ -115,6 +118,7 @@ class Game:
             Whether the game is over: no agent goes on.
         """
         ids, acted = self.seats.ids, np.flatnonzero(self.active).tolist()
+        self.acted = acted
         self.steps += 1
         answer = self._call("step", {ids[i]: self.seats.writers[i](actions[i]) for i in acted})
         if not isinstance(answer, tuple) or [isinstance(part, dict) for part in answer] != [True] * 5:
@@ -133,7 +137,7 @@ class Game:
             if agent not in rewards:
                 raise ApiError(f"step returned no reward for {agent!r}, which took part",
                                "rewards of all who took part", i)
-            r[i] = _number(rewards[agent], agent, i)
+            r[i] = _number(rewards[agent], "reward", agent, i)
         going_on = listed - ended
         if going_on and listed & ended:
             i = min(listed & ended)
@@ -150,6 +154,24 @@ class Game:
         self.valued[[i for i in ended if not terminated[i]]] = True
         self._permit(observations, infos)
         return not going_on
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether the infos of the last step tell what it cost all who took part."""
+        told = [self.answer[-1].get(self.seats.ids[i]) for i in self.acted]
+        return bool(told) and all(isinstance(info, dict) and COST in info for info in told)
+
+    def costs(self) -> np.ndarray:
+        """What the last step cost each agent, (N,); 0 for whoever took no part."""
+        costs = np.zeros(len(self.seats.ids))
+        for i in self.acted:
+            agent = self.seats.ids[i]
+            info = self.answer[-1].get(agent)
+            if not isinstance(info, dict) or COST not in info:
+                raise ApiError(f"the info of {agent!r} has no {COST!r}, though infos had one before",
+                               f"infos[agent][{COST!r}] of all who took part in a step", i)
+            costs[i] = _number(info[COST], COST, agent, i)
+        return costs
 
     def _call(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         try:
@@ -226,19 +248,19 @@ def _is_flag(flag: Any) -> bool:
         isinstance(flag, np.ndarray) and flag.size == 1 and flag.dtype.kind == "b")
 
 
-def _number(reward: Any, agent: Any, i: int) -> float:
-    """A reward: a number, or an array of one alone."""
+def _number(given: Any, what: str, agent: Any, i: int) -> float:
+    """A reward or a cost: a number, or an array of one alone."""
     try:
-        if not isinstance(reward, float | int):
-            if np.size(reward) != 1 or np.asarray(reward).dtype.kind not in "biuf":
+        if not isinstance(given, float | int):
+            if np.size(given) != 1 or np.asarray(given).dtype.kind not in "biuf":
                 raise TypeError
-            reward = np.asarray(reward).item()
-        number = float(reward)
+            given = np.asarray(given).item()
+        number = float(given)
     except (TypeError, ValueError):
-        raise ApiError(f"the reward of {agent!r} is not a number: {short(reward)}",
+        raise ApiError(f"the {what} of {agent!r} is not a number: {short(given)}",
                        "one number for each agent", i) from None
     if not math.isfinite(number):
-        raise ApiError(f"the reward of {agent!r} is {number}", "finite rewards", i)
+        raise ApiError(f"the {what} of {agent!r} is {number}", f"finite {what}s", i)
     return number
 
 

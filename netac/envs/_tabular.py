@@ -38,6 +38,8 @@ class TabularEnvironment(Protocol):
         psi: features of states and joint actions.
         theta0: (N, S, A) initial softmax logits the environment suggests, or None.
         gamma: the discount the environment comes with, or None.
+        costs: a method (states, actions, next states) -> (N, M), what the samples cost each agent; None, or left out:
+            there are no costs.
         neighbours: the graph of the problem, as `BatchedEnvironment` has it; may be left out.
         mdp: the whole model, where exact quantities are to be computed; else None.
     """
@@ -104,9 +106,14 @@ def check(environment: TabularEnvironment, agents: int, source: str) -> TabularE
     answers = {"next_states": (environment.next_states(states, actions, uniforms), (2,)),
                "rewards": (rewards, (agents, 2)), "rewards (team mean)": (team, (2,)),
                "psi": (environment.psi(states, actions), (2, environment.psi.size))}
+    charged: Callable | None = getattr(environment, "costs", None)
+    if charged is not None:
+        answers["costs"] = charged(states, actions, states), (agents, 2)
     for name, (answer, shape) in answers.items():
         if np.shape(answer) != shape:
             refuse(f"`{name}` answers two samples with the wrong shape", np.shape(answer), f"{shape}")
+    if charged is not None and not np.isfinite(answers["costs"][0]).all():
+        refuse("`costs` answers with numbers that are not finite", answers["costs"][0].tolist(), "numbers")
     if environment.theta0 is not None and np.shape(environment.theta0) != (agents, S, A):
         refuse("`theta0` has the wrong shape", np.shape(environment.theta0), f"({agents}, {S}, {A})")
     return environment

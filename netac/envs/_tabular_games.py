@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from netac.envs._batched import Step
@@ -31,6 +34,7 @@ class TabularGames:
         self._noise = Stream(seed, Purpose.REWARD_NOISE, chain, self.agents, range(self.agents),
                              transform) if transform else None
         self._states = np.zeros(self.games, dtype=np.int64)
+        self._moved: tuple[np.ndarray, ...] = ()             # s, a and s' of the last step
         self.restart(np.ones(self.games, dtype=bool))
 
     def observe(self, agents: range) -> list[np.ndarray]:
@@ -45,10 +49,17 @@ class TabularGames:
         """All games one step on: actions (N, E)."""
         environment, states = self._environment, self._states
         self._states = environment.next_states(states, actions, self._moves.take()[0])
+        self._moved = states, actions, self._states
         r, team = environment.rewards(states, actions, self._states, range(self.agents))
         if self._noise is not None:
             r = r + self._noise.take(self.games).T
         return Step(r, np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool), team)
+
+    @property
+    def costs(self) -> Callable[[], np.ndarray] | None:
+        """Gives what the last step cost each agent, (N, E); None where the environment has no costs."""
+        charged: Any = getattr(self._environment, "costs", None)
+        return None if charged is None else lambda: charged(*self._moved)
 
     def restart(self, games: np.ndarray) -> None:
         """The games of the mask draw their states from the initial distribution."""

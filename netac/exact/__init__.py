@@ -1,9 +1,16 @@
 """Exact quantities of finite networked MDPs: distributions, values and advantages, J with its gradient, critics' fixed
-points, best responses and the Nash gap.
+points, best responses and the Nash gap; costs, and the best joint policy within limits.
 
 Pure functions of arrays: a `FiniteMDP` and the agents' local policies `pi` (N, S, A).
 """
 
+from netac.exact.constrained import (
+    FeasibleOptimum,
+    cost_action_values,
+    cost_objectives,
+    cost_values,
+    feasible_optimum,
+)
 from netac.exact.distributions import (
     InducedChain,
     induced_chain,
@@ -35,12 +42,17 @@ from netac.exact.values import (
 )
 
 __all__ = [
+    "FeasibleOptimum",
     "FiniteMDP",
     "InducedChain",
     "action_value",
     "action_value_fixed_point",
     "average_reward",
     "best_response",
+    "cost_action_values",
+    "cost_objectives",
+    "cost_values",
+    "feasible_optimum",
     "induced_chain",
     "joint_policy",
     "nash_gap",

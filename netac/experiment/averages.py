@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netac.experiment.measures import measured_by
+from netac.envs import has_costs
+from netac.experiment.measures import COST_COLUMNS, measured_by
 from netac.results.tables import Cell, Row
 from netac.sampling.protocol import Sampler
 
@@ -71,6 +72,13 @@ class Average:
         self._sums = [row, *([0.0, 0] if longer else sums for sums in last)]
 
 
+def of_agents(costs: list[float | None]) -> dict[str, float | None]:
+    """The columns of costs, from every agent's mean; of those that there are, None where there is none."""
+    known = [cost for cost in costs if cost is not None]
+    numbers = (sum(known) / len(known), max(known)) if known else (None, None)
+    return dict(zip(COST_COLUMNS, numbers, strict=True)) if costs else {}
+
+
 class RunAverages:
     """The rewards and, where games are played, the episodes of a run.
 
@@ -89,6 +97,8 @@ class RunAverages:
         self._tally, self._episodes = sampler.tally, sampler.episodes
         self._returns, self._lengths, self._finished = Average(iterations), Average(iterations), 0
         self._measured = {name: Average(iterations) for name in measured_by(sampler.environment)}
+        priced = self._episodes is not None and has_costs(sampler.environment)
+        self._costs = [Average(iterations) for _ in range(sampler.placement.agents if priced else 0)]
         self.trace = 0
 
     def add(self, t: int) -> None:
@@ -103,15 +113,20 @@ class RunAverages:
             for name, average in self._measured.items():
                 average.add(t, measured.get(name, 0.0), finished)
             self._finished += finished
+            if self._costs:
+                sums, parts = (np.broadcast_to(each, len(self._costs)).tolist() for each in self._tally.take_costs())
+                for average, total, taken in zip(self._costs, sums, parts, strict=True):
+                    average.add(t, total, int(taken))
 
     def take_row(self) -> Row:
-        """Since the last call: `reward` and, of games, `episodes`, `episode_return`, `episode_length` and what the
-        environment measures."""
+        """Since the last call: `reward` and, of games, `episodes`, `episode_return`, `episode_length`, what the
+        environment measures, and costs."""
         row: dict[str, Cell] = {"reward": self.rewards.take_row()}
         if self._episodes is not None:
             row |= {"episodes": self._finished, "episode_return": self._returns.take_row(),
                     "episode_length": self._lengths.take_row(),
-                    **{name: average.take_row() for name, average in self._measured.items()}}
+                    **{name: average.take_row() for name, average in self._measured.items()},
+                    **of_agents([average.take_row() for average in self._costs])}
         self._finished = 0
         return row
 
@@ -121,13 +136,15 @@ class RunAverages:
             return {"reward": self.rewards.final}
         return {"reward": self.rewards.final, "episode_return": self._returns.final,
                 "episode_length": self._lengths.final,
-                **{name: average.final for name, average in self._measured.items()}}
+                **{name: average.final for name, average in self._measured.items()},
+                **of_agents([average.final for average in self._costs])}
 
     @property
     def _averages(self) -> dict[str, Average]:
         games = {} if self._episodes is None else {"returns": self._returns, "lengths": self._lengths}
         return {"rewards": self.rewards, **games,
-                **{f"measured_{name}": average for name, average in self._measured.items()}}
+                **{f"measured_{name}": average for name, average in self._measured.items()},
+                **{f"cost_{agent}": average for agent, average in enumerate(self._costs)}}
 
     def state(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps."""

@@ -132,7 +132,8 @@ def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
     chunk = getattr(settings, "chunk", 1) if replay else 1
     M = settings.batch * chunk if replay else E * settings.rollout if rolls else E * batch_of(settings)
     layout, adam = model.layout, 3 if settings.optimizer == "adam" else 0
-    networks = [part for part in (model.policy, model.value, getattr(model, "reward_model", None)) if part is not None]
+    others = (getattr(model, name, None) for name in ("reward_model", "costs"))
+    networks = [part for part in (model.policy, model.value, *others) if part is not None]
     sizes = {
         "the games": stepping * (feeds + bool(experiment.evaluate_every)) * games_nbytes(games, E),
         "the agents' parameters": share.dealt(4 * N * layout.total * (3 + adam)) + 4 * N * layout.total * 2,

@@ -11,16 +11,17 @@ import numpy as np
 
 from netac.comm import checkpoints, launch
 from netac.comm.watchdog import Stalled, Watchdog, watched
-from netac.envs import BatchedEnvironment, TabularEnvironment
+from netac.envs import BatchedEnvironment, TabularEnvironment, has_costs
 from netac.experiment import budget, config, elsewhere
 from netac.experiment import trust as trusting
 from netac.experiment.build import Parts, Setting, assemble, prepare
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.load import Greedy
 from netac.experiment.make_env import GamesSource, make_environment
-from netac.experiment.measures import exact_measures, measured_by
+from netac.experiment.measures import costs_of_episodes, exact_measures, measured_by
 from netac.experiment.mixed_hosts import compare_hosts, permit
 from netac.results.records import RunRecord, load_run
+from netac.results.statistics import standard_error
 from netac.sampling.chains import Chain
 from netac.utils import memory
 from netac.utils.errors import InputError, RunError, raised
@@ -58,6 +59,7 @@ class Evaluation:
         frames: pictures of the first episode, where they were asked for and the environment draws; else empty.
         iteration: how many iterations the agents have learned for.
         measured: what the environment measures of each episode, (episodes,) each; NaN of those that were cut.
+        costs: (episodes, N) an agent's mean cost of the steps that it took part in; None where games have none.
     """
 
     rewards: np.ndarray
@@ -71,6 +73,7 @@ class Evaluation:
     frames: tuple[np.ndarray, ...] = ()
     iteration: int = 0
     measured: Mapping[str, np.ndarray] = field(default_factory=dict)
+    costs: np.ndarray | None = None
 
     @property
     def sums(self) -> np.ndarray:
@@ -82,7 +85,7 @@ class Evaluation:
 
         `reward` is per step; `return` is (1 - gamma) x the discounted sum over the steps played; where episodes have an
         end of their own, `episode_return` is the plain sum, and `ended` says how many of them came to it; what the
-        environment measures is of these, None where there are none.
+        environment measures is of these, None where there are none.  Costs are all agents' mean and the largest one's.
         """
         sums, mean = self.sums, self.sums / self.lengths
         returns = (1 - self.gamma) * self.rewards @ self.gamma ** np.arange(self.rewards.shape[1])
@@ -96,12 +99,9 @@ class Evaluation:
             for name, values in self.measured.items():
                 whole = values[self.ended]
                 found |= {name: float(whole.mean()) if len(whole) else None, f"{name}_stderr": standard_error(whole)}
+        for name, costs in ({} if self.costs is None else costs_of_episodes(self.costs)).items():
+            found |= {name: float(costs.mean()), f"{name}_stderr": standard_error(costs)}
         return found if self.J is None else found | {"J": self.J}
-
-
-def standard_error(x: np.ndarray) -> float:
-    """Of the mean of x (M,); 0 for a single value."""
-    return float(x.std(ddof=1) / np.sqrt(len(x))) if len(x) > 1 else 0.0
 
 
 def evaluate(run_dir: str | Path, episodes: int = 10, steps: int | None = None, frames: bool = False,
@@ -287,9 +287,10 @@ def _play_games(parts: Parts, wanted: Wanted, bar: Progress) -> Evaluation:
                       for name in ("lengths", "ended"))
     measured = {name: np.concatenate([each.measured[name] for each in played])[:episodes]
                 for name in played[0].measured}
+    costs = None if played[0].costs is None else np.concatenate([each.costs for each in played])[:episodes]
     return Evaluation(rewards[:episodes], lengths, None if endless else ended,
-                      actions[:episodes] if n_actions else None, n_actions,
-                      parts.setting.settings.gamma, wanted.greedy, frames=tuple(played[0].pictures), measured=measured)
+                      actions[:episodes] if n_actions else None, n_actions, parts.setting.settings.gamma,
+                      wanted.greedy, frames=tuple(played[0].pictures), measured=measured, costs=costs)
 
 
 def _ground(setting: Setting) -> GamesSource:
@@ -322,8 +323,8 @@ def _draws(environment: BatchedEnvironment) -> bool:
 
 @dataclass(frozen=True)
 class _Round:
-    """One episode of each of E games, T steps: team rewards (T, E), actions (T, E, N) or (T, E, N, size), pictures, and
-    what the environment measures (E,) each."""
+    """One episode of each of E games, T steps: team rewards (T, E), actions (T, E, N) or (T, E, N, size), pictures,
+    what the environment measures (E,) each, and mean costs of a step (E, N)."""
 
     rewards: np.ndarray
     lengths: np.ndarray
@@ -331,6 +332,7 @@ class _Round:
     actions: np.ndarray
     pictures: list[np.ndarray]
     measured: dict[str, np.ndarray]
+    costs: np.ndarray | None
 
 
 def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Progress, before: int,
@@ -344,6 +346,7 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
     actions: list[np.ndarray] = []
     pictures: list[np.ndarray] = []
     measured = {name: np.full(sampler.games, np.nan) for name in measured_by(environment)}
+    charged = np.zeros((2, parts.placement.agents, sampler.games))          # costs, and steps that agents took part in
     draw = frames and _draws(environment) and parts.placement.rank == 0
     while bootstrap_mask.any() and len(rewards) < steps:
         if len(rewards).bit_count() == 1:               # twice as many would then be kept
@@ -351,7 +354,10 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
             memory.refuse({"what is played": kept}, key, steps)
         if draw and bootstrap_mask[0] and len(pictures) < FRAMES:
             pictures.append(environment.render(0))
+        active = feed.view.active * bootstrap_mask
         joint, outcome = sampler.play(parts.agents.parameters.theta, feed)
+        if outcome.costs is not None:
+            charged += outcome.costs * active, active
         rewards.append(outcome.team * bootstrap_mask)
         actions.append((joint.T * bootstrap_mask[:, None]) if joint.ndim == 2 else joint.swapaxes(0, 1))
         lengths += bootstrap_mask
@@ -359,7 +365,8 @@ def _play_together(parts: Parts, chain: int, steps: int, frames: bool, bar: Prog
             np.copyto(measured[name], values, where=bootstrap_mask & outcome.done)
         bootstrap_mask &= ~outcome.done
         bar.show(before + int((~bootstrap_mask).sum()), f"step {len(rewards)}")
-    return _Round(np.array(rewards), lengths, ~bootstrap_mask, np.array(actions), pictures, measured)
+    return _Round(np.array(rewards), lengths, ~bootstrap_mask, np.array(actions), pictures, measured,
+                  (charged[0] / np.maximum(charged[1], 1)).T if has_costs(environment) else None)
 
 
 def _filled(array: np.ndarray, length: int) -> np.ndarray:

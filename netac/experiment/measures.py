@@ -12,6 +12,7 @@ from netac.agents.distributions import choose
 from netac.agents.parameters import Layout
 from netac.agents.policies import LogLinear
 from netac.comm.exchange import SECONDS
+from netac.envs import has_costs
 from netac.exact import action_value_fixed_point, objective_and_gradient, td_fixed_point
 from netac.experiment.build import Setting
 from netac.results.records import OF_SUMMARY
@@ -23,8 +24,11 @@ COLUMNS = ("iteration", "env_steps", "reward", "consensus_error", "consensus_err
            "consensus_error_lambda", "messages", "bytes_environment", "bytes_consensus", "bytes_trainer", "seconds")
 EXACT_COLUMNS = ("J", "grad_norm_sq", "critic_error")
 EPISODE_COLUMNS = ("episodes", "episode_return", "episode_length")
-TAKEN = {*COLUMNS, *EXACT_COLUMNS, *EPISODE_COLUMNS, *OF_SUMMARY, "steps", "greedy", "ended", "return", "set",
-         *(f"{name}{end}" for name in ("reward", "return", "episode_return") for end in ("_stderr", "_low", "_high")),
+COST_COLUMNS = ("cost", "cost_max")     # of a step that an agent takes part in: all agents' mean, the largest agent's
+TAKEN = {*COLUMNS, *EXACT_COLUMNS, *EPISODE_COLUMNS, *COST_COLUMNS, *OF_SUMMARY, "steps", "greedy", "ended", "return",
+         "set",
+         *(f"{name}{end}" for name in ("reward", "return", "episode_return", *COST_COLUMNS)
+           for end in ("_stderr", "_low", "_high")),
          "evaluation_seconds"}                           # names that measures of an environment cannot have
 
 
@@ -33,9 +37,19 @@ def measured_by(environment: Any) -> tuple[str, ...]:
     return tuple(getattr(environment, "measures", ()))
 
 
-def episode_columns(environment: Any) -> tuple[str, ...]:
-    """Of an environment whose episodes end."""
-    return EPISODE_COLUMNS + measured_by(environment)
+def cost_columns(environment: Any) -> tuple[str, ...]:
+    """Of an environment that is played as games, whose steps may have costs."""
+    return COST_COLUMNS if has_costs(environment) else ()
+
+
+def game_columns(environment: Any) -> tuple[str, ...]:
+    """Of an environment that is played as games."""
+    return EPISODE_COLUMNS + measured_by(environment) + cost_columns(environment)
+
+
+def costs_of_episodes(costs: np.ndarray) -> dict[str, np.ndarray]:
+    """From what a step cost each agent in each episode (episodes, N), the columns of costs: (episodes,) each."""
+    return dict(zip(COST_COLUMNS, (costs.mean(axis=1), costs[:, costs.mean(axis=0).argmax()]), strict=True))
 
 
 def refuse_taken_names(environment: Any) -> None:

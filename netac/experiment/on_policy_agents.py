@@ -15,6 +15,7 @@ from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
+from netac.algorithms.centralized._costs import LimitedCosts
 from netac.algorithms.centralized._off_policy import ReplayAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
 from netac.algorithms.centralized._options import Factorised, OffPolicy, OnPolicy, Replayed
@@ -23,7 +24,7 @@ from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import drawn_evenly, state_shape
+from netac.envs._batched import drawn_evenly, has_costs, state_shape
 from netac.experiment.budget import fits
 from netac.experiment.environment_graph import ground_of
 from netac.experiment.linear_agents import discounts, refuse_endless_discounts
@@ -81,11 +82,13 @@ class Central(CentrallyTrained):
             agents).
         needs: `netac.algorithms.centralized._on_policy.TrainerRequirements`.
         log_every: iterations between those whose diagnostics are written.
+        costs: V of each agent's costs, of the global state, where the algorithm asks for them.
     """
 
     policy: NeuralPolicy
     value: NeuralStateValue | NeuralActionValue
     log_every: int = 1
+    costs: NeuralStateValue | None = None
 
     def agents(self, local: range, seed: int, settings: OnPolicy) -> OnPolicyAgents:
         """The agents `local`, at their initial values; on process 0 with the trainer's critic."""
@@ -96,15 +99,33 @@ class Central(CentrallyTrained):
             x.omega[:] = self.value.initial(seed, local)
             critics = Critics(self.value.of(local), x.omega, optimizer, np.zeros((len(local), 3)), settings, seed)
         else:
-            mine = range(int(0 in local))
-            omega = aligned(len(mine), self.value.size)
-            omega[:] = self.value.initial(seed, mine)
-            critics = Critics(self.value.of(mine), omega, settings.make_optimizer(
-                Layout(omega=self.value.size, lam=0, theta=0, shared=0, dtype="float32"), len(mine)),
-                np.zeros((len(mine), 3)), settings, seed, self.needs.value == "action")
+            critics = _of_trainer(self.value, range(1), local, seed, settings, self.needs.value == "action")
+        limited = None if self.costs is None else self._limited(self.costs, local, seed, settings)
         own = self.needs.critics == "own"
         return OnPolicyAgents(x, self.policy.of(local), optimizer, critics, own, own and self.needs.shared, local, seed,
-                              OnPolicyReport.of(len(local), self.log_every))
+                              OnPolicyReport.of(len(local), self.log_every, self.needs.beside), limited)
+
+    def _limited(self, V: NeuralStateValue, local: range, seed: int, settings: Any) -> LimitedCosts:
+        """What the trainer knows of costs, multipliers at their initial values."""
+        N, multiplier = self.ground.agents, getattr(settings, "multiplier", 1.0)
+        nu = np.full(N, multiplier + np.log(-np.expm1(-multiplier)))                  # softplus(nu) = multiplier
+        return LimitedCosts(_of_trainer(V, range(N), local, seed, settings, name="costs"), settings.limits(N), nu)
+
+
+def _of_trainer(V: NeuralStateValue | NeuralActionValue, mine: range, local: range, seed: int, settings: OnPolicy,
+                of_actions: bool = False, name: str = "trainer") -> Critics:
+    """The critics `mine` of a trainer, at their initial values; none on processes other than 0.
+
+    Args:
+        local: the agents of this process.
+        of_actions, name: see `Critics`.
+    """
+    mine = mine if 0 in local else mine[:0]
+    omega = aligned(len(mine), V.size)
+    omega[:] = V.initial(seed, mine)
+    layout = Layout(omega=V.size, lam=0, theta=0, shared=0, dtype="float32")
+    return Critics(V.of(mine), omega, settings.make_optimizer(layout, len(mine)), np.zeros((len(mine), 3)), settings,
+                   seed, of_actions, name)
 
 
 def make(experiment: Experiment, environment: Environment, needs: TrainerRequirements, settings: OnPolicy) -> Central:
@@ -119,6 +140,8 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     ground = ground_of(environment, experiment, state=not local)
     games, sight = ground.probe, ground.sight
     refuse_for_trainers(experiment, needs, settings, ground)
+    if needs.costs:
+        refuse_for_costs(experiment, settings, ground)
     settings, notes = with_team_reward(settings, ground, one_critic=not local)
     policies_see = sight.shapes(sight.policy)
     policy = read_policy(experiment, policies_see[0])
@@ -141,8 +164,10 @@ def make(experiment: Experiment, environment: Environment, needs: TrainerRequire
     if "parameters" in type(settings).model_fields:
         settings = settings.model_copy(update={"parameters": "shared" if shared else "separate"})
     refuse_parts(experiment.envs, settings, memory=policies.memory > 0)
+    costs = None if not needs.costs else neural_critic(
+        "state_value", critic.network, seen * len(games.names), games.names, 0, False, policy.options.initial)
     return Central(ground, experiment.stagger, policies, value, needs, {"policy": policy, "critic": critic},
-                   experiment.normalise, settings, notes, log_every=experiment.log_every)
+                   experiment.normalise, settings, notes, log_every=experiment.log_every, costs=costs)
 
 
 def of_sharing(policy: NetworkTable[NetworkPolicy], shared: bool) -> NetworkTable[NetworkPolicy]:
@@ -194,6 +219,22 @@ def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, sett
     if needs.value == "action" and experiment.critic.get("joint") == "own-first":
         raise InputError("a trainer's critics see the joint action in the order of the agents", key="critic.joint",
                          found="own-first", valid='"agents", or without it')
+
+
+def refuse_for_costs(experiment: Experiment, settings: Any, ground: GamesSource) -> None:
+    """Refuse what cannot be kept within limits.
+
+    Raises:
+        InputError: the environment's steps have no costs, or there are not as many limits as agents.
+    """
+    if not has_costs(ground.probe):
+        raise InputError("there is a cost limit, but the steps of this environment have no costs", key="env",
+                         found=experiment.env.called, valid="one with costs, such as a finite-mdp with costs, or a "
+                         'PettingZoo environment with infos[agent]["cost"]; or algorithm.name = "happo"')
+    limits = settings.cost_limit
+    if isinstance(limits, list) and len(limits) not in (1, experiment.agents):
+        raise InputError("the number of limits is not that of the agents", key="algorithm.cost_limit", found=limits,
+                         valid=f"one number, or a list of {experiment.agents}, one for each agent")
 
 
 def with_team_reward(settings: SettingsT, ground: GamesSource, one_critic: bool) -> tuple[SettingsT, tuple[str, ...]]:

@@ -22,11 +22,12 @@ import numpy as np
 from netac.comm import checkpoints
 from netac.comm.gathering import Gathering
 from netac.experiment.build import Parts
-from netac.experiment.evaluate import Evaluation, Stage, Wanted, standard_error
+from netac.experiment.evaluate import Evaluation, Stage, Wanted
+from netac.experiment.measures import COST_COLUMNS
 from netac.experiment.schema import Experiment
 from netac.experiment.writers import Arrays, TableWriter
 from netac.results.records import EVALUATIONS
-from netac.results.statistics import mean_interval
+from netac.results.statistics import mean_interval, standard_error
 from netac.results.tables import Row
 from netac.utils.progress import Progress
 
@@ -150,7 +151,8 @@ def _measures(found: Evaluation) -> Row:
     summary, (mean, low, high) = found.summary(), mean_interval(found.sums)
     return {"episodes": summary["episodes"], "reward": summary["reward"], "episode_return": mean,
             "episode_return_stderr": standard_error(found.sums), "episode_return_low": low, "episode_return_high": high,
-            "episode_length": float(found.lengths.mean()), **{name: summary[name] for name in found.measured}}
+            "episode_length": float(found.lengths.mean()), **{name: summary[name] for name in (
+                *found.measured, *(() if found.costs is None else COST_COLUMNS))}}
 
 
 @contextmanager

@@ -30,9 +30,10 @@ from netac.experiment.measures import (
     COLUMNS,
     EXACT_COLUMNS,
     conditions,
+    cost_columns,
     disagreement,
-    episode_columns,
     exact_measures,
+    game_columns,
     measured_by,
 )
 from netac.experiment.run_result import RunResult, load_result
@@ -99,8 +100,8 @@ class Recorder:
         self._compared = 0                                   # the iteration in which processes were last found alike
         exact, games = setting.mdp is not None, parts.sampler.episodes is not None
         of_network = parts.network.columns + (() if parts.following is None else parts.following.columns)
-        of_episodes = episode_columns(parts.sampler.environment) if games else ()
-        self._metrics = TableWriter(METRICS, COLUMNS + of_network + EXACT_COLUMNS * exact + of_episodes, folder)
+        of_games = game_columns(parts.sampler.environment) if games else ()
+        self._metrics = TableWriter(METRICS, COLUMNS + of_network + EXACT_COLUMNS * exact + of_games, folder)
         self._evaluation: PeriodicEvaluation | None = None
         self._evaluations: TableWriter | None = None
         self._writers = list(self._needed())
@@ -117,7 +118,8 @@ class Recorder:
         if parts.setting.experiment.evaluate_every:
             from netac.experiment.periodic_evaluation import COLUMNS as OF_EVALUATIONS
             from netac.experiment.periodic_evaluation import BestPolicies, PeriodicEvaluation
-            columns = OF_EVALUATIONS + measured_by(parts.sampler.environment)
+            played = parts.sampler.environment
+            columns = OF_EVALUATIONS + measured_by(played) + cost_columns(played) * (parts.sampler.episodes is not None)
             self._evaluations = TableWriter(EVALUATIONS, columns, folder, remember=True)
             self._evaluation = evaluation = PeriodicEvaluation(parts)
             yield self._evaluations

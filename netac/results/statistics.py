@@ -79,6 +79,11 @@ def mean_interval(x: np.ndarray, level: float = 0.95, resamples: int = 2000, see
     return Interval(float(np.clip(values.mean(), values[0], values[-1])), float(low), float(high))
 
 
+def standard_error(x: np.ndarray) -> float:
+    """Of the mean of x (M,); 0 for a single value."""
+    return float(x.std(ddof=1) / np.sqrt(len(x))) if len(x) > 1 else 0.0
+
+
 def improvement_interval(x: np.ndarray, y: np.ndarray, level: float = 0.95, resamples: int = 2000,
                          seed: int = 0) -> Interval:
     """Probability that a value drawn from x is above one drawn from y, a tie counting half, with its percentile

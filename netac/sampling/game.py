@@ -162,6 +162,8 @@ class GameSampler:
             self.tally.team += float(np.add.reduce(outcome.team))
             self.tally.samples += self.games
             self.episodes.add(outcome.team, outcome.done, outcome.measured)
+            if outcome.costs is not None:
+                self.tally.charge(outcome.costs, view.active)
             if self._staggered:
                 self.episodes.forget(again & ~outcome.done)
         return Advance(view, own, pi, joint, active, r, outcome, after, again, allowed, self.allowed(after), discounts)

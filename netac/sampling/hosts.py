@@ -16,7 +16,7 @@ import numpy as np
 
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
-from netac.envs._batched import BatchedEnvironment, Step, allowed_actions, global_state, has_masks
+from netac.envs._batched import BatchedEnvironment, Step, allowed_actions, costs_of, global_state, has_masks
 from netac.utils.errors import quietly
 from netac.utils.pulse import pulse
 
@@ -57,6 +57,8 @@ class Outcome:
         view: what is shown in s', also of games that ended.
         measured: what the environment measures of games that ended, (E,) each, read of those; nothing if none did, and
             on processes that do not step the games.
+        costs: (N, E) what the step cost all agents; None where the environment has no costs, and on processes that do
+            not step the games.
     """
 
     r: np.ndarray
@@ -67,6 +69,7 @@ class Outcome:
     view: View
     everyone: Step | None = None
     measured: Mapping[str, np.ndarray] = field(default_factory=dict)
+    costs: np.ndarray | None = None
 
 
 class Replicated:
@@ -85,7 +88,7 @@ class Replicated:
         step, valued = _moved(self._environment, actions)
         own = slice(self._agents.start, self._agents.stop)
         return Outcome(step.r[own], step.terminated[own], step.done, valued, step.team_mean(), self._view(), step,
-                       measured(self._environment, step))
+                       measured(self._environment, step), costs_of(self._environment))
 
     def restart(self, games: np.ndarray) -> View:
         """Restart the games of the mask (E,)."""
@@ -185,7 +188,7 @@ class AtRoot:
             self._ledger.wire(len(sizes), 8 * sum(sizes))
             if step is not None:
                 outcome.team, outcome.everyone = step.team_mean(), step
-                outcome.measured = measured(self._environment, step)
+                outcome.measured, outcome.costs = measured(self._environment, step), costs_of(self._environment)
         if self._trainer_sees:
             outcome.view.state = global_state(self._environment)
         return outcome

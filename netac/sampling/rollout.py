@@ -52,6 +52,7 @@ class Rollout:
             that took no part; None where nobody asks for them.
         allowed: (n) arrays (M, outputs_i) bool, what was allowed of the actions that policies learn from; None: all.
         discounts: (M,) gamma^t of step t of an episode, where the policies' gradient is discounted; else None.
+        costs: (N, T, E) what steps cost all agents, of no rows where the games are not stepped; None where nobody asks.
     """
 
     obs: list[np.ndarray]
@@ -73,6 +74,7 @@ class Rollout:
     told: np.ndarray | None = None
     allowed: list[np.ndarray] | None = None
     discounts: np.ndarray | None = None
+    costs: np.ndarray | None = None
 
     @property
     def mean_reward(self) -> float:
@@ -116,6 +118,15 @@ class Rollout:
                        if samples.active is None else samples.active,
                        shares=self.present if whose == "all" else np.ceil(self.present))
 
+    def of_every_agent(self) -> Rollout:
+        """The trainer's, as N critics of the state judge and learn from it, one for each agent's part in its games."""
+        T, E = self.done.shape
+        N = len(self.bootstrap_mask)
+        ends = np.repeat(self.done[None] > 0, N, axis=0)
+        if self.everyone_active is not None and N:
+            ends[:, :-1] |= ~self.everyone_active.reshape(N, T, E)[:, 1:]
+        return replace(self, seen=self.seen * N, final_obs=self.final_obs * N, ends=ends)
+
     def next_values(self, values: np.ndarray, final: np.ndarray) -> np.ndarray:
         """V(s') from V(s) (critics, M) and V of `final_obs`, (critics, K + E): (critics, T, E)."""
         T, E = self.done.shape
@@ -134,11 +145,13 @@ class Rollouts:
         chunk: L, the steps over which policies with memory are unrolled; T is a multiple of it.
         actions: whether models and critics are shown the joint action, too.
         told: whether policies are over joint actions, and learn from these.
+        costs: whether steps come with what they cost.
     """
 
     def __init__(self, sampler: GameSampler, steps: int, central: bool, chunk: int = 1, actions: bool = False,
-                 told: bool = False):
+                 told: bool = False, costs: bool = False):
         self._sampler, self._steps, self._central, self._chunk = sampler, steps, central, chunk
+        self._costs = costs
         self._encode = Encoding(sampler.environment.actions) if actions else None
         self._joint = joint_space(sampler.environment.actions) if told else None
         self._obs: list[np.ndarray] | None = None
@@ -166,6 +179,7 @@ class Rollouts:
         r, everyone = np.empty((n, T, E)), np.empty((N * root, T, E))
         bootstrap_mask, left = np.ones((judged, T, E)), np.empty((0 if central else n, T, E))
         memories, joint, foreseen, told, discounts = [], [], [], [], []
+        costs = np.empty((N * root, T, E)) if self._costs else None
         allowed: list[list[np.ndarray]] = [[] for _ in (theta if self._joint is None else [0])]
         for t in range(T):
             if source.memory is not None and t % self._chunk == 0:
@@ -182,6 +196,8 @@ class Rollouts:
             if root:
                 assert step.outcome.everyone is not None, "process 0 steps the games"
                 everyone[:, t] = step.outcome.everyone.r
+                if costs is not None:
+                    costs[:, t] = step.outcome.costs
             if step.discounts is not None:
                 discounts.append(step.discounts)
             for block, shown in zip(self._seen, self._apart(step.view) if self._seen else [], strict=True):
@@ -221,7 +237,7 @@ class Rollouts:
             everyone_active=None if present.all() else present.reshape(N, T * E),
             told=np.concatenate(told) if told else None,
             allowed=[np.concatenate(known) for known in allowed] * (n // len(allowed)) if allowed[0] else None,
-            discounts=np.concatenate(discounts) if discounts else None)
+            discounts=np.concatenate(discounts) if discounts else None, costs=costs)
 
     def _allowed(self, step: Advance) -> list[np.ndarray]:
         """What the policies that learn were allowed to do in a step: own actions or, where they are told, joint ones.

@@ -15,11 +15,25 @@ class Tally:
     Attributes:
         rewards: own rewards (n, M) of each batch, always the same list.
         team, samples: sum of the team-mean rewards (no observation noise) drawn on the running chain, and how many.
+        costs, parts: (N,) sums of what its steps cost each agent, and of how many it took part in; 0.0 where there are
+            no costs, and where games are not stepped.
     """
 
     rewards: list[np.ndarray] = field(default_factory=list)
     team: float = 0.0
     samples: int = 0
+    costs: np.ndarray | float = 0.0
+    parts: np.ndarray | float = 0.0
+
+    def charge(self, costs: np.ndarray, active: np.ndarray) -> None:
+        """What a step cost all agents, (N, E), and who took part in it."""
+        self.costs, self.parts = self.costs + costs.sum(axis=1), self.parts + active.sum(axis=1)
+
+    def take_costs(self) -> tuple[np.ndarray | float, np.ndarray | float]:
+        """`costs` and `parts`; counting begins anew."""
+        taken = self.costs, self.parts
+        self.costs, self.parts = 0.0, 0.0
+        return taken
 
     def take(self) -> tuple[float, int]:
         """`team` and `samples`; counting begins anew."""

@@ -58,6 +58,8 @@ def experiment(name: str, **options: Any) -> dict[str, Any]:
     few = {key: value for key, value in FEW.items() if key in module.Settings.model_fields} | options
     networks = {"envs": 2, "policy": {"name": "mlp", "hidden": [4]}} if ".centralized." in module.__name__ else {}
     agents, env = SMALL_MDP
+    if "cost_limit" in module.Settings.model_fields:
+        few, env = few | {"cost_limit": 0.4}, env | {"costs": True}
     return {"agents": agents, "iterations": ITERATIONS, "seed": 3, "env": env, "topology": "path", "log_every": 2,
             "checkpoint_every": STOPPED_AT, "algorithm": {"name": name, **few}, **networks}
 

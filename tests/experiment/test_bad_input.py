@@ -48,6 +48,7 @@ COORDINATION = {
                   "qmix": {"target_every": 200, "double": True, "epsilon_start": 1.0, "epsilon_samples": 50_000,
                            "mixing_width": 32},
                   "qdpp": {"features": 16},
+                  "mappo-lagrangian": {"cost_limit": [0.5], "multiplier": 1.0, "multiplier_step": 0.5},
                   "mappo": {"parameters": "shared"}, "hatrpo": {
                       "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10, "backtracks": 10, "accept": 0.1},
                   "happo": {
@@ -58,13 +59,14 @@ COORDINATION = {
                       "clip_range": 0.2, "clip_over_agents": False, "order": "random"}}}
 MDP = COORDINATION | {
     "agents": 2, "topology": {"name": "ring", "weights": "lazy-metropolis"},
-    "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5,
+    "env": {"name": "finite-mdp", "seed": 1, "recipe": "zhang", "states": 3, "actions": 2, "noise": 0.5, "costs": True,
             "features": "onehot"}}
 ELSEWHERE = {"spatial_discount": 0.9}        # needs an environment with a graph
 NAN, INF = float("nan"), float("inf")
 WRONG = {int: ["5", True, 1.5, NAN, -1, 10**30, [1], {}], float: ["0.1", True, NAN, INF, -0.5, 1e30, [0.1]],
          bool: ["yes", 1, 0.0, []], str: [7, 1.5, False, "no-such-thing", [], {}],
          list: ["*", 1, [1], {"a": 1}, ["zzz*"]]}
+NUMBERS = {"cost_limit": ["5", True, NAN, INF, 1e30, "*", [True], ["5"], [[1.0]], {}]}       # one, or several
 
 
 def leaves(table: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -100,7 +102,7 @@ def wrong_values() -> Iterator[tuple[str, dict, str]]:
                 continue
             if title == "mdp" and path[0] not in ("env", "agents"):
                 continue
-            for wrong in WRONG[type(value)]:
+            for wrong in NUMBERS.get(path[-1], WRONG[type(value)]):
                 yield f"{title} {'.'.join(path)} {wrong!r:.20}", changed(base, path, wrong), path[-1]
 
 

@@ -46,15 +46,8 @@ def one_hot(a, n_actions):
     return np.eye(n_actions)[a]
 
 
-def natural_step(net, start, layers, mean, parts, g, options, wrong, bars=0.0):
-    """sqrt(2 delta / x'Hx) x with x = H^-1 g, H + damping I for H; and the mean KL from `start` as a function of theta.
-
-    The inverse is exact where at least as many conjugate gradients are asked for as there are parameters.
-
-    Args:
-        parts: of the policy, independent of each other: the columns of its outputs, and of log_std (None: discrete).
-        bars: what is added to outputs, (M, outputs), see `barred`.
-    """
+def curvature(net, start, layers, mean, parts, options, bars=0.0):
+    """H + damping I, and the mean KL from `start` as a function of theta; arguments as those of `natural_step`."""
     H, x0, before = options["damping"] * np.eye(len(start)), layers[0], layers[-1] + bars
     outputs = before.shape[1]
     for e in np.flatnonzero(mean):
@@ -72,12 +65,6 @@ def natural_step(net, start, layers, mean, parts, g, options, wrong, bars=0.0):
             H[at, at] += mean[e] * 2 * np.eye(net.deviations)
         H += mean[e] * J.T @ F @ J
 
-    steps = options["conjugate_gradients"]
-    x = np.linalg.solve(H, g) if steps >= len(start) else krylov(H, g, steps)
-    step = g if wrong == "plain gradient" else x
-    bend = step @ H @ step
-    step = np.sqrt(2 * options["delta"] / bend) * step if bend > 0 else np.zeros(len(g))
-
     def kl(theta):
         after, each = forward(net, theta, x0)[-1] + bars, 0.0
         for columns, deviations in parts:
@@ -89,6 +76,25 @@ def natural_step(net, start, layers, mean, parts, g, options, wrong, bars=0.0):
                 s, t = (net.of(numbers, "log_std")[deviations] for numbers in (start, theta))
                 each = each + (t - s + (np.exp(2 * s) + (then - now) ** 2) / (2 * np.exp(2 * t)) - 0.5).sum(axis=1)
         return mean @ each
+
+    return H, kl
+
+
+def natural_step(net, start, layers, mean, parts, g, options, wrong, bars=0.0):
+    """sqrt(2 delta / x'Hx) x with x = H^-1 g, H + damping I for H; and the mean KL from `start` as a function of theta.
+
+    The inverse is exact where at least as many conjugate gradients are asked for as there are parameters.
+
+    Args:
+        parts: of the policy, independent of each other: the columns of its outputs, and of log_std (None: discrete).
+        bars: what is added to outputs, (M, outputs), see `barred`.
+    """
+    H, kl = curvature(net, start, layers, mean, parts, options, bars)
+    steps = options["conjugate_gradients"]
+    x = np.linalg.solve(H, g) if steps >= len(start) else krylov(H, g, steps)
+    step = g if wrong == "plain gradient" else x
+    bend = step @ H @ step
+    step = np.sqrt(2 * options["delta"] / bend) * step if bend > 0 else np.zeros(len(g))
 
     return step, kl
 

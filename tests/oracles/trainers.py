@@ -18,7 +18,8 @@ from .sampling import ACTION, SMALLEST_UNIFORM, Stream
 
 SHUFFLE, ORDER = 6, 7
 CRITICS = 2**31        # whose samples are shuffled for critics
-SEQUENTIAL, LOCAL = ("happo", "hatrpo", "haa2c", "haml"), ("ippo",)
+SEQUENTIAL, LOCAL = ("happo", "hatrpo", "haa2c", "haml", "macpo", "mappo-lagrangian"), ("ippo",)
+TRUSTING, CLIPPING = ("hatrpo", "macpo"), ("happo", "mappo-lagrangian")
 FORGETTING, FLOOR, SMALL = 0.99999, 1e-2, 1e-5
 
 
@@ -46,6 +47,7 @@ class Job(Task):
         policy, value: nets, one per agent; `value` of one net where the trainer has the critic.
         theta, omega: their initial numbers.
         wrong: what is done wrongly on purpose.
+        of_costs, costs: nets, one per agent, and their initial numbers, of the critics of costs.
     """
 
     policy: list[Net]
@@ -53,6 +55,8 @@ class Job(Task):
     theta: list[np.ndarray]
     omega: list[np.ndarray]
     wrong: str = ""
+    of_costs: list[Net] = field(default_factory=list)
+    costs: list[np.ndarray] = field(default_factory=list)
 
 
 @dataclass
@@ -360,18 +364,22 @@ class Trainer:
             factor = np.exp(log_factor)
             if self.wrong == "factor clipped":
                 factor = np.clip(factor, 1 - self.epsilon, 1 + self.epsilon)
-            M = A[i] * (1.0 if self.wrong == "no factor" else factor)                                         # eq. 10
+            M = self.less(i, b, A[i] * (1.0 if self.wrong == "no factor" else factor))                        # eq. 10
             old = self.log_prob(i, b)
-            if self.job.algorithm == "hatrpo":
+            if self.job.algorithm in TRUSTING:
                 self.trust(i, b, M, old)
             else:
-                start, drift = self.theta[i], self.o.get("drift", {"happo": "clip"}.get(self.job.algorithm, "none"))
+                start, drift = self.theta[i], self.o.get("drift", "clip" if self.job.algorithm in CLIPPING else "none")
                 for part in self.parts(b.done.size, k, i):
                     weights = less_drift(self, drift, np.exp(self.logs(i, b, part)[0] - old[part]), M[part])
                     self.theta[i] = self.theta[i] + alpha * self.climbs[i](self.climb(i, b, part, weights))
                 if self.o.get("neighbourhood") == "kl":
                     way_back(self, i, b, start)
             log_factor += np.where(masks[i] | (self.wrong == "no mask"), self.log_prob(i, b) - old, 0.0)
+
+    def less(self, i, b, M):
+        """M less what an agent's steps cost it."""
+        return M
 
     def trust(self, i, b, M, old):
         """Equation 8 and the line search."""

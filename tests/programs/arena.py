@@ -28,15 +28,16 @@ class Arena:
         late: agent 0 is truncated alone, a step before the end.
         masks: agents are told which actions they may take; nothing is told to one that takes no part.
         fault, agent, at: from step `at` of the run on, counted from 0, `agent` of game 0 is shown or paid nan
-            ("observation", "reward"), or the environment fails ("raise", "exit").
+            ("observation", "reward", "cost"), or the environment fails ("raise", "exit").
         line: whether the agents are neighbours in a line.
+        priced: whether steps cost agents something: how far they moved, and how far from 0 the numbers are.
     """
 
     state_shape = (NUMBERS,)
 
     def __init__(self, agents: int, games: int, actions: str = "discrete", extra: int = 0, length: int = 5,
                  falls: float = 0.8, late: bool = False, masks: bool = False, fault: str = "", agent: int = 0,
-                 at: int = 0, line: bool = False):
+                 at: int = 0, line: bool = False, priced: bool = False):
         spaces = SPACES[actions]
         self.agents, self.games = agents, games
         self.names = tuple(f"gladiator_{i}" for i in range(agents))
@@ -46,6 +47,7 @@ class Arena:
         self.neighbours = {i: [i + 1] if i + 1 < agents else [] for i in range(agents)} if line else None
         self._fault, self._agent, self._at = fault, agent, at
         self.action_masks = self._allowed if masks else None
+        self.costs = self._charged if priced else None
         rng = np.random.default_rng(5)
         self._pull, self._push = rng.normal(size=(NUMBERS, NUMBERS)), rng.normal(size=(agents, NUMBERS))
         self._pays = rng.normal(size=(agents, NUMBERS))
@@ -100,6 +102,7 @@ class Arena:
         r = np.zeros((self.agents, self.games))
         allowed = None if self.action_masks is None else self._allowed(range(self.agents))
         terminated, done = np.zeros(r.shape, dtype=bool), np.zeros(self.games, dtype=bool)
+        self._costs = np.zeros(r.shape)
         for e in range(self.games):
             acting = np.flatnonzero(self.active[:, e])
             push = np.zeros(NUMBERS)
@@ -121,14 +124,20 @@ class Arena:
             last = self._t[e] == self._length
             for i in acting:
                 r[i, e] = self._pays[i] @ self._x[e] + self._moved[e, i] * before[i % NUMBERS]
+                self._costs[i, e] = self._moved[e, i] ** 2 + abs(before[(i + 1) % NUMBERS])
                 terminated[i, e] = self._x[e, i % NUMBERS] > self._falls
             self.active[terminated[:, e], e] = False
             if last or (self._late and self._t[e] == self._length - 1):
                 self.active[slice(None) if last else 0, e] = False
             done[e] = not self.active[:, e].any()
+        if self._fault == "cost" and self._steps > self._at:
+            self._costs[self._agent, 0] = np.nan
         if self._fault == "reward" and self._steps > self._at:
             r[self._agent, 0] = np.nan
         return Step(r, terminated, done)
+
+    def _charged(self) -> np.ndarray:
+        return self._costs.copy()
 
     def restart(self, games: np.ndarray) -> None:
         self._episodes[games] += 1

@@ -88,7 +88,12 @@ class Colosseum(ParallelEnv):
         going_on = set(self.agents)
         terminated = {name: bool(step.terminated[self._numbers[name], 0]) for name in acted}
         return (self._observed(acted), {name: float(step.r[self._numbers[name], 0]) for name in acted}, terminated,
-                {name: name not in going_on and not terminated[name] for name in acted}, self._infos(acted))
+                {name: name not in going_on and not terminated[name] for name in acted}, self._costly(acted))
+
+    def _costly(self, names):
+        infos, costs = self._infos(names), self._arena.costs() if self._arena.costs else None
+        return infos if costs is None else {
+            name: {**infos.get(name, {}), "cost": float(costs[self._numbers[name], 0])} for name in names}
 
     def get_state(self):
         return self._arena.get_state()

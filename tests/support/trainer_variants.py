@@ -10,6 +10,7 @@ from support.neural_variants import PROGRAMS, ROOT, arena
 
 EPISODE, ITERATIONS = 4, 4
 LASTING = {"falls": 2.0, "length": EPISODE}
+PRICED = LASTING | {"priced": True}
 CRITICS = {"critic_minibatches": 2}
 SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 REPLAYING = ("maddpg", "haddpg")
@@ -104,11 +105,23 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
     "qdpp": (3, arena(**LASTING), "qdpp", SHARED | {"features": 4}, {}),
     "qdpp-several": (3, arena(actions="several", masks=True, late=True), "qdpp", SEPARATE | {"features": 2},
                      REMEMBERING),
+    "macpo": (3, arena(**PRICED), "macpo", {"cost_limit": 0.9, "conjugate_gradients": 4}, {}),
+    "macpo-five": (5, arena(actions="box", late=True, priced=True), "macpo", {
+        "cost_limit": [0.2, 0.8, 1.4, 0.5, 0.9], "delta": 0.1, "minibatches": 2, **CRITICS,
+        "discounted_gradient": True}, OBSERVATIONS),
+    "macpo-root-leaving": (3, arena(ROOT, priced=True), "macpo", {"cost_limit": 0.5, "advantages": "agent"}, {}),
+    "macpo-alone": (1, arena(priced=True), "macpo", {"cost_limit": [0.9]}, {}),
+    "mappo-lagrangian": (3, arena(**PRICED), "mappo-lagrangian", {"cost_limit": 0.7}, {}),
+    "mappo-lagrangian-two": (2, arena(late=True, priced=True), "mappo-lagrangian", {
+        "cost_limit": [0.2, 0.9], "minibatches": 2, **CRITICS, "advantages": "agent", "chunk": 3},
+                             REMEMBERING),
+    "restarting-mappo-lagrangian": (3, arena("arena:forgetful", priced=True), "mappo-lagrangian", {"cost_limit": 0.5},
+                                    {}),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
 COUNTED = [name for name, (*_, env, _, _, _) in _CASES.items() if name != "ippo-separate-own"
-           and env in (arena(**LASTING), arena(**LASTING, masks=True))]
+           and env in (arena(**LASTING), arena(**LASTING, masks=True), arena(**PRICED))]
 
 
 def experiment(name: str, seed: int = 11) -> dict[str, Any]:
@@ -120,7 +133,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
     elif trainer in FACTORISING:
         usual |= {"updates": 3, "batch": 4, "buffer": 40, "warmup": 12, "tau": 0.1, "epsilon_samples": 40}
     else:
-        usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in ("hatrpo", "haa2c") else {})
+        usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in (
+            "hatrpo", "haa2c", "macpo") else {})
     return {"agents": agents, "iterations": ITERATIONS, "seed": seed, "envs": 2, "env": env, "topology": "complete",
             "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]},
             "algorithm": {"name": trainer, **usual, **options}, "log_every": 1, "checkpoint_every": 2, **more}
@@ -155,8 +169,10 @@ def trainer_bytes(name: str, width: int) -> float:
     climbs = options["epochs"] * options.get("minibatches", 1)
     M = samples // options.get("minibatches", 1)
     learning = 4 * samples                               # advantages, or Q(s, a); from agent to agent the factor, too
-    if options["name"] in ("happo", "hatrpo", "haa2c", "haml"):
+    if options["name"] in ("happo", "hatrpo", "haa2c", "haml", "macpo", "mappo-lagrangian"):
         learning += 4 * samples
+    if "cost_limit" in options:                          # advantages of costs, for MACPO what they are above the limit
+        learning += 4 * (samples + (options["name"] == "macpo"))
     if options["name"] == "jrppo":
         learning += climbs * 2 * 4 * M
     if baseline not in (None, "none"):                   # Q of the three actions, too

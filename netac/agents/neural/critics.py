@@ -154,6 +154,11 @@ def neural_critic(what: Literal["reward_model"], spec: dict[str, Any] | Network,
 
 
 @overload
+def neural_critic(what: Literal["state_value"], spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
+                  names: Sequence[str], joint: int, mixed: bool, initial: Initial = ...) -> NeuralStateValue: ...
+
+
+@overload
 def neural_critic(what: ValueName, spec: dict[str, Any] | Network, inputs: Sequence[tuple[int, ...]],
                   names: Sequence[str], joint: int, mixed: bool,
                   initial: Initial = ...) -> NeuralStateValue | NeuralActionValue: ...

@@ -18,6 +18,7 @@ import numpy as np
 
 from netac.agents.optimizers import Optimizer
 from netac.agents.parameters import Parameters
+from netac.algorithms.centralized._costs import LimitedCosts
 from netac.algorithms.policy_gradient.critics import Critics
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.algorithms.policy_gradient.learner import Learner, learners
@@ -35,6 +36,8 @@ class TrainerRequirements:
             observations.
         shared: whether all agents have the same policy (and critic) parameters.
         value: "state": critics are V(s); "action": the trainer's one is Q(s, a) of the state and the joint action.
+        costs: whether costs are kept within limits: the trainer has a critic of each agent's costs, too.
+        multipliers: whether by multipliers, which the trainer keeps.
         builder: what makes such agents, a key of `netac.experiment.build.BUILDERS`.
     """
 
@@ -43,6 +46,13 @@ class TrainerRequirements:
     critics: Literal["state", "own"] = "state"
     shared: bool = False
     value: Literal["state", "action"] = "state"
+    costs: bool = False
+    multipliers: bool = False
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of what is reported of each agent besides what all trainers report."""
+        return ("cost",) * self.costs + ("multiplier",) * self.multipliers
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class OnPolicyAgents:
         critics: theirs, or the trainer's; those of other processes are none.
         critics_are_local, critics_are_shared: whether they are theirs, and of equal parameters.
         report: what the last iteration did.
+        limited: what the trainer knows of costs; None where nobody asks.
     """
 
     parameters: Parameters
@@ -66,6 +77,7 @@ class OnPolicyAgents:
     local: range
     seed: int
     report: OnPolicyReport
+    limited: LimitedCosts | None = None
 
     @cached_property
     def together(self) -> Learner[NeuralPolicy]:
@@ -84,10 +96,13 @@ class OnPolicyAgents:
 
     def state(self) -> dict[str, np.ndarray]:
         """What the trainer holds; nothing on other processes."""
-        return {"trainer_trace": self.report.trace.copy()} | ({} if self.critics_are_local else self.critics.state())
+        kept = {} if self.critics_are_local else self.critics.state()
+        return {"trainer_trace": self.report.trace.copy()} | kept | (self.limited.state() if self.limited else {})
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:
         """Take up what `state` gave."""
         self.report.trace[:] = kept["trainer_trace"]
         if not self.critics_are_local:
             self.critics.restore(kept)
+        if self.limited:
+            self.limited.restore(kept)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from netac.agents.steps import Common, NonNegative, Radius, Step
 from netac.algorithms.policy_gradient.options import UP_TO_ONE, Clipping, CriticPasses, OnRollouts
 from netac.utils.options import Options
+
+Finite = Field(ge=-1e12, le=1e12, allow_inf_nan=False)
 
 
 class OnPolicy(OnRollouts, CriticPasses):
@@ -67,6 +70,18 @@ class Sharing(Options):
 
 class Shareable(OnPolicy, Sharing):
     """Options of the on-policy trainers among these."""
+
+
+class Limited(Options):
+    """The option of the trainers that keep costs within limits."""
+
+    cost_limit: Annotated[float, Finite] | list[Annotated[float, Finite]] = Field(description=(
+        "largest mean cost of a step: one for all agents, or a list of one for each; of an episode of T steps, a T-th "
+        "of what it may cost"))
+
+    def limits(self, agents: int) -> np.ndarray:
+        """(N,) of all agents."""
+        return np.broadcast_to(np.array(self.cost_limit, dtype=float), agents).copy()
 
 
 class Replayed(Common):

@@ -11,8 +11,8 @@ from netac.agents.transitions import Transitions
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import InTurn, Sequential
 from netac.algorithms.centralized._sessions import Session
-from netac.algorithms.policy_gradient.advantages import own_advantages
-from netac.algorithms.policy_gradient.diagnostics import diagnose
+from netac.algorithms.policy_gradient.advantages import discounted, own_advantages
+from netac.algorithms.policy_gradient.diagnostics import COLUMNS, diagnose
 from netac.algorithms.policy_gradient.learner import Learner, ascend
 from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.minibatches import deal
@@ -28,7 +28,7 @@ Within = Callable[[Learner["NeuralPolicy"], Transitions, np.ndarray], None]
 
 
 def one_after_the_other(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
-                        improve: Improve, epsilon: float | None = None) -> None:
+                        improve: Improve, epsilon: float | None = None, less: np.ndarray | None = None) -> None:
     """For m = 1, ..., n: agent i_m improves its policy on M = factor x A, then multiplies the factor with its ratios.
 
     The factor goes from agent to agent, with A, unless each has advantages of its own.
@@ -36,6 +36,7 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
 
     Args:
         improve: called with the agent's number, itself, its samples, log pi before, and M (1, samples); changes theta.
+        less: (n, samples) what an agent's M is less besides, in units of the session's A.
         epsilon: half the width of the clip range, for the diagnostics; None without one.
     """
     N, samples, apart = links.placement.agents, session.b.done.size, agents.apart
@@ -48,12 +49,14 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
         old = before.log_prob(own.own[0])[None]
         worth, (scale,) = own_advantages(A[None], own.active, settings.advantages, session.b.discounts)
         M = ratios(log_factor) * worth                                                                # eq. 10
+        if less is not None:
+            M = M - discounted(less[row], session.b.discounts) / scale
         improve(i, learner, own, old, M)
         after = policy.distributions(theta, own)[0]
         log_ratio = kept(after.log_prob(own.own[0])[None] - old, own.active)
         if session.measured:
-            agents.report.rows[row] = diagnose(before, after, log_ratio, M, log_factor[None], own.active, epsilon,
-                                               scale)
+            agents.report.rows[row, :len(COLUMNS)] = diagnose(
+                before, after, log_ratio, M, log_factor[None], own.active, epsilon, scale)
         return np.stack([log_factor + log_ratio[0], *told])
 
     told = 0 if session.own else 1
@@ -62,12 +65,13 @@ def one_after_the_other(session: Session, agents: OnPolicyAgents, links: Trainer
 
 
 def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, settings: Sequential,
-            weigh: Callable[..., Surrogate], epsilon: float | None = None, within: Within | None = None) -> None:
+            weigh: Callable[..., Surrogate], epsilon: float | None = None, less: np.ndarray | None = None,
+            within: Within | None = None) -> None:
     """The agents ascend a surrogate one after the other, by gradient steps.
 
     Args:
         weigh: as of `ascend`.
-        epsilon: as above.
+        epsilon, less: as above.
         within: called when an agent's steps are done, with itself, its samples, and its parameters before; may move it
             back.
     """
@@ -80,7 +84,7 @@ def in_turn(session: Session, agents: OnPolicyAgents, links: TrainerLinks, setti
         if within is not None:
             within(learner, own, start)
 
-    one_after_the_other(session, agents, links, settings, improve, epsilon)
+    one_after_the_other(session, agents, links, settings, improve, epsilon, less)
 
 
 def turns(agents: int, settings: InTurn, seed: int, t: int) -> list[int]:

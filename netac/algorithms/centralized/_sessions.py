@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from netac.agents.steps import step_size
+from netac.algorithms.centralized._costs import Charge
 from netac.algorithms.centralized._on_policy import OnPolicyAgents
 from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.advantages import deviation, normalised
@@ -30,6 +31,8 @@ class Session:
         measured: whether its diagnostics are asked for.
         A: (critics, M) advantages: the trainer's, of no rows on other processes, or (n, M) each agent's own.
         own: whether they are each agent's own.
+        scale: by which A was divided, on the trainer.
+        charge: what b cost; None where the algorithm does not ask.
     """
 
     k: int
@@ -41,16 +44,17 @@ class Session:
     _links: TrainerLinks
     _settings: OnPolicy
     _judged: Judgement
+    charge: Charge | None = None
     A: np.ndarray = field(init=False)
     own: bool = field(init=False)
-    _scale: float = 1.0          # of the advantages, on the trainer
-    _fitted: bool = False
+    scale: float = field(default=1.0, init=False)
+    _fitted: bool = field(default=False, init=False)
 
     def use(self, advantages: np.ndarray, own: bool) -> None:
         """Let policies learn from `advantages`, as `A`, normalised here if the option `advantages` is "joint"."""
         self.A, self.own = advantages, own
         if self._settings.advantages == "joint":
-            self.A, self._scale = _jointly(advantages, self.b, self._links, own)
+            self.A, self.scale = _jointly(advantages, self.b, self._links, own)
 
     def fit_critics(self) -> None:
         """Regress the critics on the returns; a second call does nothing."""
@@ -58,20 +62,31 @@ class Session:
             self._fitted = True
             self._agents.critics.fit(self.b, self._judged, self._beta, self.k,
                                      self._links.mean if self._agents.critics_are_shared else None)
+            if self.charge is not None and self._agents.limited is not None:
+                self._agents.limited.critics.fit(self.charge.b, self.charge.judged, self._beta, self.k)
 
     def fit(self) -> None:
         """Regress the critics on the returns, if that was not done yet, and collect the iteration's diagnostics."""
         self.fit_critics()
         self._links.meet()
-        self._agents.report.close(partial(self._links.gather, counted=False), self.b.mean_reward, self._scale,
-                                  self.measured)
+        self._agents.report.close(partial(self._links.gather, counted=False), self.b.mean_reward, self.scale,
+                                  self.measured, self._beside())
+
+    def _beside(self) -> np.ndarray | None:
+        """(N, K) what is reported of costs."""
+        limited, K = self._agents.limited, len(self._agents.report.beside)
+        if limited is None or self.charge is None:
+            return None
+        return np.stack([self.charge.mean, limited.multipliers[:len(self.charge.mean)]][:K], axis=1)
 
 
 def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, settings: OnPolicy,
              times: range) -> Iterator[Session]:
     """Iterations k in `times`; with a critic of actions, the algorithm passes its advantages to `Session.use`."""
     critics, dtype = agents.critics, agents.parameters.flat.dtype
-    rollouts = Rollouts(sampler, settings.rollout, not agents.critics_are_local, settings.chunk, critics.of_actions)
+    limited = agents.limited
+    rollouts = Rollouts(sampler, settings.rollout, not agents.critics_are_local, settings.chunk, critics.of_actions,
+                        costs=limited is not None)
     alpha, beta = (step_size(step, times.stop, agents.parameters)
                    for step in (settings.actor_step, settings.critic_step))
     for k in times:
@@ -79,7 +94,7 @@ def sessions(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks, 
         judged = critics.judge(b, _rewards(b, links, settings, agents.critics_are_local))
         left = np.array(settings.left(k, times.stop), dtype)
         session = Session(k, b, alpha * left, agents.report.measures(k, times.stop), beta * left, agents, links,
-                          settings, judged)
+                          settings, judged, None if limited is None else limited.charge(b))
         if not critics.of_actions:
             session.use(judged.advantages.reshape(len(judged.advantages), b.done.size), agents.critics_are_local)
         yield session

@@ -61,6 +61,6 @@ def iterations(agents: OnPolicyAgents, sampler: GameSampler, links: TrainerLinks
     within = None if inside is None else partial(draw_back, inside=inside, halvings=settings.backtracks)
     for session in sessions(agents, sampler, links, settings, times):       # trajectories of pi_k, A by GAE
         use_baseline(session, agents, links, settings)                      # or Q(s, a) - b_i in the place of A
-        in_turn(session, agents, links, settings, partial(mirrored, drift=drift), epsilon, within)  # agent after agent
+        in_turn(session, agents, links, settings, partial(mirrored, drift=drift), epsilon, within=within)
         session.fit()                                                       # V on the returns
         yield

@@ -81,4 +81,9 @@ def own_advantages(A: np.ndarray, active: np.ndarray | None, how: str,
     scales = np.ones(len(A))
     if how == "agent":
         A, scales = normalised(A, active, joint=False), deviation(A, active)
-    return A if discounts is None else discounts * A, scales
+    return discounted(A, discounts), scales
+
+
+def discounted(A: np.ndarray, discounts: np.ndarray | None) -> np.ndarray:
+    """A (..., M) times gamma^t of the samples' steps, (M,); None: as it is."""
+    return A if discounts is None else discounts * A

@@ -48,6 +48,7 @@ class Critics:
         optimizer: turns gradients into directions.
         statistics: (critics, 3) of the normalisers of values.
         of_actions: whether they are Q(s, a).
+        name: of what checkpoints keep of them, where they are the trainer's.
     """
 
     V: NeuralStateValue | NeuralActionValue
@@ -57,6 +58,7 @@ class Critics:
     settings: OnRollouts
     seed: int
     of_actions: bool = False
+    name: str = "trainer"
 
     @property
     def normalisers(self) -> list[ValueNormaliser]:
@@ -144,11 +146,12 @@ class Critics:
 
     @property
     def _held(self) -> dict[str, np.ndarray]:
-        return {"trainer_critic": self.omega, "trainer_optimizer": self.optimizer.rows,
-                "trainer_optimizer_counts": self.optimizer.counts, "trainer_value_statistics": self.statistics}
+        return {f"{self.name}_critic": self.omega, f"{self.name}_optimizer": self.optimizer.rows,
+                f"{self.name}_optimizer_counts": self.optimizer.counts,
+                f"{self.name}_value_statistics": self.statistics}
 
     def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps of the trainer's critic."""
+        """What a checkpoint keeps of the trainer's critics."""
         return {name: rows.copy() for name, rows in self._held.items()} if len(self.omega) else {}
 
     def restore(self, kept: dict[str, np.ndarray]) -> None:

@@ -82,7 +82,7 @@ class OnPolicyReport:
         return (k + 1) % self.every == 0 or (k + 2) % self.every == 0 or k + 2 >= last
 
     def close(self, gather: Callable[[np.ndarray], np.ndarray | None], reward: float, scale: float,
-              measured: bool) -> None:
+              measured: bool, beside: np.ndarray | None = None) -> None:
         """Collect the rows after an iteration.
 
         Args:
@@ -90,10 +90,13 @@ class OnPolicyReport:
             reward: mean reward per step of its trajectories; there.
             scale: by which a trainer divided its advantages.
             measured: whether `rows` are those of this iteration.
+            beside: (N, K) what a trainer knows of all agents, the last K columns, in the place of theirs; there.
         """
         self.whole = gather(self.rows) if measured else None
         gain = np.nan
         if self.whole is not None:
+            if beside is not None:
+                self.whole[:, -beside.shape[1]:] = beside
             self.whole[:, GAIN] *= scale
             gain = self.whole[:, GAIN].sum()
         before, expected, *_ = self.trace

@@ -281,7 +281,7 @@ def test_the_line_search_takes_the_first_step_that_can_be_trusted():
             tried.append(scale)
             return improvement(scale), kl(scale)
 
-        return backtrack(evaluate, expected=1.0, delta=0.01, **options)
+        return backtrack(evaluate, 1.0, 0.01, **options)
 
     assert search(lambda s: s, lambda s: 0.01 * s) == 1.0 and tried == [1.0]
     assert search(lambda s: s, lambda s: 0.1 * s**2) == 0.25 and tried == [1.0, 0.5, 0.25]

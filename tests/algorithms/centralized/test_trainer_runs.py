@@ -179,6 +179,17 @@ BAD = {
                               ["a critic has no memory", "found 'gru'"]),
     "misspelt option of a mixture": (trainer("qmix", mixing_widht=3, epochs=None), "algorithm.mixing_widht",
                                      ["did you mean 'mixing_width'"]),
+    "a limit without costs": (trainer("macpo", cost_limit=1.0), "env", [
+        "the steps of this environment have no costs", 'infos[agent]["cost"]', 'algorithm.name = "happo"']),
+    "a limit too few": (trainer("mappo-lagrangian", arena(priced=True), cost_limit=[1.0, 2.0]), "algorithm.cost_limit",
+                        ["found [1.0, 2.0]", "a list of 3, one for each agent"]),
+    "no limit": (trainer("macpo", arena(priced=True)), "algorithm.cost_limit", ["missing", "largest mean cost"]),
+    "a limit that is none": (trainer("macpo", arena(priced=True), cost_limit=float("inf")), "algorithm.cost_limit",
+                             ["inf"]),
+    "prices for nothing": (trainer("mappo-lagrangian", arena(priced=True), cost_limit=1.0, multiplier=0.0),
+                           "algorithm.multiplier", ["found 0"]),
+    "costs that are no numbers": (trainer("macpo", arena(priced=True, fault="cost"), cost_limit=1.0), "env",
+                                  ["`costs` answers with numbers that are not finite", "nan"]),
     "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),
 }
 

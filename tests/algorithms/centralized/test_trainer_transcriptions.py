@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 
 from oracles.counterfactual import Coma
 from oracles.neural_games import Net
+from oracles.safe import Safe
 from oracles.trainers import LOCAL, Job, Trainer
 from programs.arena import NUMBERS, SPACES, Arena
 
@@ -26,6 +27,7 @@ from netac.experiment.run import iterate
 from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
+MADE = {"macpo": Safe, "mappo-lagrangian": Safe}
 HIDDEN = {"policy": 4, "critic": 5}
 ITERATIONS = 3
 CLOSE, FAR = 2e-4, 2e-2
@@ -38,6 +40,8 @@ BARE = {"huber": None, "value_clip": None, "value_normalisation": False, "clip":
 EVERY_END = ("truncated ends", "never ends")
 DISCOUNTED = {"discounted_gradient": True}
 NEAR = {"neighbourhood": "kl", "delta": 0.005}
+PRICED = {"priced": True}
+EXACTLY = {"entropy": 0.0, "conjugate_gradients": 200}
 AGES = ("undiscounted", "age of the rollout", "age of the run")
 
 CASES = {
@@ -179,6 +183,31 @@ CASES = {
                                        wrong=("other baseline", "no drift", "forgotten masks", "no factor")),
     "mappo-optimal": Case("mappo", LEAVING, options=SHARED | TIGHT | {"baseline": "optimal"},
                           wrong=("other baseline", "apart", "no mask", "no clip")),
+    "macpo": Case("macpo", LASTING | PRICED, options=EXACTLY | {"cost_limit": 1.3, "delta": 0.05},
+                  wrong=("no cost", "half the limit", "no factor", "other order", "the team's costs", *EVERY_END)),
+    "macpo-leaving": Case("macpo", LEAVING | PRICED, options=EXACTLY | {
+        "cost_limit": [0.6, 1.1, 0.9], "delta": 0.1, "advantages": "agent"}, wrong=("no cost", "no mask", "no factor")),
+    "macpo-gaussian": Case("macpo", BOX | LATE | PRICED, options=EXACTLY | {"cost_limit": 0.75, "delta": 0.1},
+                           wrong=("no cost", "half the limit", "reward first"), seed=7),
+    "macpo-recovering": Case("macpo", LASTING | PRICED, options=EXACTLY | {"cost_limit": 0.0},
+                             wrong=("no recovery", "the team's costs", "reward first")),
+    "macpo-entropy-two": Case("macpo", LASTING | PRICED, agents=2, options=EXACTLY | {
+        "cost_limit": 1.0, "entropy": 0.3, "delta": 0.1}, wrong=("no entropy", "no cost")),
+    "macpo-discounted": Case("macpo", LASTING | PRICED, options=EXACTLY | DISCOUNTED | {
+        "cost_limit": 1.0, "delta": 0.1}, wrong=("no cost", *AGES)),
+    "macpo-alone": Case("macpo", LEAVING | PRICED, agents=1, options=EXACTLY | {"cost_limit": 1.0, "delta": 0.1},
+                        wrong=("no cost", *EVERY_END)),
+    "mappo-lagrangian": Case("mappo-lagrangian", LASTING | PRICED, options=TIGHT | {
+        "cost_limit": 0.6, "multiplier_step": 2.0}, wrong=(
+            "no price", "no softplus", "prices of before", "other units", "half the limit", "the team's costs",
+            "no factor", "no clip", *EVERY_END)),
+    "mappo-lagrangian-leaving": Case("mappo-lagrangian", LEAVING | PRICED, envs=3, options={
+        "cost_limit": [0.2, 0.5, 0.8], "advantages": "agent", "minibatches": 2, "critic_minibatches": 2,
+        "multiplier": 0.3}, wrong=("no price", "no mask", "other units")),
+    "mappo-lagrangian-gaussian-two": Case("mappo-lagrangian", BOX | LATE | PRICED, agents=2, options=VALUES | {
+        "cost_limit": 0.5, "advantages": "raw", "multiplier_step": 1.0}, wrong=("no price", "no huber")),
+    "mappo-lagrangian-discounted-alone": Case("mappo-lagrangian", LASTING | PRICED, agents=1, options=DISCOUNTED | {
+        "cost_limit": 0.3, "multiplier": 2.0}, wrong=("no price", *AGES)),
     "hatrpo-alone": Case("hatrpo", BOX | LEAVING, agents=1, options={"entropy": 0.0, "conjugate_gradients": 4},
                          wrong=("plain gradient", *EVERY_END)),
 }
@@ -200,6 +229,9 @@ def netac(name: str) -> tuple[dict, dict, dict]:
     rng = np.random.default_rng(1)
     held = {"theta": parts.agents.parameters.theta, "omega": parts.agents.critics.omega}
     spare = {"theta": parts.agents.policy.networks.tensors, "omega": parts.agents.critics.V.networks.tensors}
+    if parts.agents.limited is not None:
+        critics = parts.agents.limited.critics
+        held["costs"], spare["costs"] = critics.omega, critics.V.networks.tensors
     for part, rows in held.items():
         for i, row in enumerate(rows):
             size = sum(spare[part][i].sizes)
@@ -222,16 +254,18 @@ def job(name: str, wrong: str = "") -> Job:
     value = [Net([width, HIDDEN["critic"], 1]) for width in (wide if case.trainer in LOCAL else [judged])]
     numbers = {part: [row[:net.size] for row, net in zip(start[part], nets, strict=True)]
                for part, nets in (("theta", policy), ("omega", value))}
+    costs = [row[:value[0].size] for row in start.get("costs", ())]
     return Job(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, case.seed, ITERATIONS, options,
-               policy, value, numbers["theta"], numbers["omega"], wrong)
+               policy, value, numbers["theta"], numbers["omega"], wrong, value * len(costs), costs)
 
 
 def distance(name: str, wrong: str = "") -> float:
     """The largest distance of any agent's tensor, in units of how far it moved."""
     task, (_, start, found) = job(name, wrong), netac(name)
-    made = Trainer if task.options.get("baseline") is None else Coma
-    expected, distances = dict(zip(("theta", "omega"), made(task).run(), strict=True)), []
-    for part, nets in (("theta", task.policy), ("omega", task.value)):
+    made = MADE.get(task.algorithm, Trainer if task.options.get("baseline") is None else Coma)
+    parts = [("theta", task.policy), ("omega", task.value), *([("costs", task.of_costs)] if task.costs else [])]
+    expected, distances = dict(zip(dict(parts), made(task).run(), strict=True)), []
+    for part, nets in parts:
         for i, net in enumerate(nets):
             for tensor, place in net.places.items():
                 moved = np.linalg.norm(expected[part][i][place] - start[part][i][place])
