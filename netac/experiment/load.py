@@ -210,6 +210,7 @@ def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
 
 def _policy(record: RunRecord, interface: Interface) -> Any:
     """The networks that the table [policy] describes; a user's own are imported."""
+    from netac.agents.neural.autoregressive import autoregressive_policy
     from netac.agents.neural.joint_policies import joint_policy
     from netac.agents.neural.policies import neural_policy
     from netac.agents.neural.reparametrised import reparametrised_policy
@@ -222,6 +223,8 @@ def _policy(record: RunRecord, interface: Interface) -> Any:
         return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
     if interface.utilities:              # and is greedy
         return utility_policy(wanted.network, *spaces, wanted.options.shared, wanted.options.initial)
+    if interface.autoregressive:
+        return autoregressive_policy(wanted.network, *spaces[:2])
     make = joint_policy if interface.joint else neural_policy
     return make(wanted.network, *spaces, **wanted.options.of_networks(), recurrent=True)
 

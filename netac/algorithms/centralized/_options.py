@@ -11,8 +11,8 @@ from netac.algorithms.policy_gradient.options import UP_TO_ONE, Clipping, Critic
 from netac.utils.options import Options
 
 
-class OnPolicy(OnRollouts, CriticPasses):
-    """Options of the on-policy trainers."""
+class OfTeam(Options):
+    """What trainers with advantages make of the team's rewards."""
 
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
         "of the agents' rewards, for critics to learn from; by default a critic of the state learns from the mean, and "
@@ -20,6 +20,10 @@ class OnPolicy(OnRollouts, CriticPasses):
     advantages: Literal["joint", "agent", "raw"] = Field("joint", description=(
         "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not "
         "at all"))
+
+
+class OnPolicy(OnRollouts, CriticPasses, OfTeam):
+    """Options of the on-policy trainers."""
 
 
 class Clipped(OnPolicy, Clipping):
