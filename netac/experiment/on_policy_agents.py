@@ -15,9 +15,8 @@ from netac.agents.neural.policies import NeuralPolicy, neural_policy
 from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
-from netac.algorithms.centralized._off_policy import ReplayAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import OfTeam, OnPolicy, Replayed
+from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.critics import Critics
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
 from netac.comm.ledger import Ledger
@@ -37,7 +36,7 @@ from netac.utils.errors import InputError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-SettingsT = TypeVar("SettingsT", bound=OfTeam | Replayed)
+SettingsT = TypeVar("SettingsT", bound=Common)
 MadeT = TypeVar("MadeT")
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
@@ -195,7 +194,7 @@ def with_team_reward(settings: SettingsT, ground: GamesSource, one_critic: bool)
 
     The mean is what CAC, DAC and MDAC maximise as well.
     """
-    if not one_critic or settings.team_reward is not None or not _rewards_differ(ground):
+    if not one_critic or vars(settings)["team_reward"] is not None or not _rewards_differ(ground):
         return settings, ()
     return settings.model_copy(update={"team_reward": "mean"}), (
         "the agents' rewards differ: the trainer's critic learns from their mean (algorithm.team_reward = \"mean\")",)

@@ -63,7 +63,7 @@ def make(settings: Settings, observation: tuple[int, ...], outputs: int, joint: 
 
 
 class Transformer(torch.nn.Module):
-    """Encoder and decoder: (M, N, seen), (M, N numbers) -> (M, N (A + 1)), token after token A outputs and the value."""
+    """Encoder and decoder: (M, N, seen), (M, N numbers) -> (M, N (A + 1)): A outputs and the value of every token."""
 
     def __init__(self, settings: Settings, seen: int, numbers: int, outputs: int, gain: float):
         super().__init__()

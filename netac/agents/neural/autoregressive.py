@@ -269,5 +269,5 @@ def autoregressive_policy(network: Network, observations: Sequence[tuple[int, ..
     made = networks("policy", network, [(N, widest + N * identity)], [N * (outputs + 1)], ["all agents"],
                     joint=N * (outputs + N * identity), gain=0.01,
                     besides=[{LOG_STD: (joint.deviations,)} if joint.deviations else {}])
-    return AutoregressivePolicy(SequenceModel(made), tuple(actions), tuple(observations), tuple(range(N)), entropy, log_std,
-                                deviations, identity)
+    return AutoregressivePolicy(SequenceModel(made), tuple(actions), tuple(observations), tuple(range(N)), entropy,
+                                log_std, deviations, identity)

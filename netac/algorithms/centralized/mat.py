@@ -112,9 +112,9 @@ def _iterate(agents: AutoregressiveAgents, sampler: GameSampler, rollouts: Rollo
     measured, size = Measured(learner, learned, epsilon), samples // settings.minibatches
     direction, old = learner.direction(N * size), measured.old
     for part in deal(samples, settings.minibatches, settings.epochs, agents.seed, k, N + 1):
-        here, part = (learned, slice(None)) if part is None else (learned.take(part), part)
-        weigh = weights_of(partial(clipped, epsilon=epsilon), old[:, part], A[:, part], here.active)      # eq. 5
-        judge = partial(_pulls, targets[:, part], values[:, part], settings, here.active)                 # eq. 4
+        here, of = (learned, slice(None)) if part is None else (learned.take(part), part)
+        weigh = weights_of(partial(clipped, epsilon=epsilon), old[:, of], A[:, of], here.active)          # eq. 5
+        judge = partial(_pulls, targets[:, of], values[:, of], settings, here.active)                     # eq. 4
         theta += steps * direction(model.gradient(theta, here, weigh, judge))
     if wanted:
         agents.report.rows[:] = measured.rows(A, b.active, scales)
