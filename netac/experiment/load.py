@@ -6,6 +6,7 @@
 
 Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode
 begins.  Action masks in observations are heeded; others are told: `policies(observations, masks={agent: mask})`.
+Agents of `mat` have one policy together: each knows what those before it do, so that all should be asked at once.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class TrainedPolicies:
 
     Observations and actions are those of the environment of the run, by the names it gives its agents; netac's
     `pursuit` has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of
-    its own, so what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which
-    it was asked, since the last `reset`.
+    its own, so what an agent does does not depend on who else is asked; but where one model acts for all, it is shown
+    zeros for those that are not.  One with a memory remembers the calls in which it was asked, since the last `reset`.
 
     Args:
         interface: what they see and do.

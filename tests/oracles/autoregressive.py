@@ -1,4 +1,4 @@
-"""MAT transcribed: loops over tokens, heads and the tokens they attend to, in double precision, with derivatives by torch.
+"""MAT transcribed: loops over tokens, heads and what tokens attend to, in double precision; derivatives are torch's.
 
 Parameters are one row of numbers, looked up by name.  Where a `Job` says so something is done wrongly on purpose, so
 that a test can see that it would notice.
