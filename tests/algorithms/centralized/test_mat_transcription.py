@@ -26,7 +26,7 @@ from netac.utils.progress import Progress
 
 PROGRAMS = str(Path(__file__).parents[2] / "programs")
 ITERATIONS = 3
-CLOSE, FAR = 2e-4, 2e-2
+CLOSE, FAR, LEAST = 2e-4, 2e-2, 1e-2
 USUAL = {"gamma": 0.9, "gae_lambda": 0.8, "actor_step": 0.01, "critic_step": 0.015, "rollout": 8, "epochs": 3,
          "adam_epsilon": 1e-2, "entropy": 0.05, "team_reward": "mean"}
 TIGHT = {"clip_range": 0.05}
@@ -77,18 +77,19 @@ def netac(name: str) -> tuple[dict, Sequencer, np.ndarray, np.ndarray]:
 
 
 def distance(name: str, wrong: str = "") -> float:
-    """The largest distance of any tensor, in units of how far it moved."""
-    (case, _), (options, model, start, found), distances = CASES[name], netac(name), []
+    """The largest distance of any tensor, in units of how far it moved, at least `LEAST`.
+
+    Single precision rounds parameters to 1e-7, and some hardly move: the keys' biases, which cancel in every softmax.
+    """
+    (case, _), (options, model, start, found), distances, still = CASES[name], netac(name), [], 0
     model.wrong = wrong
     expected = Mat(Job(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, case.seed, ITERATIONS,
                        options, [model], [], [start], [], wrong)).run()
-    for tensor, place in model.places.items():
+    for place in model.places.values():
         moved = np.linalg.norm(expected[place] - start[place])
-        if moved > 1e-3:           # not the keys' biases, which cancel in every softmax, nor a token's of one agent
-            distances.append(np.linalg.norm(found[place] - expected[place]) / moved)
-        else:
-            assert np.abs(found[place] - expected[place]).max() < 1e-3, tensor
-    assert len(distances) > 0.5 * len(model.places)
+        still += moved < LEAST
+        distances.append(np.linalg.norm(found[place] - expected[place]) / max(moved, LEAST))
+    assert wrong or still < 0.5 * len(distances)
     return float(np.max(distances))       # nan if one is
 
 
