@@ -38,7 +38,7 @@ class ObservationNormaliser:
 
     def __init__(self, shapes: list[tuple[int, ...]], widest: int = 0):
         self._sizes = [int(np.prod(shape)) for shape in shapes]
-        self._widest = max(widest, *self._sizes)
+        self._widest = max([widest, *self._sizes])
         self.rows = np.zeros((len(shapes), 1 + 2 * self._widest))
 
     def _parts(self, agent: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,6 +11,9 @@ from netac.utils.errors import InputError
 class Placement:
     """`agents` agents in contiguous blocks over `processes` processes; the first (agents mod processes) hold one more.
 
+    Attributes:
+        central: whether process 0 holds all of them instead, and the others none.
+
     Raises:
         InputError: more processes than agents.
     """
@@ -18,6 +21,7 @@ class Placement:
     agents: int
     processes: int = 1
     rank: int = 0
+    central: bool = False
 
     def __post_init__(self) -> None:
         if self.processes > self.agents:
@@ -26,6 +30,8 @@ class Placement:
 
     def block(self, rank: int) -> range:
         """The agents of process `rank`."""
+        if self.central:
+            return range(self.agents if rank else 0, self.agents)
         size, more = divmod(self.agents, self.processes)
         first = rank * size + min(rank, more)
         return range(first, first + size + (rank < more))
@@ -42,10 +48,14 @@ class Placement:
 
     def owner(self, agent: int) -> int:
         """The process that holds `agent`."""
+        if self.central:
+            return 0
         size, more = divmod(self.agents, self.processes)
         return agent // (size + 1) if agent < more * (size + 1) else more + (agent - more * (size + 1)) // size
 
     def describe(self, rank: int) -> str:
-        """'agents 3' or 'agents 6-8': how a process is named in messages."""
+        """'agents 3', 'agents 6-8' or 'no agents': how a process is named in messages."""
         block = self.block(rank)
+        if not block:
+            return "no agents"
         return f"agents {block[0]}" if len(block) == 1 else f"agents {block[0]}-{block[-1]}"

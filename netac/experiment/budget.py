@@ -122,6 +122,8 @@ def batch_of(settings: Any) -> int:
 def _playing(experiment: Experiment, model: Any, share: Share) -> Sizes:
     """`agents.neural`, `sampling.game`, and what trainers collect."""
     games, settings, here = model.ground.probe, model.settings, share.here
+    if model.acts_centrally:
+        share = Share()             # all of it is in process 0
     N, E = experiment.agents, experiment.envs
     seen, acts = sum(map(prod, games.observations)), sum(space.outputs for space in games.actions)
     state = prod(games.state_shape or (seen,))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -33,9 +33,12 @@ from netac.utils.progress import doing
 if TYPE_CHECKING:                # loads torch, MPI, and algorithms that are not asked for
     from mpi4py import MPI
 
+    from netac.algorithms.centralized._autoregressive import AutoregressiveAgents
     from netac.algorithms.centralized._off_policy import ReplayAgents
     from netac.algorithms.centralized._on_policy import OnPolicyAgents
     from netac.algorithms.decentralized._base import NetworkedAgents
+
+    AnyAgents: TypeAlias = NetworkedAgents | OnPolicyAgents | ReplayAgents | AutoregressiveAgents
 
 LARGEST_AGENT = 50_000_000      # numbers an agent may hold
 BUILDERS = {                    # what an algorithm's requirements name -> modules that make linear agents, and networks
@@ -43,7 +46,8 @@ BUILDERS = {                    # what an algorithm's requirements name -> modul
     "rollouts": (None, "rollout_agents"),
     "on-policy": (None, "on_policy_agents"),
     "off-policy": (None, "off_policy_agents"),
-    "factorised": (None, "factorised_agents")}
+    "factorised": (None, "factorised_agents"),
+    "autoregressive": (None, "autoregressive_agents")}
 
 
 class Model(Protocol):
@@ -52,6 +56,7 @@ class Model(Protocol):
     Attributes:
         plays_games: whether they play games, with networks; else they live in an environment of finitely many states.
         has_trainer: whether a central trainer collects what they do; else they talk to their neighbours.
+        acts_centrally: whether the trainer acts for its agents: process 0 holds all of them, and the others none.
         needs: what the algorithm asks for.
         settings: the algorithm's options, complete.
         notes: what was chosen for the user where nothing was said and only one choice was left.
@@ -62,6 +67,7 @@ class Model(Protocol):
 
     plays_games: bool
     has_trainer: bool
+    acts_centrally: bool
     needs: Any
     settings: Any
     notes: tuple[str, ...]
@@ -72,7 +78,7 @@ class Model(Protocol):
     def describe(self) -> str:
         """What to say of them at a run's start; may be nothing."""
 
-    def agents(self, local: range, seed: int, settings: Any) -> NetworkedAgents | OnPolicyAgents | ReplayAgents:
+    def agents(self, local: range, seed: int, settings: Any) -> AnyAgents:
         """The agents `local`, at their initial values."""
 
     def ledger(self) -> Ledger:
@@ -256,7 +262,7 @@ class Parts:
 
     setting: Setting
     placement: Placement
-    agents: NetworkedAgents | OnPolicyAgents | ReplayAgents
+    agents: AnyAgents
     sampler: Sampler
     network: Network | TrainerLinks
     ledger: Ledger
@@ -310,7 +316,7 @@ def assemble(setting: Setting, comm: MPI.Intracomm | None = None, play: bool = F
         play: whether agents shall only be played, without a trainer.
     """
     experiment, model = setting.experiment, setting.model
-    placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else ()))
+    placement = Placement(experiment.agents, *((comm.size, comm.rank) if comm else (1, 0)), model.acts_centrally)
     ledger = model.ledger()
     agents = model.agents(placement.local, experiment.seed, setting.settings)
     sampler = model.sampler(agents, placement, ledger, experiment.seed, setting.settings, comm, play)

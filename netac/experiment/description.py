@@ -36,6 +36,7 @@ class Interface:
             (`netac.agents.neural.policies.ReparametrisedPolicy`).
         joint: whether the policies are over all agents' actions (`netac.agents.neural.joint_policies.JointPolicy`).
         utilities: whether the networks say what actions are worth (`netac.agents.neural.utilities.UtilityPolicy`).
+        autoregressive: whether one model acts for all (`netac.agents.neural.autoregressive.AutoregressivePolicy`).
     """
 
     ids: tuple
@@ -45,17 +46,20 @@ class Interface:
     reparametrised: bool = False
     joint: bool = False
     utilities: bool = False
+    autoregressive: bool = False
 
     @classmethod
     def of(cls, model: Any) -> Interface:
         """Of what agents with networks are made of: `netac.experiment.build.Setting.model`."""
+        from netac.agents.neural.autoregressive import AutoregressivePolicy
         from netac.agents.neural.joint_policies import JointPolicy
         from netac.agents.neural.reparametrised import ReparametrisedPolicy
         from netac.agents.neural.utilities import UtilityPolicy
         games, sight = model.ground.probe, model.ground.sight
         spaces = getattr(games, "gymnasium_spaces", None)
         return cls(tuple(games.names if spaces is None else games.ids), sight, tuple(games.actions), spaces,
-                   *(isinstance(model.policy, kind) for kind in (ReparametrisedPolicy, JointPolicy, UtilityPolicy)))
+                   *(isinstance(model.policy, kind) for kind in (
+                       ReparametrisedPolicy, JointPolicy, UtilityPolicy, AutoregressivePolicy)))
 
     @property
     def observations(self) -> Shapes:
@@ -79,7 +83,8 @@ class Interface:
         numbers = {text: k for k, text in enumerate(different)}
         return {"ids": list(self.ids), "kinds": list(different.values()),
                 "kind": [numbers[json.dumps(kind)] for kind in kinds], "reparametrised": self.reparametrised,
-                "joint": self.joint, "utilities": self.utilities, "sight": self.sight.as_table()}
+                "joint": self.joint, "utilities": self.utilities, "autoregressive": self.autoregressive,
+                "sight": self.sight.as_table()}
 
     @classmethod
     def from_table(cls, table: dict[str, Any]) -> Interface:
@@ -92,7 +97,8 @@ class Interface:
         own = tuple(tuple(kind["observation"]) for kind in kinds)
         sight = Sight.from_table(own, table["sight"]) if "sight" in table else Sight(own)
         return cls(tuple(table["ids"]), sight, tuple(_from_numbers(kind["action"]) for kind in kinds), spaces,
-                   table["reparametrised"], table.get("joint", False), table.get("utilities", False))
+                   table["reparametrised"], table.get("joint", False), table.get("utilities", False),
+                   table.get("autoregressive", False))
 
 
 def _as_numbers(action: ActionSpace) -> dict[str, Any]:

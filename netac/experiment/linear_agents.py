@@ -49,6 +49,7 @@ class Linear:
     notes: ClassVar[tuple[str, ...]] = ()
     plays_games: ClassVar[bool] = False
     has_trainer: ClassVar[bool] = False
+    acts_centrally: ClassVar[bool] = False
 
     @property
     def parts(self) -> dict[str, Options]:

@@ -6,6 +6,7 @@
 
 Policies with memory (`policy.name = "gru"`) remember from call to call: say `policies.reset()` where a new episode
 begins.  Action masks in observations are heeded; others are told: `policies(observations, masks={agent: mask})`.
+Agents of `mat` have one policy together: each knows what those before it do, so that all should be asked at once.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class TrainedPolicies:
 
     Observations and actions are those of the environment of the run, by the names it gives its agents; netac's
     `pursuit` has the names and spaces of `pettingzoo.sisl.pursuit_v5`.  At each call every agent has random numbers of
-    its own, so what an agent does does not depend on who else is asked.  One with a memory remembers the calls in which
-    it was asked, since the last `reset`.
+    its own, so what an agent does does not depend on who else is asked; but where one model acts for all, it is shown
+    zeros for those that are not.  One with a memory remembers the calls in which it was asked, since the last `reset`.
 
     Args:
         interface: what they see and do.
@@ -210,6 +211,7 @@ def _made(record: RunRecord) -> tuple[Interface | None, dict[str, slice]]:
 
 def _policy(record: RunRecord, interface: Interface) -> Any:
     """The networks that the table [policy] describes; a user's own are imported."""
+    from netac.agents.neural.autoregressive import autoregressive_policy
     from netac.agents.neural.joint_policies import joint_policy
     from netac.agents.neural.policies import neural_policy
     from netac.agents.neural.reparametrised import reparametrised_policy
@@ -222,6 +224,8 @@ def _policy(record: RunRecord, interface: Interface) -> Any:
         return reparametrised_policy(wanted.network, *spaces, wanted.options.initial, 1.0, 0.0)
     if interface.utilities:              # and is greedy
         return utility_policy(wanted.network, *spaces, wanted.options.shared, wanted.options.initial)
+    if interface.autoregressive:
+        return autoregressive_policy(wanted.network, *spaces[:2])
     make = joint_policy if interface.joint else neural_policy
     return make(wanted.network, *spaces, **wanted.options.of_networks(), recurrent=True)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from netac.agents.distributions import MOST, distribution_of
 from netac.agents.networks._factory import Network, feed_forward, read_network
+from netac.agents.neural.autoregressive import AutoregressivePolicy
 from netac.agents.neural.critics import (
     NeuralActionValue,
     NeuralRewardModel,
@@ -87,7 +88,7 @@ class PlayingAgents:
 
     ground: GamesSource
     stagger: int
-    policy: NeuralPolicy | ReparametrisedPolicy | UtilityPolicy
+    policy: NeuralPolicy | ReparametrisedPolicy | UtilityPolicy | AutoregressivePolicy
     value: NeuralStateValue | NeuralActionValue | NeuralWeights | None
     needs: Any
     parts: dict[str, NetworkTable]
@@ -96,6 +97,7 @@ class PlayingAgents:
     notes: tuple[str, ...]
 
     plays_games: ClassVar[bool] = True
+    acts_centrally: ClassVar[bool] = False
 
     def describe(self) -> str:
         """Which tensors there are, with shapes and counts, and which of them are shared."""

@@ -16,12 +16,10 @@ from netac.agents.neural.tensors import UnlikeAgentsError
 from netac.agents.parameters import Layout, Parameters
 from netac.agents.steps import Common
 from netac.algorithms.centralized._costs import LimitedCosts
-from netac.algorithms.centralized._off_policy import ReplayAgents
 from netac.algorithms.centralized._on_policy import OnPolicyAgents, TrainerRequirements
-from netac.algorithms.centralized._options import Factorised, OffPolicy, OnPolicy, Replayed
+from netac.algorithms.centralized._options import OnPolicy
 from netac.algorithms.policy_gradient.critics import Critics
 from netac.algorithms.policy_gradient.diagnostics import OnPolicyReport
-from netac.algorithms.policy_gradient.options import OnRollouts
 from netac.comm.ledger import Ledger
 from netac.comm.placement import Placement
 from netac.envs._batched import drawn_evenly, has_costs, state_shape
@@ -39,7 +37,7 @@ from netac.utils.errors import InputError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-SettingsT = TypeVar("SettingsT", OnPolicy, OffPolicy, Factorised)
+SettingsT = TypeVar("SettingsT", bound=Common)
 MadeT = TypeVar("MadeT")
 TRIES = 50       # steps of random play in which rewards may be seen to differ
 
@@ -57,7 +55,7 @@ class CentrallyTrained(PlayingAgents):
         return Layout(omega=own.size if own else 0, lam=0, theta=self.policy.size, shared=self.policy.shared,
                       dtype="float32")
 
-    def sampler(self, agents: OnPolicyAgents | ReplayAgents, placement: Placement, ledger: Ledger, seed: int,
+    def sampler(self, agents: Any, placement: Placement, ledger: Ledger, seed: int,
                 settings: Common, comm: MPI.Intracomm | None, play: bool = False) -> GameSampler:
         """What draws their samples, for a trainer.
 
@@ -195,7 +193,7 @@ def shared_or_separate(needs: TrainerRequirements, settings: Any,
             f'{error.problem}: every agent has parameters of its own (algorithm.parameters = "separate")',)
 
 
-def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: OnPolicy | Replayed,
+def refuse_for_trainers(experiment: Experiment, needs: TrainerRequirements, settings: Common,
                         ground: GamesSource) -> None:
     """Refuse what no trainer can do.
 
@@ -242,13 +240,13 @@ def with_team_reward(settings: SettingsT, ground: GamesSource, one_critic: bool)
 
     The mean is what CAC, DAC and MDAC maximise as well.
     """
-    if not one_critic or settings.team_reward is not None or not _rewards_differ(ground):
+    if not one_critic or vars(settings)["team_reward"] is not None or not _rewards_differ(ground):
         return settings, ()
     return settings.model_copy(update={"team_reward": "mean"}), (
         "the agents' rewards differ: the trainer's critic learns from their mean (algorithm.team_reward = \"mean\")",)
 
 
-def refuse_parts(games: int, settings: OnRollouts, memory: bool) -> None:
+def refuse_parts(games: int, settings: Any, memory: bool) -> None:
     """Refuse samples that cannot be dealt into minibatches; with policies that have a memory also chunks.
 
     Raises:

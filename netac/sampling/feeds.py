@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
+from netac.sampling.hosts import AtRoot, Elsewhere, Outcome, Replicated, View
 from netac.utils.streams import Stream
 
 Told = Any      # an array; None on processes that are not told it, which do not read it
@@ -25,7 +25,7 @@ class GameFeed:
         memory: (n, E, H) the memories of policies in the games under way; None for policies without.
     """
 
-    host: Replicated | AtRoot
+    host: Replicated | AtRoot | Elsewhere
     view: View
     actions: Stream
     privacy: Stream

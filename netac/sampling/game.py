@@ -20,7 +20,7 @@ from netac.comm.shared_memory import Host
 from netac.envs._batched import BatchedEnvironment, has_masks, state_shape
 from netac.sampling.encoding import Encoding
 from netac.sampling.feeds import Advance, GameFeed, Told
-from netac.sampling.hosts import AtRoot, Outcome, Replicated, View
+from netac.sampling.hosts import AtRoot, Elsewhere, Outcome, Replicated, View
 from netac.sampling.protocol import RUNNING, SECOND, Features
 from netac.sampling.tally import Episodes, Tally
 from netac.utils.errors import RunError
@@ -97,8 +97,10 @@ class GameSampler:
 
     def feed(self, index: int, environment: BatchedEnvironment, restarting: bool = False) -> GameFeed:
         """`environment`, begun, with the random streams of number `index`."""
-        host: Replicated | AtRoot = Replicated(environment, self._agents, self._with_state)
-        if self._comm is not None and not self._replicated:
+        host: Replicated | AtRoot | Elsewhere = Replicated(environment, self._agents, self._with_state)
+        if self.trainer and not self._agents:
+            host = Elsewhere(environment)
+        elif self._comm is not None and not self._replicated:
             host = AtRoot(environment, self.placement, self.ledger, self._with_state, self._comm, self.trainer)
         seed, N, own = self._seed, self.placement.agents, self._agents
         restarts = Stream(seed, Purpose.RESTART, index, None, range(self.games)) if restarting else None
@@ -234,17 +236,19 @@ class GameSampler:
 
     def _gather(self, own: list[np.ndarray]) -> Told:
         """All agents' actions, rounded as when sent: (n) own ones -> (N, E, ...); with a trainer, only on process 0."""
-        sent = self._joint.stack(own, self._agents).astype(self._joint.wire)
+        rows = self._joint.stack(own, self._agents) if own else self._joint.of_nobody(self.games)
+        sent = rows.astype(self._joint.wire)
+        width = self.games * self._joint.size
         if self.trainer:
             agents = self.placement.agents
-            self.ledger.trainer(agents, agents * sent[0].nbytes)
+            self.ledger.trainer(agents, agents * width * sent.itemsize)
         if self._comm is not None:
             if self._exchange is None:
-                width, wire = sent[0].size, self._joint.wire
+                wire = self._joint.wire
                 self._exchange = (ToTrainer(self.placement, width, wire, self._comm) if self.trainer else
                                   Host(self._comm, self.placement).everyone(width, wire))
             self.ledger.wire(self._exchange.messages, self._exchange.bytes)
-            gathered = self._exchange.gather(sent.reshape(len(sent), -1))
+            gathered = self._exchange.gather(sent.reshape(len(sent), width))
             if gathered is None:
                 return None
             sent = gathered.reshape(-1, *sent.shape[1:])

@@ -115,6 +115,37 @@ class Replicated:
         _close(self._environment)
 
 
+class Elsewhere:
+    """The games of process 0, of which this process, which has no agents, is told nothing."""
+
+    def __init__(self, environment: BatchedEnvironment):
+        self._environment = environment
+
+    def begin(self, seed: int, chain: int) -> View:
+        """Nothing to see."""
+        return View([], None, np.zeros((self._environment.agents, self._environment.games), dtype=bool))
+
+    def step(self, actions: np.ndarray) -> Outcome:
+        """Not asked for."""
+        raise AssertionError("process 0 steps the games")
+
+    def restart(self, games: np.ndarray) -> View:
+        """Not asked for."""
+        raise AssertionError("process 0 restarts the games")
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> View:
+        """Nothing to see."""
+        return self.begin(0, 0)
+
+    def close(self) -> None:
+        """Release what the games hold, which were never begun."""
+        _close(self._environment)
+
+
 class AtRoot:
     """The games of process 0, shown to all.
 

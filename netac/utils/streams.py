@@ -163,7 +163,7 @@ class Stream:
                  transform: Callable[[np.ndarray], np.ndarray] | None = None):
         self._uniforms, self._by_row = Uniforms(seed, purpose, chain, number or APART), number is None
         self._own, self._transform = own, transform
-        drawn = self._uniforms.width if self._uniforms.passes_over(own) else len(own)
+        drawn = self._uniforms.width if self._uniforms.passes_over(own) else len(own) or 1
         self._rows = max(_RUN if self._by_row else 1, min(_ROWS, _BLOCK // drawn))
         self.seek(0)
 

@@ -228,7 +228,7 @@ def test_a_squeezed_output_is_told_to_stay():
      r"policy.kwargs: cannot be called: .*depth"),
     ({"name": "mpl"}, VECTOR, r"policy.name: .*did you mean 'mlp'"),
     ({"name": "mlp", "hiden": [3]}, VECTOR, r"policy.hiden: unknown key \(did you mean 'hidden'"),
-    ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, gru, mlp"),
+    ({"name": 5}, VECTOR, r"policy.name: should be a name \(found 5; valid: cnn, gru, mlp, transformer"),
     ({"name": "cnn"}, VECTOR, r'policy: cnn needs an image .*\(6,\).*"mlp"'),
     ({"name": "cnn"}, (4, 4, 2), r"policy: the image is too small for convolution 2, which gets 2 x 2 pixels")])
 def test_networks_that_cannot_be_made(spec, observation, told):
@@ -294,7 +294,7 @@ def test_every_mlp_can_serve(hidden, activation):
 def test_without_torch_the_extra_is_named_and_nothing_else_needs_it():
     program = ("import sys; sys.modules['torch'] = None\nfrom netac.utils import plugins\n"
                "from netac.utils.errors import InputError\n"
-               "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp']\n"
+               "assert plugins.module_names('netac.agents.networks') == ['cnn', 'gru', 'mlp', 'transformer']\n"
                "import netac.agents.distributions, netac.agents.neural, netac.sampling.rollout\n"
                "try:\n    import netac.agents.neural.policies\nexcept InputError as error:\n    print(error)")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

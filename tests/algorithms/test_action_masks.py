@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from programs.arena import Saved
-from support.neural_variants import arena
+from support.neural_variants import arena, policy_of
 
 import netac
 from netac.agents.alignment import aligned
@@ -72,7 +72,7 @@ def experiment(algorithm: str, env: dict, **options) -> dict:
     known = plugins.module(ALGORITHMS, algorithm, "algorithm").Settings.model_fields
     few = {key: value for key, value in (FEW | options).items() if key in known}
     return {"agents": 3, "iterations": 4, "seed": 2, "envs": 3, "env": env, "topology": "ring",
-            "policy": {"name": "mlp", "hidden": [4]}, "critic": {"name": "mlp", "hidden": [4]},
+            "policy": policy_of(algorithm, {"name": "mlp", "hidden": [4]}), "critic": {"name": "mlp", "hidden": [4]},
             "algorithm": {"name": algorithm, "actor_step": 0.05, **few} if "actor_step" in known else {
                 "name": algorithm, **few}}
 
@@ -83,12 +83,12 @@ def test_what_nobody_may_do_has_no_gradient_whatever_the_algorithm(algorithm):
     env = {"factory": "test_action_masks:forbidding", "folder": HERE, "kwargs": {"late": True}}
     parts = assemble(prepare(config.read(experiment(algorithm, env)).experiment()))
     theta, tensors = parts.agents.parameters.theta, parts.agents.policy.networks.tensors
-    start = theta.astype(float)
+    start, head = theta.astype(float), "decoder.action.output" if algorithm == "mat" else "output"
     iterate(parts, None, False, Progress(4, False), True)
-    for row, own in zip(np.abs(theta - start), tensors, strict=True):
-        bias = row[own.places["output.bias"]]
+    for row, own in zip(np.abs(theta - start)[:len(tensors)], tensors, strict=True):      # or that of the only model
+        bias = row[own.places[f"{head}.bias"]]
         never = np.arange(len(bias)) % ACTIONS == NEVER               # of one agent's actions, or of all agents'
-        for moved in (bias[:, None], row[own.places["output.weight"]].reshape(len(bias), -1)):
+        for moved in (bias[:, None], row[own.places[f"{head}.weight"]].reshape(len(bias), -1)):
             assert moved[never].max() < 1e-6 < moved[~never].max()
 
 

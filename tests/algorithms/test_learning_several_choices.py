@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from support.neural_variants import ROOT, arena
+from support.neural_variants import ROOT, arena, policy_of
 
 import netac
 from netac.experiment.config import ALGORITHMS
@@ -25,7 +25,7 @@ def experiment(algorithm: str, env: dict, **options) -> dict:
     """A few iterations with networks."""
     known = plugins.module(ALGORITHMS, algorithm, "algorithm").Settings.model_fields
     return {"agents": 4, "iterations": 3, "seed": 2, "envs": 3, "env": env, "topology": "ring",
-            "policy": {"name": "mlp", "hidden": [4]}, "critic": {"name": "mlp", "hidden": [4]},
+            "policy": policy_of(algorithm, {"name": "mlp", "hidden": [4]}), "critic": {"name": "mlp", "hidden": [4]},
             "algorithm": {"name": algorithm, **{key: value for key, value in (FEW | options).items() if key in known}}}
 
 
@@ -47,7 +47,7 @@ def test_agents_with_several_choices_and_masks_learn(algorithm, tmp_path):
     actions = "several" if algorithm in (*ALIKE, *FINITE) else "medley"
     run = netac.run(experiment(algorithm, arena(actions=actions, masks=True)), out=tmp_path / "run")
     assert np.isfinite(run.summary["final_reward"])
-    if algorithm in ("cac", "maddpg", "matrpo", "vdn"):
+    if algorithm in ("cac", "maddpg", "matrpo", "vdn", "mat"):
         assert netac.evaluate(tmp_path / "run", episodes=2).actions is None
         policies = netac.load(tmp_path / "run")
         taken = policies({name: np.zeros(5, np.float32) for name in policies.names},

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tomli_w
 from support.launching import ROOT, environment
+from support.neural_variants import policy_of
 from support.pages import shown_files
 from support.run_folders import stopped_copy
 from support.variants import SMALL_MDP
@@ -56,12 +57,13 @@ def experiment(name: str, **options: Any) -> dict[str, Any]:
     """A few iterations of an algorithm, with a checkpoint in the middle."""
     module = plugins.module(ALGORITHMS, name, "algorithm")
     few = {key: value for key, value in FEW.items() if key in module.Settings.model_fields} | options
-    networks = {"envs": 2, "policy": {"name": "mlp", "hidden": [4]}} if ".centralized." in module.__name__ else {}
+    networks = {"envs": 2, "policy": policy_of(name, {"name": "mlp", "hidden": [4]})}
     agents, env = SMALL_MDP
     if "cost_limit" in module.Settings.model_fields:
         few, env = few | {"cost_limit": 0.4}, env | {"costs": True}
     return {"agents": agents, "iterations": ITERATIONS, "seed": 3, "env": env, "topology": "path", "log_every": 2,
-            "checkpoint_every": STOPPED_AT, "algorithm": {"name": name, **few}, **networks}
+            "checkpoint_every": STOPPED_AT, "algorithm": {"name": name, **few},
+            **(networks if ".centralized." in module.__name__ else {})}
 
 
 def switches(name: str) -> list[dict[str, Any]]:

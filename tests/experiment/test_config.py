@@ -246,7 +246,8 @@ def test_requirements_name_their_builder(name):
 
 def test_nothing_asks_for_the_class_of_requirements_or_models():
     kinds = {"Requirements", "TrainerRequirements", "ReplayRequirements", "Linear", "Neural",
-             "CentrallyTrained", "Central", "Replaying", "MixingRequirements", "Factorising"}
+             "CentrallyTrained", "Central", "Replaying", "MixingRequirements", "Factorising",
+             "AutoregressiveRequirements", "Autoregressive"}
     for path in [*(ROOT / "netac" / "experiment").rglob("*.py"), *(ROOT / "netac" / "cli").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("isinstance", "issubclass"):

@@ -15,6 +15,7 @@ import pytest
 import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.neural_variants import policy_of
 
 from netac import cli, topology
 from netac.envs import spread
@@ -62,7 +63,8 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for name in plugins.module_names(ALGORITHMS):
         module = plugins.module(ALGORITHMS, name, "algorithm")
         games = "decentralized" not in module.__name__
-        yield from ((f"algorithm.{key}", with_key(GAMES if games else LINEAR, "algorithm.name", name))
+        of_games = GAMES | {"policy": policy_of(name, GAMES["policy"])}
+        yield from ((f"algorithm.{key}", with_key(of_games if games else LINEAR, "algorithm.name", name))
                     for key in numeric(module.Settings))
     for name in plugins.module_names(ENVIRONMENTS):
         tables = {"finite-mdp": MDP, "coordination": LINEAR}.get(name, GAMES | {"env": {"name": name}})

@@ -143,6 +143,10 @@ class Trainer:
         z = ndtri(np.maximum(u[:, :out.shape[1]], SMALLEST_UNIFORM))
         return out + np.exp(self.job.policy[i].of(self.theta[i], "log_std")) * z
 
+    def acts(self, obs, bars):
+        """What all agents do."""
+        return [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i]), bars[i]) for i in range(self.N)]
+
     def packed(self, a):
         if all(space.n_actions for space in self.spaces):
             return np.array(a)
@@ -161,7 +165,7 @@ class Trainer:
         for t in range(self.o["rollout"]):
             obs, state, active = games.observe(agents), games.state(), games.active.copy()
             bars = barred(games)
-            a = [self.act(i, obs[i].astype(float), self.uniforms(self.streams[i]), bars[i]) for i in agents]
+            a = self.acts(obs, bars)
             step = games.step(self.packed(a))
             told.append((*obs, *a, state, step.r, active, step.terminated, games.active.copy(), step.done,
                          *games.observe(agents), games.state(), self.foreseen(t, active, step), *bars))

@@ -29,6 +29,11 @@ def shared(*patterns: str, **more: Any) -> dict[str, Any]:
     return {"policy": {"name": "mlp", "hidden": [6], "shared": list(patterns), **more}}
 
 
+def policy_of(algorithm: str, usual: dict[str, Any]) -> dict[str, Any]:
+    """The table [policy] of an algorithm's tests: `usual`, or the model of the trainer that has one of all agents."""
+    return {"name": "transformer", "width": 4} if algorithm == "mat" else usual
+
+
 ROOT = "arena_zoo:Colosseum"
 PURSUIT = {"name": "pursuit", "x_size": 7, "y_size": 6, "n_evaders": 3, "max_cycles": 6}
 SPREAD = {"name": "spread", "max_cycles": 5}

@@ -16,6 +16,7 @@ SEPARATE, SHARED = {"parameters": "separate"}, {"parameters": "shared"}
 REPLAYING = ("maddpg", "haddpg")
 FACTORISING = {"vdn": 3, "qmix": 3, "qplex": 7, "qdpp": 4}     # how many numbers of a sample an agent tells and is told
 REMEMBERING = {"policy": {"name": "gru", "hidden": [5], "units": 4}}
+TRANSFORMER = {"policy": {"name": "transformer", "width": 4, "heads": 2}}
 SEES = {"policy": {"name": "mlp", "hidden": [6], "sees": "neighbours"}}
 OBSERVATIONS = {"normalise": {"observations": True}}
 OWN = {name: {"factory": f"mirrors:{name}", "folder": PROGRAMS, "kwargs": {"most": most}}
@@ -117,6 +118,13 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
                              REMEMBERING),
     "restarting-mappo-lagrangian": (3, arena("arena:forgetful", priced=True), "mappo-lagrangian", {"cost_limit": 0.5},
                                     {}),
+    "mat": (3, arena(**LASTING), "mat", {}, TRANSFORMER | {"evaluate_every": 2, "evaluate_episodes": 3}),
+    "mat-five": (5, arena(actions="medley", masks=True, late=True), "mat", {"minibatches": 2, "order": "fixed"},
+                 OBSERVATIONS | TRANSFORMER),
+    "mat-root": (3, arena(ROOT, actions="box", late=True), "mat", {"decay": "linear"}, TRANSFORMER),
+    "mat-masked": (3, arena(**LASTING, masks=True), "mat", {"advantages": "agent"}, TRANSFORMER),
+    "mat-alone": (1, arena(), "mat", {}, TRANSFORMER),
+    "restarting-mat": (2, arena("arena:forgetful"), "mat", {}, TRANSFORMER),
     "ippo-two": (2, arena(late=True), "ippo", SEPARATE | {"minibatches": 2, **CRITICS}, {}),
 }
 NAMES = list(_CASES)
@@ -133,8 +141,8 @@ def experiment(name: str, seed: int = 11) -> dict[str, Any]:
     elif trainer in FACTORISING:
         usual |= {"updates": 3, "batch": 4, "buffer": 40, "warmup": 12, "tau": 0.1, "epsilon_samples": 40}
     else:
-        usual |= {"epochs": 2, "critic_epochs": 2} | ({"clip_range": 0.1} if trainer not in (
-            "hatrpo", "haa2c", "macpo") else {})
+        usual |= {"epochs": 2, **({} if trainer == "mat" else {"critic_epochs": 2})}
+        usual |= {} if trainer in ("hatrpo", "haa2c", "macpo") else {"clip_range": 0.1}
     return {"agents": agents, "iterations": ITERATIONS, "seed": seed, "envs": 2, "env": env, "topology": "complete",
             "policy": {"name": "mlp", "hidden": [6]}, "critic": {"name": "mlp", "hidden": [5]},
             "algorithm": {"name": trainer, **usual, **options}, "log_every": 1, "checkpoint_every": 2, **more}
@@ -144,8 +152,8 @@ def trainer_bytes(name: str, width: int) -> float:
     """What the trainer and agents of a variant with games of `EPISODE` steps send each other, in all, per agent.
 
     Observations (and rewards, to agents with critics of their own; and masks of three bits, in one octet) go to agents
-    when games begin, after every step and when a game begins anew; actions (one octet each) to the trainer.  Numbers
-    are of four octets.
+    when games begin, after every step and when a game begins anew; actions (one octet each) to the trainer.  Where the
+    trainer acts for its agents both go the other way.  Numbers are of four octets.
 
     Args:
         width: numbers in theta.
@@ -154,11 +162,13 @@ def trainer_bytes(name: str, width: int) -> float:
     options, envs = tables["algorithm"], tables["envs"]
     steps = options["rollout"] * tables["iterations"]
     samples = options["rollout"] * envs
-    seen = 4 * (NUMBERS + 2 + (options["name"] == "ippo")) + tables["env"]["kwargs"].get("masks", False)
+    seen = 4 * (NUMBERS + 2 + (options["name"] in ("ippo", "mat"))) + tables["env"]["kwargs"].get("masks", False)
     playing = (1 + steps + steps // EPISODE) * envs * seen + steps * envs
     baseline = options.get("baseline", "counterfactual" if options["name"] == "coma" else None)
     if baseline:                                         # actions for a critic of them where games or rollouts end
         playing += envs * sum(step % EPISODE == 0 or step % options["rollout"] == 0 for step in range(1, steps + 1))
+    if options["name"] == "mat":                         # whoever holds the model learns by itself
+        return playing
     if options["name"] in REPLAYING:                  # a' and a to the trainer, dQ/da to the agent (and its new a back)
         numbers = 3 * (3 if options["name"] == "maddpg" else 4)
         numbers = options["batch"] * numbers + 2 * width * (options.get("parameters") == "shared")

@@ -14,8 +14,8 @@ from netac.utils.options import Options
 Finite = Field(ge=-1e12, le=1e12, allow_inf_nan=False)
 
 
-class OnPolicy(OnRollouts, CriticPasses):
-    """Options of the on-policy trainers."""
+class OfTeam(Options):
+    """What trainers with advantages make of the team's rewards."""
 
     team_reward: Literal["mean", "sum"] | None = Field(None, description=(
         "of the agents' rewards, for critics to learn from; by default a critic of the state learns from the mean, and "
@@ -23,6 +23,10 @@ class OnPolicy(OnRollouts, CriticPasses):
     advantages: Literal["joint", "agent", "raw"] = Field("joint", description=(
         "to mean 0 and deviation 1: over all samples in which any agent took part, agent by agent over its own, or not "
         "at all"))
+
+
+class OnPolicy(OnRollouts, CriticPasses, OfTeam):
+    """Options of the on-policy trainers."""
 
 
 class Clipped(OnPolicy, Clipping):

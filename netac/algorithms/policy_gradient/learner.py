@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,18 @@ from netac.algorithms.policy_gradient.masks import kept
 from netac.algorithms.policy_gradient.surrogates import Surrogate
 
 if TYPE_CHECKING:                # loads torch
-    from netac.agents.neural.policies import NeuralPolicy, PolicyNetworks
+    from netac.agents.neural.autoregressive import AutoregressivePolicy
+    from netac.agents.neural.policies import NeuralPolicy
 
-PolicyT = TypeVar("PolicyT", bound="PolicyNetworks")
+
+class PolicyOfAgents(Protocol):
+    """What a learner has for a policy."""
+
+    def of(self, agents: range) -> Self:
+        """The policies of some of the agents."""
+
+
+PolicyT = TypeVar("PolicyT", bound=PolicyOfAgents)
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,8 @@ class Measured:
         old: (n, M) log probabilities of the actions taken, at the policies that drew them.
     """
 
-    def __init__(self, learner: Learner[NeuralPolicy], b: Transitions, epsilon: float | None):
+    def __init__(self, learner: Learner[NeuralPolicy] | Learner[AutoregressivePolicy], b: Transitions,
+                 epsilon: float | None):
         self._learner, self._b, self._epsilon = learner, b, epsilon
         self._before = learner.policy.distributions(learner.theta, b, keep=True)
         self.old = _log_densities(self._before, b)

@@ -12,7 +12,7 @@ from netac.utils.options import Options
 UP_TO_ONE = "discount; 1 where all episodes end"
 
 
-class OnRollouts(Common, Discounting):
+class TrajectoryOptions(Common, Discounting):
     """Options of algorithms that learn from trajectories of the current policies."""
 
     gamma: float | None = Field(0.99, ge=0, le=1, allow_inf_nan=False, description=UP_TO_ONE)
@@ -21,8 +21,6 @@ class OnRollouts(Common, Discounting):
     critic_step: Step = Field(5e-4, description="beta, the step size of critics")
     clip: Radius = Field(10.0, description="largest norm of a gradient")
     rollout: int = Field(200, ge=1, le=10**6, description="steps of every game in an iteration")
-    chunk: int = Field(10, ge=1, le=10**6, description=(
-        "policies with memory: steps over which they are unrolled to learn; minibatches are made of whole chunks"))
     epochs: int = Field(5, ge=1, le=10**4, description="passes over the samples")
     minibatches: int = Field(1, ge=1, le=10**6, description="parts of the samples, one step each, in a pass")
     entropy: NonNegative = Field(0.01, description="coefficient of the entropy bonus")
@@ -39,6 +37,13 @@ class OnRollouts(Common, Discounting):
     def left(self, k: int, T: int) -> float:
         """What is left of the step sizes in iteration k of T: 1, or 1 - k / T."""
         return 1.0 - k / T if self.decay == "linear" else 1.0
+
+
+class OnRollouts(TrajectoryOptions):
+    """Options of those among them whose policies may have a memory."""
+
+    chunk: int = Field(10, ge=1, le=10**6, description=(
+        "policies with memory: steps over which they are unrolled to learn; minibatches are made of whole chunks"))
 
 
 class CriticPasses(Options):
