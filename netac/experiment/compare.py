@@ -204,9 +204,9 @@ def _perform(job: Job) -> SeedResult:
     try:
         if job.processes > 1 and not launch.is_mpi_launch():
             _launch(job)
-        else:
-            if not (job.functions and (job.folder / SUMMARY).exists()):       # stopped is finished
-                run(job.experiment, out=job.folder, resume=True, until=job.until, **job.functions)
+        elif not (job.functions and (job.folder / SUMMARY).exists()):         # stopped is finished
+            run(job.experiment, out=job.folder, resume=True, until=job.until,
+                on_iteration=job.functions.get("on_iteration"), on_evaluation=job.functions.get("on_evaluation"))
         return launch.agree(launch.communicator(), lambda: SeedResult.from_record(load_run(job.folder), job.cell))
     except (InputError, KeyboardInterrupt):
         raise
