@@ -19,9 +19,8 @@ def way_back(trainer, i, b, start):
     """Half of the way back to `start`, as often as the mean KL divergence of it from the policy is over delta."""
     mean, end = trainer.mean_over(b.active[i].ravel()), trainer.theta[i]
     for j in range(trainer.o["backtracks"] + 1):
-        theta = start + 0.5**j * (end - start)
-        pair = (theta, start) if trainer.wrong == "from the new policy" else (start, theta)
-        if mean @ kl(trainer, i, b, *pair) <= trainer.o["delta"] or trainer.wrong == "no way back":
+        theta = start + (0.3 if trainer.wrong == "more than half of the way" else 0.5) ** j * (end - start)
+        if mean @ kl(trainer, i, b, start, theta) <= trainer.o["delta"] or trainer.wrong == "no way back":
             trainer.theta[i] = theta
             return
     trainer.theta[i] = start

@@ -164,7 +164,7 @@ CASES = {
     "haml-kl-gaussian": Case("haml", BOX, agents=2, options={"drift": "kl", "advantages": "agent", "order": "fixed"},
                              wrong=("no drift", "other divergence", "other order")),
     "haml-none-gaussian": Case("haml", BOX | LEAVING, options=NEAR | {"drift": "none"},
-                               wrong=("no way back", "from the new policy", "no factor")),
+                               wrong=("no way back", "more than half of the way", "no factor")),
     "haml-clip-masked": Case("haml", MASKED | LEAVING, options=TIGHT | NEAR | {"drift": "clip"},
                              wrong=("no clip", "no way back", "forgotten masks")),
     "haml-alone": Case("haml", LEAVING, agents=1, envs=1, options=NEAR | {"drift": "kl"},
