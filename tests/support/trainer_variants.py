@@ -118,7 +118,7 @@ _CASES: dict[str, tuple[int, dict[str, Any], str, dict[str, Any], dict[str, Any]
                              REMEMBERING),
     "restarting-mappo-lagrangian": (3, arena("arena:forgetful", priced=True), "mappo-lagrangian", {"cost_limit": 0.5},
                                     {}),
-    "mat": (3, arena(**LASTING), "mat", {}, TRANSFORMER | {"evaluate_every": 2, "evaluate_episodes": 3}),
+    "mat": (3, arena(**LASTING), "mat", {}, TRANSFORMER),
     "mat-five": (5, arena(actions="medley", masks=True, late=True), "mat", {"minibatches": 2, "order": "fixed"},
                  OBSERVATIONS | TRANSFORMER),
     "mat-root": (3, arena(ROOT, actions="box", late=True), "mat", {"decay": "linear"}, TRANSFORMER),
