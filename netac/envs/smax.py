@@ -143,7 +143,7 @@ class Smax:
         parts = -(-self.games // self._battles.width)
         self._seeds = np.zeros(parts * self._battles.width, dtype=np.uint32)
         self._states: list[tuple[Any, ...]] = [self._battles.blank] * parts
-        self._seen: list[tuple[Any, Any, Any]] = [()] * parts
+        self._seen: list[tuple[Any, ...]] = [()] * parts
         self._episodes[:] = -1
         self.restart(np.ones(self.games, dtype=bool))
 
@@ -222,9 +222,9 @@ class Smax:
             self._seen[part] = self._played.look(self._states[part])
             rewards.append(paid)
         alive, over = self._take_part(), self._of_state("done")
-        lives, opposed = alive[:, :self.agents].any(axis=1), alive[:, self.agents:].any(axis=1)
-        self._won = lives & ~opposed
-        terminated = np.repeat(~(lives & opposed)[None], self.agents, axis=0) | ~self.active
+        fallen, beaten = (np.all(~team, axis=1, keepdims=True).T for team in np.split(alive, [self.agents], axis=1))
+        self._won = (beaten & ~fallen)[0]
+        terminated = np.repeat(fallen | beaten, self.agents, axis=0) | ~self.active
         r = np.repeat(self._whole(rewards)[None], self.agents, axis=0).astype(np.float64)
         return Step(r, terminated, over.copy())
 

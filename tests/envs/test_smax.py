@@ -27,6 +27,7 @@ EXAMPLE = ROOT / "examples" / "smax_3m.toml"
 LESS = {"envs": GAMES, "algorithm.rollout": 20, "algorithm.chunk": 10, "policy.hidden": [8], "policy.units": 8,
         "critic.hidden": [8], "algorithm.minibatches": 1, "algorithm.critic_minibatches": 1, "iterations": 6,
         "log_every": 1, "checkpoint_every": 2, "evaluate_every": 3, "evaluate_episodes": 4}
+OPTIMISED = "xla_backend_optimization_level"         # compiles in less time, to something slower
 TIMED = {"seconds", "evaluation_seconds"}
 with_smax = pytest.mark.skipif(not (find_spec("jaxmarl") and find_spec("jax")), reason="no jaxmarl (the extra smax)")
 
@@ -47,7 +48,7 @@ def fighting(env: smax.Smax, rngs: list[np.random.Generator]) -> np.ndarray:
     shots = masks[..., smax.MOVES:]
     actions = np.where(shots.any(axis=-1), smax.MOVES + shots.argmax(axis=-1), smax.STAND)
     for e, rng in enumerate(rngs):
-        for i in np.flatnonzero(rng.random(env.agents) < 0.2):
+        for i in np.flatnonzero(rng.random(env.agents) < 0.05):
             actions[i, e] = rng.choice(np.flatnonzero(masks[i, e]))
     return actions
 
@@ -63,9 +64,8 @@ def play(env: smax.Smax, steps: int, seed: int) -> list[np.ndarray]:
     for _ in range(steps):
         step = env.step(fighting(env, rngs))
         seen += [step.r.T, step.terminated.T, step.done, *shown(env), *env.measured().values()]
-        if step.done.any():
-            env.restart(step.done)
-            seen += shown(env)
+        env.restart(step.done)
+        seen += shown(env)
     return seen
 
 
@@ -73,10 +73,18 @@ def same(first: list[np.ndarray], second: list[np.ndarray]) -> bool:
     return len(first) == len(second) and all(map(np.array_equal, first, second))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """What this process compiles is found by those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("jax")))
+        yield
+
+
 # --- what is refused, before JAX is needed ---
 
 @pytest.mark.parametrize(("options", "says"), [
-    ({"scenario": "3n"}, r"env\.scenario: .*no scenario '3n' \(did you mean '3m'\?\); there are 3m, 2s3z, .*20_units"),
+    ({"scenario": "3s_vs_5"}, r"env\.scenario: .*'3s_vs_5' \(did you mean '3s_vs_5z'\?\); there are 3m, 2s3z"),
     ({"attack_mode": "weakest"}, "env.attack_mode: should be 'closest' or 'random'"),
     ({"max_steps": 0}, "env.max_steps"), ({"dead": "gone"}, "env.dead: should be 'inactive' or 'waiting'")])
 def test_options_that_do_not_hold(options, says):
@@ -123,7 +131,7 @@ def program_that():
     """Runs a text as a program, which must succeed."""
     def run(text: str) -> None:
         done = subprocess.run([sys.executable, "-c", text], env=environment(PYTHONPATH=str(ROOT)), text=True,
-                              capture_output=True, timeout=100)
+                              capture_output=True, timeout=250)
         assert done.returncode == 0, done.stderr
 
     return run
@@ -156,60 +164,63 @@ def test_games_are_as_promised():
 
 
 class ByHand:
-    """One game of jaxmarl's, not batched, stepped by its own functions with netac's keys."""
+    """One game of jaxmarl's, a batch of one, stepped by its own functions with netac's keys."""
 
     def __init__(self):
         self.jax, package = _smax_battles._loaded()
-        self.env = package.HeuristicEnemySMAX(scenario=package.map_name_to_scenario("3m"))
-        quick = {"xla_backend_optimization_level": 1}
+        self.env = env = package.HeuristicEnemySMAX(scenario=package.map_name_to_scenario("3m"))
 
         def step(key, state, actions):
-            found = self.env.step_env(key, state, dict(zip(self.env.agents, actions, strict=True)))
-            return found, self.env.get_avail_actions(found[1])
+            found = env.step_env(key, state, dict(zip(env.agents, actions, strict=True)))
+            return found, env.get_avail_actions(found[1])
 
-        self._reset = self.jax.jit(self.env.reset, compiler_options=quick)
-        self._step = self.jax.jit(step, compiler_options=quick)
+        self._reset, self._step = (self.jax.jit(self.jax.vmap(one), compiler_options={OPTIMISED: 1})
+                                   for one in (env.reset, step))
 
     def begin(self, seed: int) -> None:
-        self.key, self.t = self.jax.random.key(seed), 0
-        self.seen, self.state = self._reset(self.jax.random.fold_in(self.key, 0))
+        self._key, self._t = self.jax.random.key(seed), 0
+        seen, self._states = self._reset(self.jax.random.fold_in(self._key, 0)[None])
+        self.seen = self._of_one(seen)
 
     def step(self, actions: np.ndarray):
-        self.t += 1
-        key = self.jax.random.fold_in(self.key, self.t)
-        found, self.allowed = self._step(key, self.state, actions.astype(np.int32))
-        self.seen, self.state, rewards, dones, _ = found
-        return rewards, dones
+        self._t += 1
+        key = self.jax.random.fold_in(self._key, self._t)
+        found, allowed = self._step(key[None], self._states, actions[None].astype(np.int32))
+        seen, self._states, rewards, dones, _ = found
+        self.seen, self.allowed = self._of_one(seen), self._of_one(allowed)
+        self.alive = np.asarray(self._states.state.unit_alive)[0]
+        return self._of_one(rewards), self._of_one(dones)
 
-    def observations(self) -> list[np.ndarray]:
-        return [np.asarray(self.seen[ally]) for ally in self.env.agents]
+    @staticmethod
+    def _of_one(arrays: dict) -> dict[str, np.ndarray]:
+        return {name: np.asarray(array)[0] for name, array in arrays.items()}
 
 
 @with_smax
 @pytest.mark.parametrize("dead", ["inactive", "waiting"])
 def test_games_are_those_of_jaxmarl_stepped_by_hand(by_hand, dead):
     env, rngs = make(dead=dead), [np.random.default_rng(e) for e in range(GAMES)]
-    env.begin(7, 2)
+    env.begin(0, 2)
     won, fallen, episodes = 0, 0, np.zeros(GAMES, dtype=int)
     for game in range(GAMES):
         one = by_hand
-        one.begin(episode_seed(7, 2, game, 0))
-        env.begin(7, 2)
+        one.begin(episode_seed(0, 2, game, 0))
+        env.begin(0, 2)
         rngs[game] = np.random.default_rng(game)
-        for seen, theirs in zip(env.observe(range(3)), one.observations(), strict=True):
-            assert np.array_equal(seen[game], theirs)
+        for ally, seen in zip(env.names, env.observe(range(3)), strict=True):
+            assert np.array_equal(seen[game], one.seen[ally])
         alive = np.ones(3, dtype=bool)
         while not episodes[game]:
             actions = fighting(env, rngs)
             step, (rewards, dones) = env.step(actions), one.step(actions[:, game])
-            for i, ally in enumerate(one.env.agents):
-                assert np.array_equal(env.observe(range(3))[i][game], one.observations()[i])
-                assert np.array_equal(env.action_masks(range(3))[i][game], np.asarray(one.allowed[ally]).astype(bool))
+            for i, ally in enumerate(env.names):
+                assert np.array_equal(env.observe(range(3))[i][game], one.seen[ally])
+                assert np.array_equal(env.action_masks(range(3))[i][game], one.allowed[ally].astype(bool))
                 assert step.r[i, game] == float(rewards[ally])
                 assert env.active[i, game] == (dead == "waiting" or not dones[ally])
                 assert step.terminated[i, game] or not dones[ally] or dead == "waiting"
             assert np.array_equal(env.state()[game], one.seen["world_state"]) and step.done[game] == dones["__all__"]
-            units = np.asarray(one.state.state.unit_alive)
+            units = one.alive
             fallen += int((alive & ~units[:3]).sum())
             alive = units[:3]
             if step.done[game]:
@@ -247,14 +258,12 @@ def test_equal_seeds_give_equal_games_whatever_else_is_played_beside_them():
     many.begin(5, 1)
     assert len(many._states) == 2 and len(few._states) == 1
     alone, among = play(few, 60, 0), play(many, 60, 0)
-    ends = [k for k, each in enumerate(alone) if each.shape == (GAMES,) and each.dtype == bool and each.any()]
-    assert ends                                              # episodes have ended, and others begun
+    assert any(each.shape == (GAMES,) and each.dtype == bool and each.any() for each in alone)     # episodes ended
+    assert same(alone, [each[:GAMES] for each in among])
     few.begin(5, 1)
     assert same(alone, play(few, 60, 0))
     few.begin(5, 2)
     assert not same(alone, play(few, 60, 0))
-    until = ends[0]                                          # from then on games restart at different steps
-    assert same(alone[:until], [each[:GAMES] for each in among[:until]])
 
 
 @with_smax
@@ -335,7 +344,7 @@ def test_others_learn_there_too(tmp_path, algorithm):
            "qmix": {"rollout": 30, "batch": 8, "warmup": 30, "buffer": 500}}[algorithm]
     result = netac.run(tables() | {"envs": GAMES, "policy": {"name": "mlp", "hidden": [8]}, "topology": "complete",
                                    "algorithm": {"name": algorithm, **own}}, out=tmp_path)
-    assert np.isfinite(result.metrics["reward"]).all() and result.summary["final_reward"] > 0
+    assert result.metrics["reward"][-1] > 0 and np.isfinite(result.summary["final_reward"])
 
 
 @with_smax
