@@ -28,7 +28,7 @@ ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
 PLATFORMS = "JAX_PLATFORMS"
 REUSED = 8                               # times as many games are played a part at a time rather than compiled anew
 
-Leaves = tuple[Any, ...]                 # a game's state as arrays of JAX's, with an axis of games first
+Blocks = tuple[Any, ...]                 # a state as arrays of JAX's
 
 
 @dataclass(frozen=True)
@@ -44,22 +44,38 @@ class Rules:
     max_steps: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where one of the arrays is that a game's state is made of: what is alike in type lies side by side.
+
+    Attributes:
+        block: in which block of numbers.
+        numbers: which of them.
+        shape: of the array.
+    """
+
+    block: int
+    numbers: slice
+    shape: tuple[int, ...]
+
+
 class Battles:
-    """`width` games at once.  A state is a tuple of arrays, each of which has a name.
+    """`width` games at once, whose states are a few blocks of numbers, since every array takes time to hand over.
 
     Random numbers are JAX's, by keys: with the seed of its episode a game begins with fold_in(key(seed), 0), and
-    its step t = 1, 2, ... has fold_in(key(seed), t).
+    its step t = 1, 2, ... has fold_in(key(seed), t).  What is seen of games is a pair: numbers (W, K), all allies'
+    observations and then the global state, and what the allies may do (W, N, actions).
 
     Args:
         rules: what is played.
         width: W.
 
     Attributes:
-        names: of a state's arrays.
+        places: of a state's arrays, by name.
         blank: a state that no game is in.
-        begin: seeds (W,), which games begin, (W,) bool, and a state -> the state.
-        advance: seeds, a state, and the allies' actions (W, N) -> the state, and the allies' rewards (W,), all equal.
-        look: a state -> observations (W, N, size), global states (W, S), and what the allies may do (W, N, actions).
+        begin: seeds (W,), which games begin, (W,) bool, and a state -> the state, and what is seen of it.
+        step: seeds, seeds of the next episodes, a state, and the allies' actions (W, N) -> the allies' rewards (W,),
+            all equal, the state and what is seen of it, and both once more with games that are over begun anew.
     """
 
     def __init__(self, rules: Rules, width: int):
@@ -73,36 +89,62 @@ class Battles:
             def key(seed: Any, number: Any) -> Any:
                 return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), number)
 
-            seeds = jax.ShapeDtypeStruct((width,), np.uint32)
-            state = jax.eval_shape(jax.vmap(lambda seed: env.reset(key(seed, 0))[1]), seeds)
-            paths, shape = jax.tree_util.tree_flatten_with_path(state)
-            self.names = tuple(path[-1].name for path, _ in paths)
-            leaves = tuple(leaf for _, leaf in paths)
+            state = jax.eval_shape(lambda seed: env.reset(key(seed, 0))[1], jax.ShapeDtypeStruct((), np.uint32))
+            paths, tree = jax.tree_util.tree_flatten_with_path(state)
+            self.places, blocks = _places({path[-1].name: leaf for path, leaf in paths})
 
-            def begin(seed: Any, begins: Any, leaves: Leaves) -> Leaves:
-                first = jax.tree.leaves(env.reset(key(seed, 0))[1])
-                return tuple(jnp.where(begins, new, old) for new, old in zip(first, leaves, strict=True))
+            def packed(state: Any) -> Blocks:
+                parts: list[list[Any]] = [[] for _ in blocks]
+                for leaf, place in zip(jax.tree.leaves(state), self.places.values(), strict=True):
+                    parts[place.block].append(leaf.reshape(-1))
+                return tuple(map(jnp.concatenate, parts))
 
-            def advance(seed: Any, leaves: Leaves, actions: Any) -> tuple[Leaves, Any]:
-                state = jax.tree.unflatten(shape, leaves)
-                told = {ally: actions[i] for i, ally in enumerate(env.agents)}
-                _, state, rewards, *_ = env.step_env(key(seed, state.state.step + 1), state, told)
-                return tuple(jax.tree.leaves(state)), rewards[env.agents[0]]
+            def unpacked(state: Blocks) -> Any:
+                return jax.tree.unflatten(tree, [
+                    state[place.block][place.numbers].reshape(place.shape) for place in self.places.values()])
 
-            def look(leaves: Leaves) -> tuple[Any, Any, Any]:
-                state = jax.tree.unflatten(shape, leaves)
-                seen, allowed = env.get_obs(state), env.get_avail_actions(state)
-                return (jnp.stack([seen[ally] for ally in env.agents]), env.get_world_state(state),
+            def seen(state: Any) -> tuple[Any, Any]:
+                shown, allowed = env.get_obs(state), env.get_avail_actions(state)
+                return (jnp.concatenate([*(shown[ally] for ally in env.agents), env.get_world_state(state)]),
                         jnp.stack([allowed[ally] for ally in env.agents]).astype(bool))
+
+            def either(these: Any, one: Any, other: Any) -> Any:
+                return jax.tree.map(lambda a, b: jnp.where(these, a, b), one, other)
+
+            def begin(seed: Any, begins: Any, state: Blocks) -> Any:
+                state = either(begins, packed(env.reset(key(seed, 0))[1]), state)
+                return state, seen(unpacked(state))
+
+            def step(seed: Any, following: Any, state: Blocks, actions: Any) -> Any:
+                before = unpacked(state)
+                told = {ally: actions[i] for i, ally in enumerate(env.agents)}
+                _, after, rewards, over, _ = env.step_env(key(seed, before.state.step + 1), before, told)
+                first = env.reset(key(following, 0))[1]
+                found, begun = ((packed(each), seen(each)) for each in (after, first))
+                return rewards[env.agents[0]], *found, *either(over["__all__"], begun, found)
 
             def compiled(function: Callable, *shapes: Any) -> Any:
                 return jax.jit(jax.vmap(function)).lower(*shapes).compile(ONE_THREAD)
 
-            self.begin = compiled(begin, seeds, jax.ShapeDtypeStruct((width,), bool), leaves)
-            self.advance = compiled(advance, seeds, leaves,
-                                    jax.ShapeDtypeStruct((width, len(env.agents)), np.int32))
-            self.look = compiled(look, leaves)
-            self.blank = tuple(np.zeros(leaf.shape, leaf.dtype) for leaf in leaves)
+            def numbers(kind: Any, *shape: int) -> Any:
+                return jax.ShapeDtypeStruct((width, *shape), kind)
+
+            self.blank = tuple(np.zeros((width, size), kind) for kind, size in blocks)
+            blank = tuple(numbers(kind, size) for kind, size in blocks)
+            seeds, actions = numbers(np.uint32), numbers(np.int32, len(env.agents))
+            self.begin = compiled(begin, seeds, numbers(bool), blank)
+            self.step = compiled(step, seeds, seeds, blank, actions)
+
+
+def _places(leaves: dict[str, Any]) -> tuple[dict[str, Place], list[tuple[np.dtype, int]]]:
+    """Where arrays lie by name, and types and sizes of the blocks."""
+    kinds = sorted({np.dtype(leaf.dtype) for leaf in leaves.values()}, key=str)
+    sizes, found = [0] * len(kinds), {}
+    for name, leaf in leaves.items():
+        block = kinds.index(np.dtype(leaf.dtype))
+        found[name] = Place(block, slice(sizes[block], sizes[block] + leaf.size), leaf.shape)
+        sizes[block] += leaf.size
+    return found, list(zip(kinds, sizes, strict=True))
 
 
 _compiled: dict[Rules, Battles] = {}

@@ -118,7 +118,8 @@ class Smax:
 
     def __init__(self, settings: Settings, games: int):
         self._settings, self.games = settings, games
-        self.agents, self._enemies = allies, enemies = SCENARIOS[settings.scenario]
+        allies, enemies = SCENARIOS[settings.scenario]
+        self.agents = allies
         self.names = tuple(f"ally_{i}" for i in range(allies))
         self.observations = ((OTHER * (allies - 1 + enemies) + OWN,),) * allies
         self.actions = (ActionSpace(n_actions=MOVES + enemies),) * allies
@@ -141,10 +142,14 @@ class Smax:
             from netac.envs._smax_battles import Rules, battles
             self._battles = battles(Rules(**self._settings.model_dump(exclude={"dead"})), self.games)
         parts = -(-self.games // self._battles.width)
-        self._seeds = np.zeros(parts * self._battles.width, dtype=np.uint32)
+        self._seeds = np.zeros(parts * self._battles.width, dtype=np.uint32)         # of episodes under way,
+        self._following = self._seeds.copy()                                         # and of the next ones
         self._states: list[tuple[Any, ...]] = [self._battles.blank] * parts
-        self._seen: list[tuple[Any, ...]] = [()] * parts
+        self._seen: list[tuple[Any, Any]] = [(None, None)] * parts
+        self._begun: list[tuple[Any, Any]] = []      # states, and what is seen, with games that are over begun anew
+        self._over = np.zeros(self.games, dtype=bool)
         self._episodes[:] = -1
+        self._know_following(np.arange(self.games))
         self.restart(np.ones(self.games, dtype=bool))
 
     @property
@@ -153,19 +158,27 @@ class Smax:
         return self._battles
 
     def restart(self, games: np.ndarray) -> None:
-        """Begin the next episode of the games of the mask (E,)."""
-        self._episodes[games] += 1
-        self._know_seeds(np.flatnonzero(games))
-        begins = self._lanes(games)
-        for part, (seeds, mask) in enumerate(zip(self._parts(self._seeds), self._parts(begins), strict=True)):
-            if mask.any():
-                self._states[part] = self._played.begin(seeds, mask, self._states[part])
-                self._seen[part] = self._played.look(self._states[part])
+        """Begin the next episode of the games of the mask (E,); for those that a step has ended it is done already."""
+        places = np.flatnonzero(games)
+        self._episodes[places] += 1
+        self._seeds[places] = self._following[places]
+        self._know_following(places)
+        if self._begun and np.array_equal(games, self._over):
+            self._states, self._seen = ([each[k] for each in self._begun] for k in (0, 1))
+        else:
+            self._begin(games)
+        self._begun = []
         self._take_part()
 
-    def _know_seeds(self, games: np.ndarray) -> None:
+    def _begin(self, games: np.ndarray) -> None:
+        """Begin the games of the mask (E,) with their seeds, and look at all."""
+        for part, (seeds, mask) in enumerate(zip(self._parts(self._seeds), self._parts(self._lanes(games)),
+                                                 strict=True)):
+            self._states[part], self._seen[part] = self._played.begin(seeds, mask, self._states[part])
+
+    def _know_following(self, games: np.ndarray) -> None:
         for e in games.tolist():
-            self._seeds[e] = episode_seed(self._seed, self._chain, e, int(self._episodes[e]))
+            self._following[e] = episode_seed(self._seed, self._chain, e, int(self._episodes[e]) + 1)
 
     def _lanes(self, array: np.ndarray) -> np.ndarray:
         """(E, ...) with zeros for the lanes that nobody looks at."""
@@ -184,8 +197,9 @@ class Smax:
 
     def _of_state(self, name: str) -> np.ndarray:
         """(E, ...) one of the arrays that a state is made of."""
-        place = self._played.names.index(name)
-        return self._whole([state[place] for state in self._states])
+        place = self._played.places[name]
+        block = self._whole([state[place.block] for state in self._states])
+        return block[:, place.numbers].reshape(self.games, *place.shape)
 
     def _take_part(self) -> np.ndarray:
         """See who lives: (E, units) bool."""
@@ -196,17 +210,17 @@ class Smax:
 
     def observe(self, agents: range) -> list[np.ndarray]:
         """What `agents` see: (E, size) each, see the module."""
-        seen = self._whole([part[0] for part in self._seen])
-        return list(seen[:, agents.start:agents.stop].swapaxes(0, 1).copy())
+        size, numbers = self.observations[0][0], self._whole([part[0] for part in self._seen])
+        return [numbers[:, agent * size:(agent + 1) * size].copy() for agent in agents]
 
     def state(self) -> np.ndarray:
         """Of all units health, place, cooldown, type (zeros of the dead); then all units' teams, and types: (E, S)."""
-        return self._whole([part[1] for part in self._seen]).copy()
+        return self._whole([part[0] for part in self._seen])[:, -self.state_shape[0]:].copy()
 
     def action_masks(self, agents: range) -> list[np.ndarray]:
         """What `agents` may do: (E, 5 + enemies) each; the dead stand."""
-        allowed = self._whole([part[2] for part in self._seen])
-        return list(allowed[:, agents.start:agents.stop].swapaxes(0, 1).copy())
+        allowed = self._whole([part[1] for part in self._seen])
+        return [allowed[:, agent].copy() for agent in agents]
 
     def positions(self) -> np.ndarray:
         """Where the allies are, the dead where they fell: (N, E, 2), from 0 to 32."""
@@ -216,17 +230,19 @@ class Smax:
         """A step of all battles, with actions (N, E); what the dead do makes no difference."""
         lanes = self._lanes(actions.T.astype(np.int32))
         lanes[self.games:] = STAND
-        rewards = []
-        for part, (seeds, told) in enumerate(zip(self._parts(self._seeds), self._parts(lanes), strict=True)):
-            self._states[part], paid = self._played.advance(seeds, self._states[part], told)
-            self._seen[part] = self._played.look(self._states[part])
+        rewards, self._begun = [], []
+        for part, (seeds, following, told) in enumerate(zip(
+                self._parts(self._seeds), self._parts(self._following), self._parts(lanes), strict=True)):
+            paid, self._states[part], self._seen[part], *begun = self._played.step(
+                seeds, following, self._states[part], told)
+            self._begun.append((begun[0], begun[1]))
             rewards.append(paid)
-        alive, over = self._take_part(), self._of_state("done")
+        alive, self._over = self._take_part(), self._of_state("done").copy()
         fallen, beaten = (np.all(~team, axis=1, keepdims=True).T for team in np.split(alive, [self.agents], axis=1))
         self._won = (beaten & ~fallen)[0]
         terminated = np.repeat(fallen | beaten, self.agents, axis=0) | ~self.active
         r = np.repeat(self._whole(rewards)[None], self.agents, axis=0).astype(np.float64)
-        return Step(r, terminated, over.copy())
+        return Step(r, terminated, self._over.copy())
 
     def measured(self) -> dict[str, np.ndarray]:
         """Which battles are won, (E,) zeros and ones."""
@@ -234,15 +250,24 @@ class Smax:
 
     def get_state(self) -> dict[str, np.ndarray]:
         """The arrays of SMAX's state, with an axis of games first, and the numbers of the episodes (E,)."""
-        return {"episodes": self._episodes.copy()} | {name: self._of_state(name).copy() for name in self._played.names}
+        return {"episodes": self._episodes.copy()} | {
+            name: self._of_state(name).copy() for name in self._played.places}
 
     def set_state(self, state: dict[str, np.ndarray]) -> None:
         """Go on from there, after `begin` with the same seed and chain."""
-        self._episodes[:] = state["episodes"]
-        self._know_seeds(np.arange(self.games))
-        arrays = [self._parts(self._lanes(state[name])) for name in self._played.names]
-        self._states = [tuple(array[part] for array in arrays) for part in range(len(self._states))]
-        self._seen = [self._played.look(part) for part in self._states]
+        everyone = np.arange(self.games)
+        self._episodes[:] = state["episodes"] - 1
+        self._know_following(everyone)
+        self._seeds[everyone] = self._following[everyone]
+        self._episodes += 1
+        self._know_following(everyone)
+        blocks: list[np.ndarray] = [np.zeros((len(self._seeds), block.shape[1]), block.dtype)
+                                    for block in self._played.blank]
+        for name, place in self._played.places.items():
+            blocks[place.block][:self.games, place.numbers] = state[name].reshape(self.games, -1)
+        self._states = list(zip(*map(self._parts, blocks), strict=True))
+        self._begun = []
+        self._begin(np.zeros(self.games, dtype=bool))
         self._take_part()
 
     def render(self, game: int = 0) -> np.ndarray:
