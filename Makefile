@@ -67,7 +67,7 @@ $(env)/.installed-run: $(requirements) | $(bin)/python
 	@touch $@
 
 $(env)/.installed-all: $(requirements) | $(bin)/python
-	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,traffic,tensorboard,report,tune]"
+	$(install) ".[mpi,test,fastest,torch,pettingzoo,mamujoco,traffic,smax,tensorboard,report,tune]"
 	$(compiled)
 	@touch $(env)/.installed-run $@
 

@@ -16,7 +16,7 @@ from benchmarks.timing import Row
 from netac.utils.files import atomic_write
 
 NAMES = ("start", "consensus", "cac_processes", "cac_launched", "cac_one_process", "mdac", "agents", "topology",
-         "pursuit", "spread", "tag", "platoon", "traffic", "networks_one_process", "networks_consensus",
+         "pursuit", "spread", "tag", "platoon", "traffic", "smax", "networks_one_process", "networks_consensus",
          "networks_processes", "happo", "happo_processes", "cppo", "vdn", "conditions", "study", "jaxmarl", "disropt")
 ROOT = Path(__file__).parents[1]
 RESULTS, KEPT = ROOT / "benchmarks" / "RESULTS.md", ROOT / "benchmarks" / "results.json"

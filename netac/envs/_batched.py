@@ -18,7 +18,7 @@ class Step:
     """What one joint step of E games gives.
 
     Attributes:
-        r: (N, E) rewards, double; 0 for agents that took no part.
+        r: (N, E) rewards, double; 0 for agents that took no part, or where all are paid the same the team's.
         terminated: (N, E) bool: s' has no value for the agent.  An agent that is truncated is not terminated.
         done: (E,) bool: the game has ended, for whatever reason, and must be restarted before the next step.
         team: (E,) team-mean rewards without observation noise, where rewards have such noise; else None.
@@ -118,6 +118,8 @@ class BatchedEnvironment(Protocol):
             took no part: asked after a step, before games are restarted.  None, or left out: there are no costs.
         nbytes: what the games take of memory, where they tell; may be left out.
         measures: names of what an episode is measured by besides its return, such as a waiting time; may be left out.
+        common_reward: whether all agents are paid the same in every step, those that take no part included; may be left
+            out, and then trainers play a few steps to see.
         resumable: whether `get_state` and `set_state` hold everything; if not, resumed games begin anew.
     """
 

@@ -279,8 +279,9 @@ def refuse_chunk(rollout: int, chunk: int) -> None:
 
 
 def _rewards_differ(ground: GamesSource) -> bool:
-    """Whether agents' rewards were seen to differ in a few steps of random play."""
-    if not fits(ground.probe):
+    """Whether agents' rewards were seen to differ in a few steps of random play, unless the games say that they never
+    do."""
+    if not fits(ground.probe) or (ground.weights is None and getattr(ground.probe, "common_reward", False)):
         return False
     games, rng = ground.make(), np.random.default_rng(0)
     games.begin(0, 0)

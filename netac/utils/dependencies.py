@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 EXTRAS = {**dict.fromkeys(("gymnasium", "mpe2", "pettingzoo", "pygame"), "pettingzoo"),         # what brings a package
           **dict.fromkeys(("gymnasium_robotics", "mujoco"), "mamujoco"), "torch": "torch", "mpi4py": "mpi",
-          **dict.fromkeys(("libsumo", "sumo_rl", "sumolib", "traci"), "traffic"), "tensorboardX": "tensorboard",
+          **dict.fromkeys(("libsumo", "sumo_rl", "sumolib", "traci"), "traffic"),
+          **dict.fromkeys(("flax", "jax", "jaxlib", "jaxmarl"), "smax"), "tensorboardX": "tensorboard",
           "cvxpy": "fastest", "optuna": "tune"}
 
 

@@ -48,7 +48,9 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "comm/conditions/_time.py at": CALLER, "comm/conditions/_time.py __post_init__": CALLER,
     "topology/resilience.py bears": CALLER,
     "envs/_batched.py check_measured": CODE, "experiment/measures.py refuse_taken_names": CODE,
-    "envs/traffic.py _files": PACKAGE, "experiment/jobs.py mpi": PACKAGE, "experiment/report/page.py require": PACKAGE,
+    "envs/traffic.py _files": PACKAGE, "envs/smax.py _ask_for_packages": PACKAGE,
+    "envs/_smax_battles.py _loaded": PACKAGE,
+    "experiment/jobs.py mpi": PACKAGE, "experiment/report/page.py require": PACKAGE,
     **dict.fromkeys((f"experiment/{place}" for place in (
         "expense.py iterations", "expense.py parse", "expense.py rehearse", "halving.py of", "jobs.py jobs_of",
         "listening.py refuse_unfit", "search.py _span", "search.py axes_of", "search.py begun", "slurm.py write",
@@ -59,6 +61,9 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
 if find_spec("libsumo") is None:         # without which nothing of a network is looked at
     ASKS_FOR |= dict.fromkeys(("envs/traffic.py make", "envs/traffic.py _try", "envs/_traffic_roads.py read_roads",
                                "envs/_traffic_roads.py _read"), PACKAGE)
+
+if find_spec("jaxmarl") is None:
+    ASKS_FOR["envs/smax.py make"] = PACKAGE
 
 
 @pytest.fixture(scope="module")

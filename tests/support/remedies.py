@@ -94,6 +94,7 @@ TAG = GAMES | {"env": {"name": "tag"}, "algorithm": {"name": "iac"}}
 NEAR = GAMES | {"env": "spread", "topology": {"name": "environment", "radius": 2.0}}
 TRAFFIC = GAMES | {"env": {"name": "traffic", "net": f"{HERE}/town.net.xml", "routes": f"{HERE}/town.rou.xml"},
                    "algorithm": {"name": "iac"}}
+SMAX = GAMES | {"env": {"name": "smax", "scenario": "3m"}}
 MATRIX = GAMES | {"agents": 2, "env": {"name": "matrix", "game": "climbing"}}
 SEEING, ACTING = arena(extra=2), arena(actions="different")
 
@@ -393,8 +394,12 @@ SIGNALS = {                                          # as far as SUMO is there t
     "routes that SUMO does not load": Case(TRAFFIC, {"env.routes": f"{HERE}/cut.net.xml"}, "a network and routes",
                                            {"env.routes": f"{HERE}/town.rou.xml"})}
 
+BATTLES = {                                          # as far as SMAX is there
+    "more agents than allies": Case(SMAX, {"agents": 4}, "agents = 3", {"agents": 3})}
+
 
 CASES = {f"{group}: {name}": case for group, cases in {
     "tables": TABLES, "networks": NETWORKS, "trainers": TRAINERS, "environments": ENVIRONMENTS,
-    "signals": SIGNALS if find_spec("libsumo") else {}, "topologies": TOPOLOGIES, "conditions": network_remedies.CASES,
+    "signals": SIGNALS if find_spec("libsumo") else {}, "battles": BATTLES if find_spec("jaxmarl") else {},
+    "topologies": TOPOLOGIES, "conditions": network_remedies.CASES,
 }.items() for name, case in cases.items()}
