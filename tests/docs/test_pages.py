@@ -29,7 +29,7 @@ PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "d
          "docs/theory/README.md"]
 TEXTS = [*PAGES, "graphs/README.md", "examples/data/README.md", "CONTRIBUTING.md"]
 
-NOT_RUN = {"README.md": 1, "docs/environments.md": 5, "docs/running.md": 3, "docs/networks.md": 1,
+NOT_RUN = {"README.md": 1, "docs/environments.md": 6, "docs/running.md": 3, "docs/networks.md": 1,
            "docs/guarantees.md": 2, "docs/studies.md": 1}
 """How many blocks of a page are marked `not run`: another one is to be counted here, too."""
 
