@@ -45,7 +45,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Leaf:
+class Stored:
     """Where one of the arrays is that a game's state is made of: what is alike in type lies side by side.
 
     Attributes:
@@ -136,13 +136,13 @@ class Battles:
             self.step = compiled(step, seeds, seeds, blank, actions)
 
 
-def _places(leaves: dict[str, Any]) -> tuple[dict[str, Leaf], list[tuple[np.dtype, int]]]:
+def _places(leaves: dict[str, Any]) -> tuple[dict[str, Stored], list[tuple[np.dtype, int]]]:
     """Where arrays lie by name, and types and sizes of the blocks."""
     kinds = sorted({np.dtype(leaf.dtype) for leaf in leaves.values()}, key=str)
     sizes, found = [0] * len(kinds), {}
     for name, leaf in leaves.items():
         block = kinds.index(np.dtype(leaf.dtype))
-        found[name] = Leaf(block, slice(sizes[block], sizes[block] + leaf.size), leaf.shape)
+        found[name] = Stored(block, slice(sizes[block], sizes[block] + leaf.size), leaf.shape)
         sizes[block] += leaf.size
     return found, list(zip(kinds, sizes, strict=True))
 
