@@ -207,7 +207,6 @@ BAD = {
                                  ["a width of 6", "4 heads"]),
     "another network's option": (trainer("mat") | {"policy": {"hidden": [8]}}, "policy.hidden", ["width"]),
     "minibatches of a model": (trainer("mat", minibatches=5), "algorithm.minibatches", ["found 5", "divisor"]),
-    "passes of a critic": (trainer("mat", critic_epochs=3), "algorithm.critic_epochs", ["critic_step"]),
     "no step in the trust region": (trainer("hatrpo", delta=0.0), "algorithm.delta", ["found 0"]),
 }
 
