@@ -53,7 +53,8 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "experiment/jobs.py mpi": PACKAGE, "experiment/report/page.py require": PACKAGE,
     **dict.fromkeys((f"experiment/{place}" for place in (
         "expense.py iterations", "expense.py parse", "expense.py rehearse", "halving.py of", "jobs.py jobs_of",
-        "listening.py refuse_unfit", "search.py _span", "search.py axes_of", "search.py begun", "slurm.py write",
+        "listening.py refuse_unfit", "listening.py refuse_unsendable", "search.py _span", "search.py axes_of",
+        "search.py begun", "slurm.py write",
         "tune.py checked_tuning", "tune.py try_out", "study.py axes_of", "study.py refuse_fixed",
         "study.py blamed", "study.py parse_vary", "study.py plan",
         "study.py together", "report/graphs.py load", "report/reading.py _algorithm", "report/reading.py _comparison",
