@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from programs.arena import Saved
+from support.costs import LIMITS
 from support.neural_variants import arena, policy_of
 
 import netac
@@ -70,7 +71,7 @@ def nothing(agents, games, after=0):
 def experiment(algorithm: str, env: dict, **options) -> dict:
     """A few iterations with networks."""
     known = plugins.module(ALGORITHMS, algorithm, "algorithm").Settings.model_fields
-    few = {key: value for key, value in (FEW | options).items() if key in known}
+    few = LIMITS.get(algorithm, {}) | {key: value for key, value in (FEW | options).items() if key in known}
     return {"agents": 3, "iterations": 4, "seed": 2, "envs": 3, "env": env, "topology": "ring",
             "policy": policy_of(algorithm, {"name": "mlp", "hidden": [4]}), "critic": {"name": "mlp", "hidden": [4]},
             "algorithm": {"name": algorithm, "actor_step": 0.05, **few} if "actor_step" in known else {
@@ -80,7 +81,8 @@ def experiment(algorithm: str, env: dict, **options) -> dict:
 @pytest.mark.parametrize("algorithm", plugins.module_names(ALGORITHMS))
 def test_what_nobody_may_do_has_no_gradient_whatever_the_algorithm(algorithm):
     """The arena fails when an agent does what it may not."""
-    env = {"factory": "test_action_masks:forbidding", "folder": HERE, "kwargs": {"late": True}}
+    env = {"factory": "test_action_masks:forbidding", "folder": HERE, "kwargs": {
+        "late": True, "priced": algorithm in LIMITS}}
     parts = assemble(prepare(config.read(experiment(algorithm, env)).experiment()))
     theta, tensors = parts.agents.parameters.theta, parts.agents.policy.networks.tensors
     start, head = theta.astype(float), "decoder.action.output" if algorithm == "mat" else "output"

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from support.costs import LIMITS
 from support.neural_variants import ROOT, arena, policy_of
 
 import netac
@@ -26,7 +27,8 @@ def experiment(algorithm: str, env: dict, **options) -> dict:
     known = plugins.module(ALGORITHMS, algorithm, "algorithm").Settings.model_fields
     return {"agents": 4, "iterations": 3, "seed": 2, "envs": 3, "env": env, "topology": "ring",
             "policy": policy_of(algorithm, {"name": "mlp", "hidden": [4]}), "critic": {"name": "mlp", "hidden": [4]},
-            "algorithm": {"name": algorithm, **{key: value for key, value in (FEW | options).items() if key in known}}}
+            "algorithm": {"name": algorithm, **LIMITS.get(algorithm, {}), **{
+                key: value for key, value in (FEW | options).items() if key in known}}}
 
 
 def hash_of(tables: dict) -> str:
@@ -36,7 +38,7 @@ def hash_of(tables: dict) -> str:
 @pytest.mark.parametrize("algorithm", NAMES)
 def test_a_single_choice_is_learned_as_a_discrete_action(algorithm):
     """MultiDiscrete([3]) and Discrete(3) are one: the same bits, masked or not."""
-    masks = {"masks": len(algorithm) % 2 == 0}
+    masks = {"masks": len(algorithm) % 2 == 0, "priced": algorithm in LIMITS}
     assert hash_of(experiment(algorithm, arena(actions="single", **masks))) == hash_of(
         experiment(algorithm, arena(**masks)))
 
@@ -45,7 +47,8 @@ def test_a_single_choice_is_learned_as_a_discrete_action(algorithm):
 def test_agents_with_several_choices_and_masks_learn(algorithm, tmp_path):
     """The arena fails when a choice is not one of those allowed."""
     actions = "several" if algorithm in (*ALIKE, *FINITE) else "medley"
-    run = netac.run(experiment(algorithm, arena(actions=actions, masks=True)), out=tmp_path / "run")
+    run = netac.run(experiment(algorithm, arena(actions=actions, masks=True, priced=algorithm in LIMITS)),
+                    out=tmp_path / "run")
     assert np.isfinite(run.summary["final_reward"])
     if algorithm in ("cac", "maddpg", "matrpo", "vdn", "mat"):
         assert netac.evaluate(tmp_path / "run", episodes=2).actions is None

@@ -49,6 +49,8 @@ COORDINATION = {
                            "mixing_width": 32},
                   "qdpp": {"features": 16},
                   "mappo-lagrangian": {"cost_limit": [0.5], "multiplier": 1.0, "multiplier_step": 0.5},
+                  "haml": {"drift": "clip", "drift_coefficient": 1.0, "neighbourhood": "everywhere"},
+                  "mat": {"critic_weight": 1.0},
                   "mappo": {"parameters": "shared"}, "hatrpo": {
                       "delta": 0.01, "damping": 0.1, "conjugate_gradients": 10, "backtracks": 10, "accept": 0.1},
                   "happo": {

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomli_w
+from support.costs import LIMITS
 from support.launching import ROOT, environment
 
 import netac
@@ -239,7 +240,7 @@ def test_the_length_of_a_run_and_its_games_may_be_an_algorithms_own():
 @pytest.mark.parametrize("name", plugins.module_names(schema.ALGORITHMS))
 def test_requirements_name_their_builder(name):
     module = plugins.module(schema.ALGORITHMS, name, "algorithm")
-    makers = BUILDERS[module.requirements(module.Settings()).builder]
+    makers = BUILDERS[module.requirements(module.Settings(**LIMITS.get(name, {}))).builder]
     for maker in filter(None, makers):
         assert callable(importlib.import_module(f"netac.experiment.{maker}").make)
 

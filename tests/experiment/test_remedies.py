@@ -48,7 +48,8 @@ ASKS_FOR = {            # by file and function: what the remedy is, where it is 
     "comm/conditions/_time.py at": CALLER, "comm/conditions/_time.py __post_init__": CALLER,
     "topology/resilience.py bears": CALLER,
     "envs/_batched.py check_measured": CODE, "experiment/measures.py refuse_taken_names": CODE,
-    "envs/traffic.py _files": PACKAGE, "envs/smax.py _ask_for_packages": PACKAGE,
+    "algorithms/centralized/_mirror.py _made": CODE, "algorithms/centralized/_mirror.py _refuse": CODE,
+    "envs/traffic.py _files": PACKAGE, "envs/mamujoco.py make": PACKAGE, "envs/smax.py _ask_for_packages": PACKAGE,
     "envs/_smax_battles.py _loaded": PACKAGE,
     "experiment/jobs.py mpi": PACKAGE, "experiment/report/page.py require": PACKAGE,
     **dict.fromkeys((f"experiment/{place}" for place in (

@@ -103,7 +103,8 @@ def job(name: str, wrong: str = "") -> ReplayJob:
         [row[:net.size] for row, net in zip(start[part], policy if part.startswith("theta") else value, strict=True)]
         for part in PARTS)
     return ReplayJob(partial(Arena, case.agents, case.envs, **case.arena), case.trainer, case.seed, ITERATIONS,
-                     options, policy, value, theta, omega, wrong, theta_targets, omega_targets)
+                     options, policy, value, theta, omega, wrong, theta_targets=theta_targets,
+                     omega_targets=omega_targets)
 
 
 def distance(name: str, wrong: str = "") -> float:
