@@ -169,27 +169,30 @@ def _loaded() -> tuple[Any, ModuleType]:
         InputError: one of them cannot be imported, or JAX may not use the CPU.
     """
     try:
-        with _cpu_alone():
-            jax = importlib.import_module("jax")
-            jax.devices("cpu")
+        jax = _jax()
         with _settings(jax):             # SMAX makes arrays when it is imported
             return jax, _smax()
     except Exception as error:
-        said = f"{PLATFORMS} names it, or is not set" if "backend" in str(error) else EXTRA
+        said = f"{PLATFORMS} with cpu among others, or not set" if "backend" in str(error) else EXTRA
         raise InputError(f"SMAX cannot be loaded: {raised(error)}", key="env.name", found="smax", valid=said) from error
 
 
-@contextmanager
-def _cpu_alone() -> Iterator[None]:
-    """Where JAX is imported here first, and nothing was said, it takes no GPU: nor the memory of one."""
-    chosen = "jax" in sys.modules or PLATFORMS in os.environ
+def _jax() -> Any:
+    """JAX.  Where it is imported here first it computes in the thread that calls, since waking another one takes as
+    long as a step of some games; and unless JAX_PLATFORMS is set it takes no GPU, nor the memory of one."""
+    first = "jax" not in sys.modules
+    chosen = not first or PLATFORMS in os.environ
     if not chosen:
         os.environ[PLATFORMS] = "cpu"
     try:
-        yield
+        jax = importlib.import_module("jax")
     finally:
         if not chosen:
             del os.environ[PLATFORMS]
+    if first:
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.devices("cpu")
+    return jax
 
 
 @contextmanager

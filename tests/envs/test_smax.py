@@ -115,7 +115,7 @@ def test_what_cannot_be_loaded_is_told(monkeypatch):
     monkeypatch.setattr(_smax_battles.importlib, "import_module", fails)
     monkeypatch.setattr(_smax_battles, "_compiled", {})
     with pytest.raises(InputError, match=r"^env\.name: SMAX cannot be loaded: RuntimeError: Unknown backend.*"
-                                         r"valid: JAX_PLATFORMS names it, or is not set\)$"):
+                                         r"valid: JAX_PLATFORMS with cpu among others, or not set\)$"):
         make().begin(0, 0)
 
 
