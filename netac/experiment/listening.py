@@ -105,16 +105,19 @@ def refuse_unfit(until: int | None, **functions: object) -> None:
 
 def refuse_unsendable(functions: Mapping[str, Callback]) -> None:
     """InputError where a function cannot be called in processes that are started anew."""
+    for name, function in functions.items():
+        if why := _unsendable(function):
+            raise InputError(f"cannot be sent to the processes of the runs: {why}", key=name,
+                             valid="a function at the top of a module, or jobs=1")
+
+
+def _unsendable(function: Callback) -> str | None:
+    """Why a function cannot be sent to another process; None if it can be."""
     import pickle
     import sys
-    for name, function in functions.items():
-        typed = getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
-        try:
-            pickle.dumps(function)
-        except Exception as error:     # what is not sent says so in many ways
-            typed, why = True, f": {error}"
-        else:
-            why = ": it was typed into the interpreter"
-        if typed:
-            raise InputError(f"cannot be sent to the processes of the runs{why}", key=name,
-                             valid="a function at the top of a module, or jobs=1")
+    try:
+        pickle.dumps(function)
+    except Exception as error:     # what is not sent says so in many ways
+        return str(error) or type(error).__name__
+    typed = getattr(function, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    return "it was typed into the interpreter" if typed else None
